@@ -12,7 +12,8 @@
 //
 // The operations come as tables of functions, one by noun, each with its own header:
 //   backend_log.h      the log of entries, its heads and marks, the own head with its clock
-//   backend_state.h    repositories, manifests, tags and their history, links
+//   backend_state.h    repositories, manifests, links
+//   backend_tags.h     tags and their history
 //   backend_jobs.h     entries that are not applied yet
 //   backend_void.h     entries that became void, revoked keys
 //   backend_survey.h   searches of the log and the registers, for mending
@@ -80,6 +81,7 @@ struct backend_ops {
     int (*probe)(struct tx *tx);
     const struct log_ops *log;
     const struct state_ops *state;
+    const struct tag_ops *tags;
     const struct job_ops *jobs;
     const struct void_ops *voids;
     const struct survey_ops *surveys;

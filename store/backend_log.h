@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations of a backend on the log: own entries (the outbox) and those of other regions that were
-// read. See backend.h for what all operations keep to.
+// read; the own head, which mints; and the read marks, which say how far other feeds were read. See
+// backend.h for what all operations keep to.
 //
 //   struct own_head own;
 //   rc = own_lock(tx, &own);                    // nobody else mints until this transaction ends
-//   …entry above own.stamp, at the place after own.last…
+//   … an entry with a stamp above own.stamp, in the place after own.last …
 //   rc = log_append(tx, &e, content, &id);
 //   own.last = …; own.stamp = e.stamp;
 //   rc = own_set(tx, &own);
@@ -12,9 +13,13 @@
 // Whose clock mints: the process that runs the transaction, by its wall clock, above the stamp in
 // the own head. The head is locked until the commit, so that no sequence shows before a lower one,
 // and stamps go up with sequences whichever process mints.
+//
+// Places of a feed are ordered by (epoch, seq) within a partition. An operation that names no
+// partition means partition 0, the only one today.
 #ifndef MERIDIAN_STORE_BACKEND_LOG_H
 #define MERIDIAN_STORE_BACKEND_LOG_H
 
+#include "base/arena.h"
 #include "store/backend.h"
 #include "store/entry.h"
 
@@ -28,6 +33,34 @@ struct own_head {
     // Own entries with a higher stamp commit together with this transaction: nobody has seen them.
     // The backend fills it; own_set ignores it.
     uint64_t committed;
+};
+
+// Which entries of one origin to look at.
+struct log_query {
+    const char *origin;
+    // where to go on from, exclusive
+    struct feed_mark from;
+    // only entries of these registries are returned; n_registries 0: all
+    const char *const *registries;
+    size_t n_registries;
+    // bounds of entries returned, and of entries looked at
+    size_t max, max_looks;
+};
+
+struct log_page {
+    struct feed_entry *entries;
+    size_t n;
+    // the place of the last entry that was looked at, returned or not; `from` when none was
+    struct feed_mark last;
+    // the log has no more entries in this direction
+    bool at_end;
+};
+
+// An own manifest entry, as log_own_asserts looks for it.
+struct log_assertion {
+    const char *registry, *repository;
+    // the feed key that signed it
+    const char *key;
 };
 
 // How far the feed of another region was read.
@@ -47,6 +80,12 @@ struct log_ops {
     int (*get)(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out);
     int (*remove)(struct tx *tx, int64_t id);
     int (*content_drop)(struct tx *tx, int64_t id);
+    int (*last_stamp)(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out);
+    int (*own_asserts)(struct tx *tx, const struct log_assertion *by, const struct digest *d);
+    int (*forward)(struct tx *tx, const struct log_query *q, struct arena *a, struct log_page *out);
+    int (*backward)(struct tx *tx, const struct log_query *q, struct arena *a,
+                    struct log_page *out);
+    int (*mark_known)(struct tx *tx, const char *origin, const struct feed_mark *mark);
     int (*mark_get)(struct tx *tx, const char *origin, uint32_t partition, struct feed_mark *out);
     int (*mark_set)(struct tx *tx, const char *origin, const struct feed_mark *mark);
     int (*mark_remove)(struct tx *tx, const char *origin, uint32_t partition);
@@ -60,8 +99,8 @@ static inline int own_lock(struct tx *tx, struct own_head *out)
 }
 
 // Sets the own head, which this transaction has locked. The backend stores epoch and stamp; `last`
-// is a place of the log, or the zero mark, and need not be stored: it is the place of the highest
-// own entry in the log. Until the transaction ends, own_lock gives what was set.
+// is the place of the highest own entry in the log, or the zero mark, and need not be stored. Until
+// the transaction ends, own_lock gives what was set. The epoch never goes down.
 static inline int own_set(struct tx *tx, const struct own_head *own)
 {
     return tx->ops->log->own_set(tx, own);
@@ -116,7 +155,40 @@ static inline int log_content_drop(struct tx *tx, int64_t id)
     return tx->ops->log->content_drop(tx, id);
 }
 
+// The stamp of the last entry in the log of that epoch. ERR_NOTFOUND.
+static inline int log_last_stamp(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out)
+{
+    return tx->ops->log->last_stamp(tx, origin, epoch, out);
+}
+
+// Entries after q->from, oldest first, each with the content that is kept beside it.
+static inline int log_forward(struct tx *tx, const struct log_query *q, struct arena *a,
+                              struct log_page *out)
+{
+    return tx->ops->log->forward(tx, q, a, out);
+}
+
+// Entries before q->from, newest first; q->from.epoch 0: from the end.
+static inline int log_backward(struct tx *tx, const struct log_query *q, struct arena *a,
+                               struct log_page *out)
+{
+    return tx->ops->log->backward(tx, q, a, out);
+}
+
+// 0: an own manifest entry, signed by by->key, is in the log for this digest. ERR_NOTFOUND.
+static inline int log_own_asserts(struct tx *tx, const struct log_assertion *by,
+                                  const struct digest *d)
+{
+    return tx->ops->log->own_asserts(tx, by, d);
+}
+
 // --- read marks ---
+
+// 0: the log has this very entry (its hash, too), or the read mark stands there. ERR_NOTFOUND.
+static inline int mark_known(struct tx *tx, const char *origin, const struct feed_mark *mark)
+{
+    return tx->ops->log->mark_known(tx, origin, mark);
+}
 
 // ERR_NOTFOUND: nothing of this feed was read.
 static inline int mark_get(struct tx *tx, const char *origin, uint32_t partition,

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations of a backend on what clients see: repositories, manifests and what they refer to, tags
-// and their history, links to blobs. See backend.h for what all operations keep to.
+// Operations of a backend on what clients see, but for tags (backend_tags.h): repositories,
+// manifests and what they refer to, links to blobs. See backend.h for what all operations keep to.
 //
-// A repository has an id in this database, which it keeps; rows of the other kinds name it.
+//   rc = repo_make(tx, "contoso", "app", &repo);
+//   rc = refs_check(tx, repo, refs, n_refs, &missing);     // ERR_NOTFOUND: one is not there
+//   rc = manifest_add(tx, repo, &value, &content);
+//
+// The operations compare no registers: what wins is the rules' (meta_merge.c). A repository has an
+// id in this database, which it keeps; rows of the other kinds name it.
 #ifndef MERIDIAN_STORE_BACKEND_STATE_H
 #define MERIDIAN_STORE_BACKEND_STATE_H
 
@@ -10,7 +15,9 @@
 #include "base/digest.h"
 #include "base/register.h"
 #include "config/hostname.h"
-#include "store/backend.h"
+#include "store/backend_log.h"
+#include "store/manifest.h"
+#include "store/meta.h"
 
 struct register_name {
     const char *registry, *repository;
@@ -31,25 +38,55 @@ struct register_now {
     char origin[HOSTNAME_REGION_SIZE];
 };
 
+// A manifest, as it is put in.
+struct manifest_new {
+    const char *media_type;
+    struct bytes content;
+};
+
+// A manifest that is reached and that no own entry asserts.
+struct unasserted_row {
+    struct digest digest;
+    const char *media_type;
+    uint64_t size, stamp;
+};
+
 struct state_ops {
     int (*repo_find)(struct tx *tx, const char *registry, const char *repository, int64_t *out_id);
     int (*repo_make)(struct tx *tx, const char *registry, const char *repository, int64_t *out_id);
+    int (*repos_list)(struct tx *tx, const char *registry, const char *after, size_t max,
+                      struct arena *a, const char ***out, size_t *out_n);
     int (*manifest_visible)(struct tx *tx, int64_t repo, const struct digest *digest);
-    int (*blob_linked)(struct tx *tx, int64_t repo, const struct digest *digest);
     int (*presence_get)(struct tx *tx, int64_t repo, const struct digest *digest,
-                        struct register_now *out);
+                        struct register_now *out, char out_media_type[MEDIA_TYPE_SIZE]);
     int (*presence_set)(struct tx *tx, int64_t repo, const struct register_value *v,
                         const char *media_type);
+    int (*manifest_add)(struct tx *tx, int64_t repo, const struct register_value *v,
+                        const struct manifest_new *m);
+    int (*manifest_get)(struct tx *tx, const char *registry, const char *repository,
+                        const char *tag, const struct digest *d, struct arena *a,
+                        struct manifest_row *out);
+    int (*manifest_content)(struct tx *tx, const char *registry, const char *repository,
+                            const struct digest *d, struct arena *a, struct bytes *out);
+    int (*refs_add)(struct tx *tx, int64_t repo, const struct digest *parent,
+                    const struct manifest_ref *refs, size_t n);
+    int (*refs_check)(struct tx *tx, int64_t repo, const struct manifest_ref *refs, size_t n,
+                      struct digest *out_missing);
+    int (*unasserted_below)(struct tx *tx, int64_t repo, const struct digest *parent, int max_depth,
+                            const struct log_assertion *by, struct arena *a,
+                            struct unasserted_row **out, size_t *out_n);
+    int (*link_set)(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
+                    int64_t now_ms);
+    int (*link_get)(struct tx *tx, const char *registry, const char *repository,
+                    const struct digest *d, uint64_t *out_size);
+    int (*link_find)(struct tx *tx, const char *registry, const struct digest *d,
+                     bool (*may)(void *ctx, const char *repository), void *ctx, uint64_t *out_size);
+    int (*links_of)(struct tx *tx, const struct digest *d, size_t max, struct arena *a,
+                    struct link_row **out, size_t *out_n);
     int (*manifest_reached)(struct tx *tx, int64_t repo, const struct digest *digest);
     int (*manifest_children)(struct tx *tx, int64_t repo, const struct digest *digest,
                              struct arena *a, struct digest **out, size_t *out_n);
     int (*manifest_remove)(struct tx *tx, int64_t repo, const struct digest *digest);
-    int (*tag_get)(struct tx *tx, int64_t repo, const char *tag, struct register_now *out);
-    int (*tag_set)(struct tx *tx, int64_t repo, const char *tag, const struct register_value *v);
-    int (*tag_remove)(struct tx *tx, int64_t repo, const char *tag);
-    int (*tag_history_add)(struct tx *tx, int64_t repo, const char *tag,
-                           const struct register_value *v);
-    int (*tag_history_clear)(struct tx *tx, int64_t repo, const char *tag);
 };
 
 // ERR_NOTFOUND.
@@ -66,26 +103,28 @@ static inline int repo_make(struct tx *tx, const char *registry, const char *rep
     return tx->ops->state->repo_make(tx, registry, repository, out_id);
 }
 
+// Names of the registry's repositories that have a manifest, after `after` (""), in byte order.
+static inline int repos_list(struct tx *tx, const char *registry, const char *after, size_t max,
+                             struct arena *a, const char ***out, size_t *out_n)
+{
+    return tx->ops->state->repos_list(tx, registry, after, max, a, out, out_n);
+}
+
 // 0: the manifest is there; ERR_NOTFOUND.
 static inline int manifest_visible(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     return tx->ops->state->manifest_visible(tx, repo, digest);
 }
 
-// 0: the repository has a link to the blob; ERR_NOTFOUND.
-static inline int blob_linked(struct tx *tx, int64_t repo, const struct digest *digest)
-{
-    return tx->ops->state->blob_linked(tx, repo, digest);
-}
+// --- manifests ---
 
-// --- registers: the presence of a manifest, and tags ---
-
+// The register of a manifest's presence, and its media type (may be NULL).
 // A manifest that nobody asserts has the zero value, with origin "" and its digest. ERR_NOTFOUND:
 // the manifest is not there.
 static inline int presence_get(struct tx *tx, int64_t repo, const struct digest *digest,
-                               struct register_now *out)
+                               struct register_now *out, char out_media_type[MEDIA_TYPE_SIZE])
 {
-    return tx->ops->state->presence_get(tx, repo, digest, out);
+    return tx->ops->state->presence_get(tx, repo, digest, out, out_media_type);
 }
 
 // Of the manifest v->digest, if it is there. `media_type` NULL: it stays.
@@ -93,6 +132,55 @@ static inline int presence_set(struct tx *tx, int64_t repo, const struct registe
                                const char *media_type)
 {
     return tx->ops->state->presence_set(tx, repo, v, media_type);
+}
+
+// Puts the manifest v->digest in, which is not there (ERR_CONFLICT).
+static inline int manifest_add(struct tx *tx, int64_t repo, const struct register_value *v,
+                               const struct manifest_new *m)
+{
+    return tx->ops->state->manifest_add(tx, repo, v, m);
+}
+
+// By tag or by digest, the other is NULL: the manifest with its content, and the register of the
+// tag, or of its presence. Every GET of a manifest is this one operation. ERR_NOTFOUND.
+static inline int manifest_get(struct tx *tx, const char *registry, const char *repository,
+                               const char *tag, const struct digest *d, struct arena *a,
+                               struct manifest_row *out)
+{
+    return tx->ops->state->manifest_get(tx, registry, repository, tag, d, a, out);
+}
+
+// The content alone. ERR_NOTFOUND.
+static inline int manifest_content(struct tx *tx, const char *registry, const char *repository,
+                                   const struct digest *d, struct arena *a, struct bytes *out)
+{
+    return tx->ops->state->manifest_content(tx, registry, repository, d, a, out);
+}
+
+// Notes what the manifest `parent` refers to. References that are noted already stay.
+static inline int refs_add(struct tx *tx, int64_t repo, const struct digest *parent,
+                           const struct manifest_ref *refs, size_t n)
+{
+    return tx->ops->state->refs_add(tx, repo, parent, refs, n);
+}
+
+// 0: every blob among `refs` is linked in the repository, and every child manifest is visible.
+// ERR_NOTFOUND with the first, in their order, that is not. Other kinds of references need not be
+// there.
+static inline int refs_check(struct tx *tx, int64_t repo, const struct manifest_ref *refs, size_t n,
+                             struct digest *out_missing)
+{
+    return tx->ops->state->refs_check(tx, repo, refs, n, out_missing);
+}
+
+// The visible manifests below `parent`, which refer to each other by REF_MANIFEST, down to
+// `max_depth`, the deepest first; not those that log_own_asserts finds, nor what lies only below
+// such.
+static inline int unasserted_below(struct tx *tx, int64_t repo, const struct digest *parent,
+                                   int max_depth, const struct log_assertion *by, struct arena *a,
+                                   struct unasserted_row **out, size_t *out_n)
+{
+    return tx->ops->state->unasserted_below(tx, repo, parent, max_depth, by, a, out, out_n);
 }
 
 // Does a tag, or a manifest that is there, lead to it? 0 or ERR_NOTFOUND.
@@ -114,36 +202,36 @@ static inline int manifest_remove(struct tx *tx, int64_t repo, const struct dige
     return tx->ops->state->manifest_remove(tx, repo, digest);
 }
 
+// --- links: which blobs a repository has ---
+
+// Adds the link, or sets its size and time (wall) anew.
+static inline int link_set(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
+                           int64_t now_ms)
+{
+    return tx->ops->state->link_set(tx, repo, d, size, now_ms);
+}
+
 // ERR_NOTFOUND.
-static inline int tag_get(struct tx *tx, int64_t repo, const char *tag, struct register_now *out)
+static inline int link_get(struct tx *tx, const char *registry, const char *repository,
+                           const struct digest *d, uint64_t *out_size)
 {
-    return tx->ops->state->tag_get(tx, repo, tag, out);
+    return tx->ops->state->link_get(tx, registry, repository, d, out_size);
 }
 
-// Makes the tag, or changes its value. The history is not touched.
-static inline int tag_set(struct tx *tx, int64_t repo, const char *tag,
-                          const struct register_value *v)
+// The size of any link to the blob in a repository of this registry for which `may` says yes.
+// ERR_NOTFOUND.
+static inline int link_find(struct tx *tx, const char *registry, const struct digest *d,
+                            bool (*may)(void *ctx, const char *repository), void *ctx,
+                            uint64_t *out_size)
 {
-    return tx->ops->state->tag_set(tx, repo, tag, v);
+    return tx->ops->state->link_find(tx, registry, d, may, ctx, out_size);
 }
 
-// The history is not touched.
-static inline int tag_remove(struct tx *tx, int64_t repo, const char *tag)
+// Up to `max` links to the blob, of all registries, in any order.
+static inline int links_of(struct tx *tx, const struct digest *d, size_t max, struct arena *a,
+                           struct link_row **out, size_t *out_n)
 {
-    return tx->ops->state->tag_remove(tx, repo, tag);
-}
-
-// Adds a version to a tag's history. One with the same stamp, origin and digest takes the higher
-// epoch.
-static inline int tag_history_add(struct tx *tx, int64_t repo, const char *tag,
-                                  const struct register_value *v)
-{
-    return tx->ops->state->tag_history_add(tx, repo, tag, v);
-}
-
-static inline int tag_history_clear(struct tx *tx, int64_t repo, const char *tag)
-{
-    return tx->ops->state->tag_history_clear(tx, repo, tag);
+    return tx->ops->state->links_of(tx, d, max, a, out, out_n);
 }
 
 #endif

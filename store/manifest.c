@@ -50,7 +50,7 @@ bool media_type_ok(const char *s)
     if (!n || s[n] != '/')
         return false;
     size_t m = restricted_name(s + n + 1);
-    return m && s[n + 1 + m] == 0 && n + 1 + m <= 255;
+    return m && s[n + 1 + m] == 0 && n + 1 + m < MEDIA_TYPE_SIZE;
 }
 
 struct parse {

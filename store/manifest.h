@@ -44,7 +44,9 @@ struct manifest {
 // schema is unknown (schema 1 is refused); ERR_UNSUPPORTED for a media type that is not a manifest.
 int manifest_parse(struct bytes content, const char *content_type, struct arena *arena,
                    struct diag *diag, struct manifest *out);
-// RFC 6838 type/subtype, at most 255 bytes: what may be stored and sent back
+
+#define MEDIA_TYPE_SIZE 256 // the longest media type that is stored, and NUL
+// RFC 6838 type/subtype: what may be stored and sent back.
 bool media_type_ok(const char *s);
 
 #endif

@@ -99,70 +99,26 @@ int feed_mint(struct meta *m, struct tx *tx, uint64_t above, struct bytes keep_c
 
 // --- reading ---
 
-int feed_fill_content(struct tx *tx, struct arena *a, struct feed_entry *e)
+// An entry of a manifest travels with its content when that is small. One that is not applied here
+// yet has it beside the entry, or travels without.
+static int content_fill(struct tx *tx, struct arena *a, struct feed_entry *e)
 {
-    if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n || e->size > ENTRY_INLINE_MAX)
+    if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n)
         return 0;
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT m.content FROM manifests m JOIN repositories r ON r.id=m.repo"
-                     " WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
-                     "ssd", e->registry, e->repository, &e->digest);
-    if (rc) {
-        if (rc == ERR_NOTFOUND) // not applied here yet: the entry travels without it
-            return 0;
-        return rc;
-    }
-    rc = db_blob(st, 0, a, &e->content);
-    db_end(st);
+    if (e->size > ENTRY_INLINE_MAX)
+        return 0;
+    int rc = manifest_content(tx, e->registry, e->repository, &e->digest, a, &e->content);
+    if (rc == ERR_NOTFOUND)
+        return 0;
     return rc;
 }
 
-static bool wanted(const char *registry, const char *const *registries, size_t n)
+static int page_read(struct tx *tx, const struct log_query *q, struct arena *a,
+                     struct log_page *out)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(registry, registries[i]) == 0)
-            return true;
-    return n == 0;
-}
-
-struct feed_look { // one meta_feed_read
-    struct arena *a;
-    const char *const *registries;
-    size_t n_registries, max, n;
-    struct feed_entry *entries;
-    struct feed_mark last;
-};
-
-static int feed_walk(struct tx *tx, sqlite3_stmt *st, struct feed_look *l)
-{
-    int rc = 0;
-    for (size_t looked = 0; l->n < l->max && looked < LOOK_MAX; looked++) {
-        rc = db_step(sqlite_tx_db(tx), st);
-        if (rc <= 0)
-            return rc; // at the end the statement ended itself
-        const char *registry = (const char *)sqlite3_column_text(st, 8);
-        if (registry)
-            rc = 0;
-        else
-            rc = ERR_CORRUPT;
-        if (!rc && wanted(registry, l->registries, l->n_registries)) {
-            rc = feed_row(st, l->a, &l->entries[l->n]);
-            if (!rc)
-                rc = feed_fill_content(tx, l->a, &l->entries[l->n]);
-            l->n += !rc;
-        }
-        const void *hash = sqlite3_column_blob(st, 14);
-        if (!rc && (!hash || sqlite3_column_bytes(st, 14) != ENTRY_HASH_BYTES))
-            rc = ERR_CORRUPT;
-        if (rc)
-            break;
-        l->last = (struct feed_mark){.epoch = (uint64_t)sqlite3_column_int64(st, 2),
-                                     .partition = (uint32_t)sqlite3_column_int(st, 3),
-                                     .seq = (uint64_t)sqlite3_column_int64(st, 4)};
-        memcpy(l->last.hash, hash, ENTRY_HASH_BYTES);
-    }
-    db_end(st);
+    int rc = log_forward(tx, q, a, out);
+    for (size_t i = 0; !rc && i < out->n; i++)
+        rc = content_fill(tx, a, &out->entries[i]);
     return rc;
 }
 
@@ -170,95 +126,61 @@ int meta_feed_read(struct meta *m, const char *origin, const struct feed_mark *a
                    const char *const *registries, size_t n_registries, size_t max, struct arena *a,
                    struct feed_entry **out, size_t *out_n, struct feed_mark *out_last)
 {
-    struct feed_look l = {
-        .a = a, .registries = registries, .n_registries = n_registries, .max = max, .last = *after};
-    l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
-    if (!l.entries)
-        return ERR_NOMEM;
+    const struct log_query q = {.origin = origin,
+                                .from = *after,
+                                .registries = registries,
+                                .n_registries = n_registries,
+                                .max = max,
+                                .max_looks = LOOK_MAX};
+    struct log_page p = {0};
     struct tx *tx;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    sqlite3_stmt *st;
-    rc = db_start(sqlite_tx_db(tx), &st,
-                  "SELECT " FEED_COLUMNS
-                  " FROM feed f WHERE f.origin=?1 AND f.part=?2 AND (f.epoch,f.seq)>(?3,?4)"
-                  " ORDER BY f.epoch,f.seq",
-                  "siuu", origin, (int64_t)after->partition, after->epoch, after->seq);
-    if (!rc)
-        rc = feed_walk(tx, st, &l);
+    rc = page_read(tx, &q, a, &p);
     tx_end(tx);
     if (rc)
         return rc;
-    *out = l.entries;
-    *out_n = l.n;
-    *out_last = l.last;
+    *out = p.entries;
+    *out_n = p.n;
+    *out_last = p.last;
     return 0;
-}
-
-static int tail_walk(struct tx *tx, sqlite3_stmt *st, const char *registry, struct feed_look *l)
-{
-    int rc = 0;
-    for (size_t looked = 0; l->n < l->max && looked < LOOK_MAX; looked++) {
-        rc = db_step(sqlite_tx_db(tx), st);
-        if (rc <= 0) {
-            l->last = (struct feed_mark){0};
-            return rc; // at the end the statement ended itself
-        }
-        l->last = (struct feed_mark){.epoch = (uint64_t)sqlite3_column_int64(st, 2),
-                                     .seq = (uint64_t)sqlite3_column_int64(st, 4)};
-        const char *of = (const char *)sqlite3_column_text(st, 8);
-        if (of)
-            rc = 0;
-        else
-            rc = ERR_CORRUPT;
-        if (!rc && strcmp(of, registry) == 0) {
-            rc = feed_row(st, l->a, &l->entries[l->n]);
-            l->n += !rc;
-        }
-        if (rc)
-            break;
-    }
-    db_end(st);
-    return rc;
 }
 
 int meta_feed_tail(struct meta *m, const char *origin, const char *registry,
                    const struct feed_mark *before, size_t max, struct arena *a,
                    struct feed_entry **out, size_t *out_n, struct feed_mark *out_next)
 {
-    struct feed_look l = {.a = a, .max = max};
+    const struct log_query q = {.origin = origin,
+                                .from = {.epoch = before->epoch, .seq = before->seq},
+                                .registries = &registry,
+                                .n_registries = 1,
+                                .max = max,
+                                .max_looks = LOOK_MAX};
+    struct log_page p = {0};
     struct tx *tx;
-    sqlite3_stmt *st;
-    l.entries = arena_array(a, max ? max : 1, sizeof *l.entries);
-    int rc = ERR_NOMEM;
-    if (l.entries)
-        rc = backend_read(m->b, &tx);
+    int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    rc = db_start(sqlite_tx_db(tx), &st,
-                  "SELECT " FEED_COLUMNS
-                  " FROM feed f WHERE f.origin=?1 AND f.part=0 AND (f.epoch,f.seq)<(?2,?3)"
-                  " ORDER BY f.epoch DESC,f.seq DESC",
-                  "suu", origin, before->epoch ? before->epoch : INT64_MAX, before->seq);
-    if (!rc)
-        rc = tail_walk(tx, st, registry, &l);
+    rc = log_backward(tx, &q, a, &p);
     tx_end(tx);
     if (rc)
         return rc;
-    *out = l.entries;
-    *out_n = l.n;
-    *out_next = l.last;
+    *out = p.entries;
+    *out_n = p.n;
+    *out_next = (struct feed_mark){0};
+    if (!p.at_end)
+        *out_next = (struct feed_mark){.epoch = p.last.epoch, .seq = p.last.seq};
     return 0;
 }
 
 int meta_head(struct meta *m, const char *origin, struct feed_mark *out)
 {
+    struct feed_mark mark = {0};
     struct tx *tx;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    struct feed_mark mark = {0};
     rc = log_head(tx, origin, &mark, NULL);
     tx_end(tx);
     if (rc && rc != ERR_NOTFOUND)
@@ -269,20 +191,12 @@ int meta_head(struct meta *m, const char *origin, struct feed_mark *out)
 
 int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t *out)
 {
+    uint64_t stamp = 0;
     struct tx *tx;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    sqlite3_stmt *st;
-    rc = db_find(
-        sqlite_tx_db(tx), &st,
-        "SELECT stamp FROM feed WHERE origin=?1 AND part=0 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
-        "su", origin, epoch);
-    uint64_t stamp = 0;
-    if (!rc) {
-        stamp = (uint64_t)sqlite3_column_int64(st, 0);
-        db_end(st);
-    }
+    rc = log_last_stamp(tx, origin, epoch, &stamp);
     tx_end(tx);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
@@ -290,28 +204,18 @@ int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t
     return 0;
 }
 
-// A place is held when its entry is, or when it is where the reading of that origin stands (it may
-// lie in a stretch that was filtered out).
+// The read mark is a place that is held, too: its entry may lie in a stretch that was filtered out.
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark)
 {
+    struct tx *tx;
     if (mark->seq == 0)
         return 0;
     if (mark->epoch > INT64_MAX || mark->seq > INT64_MAX)
         return ERR_CONFLICT;
-    struct tx *tx;
     int rc = backend_read(m->b, &tx);
     if (rc)
         return rc;
-    sqlite3_stmt *st;
-    rc = db_find(
-        sqlite_tx_db(tx), &st,
-        "SELECT 1 FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5 UNION "
-        "ALL "
-        "SELECT 1 FROM origins WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5",
-        "siuub", origin, (int64_t)mark->partition, mark->epoch, mark->seq, (const void *)mark->hash,
-        (size_t)ENTRY_HASH_BYTES);
-    if (!rc)
-        db_end(st);
+    rc = mark_known(tx, origin, mark);
     tx_end(tx);
     if (rc == ERR_NOTFOUND)
         return ERR_CONFLICT;

@@ -1,36 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the SQLite metadata share: connections, the writer's queue, minting, merging.
-// See meta.h.
+// What the files of the metadata's rules share. See meta.h, and backend.h for the database below.
 //
-//   meta_db.c            one connection: statements, binding, error codes
-//   meta_schema.c        tables, versions, refusals
-//   meta.c               open and close, the readers
+//   meta.c               open and close, the frame of a write
 //   meta_gates.c         writes open or closed
-//   meta_writer.c        the thread that commits groups
-//   meta_upload.c        uploads, links
-//   meta_manifest.c      push
-//   meta_read.c          listings
-//   meta_merge.c         what an entry does to the state
+//   meta_clock.c         which stamps are minted and taken
 //   meta_feed.c          minting and reading the log
+//   meta_manifest.c      push
+//   meta_merge.c         what an entry does to the state
+//   kind_rules.c         the same by kinds of entries
+//   meta_read.c          what clients see
+//   meta_link.c          links
+//   meta_upload.c        uploads
+//   meta_upload_room.c   bounds of uploads
+//   meta_ended.c         uploads that ended
 //   meta_ingest.c        entries of peers
 //   meta_origins.c       how far they are read and applied
 //   meta_jobs.c          entries that are not applied yet
 //   meta_parked.c        those whose content has no room
+//   meta_recover.c       invariant 8
 //   meta_void.c          entries that are void
 //   meta_remake.c        registers from what is left
 //   meta_revoke.c        keys that are revoked
-//   meta_recover.c       invariant 8
-//   meta_clock.c         which stamps are minted and taken
 //   meta_repair.c        stamps of the future are mended
 //   meta_again.c         own writes that are announced again for that
 //   meta_withdrawn.c     void stretches, as regions tell each other
 //   meta_report.c        what all that does to registers
 //   register_set.c       registers that entries touch
-//   meta_upload_room.c   bounds of uploads
-//   meta_ended.c         uploads that ended
 //
-// Functions that take a `struct meta` and use m->w run on the writer thread, inside its
-// transaction.
+// Functions that take a `struct tx` run in a transaction of backend_write, unless they only read.
 #ifndef MERIDIAN_STORE_META_PRIV_H
 #define MERIDIAN_STORE_META_PRIV_H
 
@@ -39,11 +36,12 @@
 #include "store/backend_log.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
+#include "store/backend_tags.h"
 #include "store/backend_void.h"
 #include "store/meta.h"
-#include "store/sqlite/sqlite_priv.h" // until all files are over the interface
 
 #include <pthread.h>
+
 struct meta {
     // strings are owned
     struct meta_options o;
@@ -97,13 +95,14 @@ int upload_room_for_one(struct tx *tx, const struct upload_row *row, const struc
 int upload_room_for_bytes(struct tx *tx, const struct upload_owner *owner,
                           const struct upload_bounds *b, int64_t now_ms,
                           struct upload_dropped *dropped);
+// Ends the upload, which became the blob `d`.
+int upload_end_as(struct meta *m, struct tx *tx, const char *registry, const char *repository,
+                  const struct upload_end *end, const struct digest *d);
 int ended_load(struct meta *m);
 int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *repository,
                const struct upload_end *e, const struct digest *d);
 
 // --- the log (meta_feed.c) ---
-// from the manifest, if small enough
-int feed_fill_content(struct tx *tx, struct arena *a, struct feed_entry *e);
 // The own head anew, when own entries were put into the log or taken out of it: it is the last own
 // entry that the log holds. Epoch and clock never go down.
 int own_reload(struct tx *tx);
@@ -112,8 +111,6 @@ int own_reload(struct tx *tx);
 int feed_mint(struct meta *m, struct tx *tx, uint64_t above, struct bytes keep_content,
               struct feed_entry *e, int64_t *out_id);
 // --- the state (meta_merge.c) ---
-int refs_check(struct tx *tx, int64_t repo, const struct manifest_ref *refs, size_t n,
-               struct digest *out_missing);
 // Applies an entry to the registers. repo_make was called. ERR_NOTFOUND with *out_missing: nothing
 // changed.
 int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, struct bytes content,

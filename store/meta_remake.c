@@ -48,7 +48,7 @@ static int digests_add(struct digests *l, const struct digest *d, size_t n)
 static int may_go(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     struct register_now here;
-    int rc = presence_get(tx, repo, digest, &here);
+    int rc = presence_get(tx, repo, digest, &here, NULL);
     if (rc)
         return rc;
     if (here.value.stamp != 0)
@@ -263,5 +263,5 @@ int register_now_read(struct tx *tx, const struct register_name *name, struct re
         return rc;
     if (register_is_tag(name))
         return tag_get(tx, repo, name->tag, out);
-    return presence_get(tx, repo, &name->digest, out);
+    return presence_get(tx, repo, &name->digest, out, NULL);
 }

@@ -243,6 +243,7 @@ const struct backend_ops sqlite_backend_ops = {
     .probe = sqlite_probe,
     .log = &sqlite_log_ops,
     .state = &sqlite_state_ops,
+    .tags = &sqlite_tag_ops,
     .jobs = &sqlite_job_ops,
     .voids = &sqlite_void_ops,
     .surveys = &sqlite_survey_ops,

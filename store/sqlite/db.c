@@ -300,3 +300,25 @@ void *db_grow(struct arena *a, const void *list, size_t n, size_t *cap, size_t s
     *cap = more_cap;
     return more;
 }
+
+int db_names(struct db *d, sqlite3_stmt *st, struct arena *a, const char ***out, size_t *out_n)
+{
+    size_t n = 0, cap = 0;
+    const char **list = NULL;
+    int rc;
+    while ((rc = db_step(d, st)) == 1) {
+        if (n == cap)
+            list = db_grow(a, list, n, &cap, sizeof *list);
+        rc = list ? db_text(st, 0, a, &list[n]) : ERR_NOMEM;
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        n++;
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}

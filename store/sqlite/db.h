@@ -67,5 +67,7 @@ void *db_grow(struct arena *a, const void *list, size_t n, size_t *cap, size_t s
 int db_digest(sqlite3_stmt *st, int col, struct digest *out); // ERR_CORRUPT if it is none
 int db_text(sqlite3_stmt *st, int col, struct arena *a, const char **out); // NULL stays NULL
 int db_blob(sqlite3_stmt *st, int col, struct arena *a, struct bytes *out);
+// The texts in column 0 of all rows, to the statement's end.
+int db_names(struct db *d, sqlite3_stmt *st, struct arena *a, const char ***out, size_t *out_n);
 
 #endif

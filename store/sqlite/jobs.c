@@ -67,30 +67,6 @@ static int sqlite_job_get(struct tx *tx, int64_t id, struct arena *a, struct job
 
 // --- what is due ---
 
-// Column 0 of all rows.
-static int names_read(struct db *d, sqlite3_stmt *st, struct arena *a, const char ***out,
-                      size_t *out_n)
-{
-    size_t n = 0, cap = 0;
-    const char **list = NULL;
-    int rc;
-    while ((rc = db_step(d, st)) == 1) {
-        if (n == cap)
-            list = db_grow(a, list, n, &cap, sizeof *list);
-        rc = list ? db_text(st, 0, a, &list[n]) : ERR_NOMEM;
-        if (rc) {
-            db_end(st);
-            return rc;
-        }
-        n++;
-    }
-    if (rc)
-        return rc;
-    *out = list;
-    *out_n = n;
-    return 0;
-}
-
 // The statement hops from registry to registry in the index; a plain DISTINCT would walk all jobs.
 static int sqlite_jobs_registries_due(struct tx *tx, int64_t now_ms, size_t max, struct arena *a,
                                       const char ***out, size_t *out_n)
@@ -105,7 +81,7 @@ static int sqlite_jobs_registries_due(struct tx *tx, int64_t now_ms, size_t max,
         "ii", now_ms, (int64_t)max);
     if (rc)
         return rc;
-    return names_read(sqlite_tx_db(tx), st, a, out, out_n);
+    return db_names(sqlite_tx_db(tx), st, a, out, out_n);
 }
 
 // Column 0 of all rows.

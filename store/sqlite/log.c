@@ -189,6 +189,29 @@ static int sqlite_before(struct tx *tx, const char *origin, const struct feed_ma
     return rc;
 }
 
+static int sqlite_last_stamp(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(
+        sqlite_tx_db(tx), &st,
+        "SELECT stamp FROM feed WHERE origin=?1 AND part=0 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
+        "su", origin, epoch);
+    if (rc)
+        return rc;
+    *out = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+static int sqlite_own_asserts(struct tx *tx, const struct log_assertion *by, const struct digest *d)
+{
+    return db_exists(sqlite_tx_db(tx),
+                     "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND "
+                     "tag='' AND digest=?4 AND origin=?5 AND key=?6 LIMIT 1",
+                     "ssndss", by->registry, by->repository, (int)ENTRY_MANIFEST, d, tx->region,
+                     by->key);
+}
+
 static int sqlite_get(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out)
 {
     sqlite3_stmt *st;
@@ -212,7 +235,128 @@ static int sqlite_content_drop(struct tx *tx, int64_t id)
                   "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
 }
 
+// --- pages ---
+
+static bool wanted(const struct log_query *q, const char *registry)
+{
+    for (size_t i = 0; i < q->n_registries; i++)
+        if (strcmp(registry, q->registries[i]) == 0)
+            return true;
+    return q->n_registries == 0;
+}
+
+// One row of FEED_COLUMNS: its place, and the entry when it is wanted.
+static int page_row(sqlite3_stmt *st, const struct log_query *q, struct arena *a,
+                    struct log_page *p)
+{
+    const char *registry = (const char *)sqlite3_column_text(st, 8);
+    if (!registry)
+        return ERR_CORRUPT;
+    if (wanted(q, registry)) {
+        int rc = feed_row(st, a, &p->entries[p->n]);
+        if (rc)
+            return rc;
+        p->n++;
+    }
+    const void *hash = sqlite3_column_blob(st, 14);
+    if (!hash || sqlite3_column_bytes(st, 14) != ENTRY_HASH_BYTES)
+        return ERR_CORRUPT;
+    p->last = (struct feed_mark){.epoch = (uint64_t)sqlite3_column_int64(st, 2),
+                                 .partition = (uint32_t)sqlite3_column_int(st, 3),
+                                 .seq = (uint64_t)sqlite3_column_int64(st, 4)};
+    memcpy(p->last.hash, hash, ENTRY_HASH_BYTES);
+    return 0;
+}
+
+static int page_walk(struct db *d, sqlite3_stmt *st, const struct log_query *q, struct arena *a,
+                     struct log_page *p)
+{
+    for (size_t looked = 0; p->n < q->max && looked < q->max_looks; looked++) {
+        int rc = db_step(d, st);
+        if (rc == 0)
+            p->at_end = true;
+        if (rc <= 0)
+            return rc; // the statement has ended
+        rc = page_row(st, q, a, p);
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+    }
+    db_end(st);
+    return 0;
+}
+
+static int page_begin(const struct log_query *q, struct arena *a, struct log_page *p)
+{
+    *p = (struct log_page){.last = q->from};
+    p->entries = arena_array(a, q->max ? q->max : 1, sizeof *p->entries);
+    if (!p->entries)
+        return ERR_NOMEM;
+    return 0;
+}
+
+static int sqlite_forward(struct tx *tx, const struct log_query *q, struct arena *a,
+                          struct log_page *out)
+{
+    struct db *d = sqlite_tx_db(tx);
+    struct log_page p;
+    sqlite3_stmt *st;
+    int rc = page_begin(q, a, &p);
+    if (rc)
+        return rc;
+    rc = db_start(d, &st,
+                  "SELECT " FEED_COLUMNS
+                  " FROM feed f WHERE f.origin=?1 AND f.part=?2 AND (f.epoch,f.seq)>(?3,?4)"
+                  " ORDER BY f.epoch,f.seq",
+                  "siuu", q->origin, (int64_t)q->from.partition, q->from.epoch, q->from.seq);
+    if (rc)
+        return rc;
+    rc = page_walk(d, st, q, a, &p);
+    if (rc)
+        return rc;
+    *out = p;
+    return 0;
+}
+
+static int sqlite_backward(struct tx *tx, const struct log_query *q, struct arena *a,
+                           struct log_page *out)
+{
+    struct db *d = sqlite_tx_db(tx);
+    struct log_page p;
+    sqlite3_stmt *st;
+    int rc = page_begin(q, a, &p);
+    if (rc)
+        return rc;
+    uint64_t epoch = INT64_MAX;
+    if (q->from.epoch)
+        epoch = q->from.epoch;
+    rc = db_start(d, &st,
+                  "SELECT " FEED_COLUMNS
+                  " FROM feed f WHERE f.origin=?1 AND f.part=?2 AND (f.epoch,f.seq)<(?3,?4)"
+                  " ORDER BY f.epoch DESC,f.seq DESC",
+                  "siuu", q->origin, (int64_t)q->from.partition, epoch, q->from.seq);
+    if (rc)
+        return rc;
+    rc = page_walk(d, st, q, a, &p);
+    if (rc)
+        return rc;
+    *out = p;
+    return 0;
+}
+
 // --- read marks: the table `origins` ---
+
+static int sqlite_mark_known(struct tx *tx, const char *origin, const struct feed_mark *mark)
+{
+    return db_exists(
+        sqlite_tx_db(tx),
+        "SELECT 1 FROM feed WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5 UNION "
+        "ALL "
+        "SELECT 1 FROM origins WHERE origin=?1 AND part=?2 AND epoch=?3 AND seq=?4 AND hash=?5",
+        "siuub", origin, (int64_t)mark->partition, mark->epoch, mark->seq, (const void *)mark->hash,
+        (size_t)ENTRY_HASH_BYTES);
+}
 
 static int sqlite_mark_get(struct tx *tx, const char *origin, uint32_t partition,
                            struct feed_mark *out)
@@ -282,6 +426,11 @@ const struct log_ops sqlite_log_ops = {
     .get = sqlite_get,
     .remove = sqlite_remove,
     .content_drop = sqlite_content_drop,
+    .last_stamp = sqlite_last_stamp,
+    .own_asserts = sqlite_own_asserts,
+    .forward = sqlite_forward,
+    .backward = sqlite_backward,
+    .mark_known = sqlite_mark_known,
     .mark_get = sqlite_mark_get,
     .mark_set = sqlite_mark_set,
     .mark_remove = sqlite_mark_remove,

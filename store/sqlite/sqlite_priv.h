@@ -5,7 +5,7 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
-//   log.c, state.c, jobs.c, voids.c, uploads.c   the operations, one file for each header
+//   log.c, state.c, tags.c, jobs.c, voids.c, uploads.c   the operations, one file for each header
 #ifndef MERIDIAN_STORE_SQLITE_PRIV_H
 #define MERIDIAN_STORE_SQLITE_PRIV_H
 
@@ -15,6 +15,7 @@
 #include "store/backend_log.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
+#include "store/backend_tags.h"
 #include "store/backend_uploads.h"
 #include "store/backend_void.h"
 #include "store/sqlite/db.h"
@@ -75,6 +76,7 @@ static inline struct db *sqlite_tx_db(struct tx *tx)
 extern const struct backend_ops sqlite_backend_ops;
 extern const struct log_ops sqlite_log_ops;
 extern const struct state_ops sqlite_state_ops;
+extern const struct tag_ops sqlite_tag_ops;
 extern const struct job_ops sqlite_job_ops;
 extern const struct void_ops sqlite_void_ops;
 extern const struct survey_ops sqlite_survey_ops;
@@ -106,6 +108,11 @@ int own_load(struct sqlite_backend *b); // b->own from the tables
 // of FEED_COLUMNS from column 0
 int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
+
+// --- state.c ---
+int64_t limit_of(size_t max);
+// Columns 0, 1, 2: stamp, origin, epoch. The digest is the caller's.
+int register_row(sqlite3_stmt *st, struct register_now *out);
 
 // The register's order (base/register.h) in SQL, of the table `t` ("" or "t."): for row values, and
 // for ORDER BY. A test holds it against register_order.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients see, in SQLite: the tables `repositories`, `manifests`, `manifest_refs`, `tags`,
-// `tag_history` and `links`. See store/backend_state.h.
+// What clients see, in SQLite: the tables `repositories`, `manifests`, `manifest_refs` and `links`.
+// See store/backend_state.h.
 #include "store/sqlite/sqlite_priv.h"
 
 #include "base/err.h"
@@ -37,22 +37,40 @@ static int sqlite_repo_make(struct tx *tx, const char *registry, const char *rep
     return 0;
 }
 
+int64_t limit_of(size_t max)
+{
+    return max > INT64_MAX ? INT64_MAX : (int64_t)max;
+}
+
+static int sqlite_repos_list(struct tx *tx, const char *registry, const char *after, size_t max,
+                             struct arena *a, const char ***out, size_t *out_n)
+{
+    struct db *d = sqlite_tx_db(tx);
+    sqlite3_stmt *st;
+    int rc = db_start(d, &st,
+                      "SELECT name FROM repositories r WHERE registry=?1 AND name>?2"
+                      " AND EXISTS(SELECT 1 FROM manifests WHERE repo=r.id) ORDER BY name LIMIT ?3",
+                      "ssi", registry, after, limit_of(max));
+    if (rc)
+        return rc;
+    return db_names(d, st, a, out, out_n);
+}
+
+// --- manifests ---
+
 static int sqlite_manifest_visible(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     return db_exists(sqlite_tx_db(tx), "SELECT 1 FROM manifests WHERE repo=?1 AND digest=?2", "id",
                      repo, digest);
 }
 
-static int sqlite_blob_linked(struct tx *tx, int64_t repo, const struct digest *digest)
+static int blob_linked(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     return db_exists(sqlite_tx_db(tx), "SELECT 1 FROM links WHERE repo=?1 AND digest=?2", "id",
                      repo, digest);
 }
 
-// --- registers ---
-
-// Of a row with stamp, origin, epoch.
-static int register_row(sqlite3_stmt *st, struct register_now *out)
+int register_row(sqlite3_stmt *st, struct register_now *out)
 {
     const char *origin = (const char *)sqlite3_column_text(st, 1);
     if (!origin || strlen(origin) >= sizeof out->origin)
@@ -64,17 +82,29 @@ static int register_row(sqlite3_stmt *st, struct register_now *out)
     return 0;
 }
 
+static int media_type_copy(sqlite3_stmt *st, int col, char out[MEDIA_TYPE_SIZE])
+{
+    const char *s = (const char *)sqlite3_column_text(st, col);
+    if (!s || strlen(s) >= MEDIA_TYPE_SIZE)
+        return ERR_CORRUPT;
+    memcpy(out, s, strlen(s) + 1);
+    return 0;
+}
+
 static int sqlite_presence_get(struct tx *tx, int64_t repo, const struct digest *digest,
-                               struct register_now *out)
+                               struct register_now *out, char out_media_type[MEDIA_TYPE_SIZE])
 {
     sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT stamp,origin,epoch FROM manifests WHERE repo=?1 AND digest=?2", "id",
-                     repo, digest);
+    int rc =
+        db_find(sqlite_tx_db(tx), &st,
+                "SELECT stamp,origin,epoch,media_type FROM manifests WHERE repo=?1 AND digest=?2",
+                "id", repo, digest);
     if (rc)
         return rc;
     rc = register_row(st, out);
     out->value.digest = *digest;
+    if (!rc && out_media_type)
+        rc = media_type_copy(st, 3, out_media_type);
     db_end(st);
     return rc;
 }
@@ -135,66 +165,279 @@ static int sqlite_manifest_remove(struct tx *tx, int64_t repo, const struct dige
                   repo, digest);
 }
 
-static int sqlite_tag_get(struct tx *tx, int64_t repo, const char *tag, struct register_now *out)
+static int sqlite_manifest_add(struct tx *tx, int64_t repo, const struct register_value *v,
+                               const struct manifest_new *m)
 {
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT stamp,origin,epoch,digest FROM tags WHERE repo=?1 AND tag=?2", "is",
-                     repo, tag);
+    return db_run(sqlite_tx_db(tx),
+                  "INSERT INTO manifests(repo,digest,media_type,stamp,origin,epoch,size,content)"
+                  " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+                  "idsusuub", repo, &v->digest, m->media_type, v->stamp, v->origin, v->epoch,
+                  (uint64_t)m->content.n, (const void *)m->content.p, m->content.n);
+}
+
+static int manifest_row_read(sqlite3_stmt *st, struct arena *a, struct manifest_row *out)
+{
+    struct manifest_row r = {.stamp = (uint64_t)sqlite3_column_int64(st, 3),
+                             .epoch = (uint64_t)sqlite3_column_int64(st, 5)};
+    int rc = db_digest(st, 0, &r.digest);
     if (rc)
         return rc;
-    rc = register_row(st, out);
-    if (!rc)
-        rc = db_digest(st, 3, &out->value.digest);
+    rc = db_text(st, 1, a, &r.media_type);
+    if (rc)
+        return rc;
+    rc = db_text(st, 4, a, &r.origin);
+    if (rc)
+        return rc;
+    rc = db_blob(st, 2, a, &r.content);
+    if (rc)
+        return rc;
+    if (!r.media_type || !r.origin)
+        return ERR_CORRUPT;
+    *out = r;
+    return 0;
+}
+
+static int sqlite_manifest_get(struct tx *tx, const char *registry, const char *repository,
+                               const char *tag, const struct digest *digest, struct arena *a,
+                               struct manifest_row *out)
+{
+    struct db *d = sqlite_tx_db(tx);
+    sqlite3_stmt *st;
+    int rc;
+    if (tag)
+        rc = db_find(d, &st,
+                     "SELECT m.digest,m.media_type,m.content,t.stamp,t.origin,t.epoch FROM "
+                     "repositories r JOIN tags t ON t.repo=r.id"
+                     " JOIN manifests m ON m.repo=r.id AND m.digest=t.digest"
+                     " WHERE r.registry=?1 AND r.name=?2 AND t.tag=?3",
+                     "sss", registry, repository, tag);
+    else
+        rc = db_find(
+            d, &st,
+            "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM repositories r"
+            " JOIN manifests m ON m.repo=r.id WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
+            "ssd", registry, repository, digest);
+    if (rc)
+        return rc;
+    rc = manifest_row_read(st, a, out);
     db_end(st);
     return rc;
 }
 
-static int sqlite_tag_set(struct tx *tx, int64_t repo, const char *tag,
-                          const struct register_value *v)
+static int sqlite_manifest_content(struct tx *tx, const char *registry, const char *repository,
+                                   const struct digest *d, struct arena *a, struct bytes *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT m.content FROM manifests m JOIN repositories r ON r.id=m.repo"
+                     " WHERE r.registry=?1 AND r.name=?2 AND m.digest=?3",
+                     "ssd", registry, repository, d);
+    if (rc)
+        return rc;
+    rc = db_blob(st, 0, a, out);
+    db_end(st);
+    return rc;
+}
+
+static int sqlite_refs_add(struct tx *tx, int64_t repo, const struct digest *parent,
+                           const struct manifest_ref *refs, size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = db_run(
+            sqlite_tx_db(tx),
+            "INSERT OR IGNORE INTO manifest_refs(repo,parent,child,kind) VALUES(?1,?2,?3,?4)",
+            "iddn", repo, parent, &refs[i].digest, (int)refs[i].kind);
+    return rc;
+}
+
+static int ref_check(struct tx *tx, int64_t repo, const struct manifest_ref *ref)
+{
+    switch (ref->kind) {
+    case REF_BLOB:
+        return blob_linked(tx, repo, &ref->digest);
+    case REF_MANIFEST:
+        return sqlite_manifest_visible(tx, repo, &ref->digest);
+    case REF_FOREIGN:
+    case REF_SUBJECT:
+        break;
+    }
+    return 0;
+}
+
+static int sqlite_refs_check(struct tx *tx, int64_t repo, const struct manifest_ref *refs, size_t n,
+                             struct digest *out_missing)
+{
+    for (size_t i = 0; i < n; i++) {
+        int rc = ref_check(tx, repo, &refs[i]);
+        if (rc == ERR_NOTFOUND)
+            *out_missing = refs[i].digest;
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int unasserted_read(sqlite3_stmt *st, struct arena *a, struct unasserted_row *out)
+{
+    int rc = db_digest(st, 0, &out->digest);
+    if (rc)
+        return rc;
+    out->size = (uint64_t)sqlite3_column_int64(st, 2);
+    out->stamp = (uint64_t)sqlite3_column_int64(st, 3);
+    return db_text(st, 1, a, &out->media_type);
+}
+
+static int sqlite_unasserted_below(struct tx *tx, int64_t repo, const struct digest *parent,
+                                   int max_depth, const struct log_assertion *by, struct arena *a,
+                                   struct unasserted_row **out, size_t *out_n)
+{
+    struct db *d = sqlite_tx_db(tx);
+    struct unasserted_row *list = NULL;
+    size_t n = 0, cap = 0;
+    sqlite3_stmt *st;
+    int rc = db_start(
+        d, &st,
+        "WITH RECURSIVE below(d,depth) AS (SELECT ?2,0 UNION SELECT x.child,depth+1 FROM below"
+        " JOIN manifest_refs x ON x.repo=?1 AND x.parent=d AND x.kind=?3 WHERE depth<?4 AND "
+        "NOT EXISTS"
+        " (SELECT 1 FROM feed f WHERE f.registry=?5 AND f.repository=?6 AND f.kind=?7 AND "
+        "f.tag=''"
+        "  AND f.digest=x.child AND f.origin=?8 AND f.key=?9))"
+        " SELECT m.digest,m.media_type,m.size,m.stamp FROM below JOIN manifests m ON m.repo=?1 "
+        "AND"
+        " m.digest=d WHERE depth>0 GROUP BY d ORDER BY max(depth) DESC",
+        "idnnssnss", repo, parent, (int)REF_MANIFEST, max_depth, by->registry, by->repository,
+        (int)ENTRY_MANIFEST, tx->region, by->key);
+    if (rc)
+        return rc;
+    while ((rc = db_step(d, st)) == 1) {
+        if (n == cap)
+            list = db_grow(a, list, n, &cap, sizeof *list);
+        rc = list ? unasserted_read(st, a, &list[n]) : ERR_NOMEM;
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        n++;
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+// --- links ---
+
+static int sqlite_link_set(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
+                           int64_t now_ms)
 {
     return db_run(
         sqlite_tx_db(tx),
-        "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
-        " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
-        "origin=excluded.origin,epoch=excluded.epoch",
-        "isdusu", repo, tag, &v->digest, v->stamp, v->origin, v->epoch);
+        "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
+        " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
+        "idui", repo, d, size, now_ms);
 }
 
-static int sqlite_tag_remove(struct tx *tx, int64_t repo, const char *tag)
+static int sqlite_link_get(struct tx *tx, const char *registry, const char *repository,
+                           const struct digest *d, uint64_t *out_size)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT l.size FROM links l JOIN repositories r ON r.id=l.repo"
+                     " WHERE r.registry=?1 AND r.name=?2 AND l.digest=?3",
+                     "ssd", registry, repository, d);
+    if (rc)
+        return rc;
+    *out_size = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
 }
 
-static int sqlite_tag_history_add(struct tx *tx, int64_t repo, const char *tag,
-                                  const struct register_value *v)
+static int sqlite_link_find(struct tx *tx, const char *registry, const struct digest *digest,
+                            bool (*may)(void *ctx, const char *repository), void *ctx,
+                            uint64_t *out_size)
 {
-    return db_run(
-        sqlite_tx_db(tx),
-        "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
-        " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
-        "isusdu", repo, tag, v->stamp, v->origin, &v->digest, v->epoch);
+    struct db *d = sqlite_tx_db(tx);
+    sqlite3_stmt *st;
+    int rc = db_start(d, &st,
+                      "SELECT r.name,l.size FROM links l JOIN repositories r ON r.id=l.repo"
+                      " WHERE l.digest=?1 AND r.registry=?2",
+                      "ds", digest, registry);
+    if (rc)
+        return rc;
+    while ((rc = db_step(d, st)) == 1) {
+        const char *name = (const char *)sqlite3_column_text(st, 0);
+        if (name && !may(ctx, name))
+            continue;
+        if (name)
+            *out_size = (uint64_t)sqlite3_column_int64(st, 1);
+        db_end(st);
+        return name ? 0 : ERR_NOMEM;
+    }
+    if (rc)
+        return rc;
+    return ERR_NOTFOUND;
 }
 
-static int sqlite_tag_history_clear(struct tx *tx, int64_t repo, const char *tag)
+static int link_read(sqlite3_stmt *st, struct arena *a, struct link_row *out)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is", repo,
-                  tag);
+    out->size = (uint64_t)sqlite3_column_int64(st, 2);
+    int rc = db_text(st, 0, a, &out->registry);
+    if (rc)
+        return rc;
+    return db_text(st, 1, a, &out->repository);
+}
+
+static int sqlite_links_of(struct tx *tx, const struct digest *digest, size_t max, struct arena *a,
+                           struct link_row **out, size_t *out_n)
+{
+    struct db *d = sqlite_tx_db(tx);
+    sqlite3_stmt *st;
+    size_t n = 0;
+    struct link_row *list = arena_array(a, max ? max : 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    int rc = db_start(d, &st,
+                      "SELECT r.registry,r.name,l.size FROM links l JOIN repositories r ON "
+                      "r.id=l.repo WHERE l.digest=?1 LIMIT ?2",
+                      "di", digest, limit_of(max));
+    if (rc)
+        return rc;
+    while ((rc = db_step(d, st)) == 1) {
+        rc = link_read(st, a, &list[n]);
+        if (rc) {
+            db_end(st);
+            break;
+        }
+        n++;
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
 }
 
 const struct state_ops sqlite_state_ops = {
     .repo_find = sqlite_repo_find,
     .repo_make = sqlite_repo_make,
+    .repos_list = sqlite_repos_list,
     .manifest_visible = sqlite_manifest_visible,
-    .blob_linked = sqlite_blob_linked,
     .presence_get = sqlite_presence_get,
     .presence_set = sqlite_presence_set,
+    .manifest_add = sqlite_manifest_add,
+    .manifest_get = sqlite_manifest_get,
+    .manifest_content = sqlite_manifest_content,
+    .refs_add = sqlite_refs_add,
+    .refs_check = sqlite_refs_check,
+    .unasserted_below = sqlite_unasserted_below,
     .manifest_reached = sqlite_manifest_reached,
     .manifest_children = sqlite_manifest_children,
     .manifest_remove = sqlite_manifest_remove,
-    .tag_get = sqlite_tag_get,
-    .tag_set = sqlite_tag_set,
-    .tag_remove = sqlite_tag_remove,
-    .tag_history_add = sqlite_tag_history_add,
-    .tag_history_clear = sqlite_tag_history_clear,
+    .link_set = sqlite_link_set,
+    .link_get = sqlite_link_get,
+    .link_find = sqlite_link_find,
+    .links_of = sqlite_links_of,
 };

@@ -7,6 +7,7 @@
 #include "tests/unit/store/meta_histories.h"
 
 #include <sched.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 static struct region_store east;
