@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Follows the file of changes beside a topology while it grows (control/changes_file.h). Only what is
 // new is read; an end that is not whole yet waits. A file that was replaced, or became shorter, is
-// read from its start: what is in force already is passed over. For control/topology_watcher.c, on
+// read from its start: what is in force already is passed over. For control/file_source.c, on
 // its thread.
 #ifndef MERIDIAN_CONTROL_CHANGE_LOG_READER_H
 #define MERIDIAN_CONTROL_CHANGE_LOG_READER_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One look at one of the files that are watched: is it another one than before, and what is in it.
-// For control/topology_watcher.c.
+// For control/watched_document.c.
 #ifndef MERIDIAN_CONTROL_WATCHED_FILE_H
 #define MERIDIAN_CONTROL_WATCHED_FILE_H
 

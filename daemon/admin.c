@@ -25,7 +25,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/topology_watcher.h"
+#include "control/source.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
 #include "resolver/answer/explain.h"
@@ -167,7 +167,7 @@ static json_t *changes_json(json_t *doc, struct topology_status *s)
 static void get_config(struct app *app, struct http_request *req, struct http_response *resp)
 {
     struct topology_status topology = {0}, principals = {0};
-    topology_watcher_status(app->watch, &topology, &principals);
+    topology_source_status(app->source, &topology, &principals);
     json_t *a = changes_json(config_json(&topology), &topology), *b = config_json(&principals);
     if (a)
         json_object_set_new(a, "path", json_string(app->node->topology));
@@ -178,7 +178,7 @@ static void get_config(struct app *app, struct http_request *req, struct http_re
 
 static void post_reload(struct app *app, struct http_request *req, struct http_response *resp)
 {
-    topology_watcher_poke(app->watch);
+    topology_source_look(app->source);
     get_config(app, req, resp);
 }
 

@@ -43,7 +43,7 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct node *node;
     const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
-    struct topology_watcher *watch;
+    struct topology_source *source;
     // NULL without that role
     struct auth_service *auth;
     // NULL without that role

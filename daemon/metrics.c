@@ -9,7 +9,7 @@
 #include "base/exposition.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "control/topology_watcher.h"
+#include "control/source.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -60,7 +60,7 @@ static void write_config(const struct app *app, struct buf *b)
 {
     struct topology *t = snapshot_get(app->topology);
     struct topology_status topology = {0}, principals = {0};
-    topology_watcher_status(app->watch, &topology, &principals);
+    topology_source_status(app->source, &topology, &principals);
     if (t) {
         exposition_single(b, "meridian_topology_version", "gauge",
                           "Version of the topology in force.", (double)t->version);

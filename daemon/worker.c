@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/topology_watcher.h"
+#include "control/file_source.h"
 #include "daemon/app.h"
 #include "daemon/headroom.h"
 #include "daemon/judge.h"
@@ -413,10 +413,21 @@ static int start_config(struct worker *w, struct diag *d)
     enum topology_form form = TOPOLOGY_FULL;
     if (n->roles == ROLE_RESOLVER)
         form = TOPOLOGY_COMPACT;
-    int rc = topology_watcher_start(n->topology, form, n->principals, w->paths->state, &w->topology,
-                                    &w->principals, on_topology, w, d, &w->app.watch);
+    const struct file_source_options files = {.topology = n->topology,
+                                              .form = form,
+                                              .principals = n->principals,
+                                              .state_dir = w->paths->state};
+    int rc = file_source_open(&files, &w->app.source);
     if (rc)
         return rc;
+    rc = topology_source_load(w->app.source, &(struct source_cells){&w->topology, &w->principals},
+                              d);
+    if (!rc)
+        rc = topology_source_follow(w->app.source, on_topology, w);
+    if (rc) {
+        topology_source_close(take_ptr(w->app.source));
+        return rc;
+    }
     struct topology *t = snapshot_get(&w->topology);
     const struct region *r = topology_region(t, n->region);
     if (!r)
@@ -703,7 +714,7 @@ static void housekeeping_stop(struct worker *w)
 static void rooms_stop(struct worker *w)
 {
     // its thread calls into replicator, zone maintainer and supervisor_ipc
-    topology_watcher_stop(take_ptr(w->app.watch));
+    topology_source_close(take_ptr(w->app.source));
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
     atomic_store(&w->replicator, NULL);
     if (w->app.meta)
@@ -865,7 +876,7 @@ static bool wait_for_end(struct worker *w, int sig_fd)
         if (fds[0].revents && read(sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
             if (si.ssi_signo != SIGHUP)
                 return false;
-            topology_watcher_poke(w->app.watch);
+            topology_source_look(w->app.source);
             resolver_reopen_logs(w->app.resolver);
         }
         struct ipc_message m;

@@ -421,7 +421,7 @@ static void *read_on(void *arg)
 {
     struct snapshot_reader r = {0};
     size_t *n = arg;
-    while (!atomic_load(&stop)) {
+    do { // at least once, however busy the machine is
         const struct topology *t = snapshot_reader_get(&r, &cell);
         const struct catalogue_registry *a = catalogue_find(t->catalogue, "even00", 6),
                                         *b = catalogue_find(t->catalogue, "odd000", 6);
@@ -429,7 +429,7 @@ static void *read_on(void *arg)
             catalogue_stamp(b, 1) == t->version % 2)
             abort();
         ++*n;
-    }
+    } while (!atomic_load(&stop));
     snapshot_reader_done(&r);
     return NULL;
 }

@@ -7,9 +7,9 @@
 #include "base/mem.h"
 #include "control/changes_file.h"
 #include "control/compiled.h"
+#include "control/file_source.h"
 #include "control/topology_file.h"
 #include "control/topology_saver.h"
-#include "control/topology_watcher.h"
 #include "tests/support/check_main.h"
 #include "tests/support/full_disk.h"
 
@@ -175,7 +175,7 @@ static bool names(const char *at, const char *user)
 START_TEST(an_edit_is_in_force_and_is_kept_later)
 {
     struct snapshot tcell, pcell;
-    struct topology_watcher *w;
+    struct topology_source *w;
     struct diag d;
     char topology[96], principals[96], topology_last[128], principals_last[128];
     begin();
@@ -190,9 +190,11 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
     diag_init(&d);
     char state[96];
     snprintf(state, sizeof state, "%s/state", dir);
-    ck_assert_int_eq(topology_watcher_start(topology, TOPOLOGY_FULL, principals, state, &tcell,
-                                            &pcell, NULL, NULL, &d, &w),
-                     0);
+    const struct file_source_options o = {topology, TOPOLOGY_FULL, principals, state};
+    const struct source_cells cells = {&tcell, &pcell};
+    ck_assert_int_eq(file_source_open(&o, &w), 0);
+    ck_assert_int_eq(topology_source_load(w, &cells, &d), 0);
+    ck_assert_int_eq(topology_source_follow(w, NULL, NULL), 0);
     wait_kept(topology_last, 5);
     ck_assert(names(principals_last, "ada"));
     char beside[96];
@@ -200,10 +202,10 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
     full_disk_from(1); // of the state's disk; the operator's files are on another
     operator_puts(topology, TOPOLOGY(6), beside);
     operator_puts(principals, PRINCIPALS("grace"), beside);
-    topology_watcher_poke(w);
+    topology_source_look(w);
     for (int64_t until = clock_mono_ms() + LIMIT_MS;;) {
         struct topology_status t, p;
-        topology_watcher_status(w, &t, &p);
+        topology_source_status(w, &t, &p);
         free(t.refused_why);
         free(t.changes_why);
         free(p.refused_why);
@@ -220,7 +222,7 @@ START_TEST(an_edit_is_in_force_and_is_kept_later)
         ck_assert_int_lt(clock_mono_ms(), until);
         clock_sleep_ms(20);
     }
-    topology_watcher_stop(w);
+    topology_source_close(w);
     snapshot_done(&tcell);
     snapshot_done(&pcell);
     diag_done(&d);

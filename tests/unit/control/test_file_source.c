@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// config/watch in a real directory: good edits swap, bad ones keep the old and say why, versions
+// control/file_source in a real directory: good edits swap, bad ones keep the old and say why, versions
 // only go up.
-#include "control/topology_watcher.h"
+#include "control/file_source.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -29,7 +29,7 @@
 struct fixture {
     char dir[32], topology[64], principals[64], state[64];
     struct snapshot tcell, pcell;
-    struct topology_watcher *w;
+    struct topology_source *w;
     struct diag diag;
     _Atomic int n_changes;
 };
@@ -45,11 +45,26 @@ static void count_change(void *ctx, bool frame)
     atomic_fetch_add(&((struct fixture *)ctx)->n_changes, 1);
 }
 
+static int start_with(struct fixture *f, const char *principals, topology_source_change *on_change,
+                      struct diag *diag)
+{
+    const struct file_source_options o = {f->topology, TOPOLOGY_FULL, principals, f->state};
+    const struct source_cells cells = {&f->tcell, &f->pcell};
+    f->w = NULL;
+    ck_assert_int_eq(file_source_open(&o, &f->w), 0);
+    int rc = topology_source_load(f->w, &cells, diag);
+    if (!rc)
+        rc = topology_source_follow(f->w, on_change, f);
+    if (!rc)
+        return 0;
+    topology_source_close(f->w);
+    f->w = NULL;
+    return rc;
+}
+
 static int start(struct fixture *f)
 {
-    f->w = NULL;
-    return topology_watcher_start(f->topology, TOPOLOGY_FULL, f->principals, f->state, &f->tcell,
-                                  &f->pcell, count_change, f, &f->diag, &f->w);
+    return start_with(f, f->principals, count_change, &f->diag);
 }
 
 static struct fixture *setup(void)
@@ -70,7 +85,7 @@ static struct fixture *setup(void)
 
 static void teardown(struct fixture *f)
 {
-    topology_watcher_stop(f->w);
+    topology_source_close(f->w);
     snapshot_done(&f->tcell);
     snapshot_done(&f->pcell);
     diag_done(&f->diag);
@@ -98,7 +113,7 @@ static bool has_user(struct fixture *f, const char *name)
 static void expect(struct fixture *f, uint64_t want, uint64_t refused, const char *why)
 {
     struct topology_status t, p;
-    topology_watcher_status(f->w, &t, &p);
+    topology_source_status(f->w, &t, &p);
     ck_assert_uint_eq(version(f), want);
     ck_assert_uint_eq(t.version, want);
     ck_assert_uint_eq(t.refused, refused);
@@ -115,27 +130,27 @@ START_TEST(edits_swap_or_say_why)
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 0, NULL);
     put(f->topology, TOPOLOGY(6, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 0, NULL);
     ck_assert_int_eq(atomic_load(&f->n_changes), 1);
     put(f->topology, TOPOLOGY(7, "regoins: []\n"));
-    topology_watcher_poke(f->w);
-    topology_watcher_poke(f->w); // the same refusal is told once
+    topology_source_look(f->w);
+    topology_source_look(f->w); // the same refusal is told once
     expect(f, 6, 1, "topology.yaml:6: regoins: unknown key");
     put(f->topology, TOPOLOGY(5, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 2, "version 5 is lower than 6, which is in force");
     put(f->topology, TOPOLOGY(6, "https_port: 8443\n"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 3, "has version 6, as the one in force, but other content");
     ck_assert_int_eq(unlink(f->topology), 0);
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 4, "not found");
     put(f->topology, TOPOLOGY(6, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 4, NULL);
     put(f->topology, TOPOLOGY(7, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 7, 4, NULL);
     ck_assert_int_eq(atomic_load(&f->n_changes), 2);
     teardown(f);
@@ -161,22 +176,22 @@ START_TEST(principals_swap)
     ck_assert_int_eq(start(f), 0);
     ck_assert(has_user(f, "ada"));
     put(f->principals, PRINCIPALS("bob"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     ck_assert(has_user(f, "bob") && !has_user(f, "ada"));
     ck_assert_int_eq(chmod(f->principals, 0644), 0);
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     struct topology_status t, p;
-    topology_watcher_status(f->w, &t, &p);
+    topology_source_status(f->w, &t, &p);
     ck_assert_uint_eq(p.refused, 1);
     ck_assert_ptr_nonnull(strstr(p.refused_why, "chmod 600"));
     ck_assert_ptr_null(t.refused_why);
     free(p.refused_why);
     ck_assert(has_user(f, "bob"));
     put(f->principals, "version: 2\n" PRINCIPALS("carol"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     ck_assert(has_user(f, "carol"));
     put(f->principals, "version: 1\n" PRINCIPALS("dave"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     ck_assert(has_user(f, "carol"));
     ck_assert_int_eq(atomic_load(&f->n_changes), 0);
     teardown(f);
@@ -187,26 +202,26 @@ START_TEST(last_good_serves_a_restart)
 {
     struct fixture *f = setup();
     ck_assert_int_eq(start(f), 0);
-    topology_watcher_stop(f->w);
+    topology_source_close(f->w);
     put(f->topology, "version: [\n");
     put(f->principals, "users: 5\n");
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "not YAML");
     ck_assert(has_user(f, "ada"));
     struct topology_status t, p;
-    topology_watcher_status(f->w, &t, &p);
+    topology_source_status(f->w, &t, &p);
     ck_assert(t.from_last_good && p.from_last_good);
     free(t.refused_why);
     free(t.changes_why);
     free(p.refused_why);
-    topology_watcher_stop(f->w);
+    topology_source_close(f->w);
     put(f->topology, TOPOLOGY(4, "")); // a rollback while it was down
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "version 4 is lower than 5");
     put(f->topology, TOPOLOGY(6, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 1, NULL);
-    topology_watcher_status(f->w, &t, &p);
+    topology_source_status(f->w, &t, &p);
     ck_assert(!t.from_last_good && p.from_last_good);
     free(p.refused_why);
     teardown(f);
@@ -225,9 +240,7 @@ START_TEST(nothing_usable_is_an_error)
     ck_assert_ptr_nonnull(strstr(all, "principals.yaml: cannot read the principals: not found"));
     free(all);
     put(f->topology, TOPOLOGY(5, ""));
-    ck_assert_int_eq(topology_watcher_start(f->topology, TOPOLOGY_FULL, NULL, f->state, &f->tcell,
-                                            &f->pcell, NULL, NULL, NULL, &f->w),
-                     0);
+    ck_assert_int_eq(start_with(f, NULL, NULL, NULL), 0);
     ck_assert_ptr_null(snapshot_get(&f->pcell));
     teardown(f);
 }
@@ -241,14 +254,14 @@ static void append(struct fixture *f, const char *text)
     ck_assert_ptr_nonnull(out);
     fputs(text, out);
     fclose(out);
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
 }
 
 static void expect_changes(struct fixture *f, uint64_t want, uint64_t taken, uint64_t refused,
                            const char *why)
 {
     struct topology_status t, p;
-    topology_watcher_status(f->w, &t, &p);
+    topology_source_status(f->w, &t, &p);
     ck_assert_uint_eq(version(f), want);
     ck_assert_uint_eq(t.version, want);
     ck_assert_uint_eq(t.n_changes, taken);
@@ -272,7 +285,7 @@ START_TEST(changes_are_followed)
     append(f, "version: 6\n" ADD("alpha"));
     expect_changes(f, 6, 1, 0, NULL);
     append(f, "version: 7\nregistries: [{ name: bravo, repl"); // torn: waits
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect_changes(f, 6, 1, 0, NULL);
     append(f, "icas: [{ region: eastus }] }]\n...");
     expect_changes(f, 6, 1, 0, NULL);
@@ -288,7 +301,7 @@ START_TEST(changes_are_followed)
     // A restart: the same, whether or not the node could keep it; and no sign of anything wrong.
     for (int i = 0; i < 2; i++) {
         char kept[80];
-        topology_watcher_stop(f->w);
+        topology_source_close(f->w);
         snprintf(kept, sizeof kept, "%s/topology.last", f->state);
         if (i)
             ck_assert_int_eq(unlink(kept), 0);
@@ -303,16 +316,16 @@ START_TEST(changes_are_followed)
     // The document again, below what is in force; then one that supersedes the changes, and a
     // change to that.
     put(f->topology, TOPOLOGY(8, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 9, 1, "version 8 is lower than 9");
     put(f->topology, TOPOLOGY(20, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 20, 1, NULL);
     append(f, "version: 21\n" ADD("delta"));
     expect(f, 21, 1, NULL);
     // Another file in its place is read from its start.
     put(path, "version: 22\nremove: [delta]\n...\n");
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 22, 1, NULL);
     teardown(f);
 }
@@ -357,18 +370,18 @@ START_TEST(either_form_is_watched)
         ck_assert_int_eq(file_write_atomic(f->topology, out.p, out.n, 0600), 0);
         snapshot_unref(t);
         diag_done(&d);
-        topology_watcher_poke(f->w);
+        topology_source_look(f->w);
         expect(f, (uint64_t)k, 0, NULL);
         char change[100];
         snprintf(change, sizeof change, "version: %d\n" ADD("tenant"), k + 1);
         append(f, change);
         expect(f, (uint64_t)k + 1, 0, NULL);
-        topology_watcher_stop(f->w);
+        topology_source_close(f->w);
         ck_assert_int_eq(start(f), 0);
         expect(f, (uint64_t)k + 1, 0, NULL);
     }
     put(f->topology, TOPOLOGY(10, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 10, 0, NULL);
     teardown(f);
 }
@@ -390,13 +403,13 @@ START_TEST(no_document_lowers_a_serial)
     ck_assert_int_eq(start(f), 0);
     expect(f, 6, 0, NULL);
     put(f->topology, TOPOLOGY(7, ""));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 1, "the serial of fe.D would go down");
-    topology_watcher_stop(f->w);
+    topology_source_close(f->w);
     ck_assert_int_eq(start(f), 0); // nor does a restart take it
     expect(f, 6, 1, "the serial of fe.D would go down");
     put(f->topology, TOPOLOGY(8, "zone_serial: {offset: 900000}\n"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 8, 1, NULL);
     teardown(f);
 }
@@ -424,7 +437,7 @@ START_TEST(the_version_of_the_frame_outlives_the_process)
         snapshot_unref(t);
         if (i == 0)
             append(f, "version: 10\n" ADD("tenant"));
-        topology_watcher_stop(f->w);
+        topology_source_close(f->w);
         if (i == 1) // only what it kept is left
             ck_assert_int_eq(file_write_atomic(f->topology, out.p, 8, 0600), 0);
     }
@@ -455,14 +468,14 @@ START_TEST(paths_are_relative_to_the_topology_and_not_to_what_was_kept_of_it)
         "routing: { latency_file: measured/ms.csv, maxmind_file: /usr/share/city.mmdb }\n");
     ck_assert_int_eq(start(f), 0);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
-    topology_watcher_stop(f->w);
+    topology_source_close(f->w);
     ck_assert_int_eq(start(f), 0); // the same document: what was kept of it is taken
     expect(f, 5, 0, NULL);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
     append(f, "version: 6\n" ADD("alpha"));
     expect(f, 6, 0, NULL);
     expect_paths(f, "measured/ms.csv", "/usr/share/city.mmdb");
-    topology_watcher_stop(f->w);
+    topology_source_close(f->w);
     put(f->topology, "version: seven\n"); // of no use
     ck_assert_int_eq(start(f), 0);
     expect(f, 6, 1, "topology.yaml");
@@ -494,25 +507,25 @@ START_TEST(a_replica_moves_only_when_the_document_says_since_when)
     put(f->topology, MOVING("5", "stamp: eus-1"));
     ck_assert_int_eq(start(f), 0);
     put(f->topology, MOVING("6", "stamp: eus-2"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 5, 1,
            "topology.yaml:8: registry contoso: replicas: eastus: names would lead from stamp eus-1 "
            "to eus-2");
-    topology_watcher_stop(f->w); // a restart judges by what was kept
+    topology_source_close(f->w); // a restart judges by what was kept
     ck_assert_int_eq(start(f), 0);
     expect(f, 5, 1, "names would lead from stamp eus-1 to eus-2 at once");
     put(f->topology, MOVING("6", "stamp: eus-2" MOVE));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 1, NULL);
     // before its time: taken when that has come, without a word from anybody
     put(f->topology, MOVING("7", "stamp: eus-2"));
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 6, 2, "names lead to stamp eus-1 until 2027-01-15T08:01:00Z");
     clock_virtual_advance(60000);
     wait_for_version(f, 7);
-    topology_watcher_poke(f->w);
+    topology_source_look(f->w);
     expect(f, 7, 2, NULL);
-    topology_watcher_stop(f->w); // one that has nothing in force takes any
+    topology_source_close(f->w); // one that has nothing in force takes any
     ck_assert_int_eq(dir_remove_tree(f->state), 0);
     put(f->topology, MOVING("8", "stamp: eus-1"));
     ck_assert_int_eq(start(f), 0);
@@ -525,7 +538,7 @@ END_TEST
 static uint64_t n_changes_refused(struct fixture *f)
 {
     struct topology_status t, p;
-    topology_watcher_status(f->w, &t, &p);
+    topology_source_status(f->w, &t, &p);
     free(t.refused_why);
     free(t.changes_why);
     free(p.refused_why);
@@ -544,7 +557,7 @@ START_TEST(a_change_that_is_early_waits_with_those_after_it)
                  "eus-2}]}]\n...\n"
                  "version: 7\nregistries: [{name: fabrikam, replicas: [{region: eastus}]}]\n...\n");
     for (int i = 0; i < 3; i++) // told once
-        topology_watcher_poke(f->w);
+        topology_source_look(f->w);
     ck_assert_uint_eq(version(f), 5);
     ck_assert_uint_eq(n_changes_refused(f), 1);
     clock_virtual_advance(60000);
@@ -555,7 +568,7 @@ START_TEST(a_change_that_is_early_waits_with_those_after_it)
 }
 END_TEST
 
-CHECK_MAIN("control/topology_watcher", changes_are_followed, changes_are_noticed_unasked,
+CHECK_MAIN("control/file_source", changes_are_followed, changes_are_noticed_unasked,
            either_form_is_watched, edits_swap_or_say_why, edits_are_noticed_unasked,
            principals_swap, last_good_serves_a_restart, nothing_usable_is_an_error,
            no_document_lowers_a_serial, the_version_of_the_frame_outlives_the_process,
