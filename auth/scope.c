@@ -8,50 +8,6 @@
 
 #include <string.h>
 
-static bool lower_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-// Bytes of one separator at p: ".", "_", "__", or dashes; 0 when there is none.
-static size_t separator_at(const char *p, const char *end)
-{
-    size_t n = 0;
-    if (*p == '.')
-        return 1;
-    if (*p == '_') {
-        if (p + 1 < end && p[1] == '_')
-            return 2;
-        return 1;
-    }
-    while (p + n < end && p[n] == '-')
-        n++;
-    return n;
-}
-
-// distribution-spec: [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*
-bool repository_name_valid(const char *s, size_t n)
-{
-    const char *p = s, *end = s + n;
-    if (!n || n > REPOSITORY_MAX_BYTES)
-        return false;
-    for (;;) {
-        const char *word = p;
-        while (p < end && lower_alnum(*p))
-            p++;
-        if (p == word)
-            return false;
-        if (p == end)
-            return true;
-        size_t k = 1;
-        if (*p != '/')
-            k = separator_at(p, end);
-        if (!k)
-            return false;
-        p += k;
-    }
-}
-
 static int grant_add(struct scopes *s, const char *name, size_t n, unsigned actions,
                      struct arena *a)
 {
@@ -106,7 +62,7 @@ static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
     bool plugin = n_type == 18 && !memcmp(p, "repository(plugin)", 18);
     if (!plain && !plugin)
         return 0;
-    if (!repository_name_valid(name, n_name))
+    if (!repository_name_ok(name, n_name))
         return ERR_INVAL;
     return grant_add(s, name, n_name, actions_of(last + 1, n_actions), a);
 }

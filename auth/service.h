@@ -2,9 +2,9 @@
 // The token service: `GET /oauth2/token` (Basic, or anonymous), `POST /oauth2/token` (grant_type
 // password or refresh_token), at every endpoint of a registry (design section 6, and what real
 // clients send). Password hashes are checked by bounded workers, in turn by the client's network
-// and the name that is tried (net/fair.h; without a place there: 429 with Retry-After), with a
-// dummy hash for unknown users and a keyed cache of verified credentials that empties when the
-// principals change. What needs no hash waits for none.
+// and the user name (net/fair.h; a full queue answers 429 with Retry-After), with a dummy hash for
+// unknown users and a keyed cache of verified credentials that empties when the principals change.
+// Requests that need no hash never wait for one.
 //
 // Access tokens: 15 minutes, typ "access", aud = the global name, access[] as granted. Refresh
 // tokens: typ "refresh", carry the principal's generation, read again at each use. Both are signed
@@ -23,7 +23,7 @@ struct auth_service_options {
     const char *region;
     // password hashing threads; 0: 2
     unsigned n_workers;
-    // for a hash; 0: 512; of one network an eighth
+    // requests that wait for a hash; 0: 512; one network may have an eighth of them
     size_t max_waiting;
     // How long ago the principals were last known to be current; past the topology's max_stale
     // nothing is issued (503). NULL: they are a file of this node, and always current.
@@ -37,9 +37,9 @@ void auth_service_stop(struct auth_service *s);
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
                         const struct registry *reg, const struct hostname *host,
                         struct http_plan *plan);
-// Does what this region signs hold? Its token key is one that the topology names for it, and a
-// token that is signed with it now, for some registry that lives here, is taken by the verifier of
-// this node. 0, or ERR_AUTH and others with a sentence that has the cure.
+// Would other regions accept the tokens of this one? Checks that the topology names this region's
+// token key, and that this node's own verifier accepts a token signed with it now, for some registry
+// that lives here. 0, or an error (ERR_AUTH, …) with a sentence that says what to do.
 int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys,
                     int64_t now_ms, struct diag *diag);
 bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signatures that were found good a moment ago: a client shows the same token with every request,
-// and the arithmetic is most of what such a request costs. Remembered is one fact of pure
-// mathematics, "this signature over these bytes verifies under this key", and nothing else: the
-// topology's keys, the dates, the audience and every claim are judged anew each time, so that
-// revoking a key or a token's end counts at once. Bounded; safe on HTTP threads.
+// A cache of good signatures. A client sends the same token with every request, and verifying its
+// signature is most of the cost of such a request. The cache keeps one fact only: "this signature over
+// these bytes verifies under this key". Callers judge keys, dates, audience and claims anew each time,
+// so a revoked key or an expired token counts at once. Bounded; any thread.
+//
+//   rc = es256_verify_again(key->spki_b64, signed_at, n_signed, sig);
 #ifndef MERIDIAN_AUTH_SIGNATURE_CACHE_H
 #define MERIDIAN_AUTH_SIGNATURE_CACHE_H
 
@@ -12,6 +13,6 @@
 
 // as es256_verify
 int es256_verify_again(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
-uint64_t signature_cache_hits(void); // answered from memory
+uint64_t signature_cache_hits(void); // for tests: calls answered from the cache
 
 #endif

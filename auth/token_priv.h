@@ -7,14 +7,14 @@
 #include "base/bytes.h"
 #include "certs/keys.h"
 #include "config/principals.h"
+#include "config/repository.h"
 
 #include <jansson.h>
 
 #define TOKEN_ISSUER "meridian"
 #define REFRESH_LIFETIME_MAX_S (90u * 86400)
-#define SCOPE_MAX_COUNT 50       // grants in one token, and scopes in one question
-#define SCOPE_MAX_BYTES 8192     // all scopes of one question
-#define REPOSITORY_MAX_BYTES 255 // OCI distribution-spec, "Pulling manifests"
+#define SCOPE_MAX_COUNT 50   // grants in one token, and scopes in one question
+#define SCOPE_MAX_BYTES 8192 // all scopes of one question
 #define KID_MAX_BYTES 128
 #define JTI_BYTES 16
 
@@ -65,6 +65,10 @@ int token_issue_refresh(const struct region_keys *keys, const char *service,
 int token_service(const struct topology *t, const struct registry *r, struct arena *a,
                   const char **out);
 
+// The value of the Authorization header; *out NULL: there is none. ERR_AUTH when there is more than
+// one: which of them counts would be a guess.
+int authorization_get(const struct http_request *req, const char **out);
+
 // --- scopes (distribution, "Token Scope Documentation") ---
 struct scopes {
     // one per repository, actions joined; strings on the arena
@@ -77,6 +81,5 @@ struct scopes {
 // "registry:catalog:*". Unknown types and actions are passed over, since clients ask for more than
 // there is. ERR_INVAL malformed, ERR_TOOBIG.
 int scopes_add(struct scopes *s, const char *text, struct arena *a);
-bool repository_name_valid(const char *s, size_t n);
 
 #endif

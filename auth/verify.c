@@ -75,25 +75,34 @@ static int actions_parse(const json_t *list, unsigned *out)
     return 0;
 }
 
+// ["*"]
+static bool is_star(const json_t *list)
+{
+    const json_t *only = json_array_get(list, 0);
+    return json_array_size(list) == 1 && json_is_string(only) &&
+           !strcmp(json_string_value(only), "*");
+}
+
 static int grant_parse(const json_t *v, struct arena *a, struct access_grant *out)
 {
-    const char *name = claim_text(v, "name", REPOSITORY_MAX_BYTES);
+    const char *name = claim_text(v, "name", REPOSITORY_NAME_MAX);
     const json_t *actions = json_object_get(v, "actions");
-    struct access_grant g = {0};
+    if (!name)
+        return ERR_AUTH;
     if (claim_is(v, "type", "registry")) {
-        if (!name || strcmp(name, "catalog") || json_array_size(actions) != 1 ||
-            !json_is_string(json_array_get(actions, 0)) ||
-            strcmp(json_string_value(json_array_get(actions, 0)), "*"))
+        if (strcmp(name, "catalog") || !is_star(actions))
             return ERR_AUTH;
-        g = (struct access_grant){"*", ACTION_CATALOG};
-    } else {
-        if (!claim_is(v, "type", "repository") || !name ||
-            !repository_name_valid(name, strlen(name)) || actions_parse(actions, &g.actions))
-            return ERR_AUTH;
-        g.repository = arena_strdup(a, name);
-        if (!g.repository)
-            return ERR_NOMEM;
+        *out = (struct access_grant){"*", ACTION_CATALOG};
+        return 0;
     }
+    struct access_grant g = {0};
+    if (!claim_is(v, "type", "repository") || !repository_name_ok(name, strlen(name)))
+        return ERR_AUTH;
+    if (actions_parse(actions, &g.actions))
+        return ERR_AUTH;
+    g.repository = arena_strdup(a, name);
+    if (!g.repository)
+        return ERR_NOMEM;
     *out = g;
     return 0;
 }
@@ -122,30 +131,33 @@ static int claims_judge(const json_t *root, const char *service, enum token_type
                         int64_t now_ms, struct arena *a, struct claims *out)
 {
     struct claims c = {0};
+    if (!json_is_object(root))
+        return ERR_AUTH;
     const char *subject = claim_text(root, "sub", PRINCIPAL_NAME_MAX),
                *id = claim_text(root, "jti", ID_MAX_BYTES);
-    if (!json_is_object(root) || !claim_is(root, "iss", TOKEN_ISSUER) ||
-        !claim_is(root, "aud", service) ||
-        !claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh") || !subject || !id ||
-        !*id)
+    if (!claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", service))
+        return ERR_AUTH;
+    if (!claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh"))
+        return ERR_AUTH;
+    if (!subject || !id || !*id)
         return ERR_AUTH;
     if (*subject && !principal_name_ok(subject)) // "" is nobody in particular
         return ERR_AUTH;
     const json_t *gen = json_object_get(root, "gen");
     if (type == TOKEN_REFRESH && (!json_is_integer(gen) || !*subject))
         return ERR_AUTH;
-    int rc = 0;
-    if (type == TOKEN_ACCESS)
-        rc = grants_parse(json_object_get(root, "access"), a, &c);
-    if (!rc)
-        rc = dates_judge(root, now_ms,
-                         type == TOKEN_ACCESS ? ACCESS_LIFETIME_MAX_S : REFRESH_LIFETIME_MAX_S);
+    unsigned lifetime_max_s = ACCESS_LIFETIME_MAX_S;
+    if (type == TOKEN_REFRESH) {
+        lifetime_max_s = REFRESH_LIFETIME_MAX_S;
+        c.generation = (uint64_t)json_integer_value(gen);
+    } else {
+        int rc = grants_parse(json_object_get(root, "access"), a, &c);
+        if (rc)
+            return rc;
+    }
+    int rc = dates_judge(root, now_ms, lifetime_max_s);
     if (rc)
         return rc;
-    if (type == TOKEN_REFRESH)
-        c.generation = (uint64_t)json_integer_value(gen);
-    else
-        c.generation = 0;
     c.subject = arena_strdup(a, subject);
     c.id = arena_strdup(a, id);
     if (!c.subject || !c.id)
@@ -162,11 +174,10 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
     int rc = jws_parse(token, a, &j);
     if (!rc)
         rc = token_service(t, r, a, &service);
-    if (rc) {
-        if (rc == ERR_NOMEM)
-            return rc;
+    if (rc == ERR_NOMEM)
+        return rc;
+    if (rc)
         return ERR_AUTH;
-    }
     const struct public_key *key = topology_token_key(t, j.kid);
     // a region signs for the registries it holds, for no others
     if (!key || !registry_replica(r, key->region))
@@ -210,17 +221,16 @@ int token_verify_access(const struct topology *t, const struct registry *r, cons
     return 0;
 }
 
-// The Authorization header; ERR_AUTH when there is more than one, since which would count is a
-// guess.
-static int authorization_get(const struct http_request *req, const char **out)
+int authorization_get(const struct http_request *req, const char **out)
 {
     const char *found = NULL;
-    for (const struct http_header *h = req->headers; h; h = h->next)
-        if (!strcasecmp(h->name, "Authorization")) {
-            if (found)
-                return ERR_AUTH;
-            found = h->value;
-        }
+    for (const struct http_header *h = req->headers; h; h = h->next) {
+        if (strcasecmp(h->name, "Authorization"))
+            continue;
+        if (found)
+            return ERR_AUTH;
+        found = h->value;
+    }
     *out = found;
     return 0;
 }
@@ -241,6 +251,21 @@ static int check_peer(const struct topology *t, const struct registry *r, struct
     return 0;
 }
 
+static int check_bearer(const struct topology *t, const struct registry *r, const char *header,
+                        struct http_request *req, int64_t now_ms, struct access *out)
+{
+    if (strncasecmp(header, "Bearer ", 7))
+        return ERR_AUTH;
+    const char *token = header + 7;
+    token += strspn(token, " ");
+    int rc = token_verify_access(t, r, token, now_ms, &req->arena, out);
+    if (!rc)
+        req->principal = out->principal;
+    else if (rc != ERR_NOMEM)
+        http_request_detail(req, "the token: %s", token_fault(t, r, token, rc, &req->arena));
+    return rc;
+}
+
 int auth_check(const struct topology *t, const struct registry *r, struct http_request *req,
                int64_t now_ms, struct access *out)
 {
@@ -248,18 +273,8 @@ int auth_check(const struct topology *t, const struct registry *r, struct http_r
     int rc = authorization_get(req, &header);
     if (rc)
         return rc;
-    if (header) {
-        if (strncasecmp(header, "Bearer ", 7))
-            return ERR_AUTH;
-        header += 7;
-        header += strspn(header, " ");
-        rc = token_verify_access(t, r, header, now_ms, &req->arena, out);
-        if (rc && rc != ERR_NOMEM)
-            http_request_detail(req, "the token: %s", token_fault(t, r, header, rc, &req->arena));
-        else if (!rc)
-            req->principal = out->principal;
-        return rc;
-    }
+    if (header)
+        return check_bearer(t, r, header, req, now_ms, out);
     if (req->listener == LISTENER_PEER)
         return check_peer(t, r, req, out);
     *out = (struct access){

@@ -34,7 +34,7 @@ struct access {
     // "" for anonymous; "peer:<region>" for a region
     const char *principal;
     bool anonymous;
-    // a region over mutual TLS: pull on every repository of registries it holds
+    // a region over mutual TLS: it may pull every repository of the registries that it holds
     bool peer;
     const struct access_grant *grants;
     size_t n_grants;
@@ -50,9 +50,9 @@ struct access {
 int token_verify_access(const struct topology *t, const struct registry *r, const char *token,
                         int64_t now_ms, struct arena *arena, struct access *out);
 
-// From the request: Bearer (a bad one is an error, never anonymous), else a peer's certificate on
-// the peer listener, else anonymous (with pull everywhere if the registry allows it). Basic is
-// answered with ERR_AUTH here: it belongs to the token endpoint.
+// Who the caller is: by a Bearer token (a bad one is an error, never anonymous), else by a peer's
+// certificate on the peer listener, else anonymous (who may pull everywhere if the registry allows
+// it). Basic gives ERR_AUTH here: it belongs to the token endpoint.
 int auth_check(const struct topology *t, const struct registry *r, struct http_request *req,
                int64_t now_ms, struct access *out);
 unsigned access_actions(const struct access *a, const char *repository);

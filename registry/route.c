@@ -12,45 +12,6 @@ static bool lower_alnum(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-// One component: [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*
-static bool component_ok(const char *s, size_t n)
-{
-    if (!n || !lower_alnum(s[0]) || !lower_alnum(s[n - 1]))
-        return false;
-    for (size_t i = 0; i < n;) {
-        if (lower_alnum(s[i])) {
-            i++;
-            continue;
-        }
-        size_t from = i;
-        while (i < n && s[i] == s[from])
-            i++;
-        size_t run = i - from;
-        bool ok = s[from] == '-' || (s[from] == '_' && run <= 2) || (s[from] == '.' && run == 1);
-        if (!ok || !lower_alnum(s[i])) // s[n - 1] is alphanumeric, so i < n here
-            return false;
-    }
-    return true;
-}
-
-bool repository_name_ok(const char *s, size_t n)
-{
-    if (!n || n > REPOSITORY_NAME_MAX)
-        return false;
-    for (size_t at = 0; at <= n;) {
-        const char *slash = memchr(s + at, '/', n - at);
-        size_t len;
-        if (slash)
-            len = (size_t)(slash - s) - at;
-        else
-            len = n - at;
-        if (!component_ok(s + at, len))
-            return false;
-        at += len + 1;
-    }
-    return true;
-}
-
 bool tag_ok(const char *s)
 {
     size_t n = strlen(s);

@@ -11,11 +11,11 @@
 
 #include "base/arena.h"
 #include "base/digest.h"
+#include "config/repository.h"
 #include "net/http.h"
 
 #include <stdbool.h>
 
-#define REPOSITORY_NAME_MAX 255
 #define UPLOAD_ID_HEX 32
 
 enum route_kind {
@@ -46,7 +46,6 @@ struct route {
 
 int route_parse(struct arena *a, const char *path, struct route *out); // ERR_NOMEM alone
 
-bool repository_name_ok(const char *s, size_t n);
 bool tag_ok(const char *s);
 // "<region>.<32 hex digits>": is it one, and whose?
 bool upload_id_ok(const char *id);

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/repository.h"
 #include "store/entry_kind.h"
 #include "store/manifest.h"
 
@@ -18,27 +19,9 @@
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-// distribution-spec 1.1, "Pulling manifests": [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/ the same)*
 bool entry_repository_ok(const char *s)
 {
-    if (!s || strnlen(s, 256) > 255)
-        return false;
-    for (;;) {
-        size_t n = strspn(s, LOWER DIGITS);
-        if (!n)
-            return false;
-        s += n;
-        if (!*s)
-            return true;
-        if (*s == '-')
-            s += strspn(s, "-");
-        else if (s[0] == '_' && s[1] == '_')
-            s += 2;
-        else if (*s == '.' || *s == '_' || *s == '/')
-            s++;
-        else
-            return false;
-    }
+    return s && repository_name_ok(s, strnlen(s, REPOSITORY_NAME_MAX + 1));
 }
 
 bool entry_tag_ok(const char *s)

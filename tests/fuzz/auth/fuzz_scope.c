@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < s.n; i++)
         if (s.items[i].actions & ACTION_CATALOG
                 ? strcmp(s.items[i].repository, "*") != 0
-                : !repository_name_valid(s.items[i].repository, strlen(s.items[i].repository)))
+                : !repository_name_ok(s.items[i].repository, strlen(s.items[i].repository)))
             abort();
     if (s.n > SCOPE_MAX_COUNT)
         abort();

@@ -65,7 +65,7 @@ static void judge(const char *token)
             abort();
         for (size_t i = 0; i < acc.n_grants; i++)
             if (strcmp(acc.grants[i].repository, "*") &&
-                !repository_name_valid(acc.grants[i].repository, strlen(acc.grants[i].repository)))
+                !repository_name_ok(acc.grants[i].repository, strlen(acc.grants[i].repository)))
                 abort();
         if (!token_verify(topology, r, token, TOKEN_REFRESH, NOW_MS, &a, &claims))
             abort(); // both kinds at once

@@ -100,13 +100,13 @@ START_TEST(names_follow_the_distribution_specification)
                                       "a._b", "-a",  "a-",  "_a",  "a_",       ".a",   "a.",
                                       "A",    "a b", "a:b", "a@b", "\xc3\xa9", "a/.b", "a/b_"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
-        ck_assert_msg(repository_name_valid(good[i], strlen(good[i])), "%s", good[i]);
+        ck_assert_msg(repository_name_ok(good[i], strlen(good[i])), "%s", good[i]);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        ck_assert_msg(!repository_name_valid(bad[i], strlen(bad[i])), "%s", bad[i]);
-    char max[REPOSITORY_MAX_BYTES + 1];
+        ck_assert_msg(!repository_name_ok(bad[i], strlen(bad[i])), "%s", bad[i]);
+    char max[REPOSITORY_NAME_MAX + 1];
     memset(max, 'a', sizeof max);
-    ck_assert(repository_name_valid(max, REPOSITORY_MAX_BYTES));
-    ck_assert(!repository_name_valid(max, REPOSITORY_MAX_BYTES + 1));
+    ck_assert(repository_name_ok(max, REPOSITORY_NAME_MAX));
+    ck_assert(!repository_name_ok(max, REPOSITORY_NAME_MAX + 1));
 }
 END_TEST
 

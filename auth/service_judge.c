@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Is the caller of the token service who he says he is? By password, by refresh token, or nobody in
+// particular; see service_priv.h.
+#include "auth/service_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <string.h>
+
+static const char *refresh_fault(const struct principal *who)
+{
+    if (!who)
+        return "whom nobody knows any more";
+    if (!who->enabled)
+        return "who is disabled";
+    return "revoked since it was issued";
+}
+
+static int judge_refresh(const struct call *c, struct http_request *req,
+                         const struct principals *all, const struct principal **out)
+{
+    struct claims claims;
+    int rc =
+        token_verify(c->t, c->r, c->refresh, TOKEN_REFRESH, clock_wall_ms(), &req->arena, &claims);
+    if (rc) {
+        http_request_detail(req, "a refresh token: %s",
+                            token_fault(c->t, c->r, c->refresh, rc, &req->arena));
+        return rc;
+    }
+    const struct principal *who = principals_find(all, claims.subject);
+    if (!who || !who->enabled || who->generation != claims.generation) {
+        http_request_detail(req, "a refresh token of %s, %s", claims.subject, refresh_fault(who));
+        return ERR_AUTH;
+    }
+    *out = who;
+    return 0;
+}
+
+// For the log alone. A name nobody has is not logged: people type passwords there.
+static void login_detail(struct http_request *req, const struct principal *who)
+{
+    if (!who)
+        http_request_detail(req, "a login of an unknown user");
+    else if (!who->enabled)
+        http_request_detail(req, "a login of %s, who is disabled", who->name);
+    else
+        http_request_detail(req, "a login of %s, with a wrong password", who->name);
+}
+
+int call_judge(struct call *c, struct http_request *req, const struct principals *all,
+               uint64_t generation, bool may_hash, const struct principal **out)
+{
+    if (c->refresh)
+        return judge_refresh(c, req, all, out);
+    if (!c->user) {
+        *out = NULL;
+        return 0;
+    }
+    const struct principal *who = principals_find(all, c->user);
+    int rc = 0;
+    if (!passwords_known(c->s->passwords, generation, who, c->password)) {
+        if (may_hash)
+            rc = passwords_verify(c->s->passwords, generation, all, who, c->password);
+        else
+            rc = ERR_BUSY;
+    }
+    if (rc == ERR_AUTH)
+        login_detail(req, who);
+    if (!rc)
+        *out = who;
+    return rc;
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the token service share, lowest first: service_answer.c (refusals and grants),
+// service_judge.c (is the caller who he says he is?), service_question.c (what is asked), service.c
+// (routes, plans, life). Nobody else includes this.
+#ifndef MERIDIAN_AUTH_SERVICE_PRIV_H
+#define MERIDIAN_AUTH_SERVICE_PRIV_H
+
+#include "auth/passwords_priv.h"
+#include "auth/service.h"
+#include "auth/token_priv.h"
+#include "net/refuse.h"
+
+struct auth_service {
+    struct auth_service_options o;
+    char *region;
+    struct pool *pool;
+    struct passwords *passwords;
+};
+
+struct call { // one request; hangs off its arena
+    struct auth_service *s;
+    // borrowed in begin; `held` when the call outlives it
+    const struct topology *t;
+    struct topology *held;
+    const struct registry *r;
+    const char *service;
+    bool post;
+    // a refresh token is asked for
+    bool offline;
+    // both or none
+    const char *user, *password;
+    const char *refresh;
+    struct scopes scopes;
+};
+
+// --- service_answer.c ---
+// The one place that chooses the words of refusals: the server's for GET (net/refuse.h), OAuth 2.0
+// (RFC 6749 section 5.2) for POST, with the registry's form beside it because docker prints that one.
+void call_refuse(struct call *c, struct http_request *req, struct http_response *resp, int status,
+                 const char *oauth_error, enum refusal kind, const char *text);
+void call_refuse_code(struct call *c, struct http_request *req, struct http_response *resp, int rc);
+// Answers with the tokens that were asked for, as far as `who` may have them; NULL: nobody in
+// particular. `kept` is the refresh token that the question came with.
+void call_grant(struct call *c, struct http_request *req, struct http_response *resp,
+                const struct principal *who, const char *kept);
+
+// --- service_judge.c ---
+// *out NULL: anonymous. ERR_AUTH, ERR_EXPIRED; ERR_BUSY: only a password hash can tell, and
+// `may_hash` is not set.
+int call_judge(struct call *c, struct http_request *req, const struct principals *all,
+               uint64_t generation, bool may_hash, const struct principal **out);
+
+// --- service_question.c: false, or an error: refused already ---
+bool question_of_get(struct call *c, struct http_request *req, struct http_response *resp);
+bool question_of_form(struct call *c, struct http_request *req, struct http_response *resp);
+bool question_form_type_ok(const char *content_type);
+
+#endif

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked of the token service: credentials by Basic or by a form, and the scopes; see
+// service_priv.h.
+#include "auth/service_priv.h"
+
+#include "base/digest.h"
+#include "base/err.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define REFRESH_USER "00000000-0000-0000-0000-000000000000" // its password is a refresh token
+
+static void take_credentials(struct call *c, const char *user, const char *password)
+{
+    if (!strcmp(user, REFRESH_USER)) {
+        c->refresh = password;
+        return;
+    }
+    c->user = user;
+    c->password = password;
+}
+
+// 0 also when there is none: an anonymous question.
+static int basic_parse(struct call *c, struct http_request *req)
+{
+    const char *value;
+    if (authorization_get(req, &value))
+        return ERR_AUTH;
+    if (!value)
+        return 0;
+    if (strncasecmp(value, "Basic ", 6))
+        return ERR_AUTH;
+    value += 6;
+    value += strspn(value, " ");
+    size_t n = strlen(value), n_text;
+    char *text = NULL;
+    if (n <= 2 * TOKEN_MAX_BYTES)
+        text = arena_alloc(&req->arena, n + 1);
+    if (!text || b64_parse(value, n, (uint8_t *)text, n, &n_text) || memchr(text, 0, n_text))
+        return ERR_AUTH;
+    text[n_text] = 0;
+    char *colon = strchr(text, ':');
+    if (!colon)
+        return ERR_AUTH;
+    *colon = 0;
+    take_credentials(c, text, colon + 1);
+    return 0;
+}
+
+// What both methods share: `service`, `scope` (repeated). False: refused already.
+static bool questions_parse(struct call *c, struct http_request *req, struct bytes from,
+                            struct http_response *resp)
+{
+    const char *service = http_form_get(req, from, "service", 0), *scope;
+    if (service && *service && strcasecmp(service, c->service)) {
+        call_refuse(c, req, resp, 400, "invalid_request", REFUSED_UNSUPPORTED,
+                    "the service asked for is not this registry's: use its global name");
+        return false;
+    }
+    for (size_t i = 0; (scope = http_form_get(req, from, "scope", i)); i++) {
+        int rc = scopes_add(&c->scopes, scope, &req->arena);
+        if (rc) {
+            call_refuse_code(c, req, resp, rc);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool question_of_get(struct call *c, struct http_request *req, struct http_response *resp)
+{
+    const char *offline = http_query_get(req, "offline_token", 0);
+    c->offline = offline && (!strcmp(offline, "true") || !strcmp(offline, "1"));
+    int rc = basic_parse(c, req);
+    if (!rc)
+        return questions_parse(c, req, bytes_str(req->query), resp);
+    call_refuse_code(c, req, resp, rc);
+    return false;
+}
+
+// A parameter that must not be repeated (RFC 6749 section 3.2). NULL: absent, or repeated.
+static const char *form_once(struct http_request *req, const char *key)
+{
+    const char *v = http_form_get(req, req->body, key, 0);
+    if (v && !http_form_get(req, req->body, key, 1))
+        return v;
+    return NULL;
+}
+
+bool question_of_form(struct call *c, struct http_request *req, struct http_response *resp)
+{
+    const char *type = form_once(req, "grant_type"), *access_type = form_once(req, "access_type");
+    c->offline = access_type && !strcmp(access_type, "offline");
+    if (!type) {
+        call_refuse(c, req, resp, 400, "invalid_request", REFUSED_UNSUPPORTED,
+                    "grant_type is missing or repeated");
+        return false;
+    }
+    if (!strcmp(type, "password")) {
+        const char *user = form_once(req, "username"), *password = form_once(req, "password");
+        if (user && password)
+            take_credentials(c, user, password);
+    } else if (!strcmp(type, "refresh_token")) {
+        c->refresh = form_once(req, "refresh_token");
+    } else {
+        call_refuse(c, req, resp, 400, "unsupported_grant_type", REFUSED_UNSUPPORTED,
+                    "grant_type is password or refresh_token");
+        return false;
+    }
+    if (c->user || c->refresh)
+        return questions_parse(c, req, req->body, resp);
+    call_refuse(c, req, resp, 400, "invalid_request", REFUSED_UNSUPPORTED,
+                "the credentials are missing or repeated");
+    return false;
+}
+
+bool question_form_type_ok(const char *type)
+{
+    static const char form[] = "application/x-www-form-urlencoded";
+    size_t n = sizeof form - 1;
+    return type && !strncasecmp(type, form, n) && (!type[n] || type[n] == ';' || type[n] == ' ');
+}
