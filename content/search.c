@@ -79,7 +79,10 @@ int sources_try(const struct content_want *w, const _Atomic bool *stop, source_t
         char error[CONTENT_TEXT_SIZE] = "";
         out->own_fault = false;
         int rc = try(arg, source, out, error);
-        source_leave(source, out->own_fault ? ERR_CANCELED : rc); // invariant 3
+        if (out->own_fault) // invariant 3
+            source_leave(source, ERR_CANCELED);
+        else
+            source_leave(source, rc);
         if (!rc)
             return 0;
         if (rc == ERR_NOTFOUND) {

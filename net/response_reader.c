@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pulled response bodies; see response_reader.h. The callbacks run on the fetcher's thread, all
 // else on the owner's.
+//
+// Invariants
+//   1. `finished` becomes true once, and no callback comes after it; until then `handle`, once it is
+//      known, may be canceled and resumed.
+//   2. A reader is freed when both the owner and the fetcher have let it go, and not before.
+//   3. A running request that is paused has bytes that the owner did not read yet: reading them
+//      resumes it.
 #include "net/response_reader.h"
 
 #include "base/clock.h"
@@ -8,6 +15,7 @@
 #include "base/mem.h"
 #include "base/wait.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define STOP_LOOK_MS 100
@@ -34,6 +42,7 @@ struct response_reader {
 static void response_reader_unref(struct response_reader *f)
 {
     pthread_mutex_lock(&f->lock);
+    assert(f->refs > 0); // invariant 2
     bool last = --f->refs == 0;
     pthread_mutex_unlock(&f->lock);
     if (!last)
@@ -87,6 +96,7 @@ static void on_done(void *ctx, struct fetch_result *r)
 {
     struct response_reader *f = ctx;
     pthread_mutex_lock(&f->lock);
+    assert(!f->finished); // invariant 1
     f->finished = true;
     f->handle = NULL;
     f->err = r->err;
@@ -146,13 +156,16 @@ void response_reader_watch(struct response_reader *f, _Atomic int64_t *heard_mon
 // Waits, under the lock, until something changed or the deadline passed. ERR_TIMEOUT, ERR_CANCELED.
 static int wait_change(struct response_reader *f, int64_t deadline_ms)
 {
+    assert(!f->paused); // invariant 3: nothing would come
     int64_t now = clock_mono_ms();
     if (*f->stop)
         return ERR_CANCELED;
     if (now >= deadline_ms)
         return ERR_TIMEOUT;
     int64_t left = deadline_ms - now;
-    wait_cond(&f->changed, &f->lock, left < STOP_LOOK_MS ? left : STOP_LOOK_MS);
+    if (left > STOP_LOOK_MS)
+        left = STOP_LOOK_MS;
+    wait_cond(&f->changed, &f->lock, left);
     return 0;
 }
 
@@ -215,6 +228,7 @@ void response_reader_close(struct response_reader *f)
     if (!f)
         return;
     pthread_mutex_lock(&f->lock);
+    assert(!f->closed); // invariant 2
     f->closed = true;
     if (f->paused)
         heard(f, clock_mono_ms());
