@@ -36,8 +36,7 @@ static void observe_all(const struct health *h, struct observation *o)
 int health_observation_text(struct health *h, struct buf *out)
 {
     AUTO_FREE struct observation *o = mem_zalloc(sizeof *o);
-    AUTO_FREE struct observation_vote *votes =
-        mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *votes);
+    AUTO_FREE struct observation_vote *votes = mem_zalloc_array(h->n_targets, sizeof *votes);
     if (!o || !votes)
         return ERR_NOMEM;
     const struct observation_signer s = {h->o.sign, h->o.sign_ctx, h->o.key_id};

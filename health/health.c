@@ -54,7 +54,7 @@ static int adopt_topology(struct health *h, struct topology *t)
     size_t n = 0, at = 0;
     for (size_t i = 0; i < t->n_regions; i++)
         n += t->regions[i].n_stamps;
-    struct target **list = mem_zalloc_array(n ? n : 1, sizeof(struct target *));
+    struct target **list = mem_zalloc_array(n, sizeof(struct target *));
     if (!list)
         return ERR_NOMEM;
     for (size_t i = 0; i < t->n_regions; i++)
@@ -119,7 +119,7 @@ static void verdicts_free(void *self)
 
 static struct health_target *copy_targets(const struct health *h)
 {
-    struct health_target *list = mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *list);
+    struct health_target *list = mem_zalloc_array(h->n_targets, sizeof *list);
     for (size_t i = 0; list && i < h->n_targets; i++)
         list[i] = h->targets[i]->pub;
     return list;

@@ -53,7 +53,7 @@ static struct link *link_new(const char *region, int64_t now)
 static uint32_t *carry_over(const struct health *h, const struct link *l,
                             struct target *const *targets, size_t n)
 {
-    uint32_t *bad = mem_zalloc_array(n ? n : 1, sizeof *bad);
+    uint32_t *bad = mem_zalloc_array(n, sizeof *bad);
     size_t old = 0;
     for (size_t i = 0; bad && i < n; i++) {
         size_t tries = 0;
@@ -87,7 +87,7 @@ int health_links_adopt(struct health *h, const struct topology *t, struct target
                        size_t n)
 {
     uint32_t *bad[TOPOLOGY_MAX_REGIONS];
-    struct link **list = mem_zalloc_array(t->n_regions ? t->n_regions : 1, sizeof(struct link *));
+    struct link **list = mem_zalloc_array(t->n_regions, sizeof(struct link *));
     if (!list)
         return ERR_NOMEM;
     for (size_t i = 0; i < t->n_regions; i++) {
@@ -117,8 +117,16 @@ int health_links_adopt(struct health *h, const struct topology *t, struct target
 bool health_deep_fresh(const struct health *h, const struct link *l, int64_t now)
 {
     int64_t life = health_vote_life_ms(h);
-    return l->deep_heard_ms &&
-           now - l->deep_heard_ms <= (life > DEEP_LIFE_MIN_MS ? life : DEEP_LIFE_MIN_MS);
+    if (life < DEEP_LIFE_MIN_MS)
+        life = DEEP_LIFE_MIN_MS;
+    return l->deep_heard_ms && now - l->deep_heard_ms <= life;
+}
+
+static bool *running_flag(struct link *l, enum call_kind kind)
+{
+    if (kind == CALL_DEEP)
+        return &l->deep_running;
+    return &l->exchange_running;
 }
 
 // --- completions, on the fetcher's thread ---
@@ -131,7 +139,7 @@ static void call_unlink(struct call *c)
         c->h->calls = c->next;
     if (c->next)
         c->next->prev = c->prev;
-    *(c->kind == CALL_DEEP ? &c->link->deep_running : &c->link->exchange_running) = false;
+    *running_flag(c->link, c->kind) = false;
     link_unref(c->link);
     free(c);
 }
@@ -270,9 +278,10 @@ static int call_start(struct health *h, struct link *l, const struct region *to,
                               .n_pins = to->n_peer_fingerprints,
                               .connect_timeout_ms = timeout,
                               .timeout_ms = timeout,
-                              .max_bytes =
-                                  kind == CALL_DEEP ? HEALTH_DEEP_MAX_BYTES : OBSERVATION_MAX_BYTES,
+                              .max_bytes = OBSERVATION_MAX_BYTES,
                               .ctx = c};
+    if (kind == CALL_DEEP)
+        q.max_bytes = HEALTH_DEEP_MAX_BYTES;
     if (body) {
         q.method = "POST";
         q.body = (struct bytes){(const uint8_t *)body->p, body->n};
@@ -284,9 +293,12 @@ static int call_start(struct health *h, struct link *l, const struct region *to,
         c->next->prev = c;
     h->calls = c;
     l->refs++;
-    *(kind == CALL_DEEP ? &l->deep_running : &l->exchange_running) = true;
-    int rc =
-        fetch_start(h->o.fetcher, &q, kind == CALL_DEEP ? deep_done : exchange_done, &c->fetch);
+    *running_flag(l, kind) = true;
+    int rc;
+    if (kind == CALL_DEEP)
+        rc = fetch_start(h->o.fetcher, &q, deep_done, &c->fetch);
+    else
+        rc = fetch_start(h->o.fetcher, &q, exchange_done, &c->fetch);
     if (rc)
         call_unlink(c);
     return rc;

@@ -95,7 +95,10 @@ static void add_exception(struct health_map *m, const struct health_exception *e
         drained = &m->registries[m->slots[at] - 1].drained;
         impaired = &m->registries[m->slots[at] - 1].impaired;
     }
-    *(e->kind == HEALTH_DRAINED ? drained : impaired) |= bit;
+    if (e->kind == HEALTH_DRAINED)
+        *drained |= bit;
+    else
+        *impaired |= bit;
 }
 
 void health_map_fill(struct health_map *m, const struct health_verdicts *v,
@@ -145,8 +148,14 @@ struct health_gate health_verdicts_gate(const struct health_verdicts *v, const s
         const struct health_exception *e = &v->exceptions[i];
         const struct region *r = topology_region(t, e->region);
         size_t len = strnlen(e->label, sizeof e->label);
-        if (r && (!len || (len == n && !memcmp(e->label, label, n))))
-            *(e->kind == HEALTH_DRAINED ? &g.drained : &g.impaired) |= (region_set)1 << r->index;
+        bool of_all = len == 0;
+        bool of_this = len == n && !memcmp(e->label, label, n);
+        if (!r || (!of_all && !of_this))
+            continue;
+        if (e->kind == HEALTH_DRAINED)
+            g.drained |= (region_set)1 << r->index;
+        else
+            g.impaired |= (region_set)1 << r->index;
     }
     return g;
 }

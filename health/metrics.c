@@ -110,8 +110,7 @@ void health_metrics(struct health *h, struct buf *out)
     struct health_vote votes[TOPOLOGY_MAX_REGIONS];
     pthread_mutex_lock(&h->lock);
     int64_t now = clock_mono_ms();
-    AUTO_FREE struct health_count *counts =
-        mem_zalloc_array(h->n_targets ? h->n_targets : 1, sizeof *counts);
+    AUTO_FREE struct health_count *counts = mem_zalloc_array(h->n_targets, sizeof *counts);
     for (size_t i = 0; counts && i < h->n_targets; i++)
         counts[i] = health_count_of(h, i, now, votes);
     if (counts)

@@ -92,7 +92,7 @@ static int parse_votes(json_t *all, struct observation *o)
     }
     if (n > OBSERVATION_VOTES_MAX)
         return ERR_CORRUPT;
-    o->votes = mem_zalloc_array(n ? n : 1, sizeof *o->votes);
+    o->votes = mem_zalloc_array(n, sizeof *o->votes);
     if (!o->votes)
         return ERR_NOMEM;
     json_object_foreach(all, region, stamps) json_object_foreach(stamps, stamp, v)

@@ -12,17 +12,18 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 static void count(struct health_target *target, bool good)
 {
-    uint32_t *run;
-    if (good)
+    uint32_t *run = &target->n_bad, *other = &target->n_good;
+    if (good) {
         run = &target->n_good;
-    else
-        run = &target->n_bad;
-    *(good ? &target->n_bad : &target->n_good) = 0;
+        other = &target->n_bad;
+    }
+    *other = 0;
     if (*run < UINT32_MAX)
         ++*run;
 }
@@ -47,7 +48,10 @@ bool health_observe(const struct health_settings *s, struct health_target *targe
     count(target, good);
     target->probed_ms = wall_ms;
     health_reason_set(target, reason);
-    if (good ? target->n_good >= s->rise : target->n_bad >= s->fall) {
+    bool rose = good && target->n_good >= s->rise;
+    bool fell = !good && target->n_bad >= s->fall;
+    assert(!(rose && fell));
+    if (rose || fell) {
         target->seen = true;
         target->seen_up = good;
     }

@@ -96,7 +96,7 @@ int health_state_load(const char *path, const struct health_settings *s, int64_t
     int rc = file_read(path, HEALTH_STATE_MAX_BYTES, &text);
     if (rc)
         return rc;
-    AUTO_FREE struct health_target *copy = mem_zalloc_array(n ? n : 1, sizeof *copy);
+    AUTO_FREE struct health_target *copy = mem_zalloc_array(n, sizeof *copy);
     AUTO_FREE struct health_saved *saved = mem_zalloc(sizeof *saved);
     if (!copy || !saved)
         return ERR_NOMEM;

@@ -30,8 +30,12 @@ static struct tally tally_of(const struct health_vote *votes, size_t n, enum hea
     for (size_t i = 0; i < n; i++) {
         if (health_vote_standing(&votes[i], now_ms, life_ms) != who)
             continue;
-        ++*(votes[i].up ? &t.n_up : &t.n_down);
-        if (!votes[i].up && votes[i].n_bad < t.n_bad)
+        if (votes[i].up) {
+            t.n_up++;
+            continue;
+        }
+        t.n_down++;
+        if (votes[i].n_bad < t.n_bad)
             t.n_bad = votes[i].n_bad;
     }
     return t;

@@ -25,21 +25,15 @@ bool answer_add_keys(struct answer *a, enum answer_zone zone)
     if (!d || zone > ZONE_FRONTEND ||
         (!ds && type != DNS_DNSKEY && type != DNS_CDS && type != DNS_CDNSKEY))
         return false;
-    const struct dnssec_zone *z;
-    if (zone == ZONE_MAIN)
-        z = &d->main;
-    else
+    const struct dnssec_zone *z = &d->main;
+    if (zone == ZONE_FRONTEND)
         z = &d->frontend;
-    const struct zone_rr *rrs;
-    if (ds)
+    const struct zone_rr *rrs = z->rrs;
+    size_t n_rrs = z->n_rrs;
+    if (ds) {
         rrs = z->ds;
-    else
-        rrs = z->rrs;
-    size_t n_rrs;
-    if (ds)
         n_rrs = z->n_ds;
-    else
-        n_rrs = z->n_rrs;
+    }
     a->bulky = !ds;
     for (size_t i = 0; i < n_rrs; i++)
         if (rrs[i].type == type)

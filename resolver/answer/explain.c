@@ -57,7 +57,9 @@ static size_t query_for(const uint8_t *name, size_t n, enum dns_type type,
     static const uint8_t header[] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1},
                          opt[] = {0, 0, 41, 4, 208, 0, 0, 0, 0};
     bool v4 = subnet && ip_is_v4(&subnet->ip);
-    uint8_t bits = (uint8_t)(!subnet ? 0 : v4 ? subnet->bits - 96 : subnet->bits);
+    uint8_t bits = 0;
+    if (subnet)
+        bits = (uint8_t)(subnet->bits - (v4 ? 96 : 0));
     size_t n_address = (bits + 7u) / 8;
     struct dns_writer w;
     dns_writer_init(&w, out, 512);

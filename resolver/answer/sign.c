@@ -227,7 +227,11 @@ static void rewrite(struct pass *p, const struct section_record *r, uint16_t *ou
 {
     struct dns_writer *w = &p->a->w;
     const uint8_t *d = r->rdata.p;
-    size_t names = r->type == DNS_SOA ? 2 : r->type == DNS_NS ? 1 : 0, at = 0;
+    size_t names = 0, at = 0; // that RDATA begins with
+    if (r->type == DNS_SOA)
+        names = 2;
+    if (r->type == DNS_NS)
+        names = 1;
     *out_at = (uint16_t)w->n;
     dns_write_rr_head(w, r->owner, r->owner_n, (enum dns_type)r->type, r->ttl);
     if (!w->full && w->p[*out_at] >= 0xc0)

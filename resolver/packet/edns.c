@@ -65,7 +65,11 @@ static void write_courtesies(struct dns_writer *w, const struct edns_response *o
     size_t n_text = 0;
     if (o->ede_text && o->ede != EDE_NONE)
         n_text = strlen(o->ede_text);
-    size_t n_nsid = o->nsid ? strlen(o->nsid) : 0, n_ede = o->ede != EDE_NONE ? OPTION_HEAD + 2 : 0;
+    size_t n_nsid = 0, n_ede = 0;
+    if (o->nsid)
+        n_nsid = strlen(o->nsid);
+    if (o->ede != EDE_NONE)
+        n_ede = OPTION_HEAD + 2;
     if (!fits(w, n_ede))
         n_ede = n_text = 0;
     if (n_nsid && fits(w, n_ede + OPTION_HEAD + n_nsid)) {
@@ -88,7 +92,9 @@ size_t edns_padding(size_t n, size_t max)
            all = (least + EDNS_PAD_BYTES - 1) / EDNS_PAD_BYTES * EDNS_PAD_BYTES;
     if (least > max)
         return 0;
-    return (all < max ? all : max) - n;
+    if (all > max)
+        all = max;
+    return all - n;
 }
 
 void edns_put_padding(uint8_t *to, size_t n)

@@ -197,7 +197,12 @@ int tsig_check(const struct tsig_keys *keys, const uint8_t *packet, size_t n, si
     if (at < DNS_HEADER_BYTES || !read_record(packet, n, at, &r))
         return DNS_FORMERR;
     const struct tsig_key *k = key_of(keys, &r.s);
-    size_t whole = k ? k->algorithm->mac_n : 0, least = whole / 2 > 10 ? whole / 2 : 10;
+    size_t whole = 0;
+    if (k)
+        whole = k->algorithm->mac_n;
+    size_t least = whole / 2;
+    if (least < 10)
+        least = 10;
     if (k && (r.mac.n > whole || r.mac.n < least))
         return DNS_FORMERR; // section 5.2.2.1
     *out = r.s;

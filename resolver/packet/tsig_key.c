@@ -70,8 +70,9 @@ int tsig_key_parse(const char *text, size_t n, const char *name, struct tsig_key
     size_t secret_n = 0, name_n = strlen(name);
     while (n && strchr(" \t\r\n", text[n - 1]))
         n--;
-    const char *end = text + n, *first = memchr(text, ':', n),
-               *second = first ? memchr(first + 1, ':', (size_t)(end - first - 1)) : NULL;
+    const char *end = text + n, *first = memchr(text, ':', n), *second = NULL;
+    if (first)
+        second = memchr(first + 1, ':', (size_t)(end - first - 1));
     if (!second)
         return ERR_INVAL;
     const struct tsig_algorithm *algorithm = algorithm_of(text, (size_t)(first - text));
@@ -148,7 +149,7 @@ int tsig_keys_load(const char *dir, const char *const *names, size_t n, struct d
                    struct tsig_keys **out)
 {
     struct tsig_keys *k = mem_zalloc(sizeof *k);
-    struct tsig_key **keys = mem_zalloc_array(n ? n : 1, sizeof *keys);
+    struct tsig_key **keys = mem_zalloc_array(n, sizeof *keys);
     if (!k || !keys) {
         free(k);
         free(keys);

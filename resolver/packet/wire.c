@@ -58,7 +58,13 @@ static bool read_client_subnet(struct bytes o, struct dns_query *q)
     struct cursor c = cursor_of(o);
     uint16_t family = cursor_u16(&c);
     uint8_t bits = cursor_u8(&c), scope = cursor_u8(&c);
-    size_t most = family == 1 ? 32 : family == 2 ? 128 : 0, n = (bits + 7u) / 8;
+    size_t most = 0, n = (bits + 7u) / 8, mapped = 0; // octets in front of an IPv4 address
+    if (family == 2)
+        most = 128;
+    if (family == 1) {
+        most = 32;
+        mapped = 12;
+    }
     if (c.failed || scope || family > 2 || bits > most || cursor_left(&c) != n)
         return false;
     if (bits % 8 && c.p[n - 1] & 0xff >> bits % 8)
@@ -67,10 +73,10 @@ static bool read_client_subnet(struct bytes o, struct dns_query *q)
     q->ecs = true;
     q->ecs_family = (uint8_t)family;
     q->ecs_bits = bits;
-    q->ecs_net.bits = (uint8_t)(family == 1 ? 96 + bits : bits);
-    if (family == 1)
+    q->ecs_net.bits = (uint8_t)(8 * mapped + bits);
+    if (mapped)
         memset(q->ecs_net.ip.b + 10, 0xff, 2);
-    memcpy(q->ecs_net.ip.b + (family == 1 ? 12 : 0), c.p, n);
+    memcpy(q->ecs_net.ip.b + mapped, c.p, n);
     return true;
 }
 

@@ -70,7 +70,9 @@ static void keep(struct reading *r, const struct geo_latency *row)
 static void read_line(struct reading *r, char *text)
 {
     struct geo_latency row = {.line = r->line};
-    char *region = strchr(text, ','), *ms = region ? strchr(region + 1, ',') : NULL;
+    char *region = strchr(text, ','), *ms = NULL;
+    if (region)
+        ms = strchr(region + 1, ',');
     if (!ms) {
         diag_add(r->diag, r->path, (int)r->line, "expected %s", header);
         return;

@@ -38,10 +38,15 @@ static void orders_of(const struct route_context *c, const struct ip *client, st
     out->list[0].n = 0;
     if (o)
         out->list[0] = (struct order){o->order, NULL, o->tiers, o->n_order, ROUTE_BY_OVERRIDE};
-    if (g)
-        out->list[0] =
-            (struct order){g->order, c->geo->same ? NULL : c->geo->region, g->tiers, g->n,
-                           g->source == GEO_LATENCY ? ROUTE_BY_LATENCY : ROUTE_BY_DISTANCE};
+    if (g) {
+        enum route_placed by = ROUTE_BY_DISTANCE;
+        if (g->source == GEO_LATENCY)
+            by = ROUTE_BY_LATENCY;
+        const uint8_t *map = NULL;
+        if (!c->geo->same)
+            map = c->geo->region;
+        out->list[0] = (struct order){g->order, map, g->tiers, g->n, by};
+    }
     out->list[1] =
         (struct order){t->routing_order, NULL, t->routing_tiers, t->n_regions, ROUTE_BY_ORDER};
 }

@@ -61,7 +61,9 @@ static int no_password(char *p, int n, int writes, void *arg)
 static bool use_pem(SSL_CTX *ctx, struct bytes pem)
 {
     BIO *certs = BIO_new_mem_buf(pem.p, (int)pem.n), *keys = BIO_new_mem_buf(pem.p, (int)pem.n);
-    X509 *x = certs ? PEM_read_bio_X509(certs, NULL, no_password, NULL) : NULL, *link;
+    X509 *x = NULL, *link;
+    if (certs)
+        x = PEM_read_bio_X509(certs, NULL, no_password, NULL);
     EVP_PKEY *key = NULL;
     if (keys)
         key = PEM_read_bio_PrivateKey(keys, NULL, no_password, NULL);

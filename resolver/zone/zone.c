@@ -240,7 +240,7 @@ static int index_fill(struct zone *z)
 
 static int fill(struct zone *z, const uint8_t *apex, const struct zone_rr *rrs, size_t n)
 {
-    struct zone_rr *all = arena_array(&z->arena, n ? n : 1, sizeof *all);
+    struct zone_rr *all = arena_array(&z->arena, n, sizeof *all);
     size_t kept = 0;
     z->apex = arena_copy(&z->arena, apex, z->apex_n);
     if (!all || !z->apex)

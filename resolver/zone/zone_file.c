@@ -101,7 +101,7 @@ int zone_parse(const void *p, size_t n, struct zone **out)
     // a record takes nine bytes or more
     if (c.failed || is_signed > 1 || !name_ok(apex) || n_rrs > cursor_left(&c) / 9)
         return ERR_CORRUPT;
-    AUTO_FREE struct zone_rr *rrs = mem_zalloc_array(n_rrs ? n_rrs : 1, sizeof *rrs);
+    AUTO_FREE struct zone_rr *rrs = mem_zalloc_array(n_rrs, sizeof *rrs);
     if (!rrs)
         return ERR_NOMEM;
     for (size_t i = 0; i < n_rrs; i++)
