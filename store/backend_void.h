@@ -90,7 +90,7 @@ static inline int revoked_set(struct tx *tx, const struct revoked_key *r)
     return tx->ops->voids->revoked_set(tx, r);
 }
 
-// All of them, by (origin, epoch, seq, key).
+// All of them, by key.
 static inline int revoked_list(struct tx *tx, struct arena *a, struct revoked_key **out,
                                size_t *out_n)
 {

@@ -239,13 +239,13 @@ static int pick(struct due *u, size_t first)
     return 0;
 }
 
-static int due_read(struct due *u, size_t turn, struct job *out, int64_t *out_next_ms)
+static int due_read(struct due *u, _Atomic unsigned *turn, struct job *out, int64_t *out_next_ms)
 {
     int rc = turns_find(u);
     if (rc)
         return rc;
     if (u->n_turns)
-        rc = pick(u, turn % u->n_turns);
+        rc = pick(u, (*turn)++ % u->n_turns);
     if (rc)
         return rc;
     for (size_t i = 0; i < u->n_picked; i++) {
@@ -271,7 +271,7 @@ int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, s
     int rc = backend_read_moment(m->b, &u.tx);
     if (rc)
         return rc;
-    rc = due_read(&u, m->turn++, jobs, &next);
+    rc = due_read(&u, &m->turn, jobs, &next);
     tx_end(u.tx);
     if (rc)
         return rc;

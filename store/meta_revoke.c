@@ -231,14 +231,14 @@ static int mark_set_back(struct tx *tx, const char *origin, const struct feed_ma
 
 static int keys_reread(struct tx *tx, const char *origin, struct revoked_key *list, size_t n)
 {
-    const struct feed_mark *back = NULL; // to the first of the places
+    const struct feed_mark *back = NULL; // the first of the places
     bool all = false;
     for (size_t i = 0; i < n; i++) {
         if (!is_of(&list[i], origin) || list[i].reread == REREAD_DONE)
             continue;
         if (list[i].reread == REREAD_ALL)
             all = true;
-        else if (!back)
+        else if (!back || feed_mark_order(&list[i].good, back) < 0)
             back = &list[i].good;
     }
     int rc = 0;

@@ -166,7 +166,7 @@ static int sqlite_revoked_list(struct tx *tx, struct arena *a, struct revoked_ke
     // A reader's transaction may see a row more by now: the next call lists it.
     rc = db_start(sqlite_tx_db(tx), &st,
                   "SELECT " REVOKED_COLUMNS
-                  ",key FROM revoked ORDER BY origin,epoch,seq,key LIMIT ?1",
+                  ",key FROM revoked ORDER BY key LIMIT ?1",
                   "i", (int64_t)cap);
     if (rc)
         return rc;
