@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far the feeds of other regions were read, and how far they are applied. See meta.h.
+//
+// Invariants (design section 9)
+//   5. The applied mark never lies past the read mark, and no job that holds it back lies at or
+//      below it.
 #include "store/meta_priv.h"
 
 #include "base/err.h"
 
 #include <assert.h>
 
+static struct feed_mark lower(const struct feed_mark *a, const struct feed_mark *b)
+{
+    return feed_mark_order(a, b) < 0 ? *a : *b;
+}
+
 // All at or below it is applied, or has no room here: the last entry held before the first job that
-// holds it back; the read mark when no job does.
+// holds it back; the read mark when no job does. A read mark that was set back holds it back too:
+// what is read again may bring entries in places that became free.
 static int applied_read(struct tx *tx, struct origin_status *o)
 {
     struct feed_mark first, applied;
@@ -23,7 +33,7 @@ static int applied_read(struct tx *tx, struct origin_status *o)
         return 0; // nothing of it is
     if (rc)
         return rc;
-    o->applied = applied;
+    o->applied = lower(&applied, &o->read);
     return 0;
 }
 
@@ -96,6 +106,7 @@ static int statuses_read(struct tx *tx, const char *registry, struct arena *a,
         rc = applied_read(tx, &list[i]);
         if (rc)
             return rc;
+        assert(feed_mark_order(&list[i].applied, &list[i].read) <= 0); // 5
         rc = pending_read(tx, registry, a, &list[i]);
         if (rc)
             return rc;

@@ -165,9 +165,8 @@ static int sqlite_revoked_list(struct tx *tx, struct arena *a, struct revoked_ke
         return ERR_NOMEM;
     // A reader's transaction may see a row more by now: the next call lists it.
     rc = db_start(sqlite_tx_db(tx), &st,
-                  "SELECT " REVOKED_COLUMNS
-                  ",key FROM revoked ORDER BY key LIMIT ?1",
-                  "i", (int64_t)cap);
+                  "SELECT " REVOKED_COLUMNS ",key FROM revoked ORDER BY key LIMIT ?1", "i",
+                  (int64_t)cap);
     if (rc)
         return rc;
     while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {

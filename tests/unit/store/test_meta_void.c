@@ -645,7 +645,41 @@ START_TEST(a_revocation_is_final)
 }
 END_TEST
 
+// What lies behind the read mark is read again, and may bring entries in void places: none of it
+// counts as applied meanwhile.
+START_TEST(applied_goes_back_with_what_is_read)
+{
+    struct arena a;
+    struct origin_status *o;
+    size_t n;
+    struct feed_entry e[] = {
+        signed_by(entry("eastus", 1, 1, 1, ENTRY_MANIFEST, "app", "{X}"), "eastus-1"),
+        signed_by(tag_entry("eastus", 1, 2, 2, "app", "t", "{X}"), "eastus-1"),
+        signed_by(entry("eastus", 1, 3, 3, ENTRY_MANIFEST, "app", "{Y}"), "eastus-2"),
+        // waits for its manifest
+        signed_by(tag_entry("eastus", 1, 4, 4, "app", "u", "{Z}"), "eastus-2"),
+    };
+    store_begin(&south, "southeastasia");
+    arena_init(&a, 0);
+    for (size_t i = 0; i < ARRAY_LEN(e); i++)
+        ck_assert_int_eq(take(&south, &e[i]), 0);
+    settle(&south);
+    ck_assert_int_eq(meta_origins(south.m, &a, &o, &n), 0);
+    ck_assert_uint_eq(o[0].read.seq, 4);
+    ck_assert_uint_eq(o[0].applied.seq, 3);
+    key_revoke(&south, "eastus", "eastus-1", 1, 1, e[0].hash);
+    ck_assert_uint_eq(sweep(&south, 64), 1);
+    ck_assert_int_eq(meta_revoke_rewind(south.m, "eastus"), 0);
+    ck_assert_int_eq(meta_origins(south.m, &a, &o, &n), 0);
+    ck_assert_uint_eq(o[0].read.seq, 1);
+    ck_assert_uint_eq(o[0].applied.seq, 1);
+    arena_done(&a);
+    store_end(&south);
+}
+END_TEST
+
 CHECK_MAIN("store/meta void", registers_fall_back_or_go, what_is_led_to_stays_as_long,
            a_flood_does_not_push_the_good_value_out, every_order_ends_in_the_same_state,
            regions_that_read_more_or_less_agree, recovery_takes_nothing_void,
-           a_fork_is_replaced_by_what_is_good, a_revocation_is_final)
+           a_fork_is_replaced_by_what_is_good, a_revocation_is_final,
+           applied_goes_back_with_what_is_read)
