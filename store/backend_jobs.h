@@ -22,7 +22,7 @@
 #define MERIDIAN_STORE_BACKEND_JOBS_H
 
 #include "store/backend.h"
-#include "store/meta.h"
+#include "store/meta_jobs.h"
 
 // How a try ended.
 struct job_failure {

@@ -13,7 +13,7 @@
 #define MERIDIAN_STORE_BACKEND_VOID_H
 
 #include "store/backend_state.h"
-#include "store/meta.h"
+#include "store/meta_void.h"
 
 #define VOID_REASON_SIZE 16
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading peers: their entries go into the log and become jobs, and a job ends when its entry is
-// applied. See meta.h, and meta_origins.c for how far both are.
+// applied. See meta_jobs.h, and meta_origins.c for how far both are.
 //
 // Invariants (design section 9)
 //   2, 3. Applying is the part of meta_merge.c.
 //   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that
 //      applies its entry.
-#include "store/kind_rules.h"
-#include "store/meta_priv.h"
+#include "store/meta_jobs.h"
 
 #include "base/err.h"
+#include "store/kind_rules.h"
+#include "store/meta_priv.h"
 
 #include <assert.h>
 #include <string.h>

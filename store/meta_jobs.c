@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs: entries that were read and are not applied yet. See meta.h.
+// Jobs: entries that were read and are not applied yet. See meta_jobs.h.
 //
 // Invariants (design section 9)
 //   5. A job ends only in the transaction that applies its entry (job_end), or makes it void; a
@@ -7,10 +7,11 @@
 //      process only: a wrong wall clock delays no job, and when a store opens all jobs are due.
 //   6. Fair by registry: registries take turns, and where there are more of them than places, the
 //      first one changes from call to call.
-#include "store/kind_rules.h"
-#include "store/meta_priv.h"
+#include "store/meta_jobs.h"
 
 #include "base/err.h"
+#include "store/kind_rules.h"
+#include "store/meta_priv.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far the feeds of other regions were read, and how far they are applied. See meta.h.
+// How far the feeds of other regions were read, and how far they are applied. See meta_jobs.h.
 //
 // Invariants (design section 9)
 //   5. The applied mark never lies past the read mark, and no job that holds it back lies at or
 //      below it.
-#include "store/meta_priv.h"
+#include "store/meta_jobs.h"
 
 #include "base/err.h"
+#include "store/meta_priv.h"
 
 #include <assert.h>
 

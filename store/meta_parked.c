@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parked jobs: the content of their entry does not fit on the disk. See meta.h.
+// Parked jobs: the content of their entry does not fit on the disk. See meta_jobs.h.
 //
 // Invariants
 //   1. A parked job becomes due only by meta_jobs_unpark and parked_wake; its row is a job's like
@@ -7,10 +7,11 @@
 //   2. It holds back no applied mark, nor does an entry that waits in a repository which has parked
 //      jobs: what is trimmed by the marks must not wait until somebody buys a disk
 //      (jobs_first_holding in backend_jobs.h).
-#include "store/meta_priv.h"
+#include "store/meta_jobs.h"
 
 #include "base/err.h"
 #include "config/topology.h"
+#include "store/meta_priv.h"
 
 #include <assert.h>
 #include <string.h>

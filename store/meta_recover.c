@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Invariant 8, when a restored backup or a failed-over database has lost own entries that peers
 // have read: they are put back with the signatures they had, the next entry goes into a new epoch,
-// and entries that peers have already read past are announced again. See meta.h.
+// and entries that peers have already read past are announced again. See meta_void.h.
 //
 // What a recovered entry refers to may be lost too. Then it becomes a job like a foreign one, and
 // shows when its content and blobs have been fetched (invariant 2).
-#include "store/kind_rules.h"
-#include "store/meta_priv.h"
+#include "store/meta_void.h"
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "store/kind_rules.h"
+#include "store/meta_priv.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mends a store that holds stamps of the future: entries that an earlier version took from a region
 // that lied, what was written on top of them here, or what our own clock gave out while it was
-// wrong. See meta.h.
+// wrong. See meta_void.h.
 //
 // All entries of the future are void (meta_void.c), in every region by the same rule; so once each
 // region has been repaired, they agree. Of others nothing more is to be said: their feeds still
@@ -14,10 +14,11 @@
 //   1. An own write that was acknowledged, and not replaced since, is in the log afterwards, with a
 //      stamp of now.
 //   8. Void places are not used again: the new epoch is past all that were used.
-#include "store/meta_priv.h"
+#include "store/meta_void.h"
 
 #include "base/err.h"
 #include "store/meta_again.h"
+#include "store/meta_priv.h"
 #include "store/meta_report.h"
 
 #include <assert.h>

@@ -5,9 +5,10 @@
 // A revocation is told in one transaction, so that from then on nothing that is void is taken in or
 // applied. What the log holds of it is swept out in pieces; each piece is a transaction that also
 // moves the place up to which the sweep has come, and a sweep that is broken off goes on there.
-#include "store/meta_priv.h"
+#include "store/meta_void.h"
 
 #include "base/err.h"
+#include "store/meta_priv.h"
 
 #include <assert.h>
 #include <stdatomic.h>

@@ -7,9 +7,10 @@
 //
 // Invariants (design section 9)
 //   8. Own entries that become void keep their places: the next own entry goes into a new epoch.
-#include "store/meta_priv.h"
+#include "store/meta_void.h"
 
 #include "base/err.h"
+#include "store/meta_priv.h"
 #include "store/register_set.h"
 
 #include <assert.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Void stretches of logs, as regions tell each other: which places of our own log are void
-// (meta_place_void), and what another region says of its own (meta_void_origin). See meta.h.
-#include "store/meta_priv.h"
+// (meta_place_void), and what another region says of its own (meta_void_origin). See meta_void.h.
+#include "store/meta_void.h"
 
 #include "base/err.h"
+#include "store/meta_priv.h"
 #include "store/meta_report.h"
 
 #include <assert.h>

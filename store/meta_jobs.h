@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading peers: their entries go into the log, each becomes a job, and a job ends when its entry is
+// applied. See meta.h for threads, arenas and errors.
+//
+//   rc = meta_ingest(m, "westus", entries, n, &upto);
+//   rc = meta_jobs_due(m, clock_mono_ms(), 64, &a, &jobs, &n_jobs, &next_ms);
+//   rc = meta_apply(m, &jobs[0].entry, content, refs, n_refs, &missing);
+//   if (rc == ERR_NOTFOUND) rc = meta_job_retry(m, jobs[0].id, due_ms, NULL);
+//
+// All times of jobs are milliseconds of the monotonic clock. When a store opens, all jobs are due.
+#ifndef MERIDIAN_STORE_META_JOBS_H
+#define MERIDIAN_STORE_META_JOBS_H
+
+#include "base/arena.h"
+#include "store/entry.h"
+#include "store/manifest.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct meta;
+
+// In one transaction the entries go into the log, each becomes a job, and the read mark moves to
+// `upto` (which may lie behind the last entry, where a stretch was filtered out). An entry that is
+// held already is passed over. The caller has verified the signatures. ERR_CONFLICT: another entry
+// is held in the place of one; ERR_AUTH: one is void; ERR_AHEAD: one is of the future. Then nothing
+// was stored.
+int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
+                const struct feed_mark *upto);
+
+// --- jobs ---
+
+struct job { // an entry that was read and is not applied yet
+    int64_t id;
+    struct feed_entry entry;
+    // tries that failed
+    uint32_t attempts;
+    int64_t due_ms;
+    const char *last_error;
+    // Bytes that its content lacked when it was parked; the job is parked, or was and is tried
+    // again. 0: neither.
+    uint64_t room;
+};
+
+// Due jobs, the oldest first within a registry; registries take turns. *out_next_ms: when the next
+// job becomes due (INT64_MAX: none does).
+int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out,
+                  size_t *out_n, int64_t *out_next_ms);
+// The try failed with this sentence, or (NULL) the job waits for another entry. ERR_NOTFOUND: it
+// has ended.
+int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error);
+// The same, with a grade: meta_origins tells the error with the highest grade, of these the latest.
+int meta_job_failed(struct meta *m, int64_t id, int64_t due_ms, int grade, const char *error);
+// Jobs that were not tried: their time moves, in one transaction. A job that has ended is passed
+// over.
+int meta_jobs_later(struct meta *m, const int64_t *ids, size_t n, int64_t due_ms);
+// Jobs of these registries that failed or were moved become due: a region that may give their
+// content is back.
+int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n);
+// Jobs that wait for another entry of their repository become due.
+void meta_jobs_wake(struct meta *m);
+
+// Applies an entry, with its content and what that refers to (ENTRY_HAS_CONTENT), and ends its job,
+// in one transaction. 0 also when it was applied or superseded before. ERR_NOTFOUND: *out_missing
+// is not here, and nothing changed. ERR_AHEAD: the entry is of the future, or restates an entry
+// that is. ERR_DIGEST: the content is not the entry's. ERR_UNSUPPORTED: its kind is unknown.
+int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
+               const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
+
+// --- parked jobs: their content does not fit on the disk ---
+// A parked job and the entries that wait for its content hold back no applied mark. A parked job
+// ends as any job does.
+
+// Not due before meta_jobs_unpark. `room`: bytes that must fit. ERR_NOTFOUND: it has ended.
+int meta_job_park(struct meta *m, int64_t id, uint64_t room, int grade, const char *why);
+// Its content is being fetched after all.
+int meta_job_fits(struct meta *m, int64_t id);
+// Jobs become due that fit together into `room` bytes, the oldest first; and a few that were parked
+// at stale_mono_ms or before, because what they lacked may have come another way.
+int meta_jobs_unpark(struct meta *m, uint64_t room, int64_t stale_mono_ms, size_t *out_n);
+
+struct parked { // the parked jobs of one origin
+    const char *origin;
+    // how many, the bytes of all, and of the one that needs least
+    uint64_t n, bytes, least;
+};
+// In all registries, by origin.
+int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *out_n);
+// If an entry of this digest was read and is not applied, and its repository has parked jobs: the
+// bytes of the one that needs most. ERR_NOTFOUND: not so.
+int meta_parked_for(struct meta *m, const char *registry, const char *repository,
+                    const struct digest *d, uint64_t *out_room);
+
+// --- how far an origin is read and applied ---
+
+struct origin_status {
+    const char *origin;
+    struct feed_mark read;
+    // All entries at or below it are applied, superseded, or have no room here, in all registries.
+    // Never past `read`.
+    struct feed_mark applied;
+    // jobs
+    uint64_t n_pending;
+    // of these, not parked and with at least one failed try
+    uint64_t n_retrying;
+    // of these, parked
+    uint64_t n_parked;
+    // of these, waiting for another entry: they need no bytes of their own
+    uint64_t n_waiting;
+    uint64_t parked_bytes;
+    // 0 if none
+    uint64_t oldest_pending_stamp;
+    // the worst of its jobs (meta_job_failed), or NULL; and its grade
+    const char *last_error;
+    int last_grade;
+};
+// This region itself is listed while it has jobs: recovered entries whose content is not here. Its
+// `read` is its own head.
+int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, size_t *out_n);
+// The same, with counts, stamp and error of one registry's jobs alone. The marks are places in the
+// origin's whole feed: a job of any registry holds `applied` back.
+int meta_origins_of(struct meta *m, const char *registry, struct arena *a,
+                    struct origin_status **out, size_t *out_n);
+
+#endif
