@@ -30,6 +30,8 @@ struct vitals {
     // wall
     _Atomic int64_t checked_ms;
     struct impairment impairment;
+    // that room for a start on a full disk is kept (store/spare.h); housekeeping's own
+    bool spare_kept;
     // of those below
     pthread_mutex_t lock;
     struct edge_status edge;
@@ -55,9 +57,14 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct health *health;
     struct resolver *resolver;
     struct fetcher *fetcher;
+    struct pool *pool;
     // for what waits for a successor; NULL before there is one
     struct pool *late_pool;
+    // the region's store; NULL without the role of a registry or a replicator
     struct meta *meta;
+    struct blob_store *blobs;
+    // of the store's disk
+    struct space *space;
     struct vitals *vitals;
     // wall
     int64_t started_ms;

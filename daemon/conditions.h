@@ -12,8 +12,8 @@
 //                 "blobs cannot be written under %s; see that disk", dir);
 //   condition_clear(c, CONDITION_STORE);
 //
-// To add one: a row in CONDITION_TABLE, and a judge that sets and clears it (daemon/worker.c calls
-// the judges). The judge may repeat itself as often as it likes. One line is logged when a
+// To add one: a row in CONDITION_TABLE, and a judge that sets and clears it (daemon/housekeeping.c
+// calls the judges). The judge may repeat itself as often as it likes. One line is logged when a
 // condition begins, changes its severity, or ends, and when its sentence changes in more than its
 // figures. Any thread; nothing here blocks but on its own lock.
 #ifndef MERIDIAN_DAEMON_CONDITIONS_H

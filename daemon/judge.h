@@ -23,6 +23,14 @@
 #define JUDGE_EVERY_MS 10000
 
 void judge_identity(struct app *app);
+// Whether content and entries can be written now, and room on the disk. A disk on which nothing can
+// be written for want of space still serves what is there: that is short, not down. Writes a probe;
+// called every 2 s.
+void judge_store(struct app *app);
+// Blobs that are damaged and not replaced yet.
+void judge_blobs(struct app *app);
+// Whether a token can be signed, by signing one.
+void judge_token_signing(struct app *app);
 // Our clock, and the other regions' that are far from it, as they were compared last: warnings,
 // since what a wrong clock spoils is down by itself (writes, certificates). Cheap: with the vitals.
 void judge_clocks(struct app *app);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the worker's files share: its parts, how they start (worker_start.c) and how they stop
+// (worker_stop.c). The order of starting and stopping is worker.c's. All runs on the main thread
+// unless a member says otherwise.
+#ifndef MERIDIAN_DAEMON_WORKER_PRIV_H
+#define MERIDIAN_DAEMON_WORKER_PRIV_H
+
+#include "base/diag.h"
+#include "daemon/app.h"
+#include "daemon/housekeeping.h"
+#include "daemon/sockets.h"
+#include "net/tunnel.h"
+
+struct worker {
+    const struct node *node;
+    const struct paths *paths;
+    const struct identity *id;
+    int ipc_fd;
+    struct app app;
+    struct vitals vitals;
+    struct snapshot topology, principals, verdicts, frontend;
+    struct signing *signing;
+    // of fe.D; set once it runs
+    _Atomic(struct zone_maintainer *) zone_maintainer;
+    // app.keys, to be freed
+    struct region_keys *keys;
+    // set once it runs: commits come from the writer thread before that
+    _Atomic(struct replicator *) replicator;
+    // those not handed to a room yet
+    struct sockets *sockets;
+    // set before the replicator starts, which tells of silence
+    struct tunnels *tunnels;
+    struct http_server *public_server, *peer_server, *admin_server, *metrics_server;
+    struct housekeeping housekeeping;
+    // the main thread's
+    bool ready, edge_runs, told_up;
+    // a forerunner still ends what it has begun
+    bool beside;
+    // it handed the store over with writes open
+    bool continues;
+    // mono; 0: no successor
+    int64_t yield_ms;
+};
+
+// ---- starting: 0 or a negative code, with sentences for a human in the diag. After a failure
+// worker_stop ends what was started.
+
+// What only reads, and so can run beside a forerunner.
+int worker_start_answering(struct worker *w, struct diag *d);
+// What one process alone has open.
+int worker_start_rooms(struct worker *w, struct diag *d);
+int worker_start_servers(struct worker *w);
+
+// ---- stopping
+
+// `yields`: a successor waits for the store, and what it need not have goes on for a while.
+void worker_stop(struct worker *w, bool yields);
+
+#endif

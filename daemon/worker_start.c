@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the worker starts its rooms, lowest first, and what they tell each other through it; see
+// worker_priv.h.
+#include "daemon/worker_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "control/file_source.h"
+#include "daemon/late.h"
+#include "daemon/metrics.h"
+#include "daemon/supervisor_ipc.h"
+#include "registry/oci_error.h"
+#include "resolver/sign/signing.h"
+#include "resolver/zone/zone_maintainer.h"
+#include "store/files/files.h"
+#include "store/spare.h"
+#include "store/sqlite/sqlite_store.h"
+
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#define FORERUNNER_MS 15000 // beyond `drain` a forerunner is gone
+#define PLACES_LEAST 4096 // connections of the public server, at least (net/http.h max_connections)
+#define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
+#define METRICS_IDLE_S 15
+
+// ---- what rooms tell each other ----
+
+static void on_commit(void *ctx)
+{
+    struct worker *w = ctx;
+    replicator_committed(atomic_load(&w->replicator));
+}
+
+static void on_away(void *ctx, const char *region, bool away)
+{
+    struct worker *w = ctx;
+    tunnels_peer(w->tunnels, region, away);
+}
+
+static void on_lost(void *ctx, const char *registry, const char *repository, const struct digest *d)
+{
+    struct worker *w = ctx;
+    replicator_suspect(atomic_load(&w->replicator), registry, repository, d);
+}
+
+static void on_fault(void *ctx, const char *label)
+{
+    struct worker *w = ctx;
+    impairment_fault(&w->vitals.impairment, label, clock_mono_ms());
+}
+
+// What is thought of clocks (replication/clock_rule.h), for rooms that judge dates.
+static int clock_ok(void *ctx, char *why, size_t cap)
+{
+    struct worker *w = ctx;
+    struct clock_opinion o;
+    if (!(w->node->roles & ROLE_REPLICATOR))
+        return 0; // nobody compares it
+    if (!replication_clock_opinion(atomic_load(&w->replicator), &o) || !o.compared)
+        return ERR_BUSY;
+    if (!o.far)
+        return 0;
+    snprintf(why, cap, "%s", o.ours);
+    return ERR_CONFLICT;
+}
+
+static void clock_suspected(void *ctx, const char *region, char *out, size_t cap)
+{
+    struct worker *w = ctx;
+    char text[CLOCK_SENTENCE_SIZE];
+    replication_clock_suspect(atomic_load(&w->replicator), region, text);
+    snprintf(out, cap, "%s", text);
+}
+
+static void orders_of(void *ctx, const char *region, const char *label, char *out, size_t cap)
+{
+    struct worker *w = ctx;
+    if (w->app.health)
+        health_orders_text(w->app.health, region, label, out, cap);
+}
+
+static void reload_edge(void *ctx)
+{
+    struct worker *w = ctx;
+    if (ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_RELOAD}))
+        log_warn("daemon: the supervisor did not take the word to reload the edge");
+}
+
+static void on_topology(void *ctx, bool frame)
+{
+    struct worker *w = ctx;
+    struct replicator *r = atomic_load(&w->replicator);
+    if (r)
+        replicator_reconfigure(r);
+    if (!frame)
+        return;
+    zone_maintainer_poke(atomic_load(&w->zone_maintainer));
+    housekeeping_wake(&w->housekeeping);
+    reload_edge(w); // peers and their addresses stand in its configuration
+}
+
+// ---- starting, room by room ----
+
+// One client network may have a third of all places (net/share.h): so many that the edge's settings
+// hold here too.
+static unsigned public_places(const struct node *n)
+{
+    unsigned one = n->edge_per_network;
+    if (n->edge_per_client > one)
+        one = n->edge_per_client;
+    if (3 * one > PLACES_LEAST)
+        return 3 * one;
+    return PLACES_LEAST;
+}
+
+static int start_config(struct worker *w, struct diag *d)
+{
+    const struct node *n = w->node;
+    snapshot_init(&w->topology);
+    snapshot_init(&w->principals);
+    snapshot_init(&w->verdicts);
+    snapshot_init(&w->frontend);
+    // nobody else asks
+    enum topology_form form = TOPOLOGY_FULL;
+    if (n->roles == ROLE_RESOLVER)
+        form = TOPOLOGY_COMPACT;
+    const struct file_source_options files = {.topology = n->topology,
+                                              .form = form,
+                                              .principals = n->principals,
+                                              .state_dir = w->paths->state};
+    int rc = file_source_open(&files, &w->app.source);
+    if (rc)
+        return rc;
+    rc = topology_source_load(w->app.source, &(struct source_cells){&w->topology, &w->principals},
+                              d);
+    if (!rc)
+        rc = topology_source_follow(w->app.source, on_topology, w);
+    if (rc) {
+        topology_source_close(take_ptr(w->app.source));
+        return rc;
+    }
+    struct topology *t = snapshot_get(&w->topology);
+    const struct region *r = topology_region(t, n->region);
+    if (!r) {
+        diag_add(d, n->source, 0, "region %s is not in the topology %s", n->region, t->source);
+        rc = ERR_NOTFOUND;
+    } else if (!region_stamp(r, n->stamp)) {
+        diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region,
+                 t->source);
+        rc = ERR_NOTFOUND;
+    }
+    snapshot_unref(t);
+    return rc;
+}
+
+static int start_keys(struct worker *w, struct diag *d)
+{
+    int rc = region_keys_open(w->paths->keys, w->node->region, d, &w->keys);
+    if (rc)
+        return rc;
+    w->app.keys = w->keys;
+    return 0;
+}
+
+static int take_fd(int *fd)
+{
+    int keep = *fd;
+    *fd = -1;
+    return keep;
+}
+
+// Of DNS over TLS; NULL: no listener speaks it.
+static const char *dns_certificate(const struct worker *w)
+{
+    if (!w->node->n_dns_tls)
+        return NULL;
+    if (w->node->resolver.certificate)
+        return w->node->resolver.certificate;
+    return w->paths->region_pem;
+}
+
+static int start_resolver(struct worker *w, struct diag *d)
+{
+    const struct health_options h = {.topology = &w->topology,
+                                     .verdicts = &w->verdicts,
+                                     .fetcher = w->app.fetcher,
+                                     .ca_file = w->node->ca_file,
+                                     .state_path = w->paths->health_state,
+                                     .region = w->node->region,
+                                     .stamp = w->node->stamp,
+                                     .peer_pem = w->paths->peer_pem,
+                                     .sign = region_keys_sign_feed,
+                                     .sign_ctx = w->keys,
+                                     .key_id = region_keys_feed_id(w->keys),
+                                     .verify = ed25519_verify};
+    int rc = health_start(&h, &w->app.health);
+    if (rc)
+        return rc;
+    rc = signing_new(&w->node->resolver, &w->signing);
+    if (rc)
+        return rc;
+    const struct zone_maintainer_options ko = {.topology = &w->topology,
+                                               .frontend = &w->frontend,
+                                               .zones_dir = w->paths->zones,
+                                               .tsig_dir = w->node->resolver.tsig_dir,
+                                               .listen = w->node->dns,
+                                               .n_listen = w->node->n_dns,
+                                               .builder = {signing_build, w->signing}};
+    struct zone_maintainer *zone_maintainer;
+    rc = zone_maintainer_start(&ko, &zone_maintainer);
+    if (rc)
+        return rc;
+    atomic_store(&w->zone_maintainer, zone_maintainer);
+    const struct resolver_options o = {.topology = &w->topology,
+                                       .health = &w->verdicts,
+                                       .frontend = &w->frontend,
+                                       .signing = w->signing,
+                                       .settings = &w->node->resolver,
+                                       .pem = dns_certificate(w),
+                                       .diag = d};
+    return resolver_start(&o, take_ptr(w->sockets->dns), &w->app.resolver);
+}
+
+// What only reads, and so can run beside a forerunner.
+int worker_start_answering(struct worker *w, struct diag *d)
+{
+    w->housekeeping.requests_max = public_places(w->node);
+    int rc = start_config(w, d);
+    if (!rc)
+        rc = start_keys(w, d);
+    if (rc)
+        return rc;
+    const struct pool_options po = {.name = "work",
+                                    .n_threads = w->node->pool_threads,
+                                    .max_waiting = w->node->pool_queue,
+                                    .kept = w->node->pool_threads > 1 ? 1 : 0};
+    w->app.pool = pool_new(&po);
+    if (!w->app.pool)
+        return ERR_NOMEM;
+    rc = fetcher_new(&w->app.fetcher);
+    if (rc)
+        return rc;
+    fetcher_set_suspect(w->app.fetcher, clock_suspected, w);
+    if (!w->sockets->dns)
+        return 0;
+    return start_resolver(w, d);
+}
+
+// What was fetched in part may fill the disk, and the metadata writes when it is opened: a fetch
+// begins anew.
+static void partials_make_room(struct worker *w)
+{
+    struct space_view v;
+    size_t n;
+    uint64_t bytes;
+    if (space_look(w->app.space, &v) || !v.is_short ||
+        blob_partials_drop(w->app.blobs, &n, &bytes) || !n)
+        return;
+    log_warn("daemon: the disk is short: %zu partial fetches with %.1f MiB were given up; they "
+             "begin anew when there "
+             "is room",
+             n, (double)bytes / (1024 * 1024));
+}
+
+static void use_spare(struct worker *w)
+{
+    struct space_view v;
+    if (space_look(w->app.space, &v) || v.disk.free_bytes >= SPARE_START_BYTES)
+        return;
+    log_warn("daemon: the disk of %s is full (%llu bytes free)%s", w->paths->store,
+             (unsigned long long)v.disk.free_bytes,
+             spare_use(w->paths->spare) ? ": what was kept for a start is used"
+                                        : ", and nothing is kept for a start");
+}
+
+static int start_store(struct worker *w, struct diag *d)
+{
+    int rc = blob_files_open(w->paths->store, &w->app.blobs);
+    if (rc) {
+        diag_add(d, NULL, 0, "%s: the blob store cannot be opened: %s", w->paths->store,
+                 err_text(rc));
+        return rc;
+    }
+    const struct space_options so = {.dir = w->paths->store,
+                                     .reserve_bytes = w->node->disk_reserve_bytes,
+                                     .reserve_percent = w->node->disk_reserve_percent};
+    rc = space_open(&so, &w->app.space);
+    if (rc) {
+        diag_add(d, NULL, 0, "%s: the free space of its disk cannot be found out: %s",
+                 w->paths->store, err_text(rc));
+        return rc;
+    }
+    partials_make_room(w);
+    use_spare(w);
+    const struct meta_options o = {.region = w->node->region,
+                                   .key_id = region_keys_feed_id(w->keys),
+                                   .sign = region_keys_sign_feed,
+                                   .sign_ctx = w->keys,
+                                   .on_commit = on_commit,
+                                   .on_commit_ctx = w};
+    return sqlite_meta_open(w->paths->meta_db, &o, d, &w->app.meta);
+}
+
+// How the edge's passed-on requests reach other regions.
+static int start_tunnels(struct worker *w)
+{
+    const struct tunnels_options o = {.listen_fd = take_fd(&w->sockets->tunnel),
+                                      .topology = &w->topology,
+                                      .region = w->node->region,
+                                      .stamp = w->node->stamp,
+                                      .ca_file = w->node->ca_file,
+                                      .peer_pem = w->paths->peer_pem,
+                                      .words = &oci_words};
+    return tunnels_start(&o, &w->tunnels);
+}
+
+// A disk that cannot be measured now bounds nothing; its faults show elsewhere.
+static uint64_t upload_bytes(const struct node *n)
+{
+    struct statvfs v;
+    if (!n->upload_bytes_percent)
+        return n->upload_bytes_amount;
+    if (statvfs(n->data_dir, &v))
+        return 0;
+    return (uint64_t)v.f_blocks * v.f_frsize / 100 * n->upload_bytes_percent;
+}
+
+static int start_certs(struct worker *w, struct diag *d)
+{
+    const struct certs_options o = {.certs_dir = w->paths->certs,
+                                    .region = w->node->region,
+                                    .topology = &w->topology,
+                                    .fetcher = w->app.fetcher,
+                                    .keys = w->keys,
+                                    .ca_dir = w->node->ca_dir,
+                                    .check_s = w->node->cert_check_s,
+                                    .on_renewed = reload_edge,
+                                    .clock_ok = clock_ok,
+                                    .clock_suspect = clock_suspected,
+                                    .ctx = w};
+    return certs_start(&o, d, &w->app.certs);
+}
+
+static int start_auth(struct worker *w)
+{
+    const struct auth_service_options o = {.topology = &w->topology,
+                                           .principals = &w->principals,
+                                           .keys = w->keys,
+                                           .region = w->node->region};
+    return auth_service_start(&o, &w->app.auth);
+}
+
+static int start_registry(struct worker *w)
+{
+    const struct node *n = w->node;
+    const struct registry_service_options o = {
+        .region = n->region,
+        .blobs = w->app.blobs,
+        .meta = w->app.meta,
+        .space = w->app.space,
+        .pool = w->app.pool,
+        .on_fault = on_fault,
+        .on_fault_ctx = w,
+        .on_lost = on_lost,
+        .on_lost_ctx = w,
+        .url_key = region_keys_url_key(w->keys),
+        .manifest_max_bytes = n->manifest_max_bytes,
+        .uploads = {.of_principal = n->uploads_per_principal,
+                    .of_registry = n->uploads_per_registry,
+                    .bytes_of_principal = upload_bytes(n)},
+        .forerunner_ms = w->beside ? n->drain_s * 1000 + FORERUNNER_MS : 0,
+        .upload_idle_s = n->upload_idle_s};
+    return registry_service_new(&o, &w->app.registry);
+}
+
+static int start_replicator(struct worker *w)
+{
+    const struct node *n = w->node;
+    const struct replicator_options o = {.region = n->region,
+                                         .topology = &w->topology,
+                                         .meta = w->app.meta,
+                                         .blobs = w->app.blobs,
+                                         .space = w->app.space,
+                                         .pool = w->app.pool,
+                                         .fetcher = w->app.fetcher,
+                                         .ca_file = n->ca_file,
+                                         .peer_pem = w->paths->peer_pem,
+                                         .state_dir = w->paths->state,
+                                         .on_away = on_away,
+                                         .on_away_ctx = w,
+                                         .orders = orders_of,
+                                         .orders_ctx = w,
+                                         .continues = w->continues,
+                                         .verify = ed25519_verify};
+    int rc = replicator_start(&o, &w->app.replicator);
+    atomic_store(&w->replicator, w->app.replicator);
+    return rc;
+}
+
+int worker_start_rooms(struct worker *w, struct diag *d)
+{
+    unsigned roles = w->node->roles;
+    int rc = start_certs(w, d);
+    if (!rc && (roles & (ROLE_REGISTRY | ROLE_REPLICATOR)))
+        rc = start_store(w, d);
+    if (!rc && (roles & ROLE_AUTH))
+        rc = start_auth(w);
+    if (!rc && (roles & ROLE_REGISTRY))
+        rc = start_registry(w);
+    if (!rc)
+        rc = start_tunnels(w);
+    if (rc)
+        return rc;
+    if (roles & ROLE_REPLICATOR)
+        return start_replicator(w);
+    if (w->app.meta)
+        meta_gate_open(w->app.meta, META_GATE_RECOVERY); // nobody to ask
+    return 0;
+}
+
+// ---- servers ----
+
+typedef void begin_fn(void *app, struct http_request *req, struct http_plan *plan);
+
+static int serve(struct worker *w, int *fd, enum http_listener listener, begin_fn *begin,
+                 begin_fn *late, struct http_server **out)
+{
+    unsigned max = 0;
+    if (listener == LISTENER_METRICS)
+        max = METRICS_CONNECTIONS;
+    if (listener == LISTENER_PUBLIC)
+        max = public_places(w->node);
+    const struct http_app http = {.begin = begin,
+                                  .finish = app_finish,
+                                  .begin_late = late,
+                                  .run_late = late ? late_run : NULL,
+                                  .ctx = &w->app,
+                                  .words = &oci_words};
+    const struct http_server_options o = {.listen_fd = take_fd(fd),
+                                          .listener = listener,
+                                          .pool = w->app.pool,
+                                          .n_threads = 1,
+                                          .max_connections = max,
+                                          .body_bytes_s = w->node->body_rate,
+                                          .idle_timeout_s =
+                                              listener == LISTENER_METRICS ? METRICS_IDLE_S : 0};
+    return http_server_start(&o, &http, out);
+}
+
+int worker_start_servers(struct worker *w)
+{
+    struct sockets *s = w->sockets;
+    int rc = serve(w, &s->public, LISTENER_PUBLIC, app_begin_public, late_begin_public,
+                   &w->public_server);
+    w->housekeeping.requests = w->public_server;
+    if (!rc)
+        rc = serve(w, &s->peer, LISTENER_PEER, app_begin_peer, late_begin_peer, &w->peer_server);
+    if (!rc)
+        rc = serve(w, &s->admin, LISTENER_ADMIN, app_begin_admin, NULL, &w->admin_server);
+    if (!rc && s->metrics >= 0)
+        rc = serve(w, &s->metrics, LISTENER_METRICS, app_begin_metrics, NULL, &w->metrics_server);
+    return rc;
+}
