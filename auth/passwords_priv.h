@@ -3,8 +3,8 @@
 // verified credentials. Nobody outside this room includes it. Any thread.
 //
 // Invariants
-// 1. The cache holds no password and no plain hash of one: an entry is an HMAC over name, stored hash
-//    and password, under a key that lives with the process.
+// 1. The cache holds no password and no plain hash of one: an entry is an HMAC over name, stored
+//    hash and password, under a key that lives with the process.
 // 2. An entry from an older generation of the principals is never found: the first call with a new
 //    generation empties the cache. A racing entry cannot outlive a changed hash either, because the
 //    hash is part of the entry.

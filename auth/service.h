@@ -38,8 +38,8 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
                         const struct registry *reg, const struct hostname *host,
                         struct http_plan *plan);
 // Would other regions accept the tokens of this one? Checks that the topology names this region's
-// token key, and that this node's own verifier accepts a token signed with it now, for some registry
-// that lives here. 0, or an error (ERR_AUTH, …) with a sentence that says what to do.
+// token key, and that this node's own verifier accepts a token signed with it now, for some
+// registry that lives here. 0, or an error (ERR_AUTH, …) with a sentence that says what to do.
 int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys,
                     int64_t now_ms, struct diag *diag);
 bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s);

@@ -35,7 +35,8 @@ struct call { // one request; hangs off its arena
 
 // --- service_answer.c ---
 // The one place that chooses the words of refusals: the server's for GET (net/refuse.h), OAuth 2.0
-// (RFC 6749 section 5.2) for POST, with the registry's form beside it because docker prints that one.
+// (RFC 6749 section 5.2) for POST, with the registry's form beside it because docker prints that
+// one.
 void call_refuse(struct call *c, struct http_request *req, struct http_response *resp, int status,
                  const char *oauth_error, enum refusal kind, const char *text);
 void call_refuse_code(struct call *c, struct http_request *req, struct http_response *resp, int rc);

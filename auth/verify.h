@@ -58,8 +58,8 @@ int auth_check(const struct topology *t, const struct registry *r, struct http_r
 unsigned access_actions(const struct access *a, const char *repository);
 
 // 401 with `WWW-Authenticate: Bearer realm="https://<host>/oauth2/token",service="L.D",scope="…"`
-// and a refusal in the server's words. The realm is formatted from the parsed name and the public port, never
-// echoed. `scope` may be NULL (GET /v2/); `why` 0, ERR_AUTH or ERR_EXPIRED (adds
+// and a refusal in the server's words. The realm is formatted from the parsed name and the public
+// port, never echoed. `scope` may be NULL (GET /v2/); `why` 0, ERR_AUTH or ERR_EXPIRED (adds
 // error="invalid_token") or ERR_DENIED (error="insufficient_scope").
 void auth_challenge(struct http_request *req, const struct topology *t, const struct hostname *host,
                     const char *scope, int why, struct http_response *out);

@@ -16,10 +16,10 @@
 // nginx keeps no log. Its messages may hold signed URLs; net/edge_log.h cleans them before they are
 // written.
 //
-// The edge copies certificates and keys into runtime_dir under names made of their content, and nginx
-// reads the copies. So the master loads what `nginx -t` has judged, and root opens no path that the
-// writer of the certificates could swap. Started by root, the master leads a process namespace of its
-// own: no process of nginx outlives it, whichever process is killed.
+// The edge copies certificates and keys into runtime_dir under names made of their content, and
+// nginx reads the copies. So the master loads what `nginx -t` has judged, and root opens no path
+// that the writer of the certificates could swap. Started by root, the master leads a process
+// namespace of its own: no process of nginx outlives it, whichever process is killed.
 //
 // Three kinds of server block: public names of this region (certificate of the region), the global
 // names (shared certificate), the peer listener (mutual TLS). Uploads whose id names another region
@@ -46,8 +46,8 @@ struct edge_peer { // another region, for passed-on uploads
 };
 
 // Called in a child before its own work: each gives up the privileges that the child does not need
-// and returns 0; otherwise the child ends. A change of user clears the parent-death signal, which the
-// function must set again. NULL: nothing to give up.
+// and returns 0; otherwise the child ends. A change of user clears the parent-death signal, which
+// the function must set again. NULL: nothing to give up.
 struct edge_confine {
     // system calls only: the C library does not know of this process
     int (*nginx)(const void *ctx);
@@ -73,8 +73,8 @@ struct edge_config {
     const struct endpoint *https;
     size_t n_https;
     struct endpoint peer;
-    // how the edge's own answers are worded (net/refuse.h), without a quote or backslash of nginx's;
-    // NULL: in plain text
+    // how the edge's own answers are worded (net/refuse.h), without a quote or backslash of
+    // nginx's; NULL: in plain text
     const struct http_words *words;
     // certificate and key in one file: this region's names
     const char *region_pem;
@@ -142,8 +142,8 @@ int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struc
 void edge_close(const struct edge *e);
 void edge_stop(struct edge *e, unsigned drain_ms); // frees
 
-// Headers that the edge sets on every request to the daemon, and blanks when a client sends them. Only
-// the HTTP server reads them.
+// Headers that the edge sets on every request to the daemon, and blanks when a client sends them.
+// Only the HTTP server reads them.
 #define EDGE_HEADER_CLIENT "X-Meridian-Client" // transport address
 // peer listener: verified client certificate, escaped PEM
 #define EDGE_HEADER_PEER_CERT "X-Meridian-Peer-Cert"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the edge answers by itself, in the words that it was given (net/refuse.h), with region, stamp
-// and request id, as the daemon's answers.
+// What the edge answers by itself, in the words that it was given (net/refuse.h), with region,
+// stamp and request id, as the daemon's answers.
 #include "net/edge_priv.h"
 
 #include "base/mem.h"

@@ -25,8 +25,8 @@ static void diag_lines(struct diag *diag, char *text)
         diag_add(diag, NULL, 0, "%s", l);
 }
 
-// What the child says, until it closes its end or time is over. Returns the length; what does not fit
-// is dropped.
+// What the child says, until it closes its end or time is over. Returns the length; what does not
+// fit is dropped.
 static size_t child_hear(int from, char *out, size_t cap)
 {
     size_t n = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // nginx's messages, cleaned before they are kept. nginx writes whole request lines into its error
-// log, with signed URLs that stay valid for minutes: so nginx has no log file. It writes into a pipe,
-// and a small process (the reader) reads the pipe, cuts what may be secret, and writes lines of our
-// log:
+// log, with signed URLs that stay valid for minutes: so nginx has no log file. It writes into a
+// pipe, and a small process (the reader) reads the pipe, cuts what may be secret, and writes lines
+// of our log:
 //
 //   nginx: master, workers, `-t` --stderr--> pipe -->
 //       reader: edge_log_clean, at most so many lines --> log_write

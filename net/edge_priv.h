@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the edge share, lowest first: edge_check.c (what may enter nginx.conf),
 // edge_answers.c (what nginx answers by itself), edge_render.c (the text), edge_pems.c (copies of
-// certificates and keys), edge_child.c (processes of nginx's), edge_conf.c (nginx.conf in the runtime
-// folder), edge.c (life).
+// certificates and keys), edge_child.c (processes of nginx's), edge_conf.c (nginx.conf in the
+// runtime folder), edge.c (life).
 #ifndef MERIDIAN_NET_EDGE_PRIV_H
 #define MERIDIAN_NET_EDGE_PRIV_H
 

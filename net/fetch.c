@@ -116,7 +116,8 @@ static void loop_accept(struct fetcher *f, struct fetch *h)
         struct fetch *next = h->next;
         h->prev = NULL;
         h->next = f->running;
-        // The analyser thinks that curl's calls may put back what fetch_finish took out of the list.
+        // The analyser thinks that curl's calls may put back what fetch_finish took out of the
+        // list.
         if (h->next)
             h->next->prev = h; // NOLINT(clang-analyzer-unix.Malloc)
         f->running = h;

@@ -44,8 +44,8 @@ struct fetch_request { // all strings are copied by start
     const char *ca_file;
     // certificate and key in one file, for mutual TLS
     const char *client_pem;
-    // The server's certificate must also be one of `pins` (SHA-256 of its DER, hex), else no byte of
-    // the response is used. Checked for every response, since a connection may be older than a
+    // The server's certificate must also be one of `pins` (SHA-256 of its DER, hex), else no byte
+    // of the response is used. Checked for every response, since a connection may be older than a
     // revocation.
     bool pinned;
     const char *const *pins;
@@ -99,8 +99,8 @@ struct fetch_result {
 
 int fetcher_new(struct fetcher **out);
 // When a certificate is refused for its dates, `suspect` writes a clause for the message that says
-// whose clock may be wrong. `peer` is the request's, or NULL. It runs on the fetcher's thread. Set it
-// before the first request, at most once.
+// whose clock may be wrong. `peer` is the request's, or NULL. It runs on the fetcher's thread. Set
+// it before the first request, at most once.
 void fetcher_set_suspect(struct fetcher *f,
                          void (*suspect)(void *ctx, const char *peer, char *out, size_t cap),
                          void *ctx);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the HTTP client share: fetch_transfer.c (libcurl's callbacks, and what an outcome
-// means), fetch_setup.c (a request to options of libcurl), fetch_peers.c (peers that were found
-// silent), fetch.c (the loop and its inbox), fetch_wait.c (callers that wait). Nobody else includes
-// this.
+// What the files of the HTTP client share: fetch_transfer.c (libcurl's callbacks, and what an
+// outcome means), fetch_setup.c (a request to options of libcurl), fetch_peers.c (peers that were
+// found silent), fetch.c (the loop and its inbox), fetch_wait.c (callers that wait). Nobody else
+// includes this.
 //
 // Invariants
 //   1. A fetch is in the inbox or in the running list, or its `done` was called and it is freed.
-//   2. Every libcurl call on a handle, and `done`, happen on the fetcher's thread. Other threads append
-//      to the inbox under the lock, set `cancel` and `resume`, and wake the loop.
+//   2. Every libcurl call on a handle, and `done`, happen on the fetcher's thread. Other threads
+//      append to the inbox under the lock, set `cancel` and `resume`, and wake the loop.
 //   3. A response is believed only once the pins hold: no byte of it goes to `on_data` before.
 #ifndef MERIDIAN_NET_FETCH_PRIV_H
 #define MERIDIAN_NET_FETCH_PRIV_H

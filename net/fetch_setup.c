@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a request to the options of libcurl. On the caller's thread, before the loop sees the handle.
+// From a request to the options of libcurl. On the caller's thread, before the loop sees the
+// handle.
 #include "net/fetch_priv.h"
 
 #include "base/clock.h"

@@ -9,10 +9,10 @@
 //   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in
 //      order; they may block.
 //   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
-//   4. `plan.done(req)` runs once, whatever happened (also when the client left): on the pool, after
-//      the last sink call or run, and before the answer's first byte, so that the client's next
-//      request finds what this one held released. The answer is copied by then (a stream has its own
-//      close).
+//   4. `plan.done(req)` runs once, whatever happened (also when the client left): on the pool,
+//      after the last sink call or run, and before the answer's first byte, so that the client's
+//      next request finds what this one held released. The answer is copied by then (a stream has
+//      its own close).
 // Backpressure: at most `sink_window_bytes` wait per upload; meanwhile the connection is suspended.
 // A body that comes too slowly is given up: the sink keeps what came, `done` runs, and then the
 // server sends 408 without calling `run`.
@@ -132,7 +132,8 @@ struct http_response {
 
 // Takes the bytes of an upload, on the pool, in order. When the client leaves in mid-body, the sink
 // still gets all that came, and then `done` is called without `run`. After an error the server
-// discards the rest of the body and still calls `run`, which finds the error where the sink kept it.
+// discards the rest of the body and still calls `run`, which finds the error where the sink kept
+// it.
 struct http_sink {
     int (*write)(struct http_request *req, const uint8_t *p, size_t n);
 };
@@ -234,9 +235,9 @@ int http_server_start(const struct http_server_options *o, const struct http_app
 // all the same. `late` outlives the server.
 void http_server_yield_begin(struct http_server *s, struct pool *late);
 void http_server_yield_wait(struct http_server *s);
-// Takes no new connections, ends streams, waits up to drain_ms for requests in flight, and frees. The
-// pool must outlive the server. Bodies that are still coming after the drain get 503 with a sentence,
-// and their sinks keep what came.
+// Takes no new connections, ends streams, waits up to drain_ms for requests in flight, and frees.
+// The pool must outlive the server. Bodies that are still coming after the drain get 503 with a
+// sentence, and their sinks keep what came.
 void http_server_stop(struct http_server *s, unsigned drain_ms);
 size_t http_server_active(const struct http_server *s); // requests in flight
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server's alarm clock: when its timer looks next, and the connections whose refusal may still be
-// under way. Any thread.
+// The server's alarm clock: when its timer looks next, and the connections whose refusal may still
+// be under way. Any thread.
 #include "net/http_priv.h"
 
 #include "base/clock.h"

@@ -6,14 +6,14 @@
 // http_server.c (sockets, timer, drain). Nobody else includes this.
 //
 // Invariants of an exchange; asserts cite their numbers.
-//   1. At most one strand job is queued or running (`job_active`). It alone calls sink, run and done,
-//      in that order; when no strand ever ran, the HTTP thread calls done.
+//   1. At most one strand job is queued or running (`job_active`). It alone calls sink, run and
+//      done, in that order; when no strand ever ran, the HTTP thread calls done.
 //   2. The connection is suspended at most once at a time, and only while there is one. "Full, so
 //      suspend" and "room, so resume" are decided under exchange.lock: no wake-up is lost.
 //   3. At most `sink_window_bytes` of a body wait for the sink; they are the chunks of the queue.
-//   4. There is one answer: it is made once, and handed to the library once; none after an answer was
-//      told past the library. It goes out on the first call (which closes the connection: refusals
-//      of large bodies only) or after the whole body.
+//   4. There is one answer: it is made once, and handed to the library once; none after an answer
+//      was told past the library. It goes out on the first call (which closes the connection:
+//      refusals of large bodies only) or after the whole body.
 //   5. `done` is called once, whatever happened.
 //   6. Every suspension has a deadline, and every body a least rate: whoever sends a byte a minute
 //      holds no connection for long. While the server does not read, the time is not the sender's.
@@ -74,9 +74,9 @@ struct http_chunk { // bytes of an upload on their way to the sink
 
 enum http_wait { WAIT_SINK, WAIT_RUN, WAIT_STREAM };
 
-// One request on its way through, by the invariants above. References: the connection's (until libmicrohttpd says
-// completed), the pool job's, the pending retry's. libmicrohttpd's connection is touched only while
-// `conn` is set, under the lock or on its own thread.
+// One request on its way through, by the invariants above. References: the connection's (until
+// libmicrohttpd says completed), the pool job's, the pending retry's. libmicrohttpd's connection is
+// touched only while `conn` is set, under the lock or on its own thread.
 struct http_exchange {
     struct http_server *server;
     // the server's list, under server.lock
@@ -230,8 +230,8 @@ enum MHD_Result http_answer_late(struct http_exchange *ex);  // 504, while run g
 void http_call_done(struct http_exchange *ex);
 
 // --- http_strand.c ---
-// Gives the exchange a job on its pool unless it has one; an error when the pool is full. The caller
-// settles that pool (pool_settle) once it holds no lock.
+// Gives the exchange a job on its pool unless it has one; an error when the pool is full. The
+// caller settles that pool (pool_settle) once it holds no lock.
 int http_schedule_locked(struct http_exchange *ex);
 // The pool is full but the work was begun: the timer asks again. Returns when.
 int64_t http_retry_locked(struct http_exchange *ex);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The least rate of a request's body, as an account of time, so that bursts and short stalls of
 // honest clients survive. The account begins full and runs down as time goes by. Each byte pays in
-// the time that it may take at the least rate, up to a full account. An empty account means that the
-// body came too slowly: over that time it stayed below the rate on average. Pure; times are of the
-// monotonic clock, in microseconds.
+// the time that it may take at the least rate, up to a full account. An empty account means that
+// the body came too slowly: over that time it stayed below the rate on average. Pure; times are of
+// the monotonic clock, in microseconds.
 //
 //   struct pace p = pace_begin(&(struct pace_rule){512, 30000}, now_us);
 //   pace_bytes(&p, n, now_us);            // n more came

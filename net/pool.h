@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bounded pool of threads for work that blocks (SQLite, disk, digests, password hashes). An event
 // loop submits a job, and the job notifies it at its end. Waiting jobs are served in turn, not in
-// the order of arrival (net/fair.h): clients by network, then by name. Jobs of regions wait on a lane
-// of their own, which no client can fill.
+// the order of arrival (net/fair.h): clients by network, then by name. Jobs of regions wait on a
+// lane of their own, which no client can fill.
 //
 //   struct pool *p = pool_new(&(struct pool_options){.name = "work", .n_threads = 8,
 //                                                       .max_waiting = 256});
@@ -11,12 +11,13 @@
 //   pool_settle(p);                           // without locks: calls `lost` of displaced jobs
 //   pool_free(p);                             // runs what was accepted, then joins
 //
-// Ownership: the caller allocates the job. The pool owns it from a pool_submit that returned 0 until
-// it calls `run` or `lost`, exactly one of them, once; then the job may be submitted again.
+// Ownership: the caller allocates the job. The pool owns it from a pool_submit that returned 0
+// until it calls `run` or `lost`, exactly one of them, once; then the job may be submitted again.
 // Submitting allocates nothing: a full pool is an error, never growth.
 //
 // Invariants
-//   1. At most n_threads - kept jobs of clients run at once, so a region never waits for all threads.
+//   1. At most n_threads - kept jobs of clients run at once, so a region never waits for all
+//      threads.
 //   2. A job that lost its place is told without any lock held, by a submitter or by the pool.
 //   3. pool_free runs what was accepted; no thread ends while a job waits that it could run.
 #ifndef MERIDIAN_NET_POOL_H

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Refused requests in the daemon's log: one line each, with the request's id, which every answer
-// carries as X-Meridian-Request-Id. The server logs every answer of 400 and above; handlers give the
-// reason by http_refuse (net/refuse.h) or http_request_refused.
+// carries as X-Meridian-Request-Id. The server logs every answer of 400 and above; handlers give
+// the reason by http_refuse (net/refuse.h) or http_request_refused.
 //
 //   http: refused 403 DENIED: this registry's network rules do not admit your address (request
 //   0a1b…, GET contoso.d.test/v2/a/manifests/1, client 10.0.0.9, principal ada)
 //
-// Bounded: one client network (/24, /56) may write 20 lines at once and then 1 a second, all networks
-// together 200 and then 50 a second. Ordinary refusals (401 without credentials, 404) have an account
-// of their own, so that they hide no others. refusals_tell logs every 10 s how many lines were left
-// out; the edge's access log has them too (net/edge_log.h). A line never holds query, headers or
-// body.
+// Bounded: one client network (/24, /56) may write 20 lines at once and then 1 a second, all
+// networks together 200 and then 50 a second. Ordinary refusals (401 without credentials, 404) have
+// an account of their own, so that they hide no others. refusals_tell logs every 10 s how many
+// lines were left out; the edge's access log has them too (net/edge_log.h). A line never holds
+// query, headers or body.
 #ifndef MERIDIAN_NET_REFUSALS_H
 #define MERIDIAN_NET_REFUSALS_H
 

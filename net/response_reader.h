@@ -22,8 +22,8 @@
 #define RESPONSE_READER_BYTES (512u << 10)
 
 struct response_reader;
-// Starts the request; sets q's on_data, on_headers and ctx. *stop turns true when the owner's thread
-// must end: waits then return ERR_CANCELED within 100 ms. It outlives the reader.
+// Starts the request; sets q's on_data, on_headers and ctx. *stop turns true when the owner's
+// thread must end: waits then return ERR_CANCELED within 100 ms. It outlives the reader.
 int response_reader_open(struct fetcher *fetcher, const struct fetch_request *q,
                          const _Atomic bool *stop, struct response_reader **out);
 // From now on the fetcher's thread writes the time of the last bytes that came in to *heard_mono,

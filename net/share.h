@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bounded number of places, shared out by client network (net/fair.h: /24, /56). A network gets
-// another place while it holds fewer than half as many as are free; its first place it gets while any
-// is free. So one network alone never holds more than a third of all places, and a newcomer finds
-// free ones however many networks came before. For what cannot wait in a queue: requests under way.
-// Any thread.
+// another place while it holds fewer than half as many as are free; its first place it gets while
+// any is free. So one network alone never holds more than a third of all places, and a newcomer
+// finds free ones however many networks came before. For what cannot wait in a queue: requests
+// under way. Any thread.
 //
 //   struct share *s = share_new(4096);
 //   if (!share_take(s, &client)) …429…

@@ -6,18 +6,18 @@
 //
 //   nginx ── tunnel.sock ── tunnels ── mutual TLS ── the other region's nginx ── its daemon
 //
-// The last segment of the first request's path, "<region>.<hex>", names the region (net/edge.h), and
-// the connection stays with that region. A tunnel passes bytes on unchanged and only reads the
+// The last segment of the first request's path, "<region>.<hex>", names the region (net/edge.h),
+// and the connection stays with that region. A tunnel passes bytes on unchanged and only reads the
 // lengths of answers. It buffers at most TUNNEL_BUFFER_BYTES each way, and does not read from one
 // side while the other does not take what came.
 //
-// When a tunnel fails: if the edge waits for an answer that has not begun, the tunnel answers 503 (or
-// 504: no connection in time) with a reason; in the middle of an answer it cuts the connection; if no
-// answer is owed, the edge's connection stays open, and its next request opens a new way.
+// When a tunnel fails: if the edge waits for an answer that has not begun, the tunnel answers 503
+// (or 504: no connection in time) with a reason; in the middle of an answer it cuts the connection;
+// if no answer is owed, the edge's connection stays open, and its next request opens a new way.
 //
-// A region that was heard and then fell silent (tunnels_peer) loses its tunnels and gets no new ones
-// until it is heard again. A region that was never heard is tried. The duration of a request decides
-// nothing. When a fingerprint leaves the topology, the tunnels to it end.
+// A region that was heard and then fell silent (tunnels_peer) loses its tunnels and gets no new
+// ones until it is heard again. A region that was never heard is tried. The duration of a request
+// decides nothing. When a fingerprint leaves the topology, the tunnels to it end.
 #ifndef MERIDIAN_NET_TUNNEL_H
 #define MERIDIAN_NET_TUNNEL_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The beginning of a tunnel: the edge's connection is taken, the region read from its first request,
-// and that region is called. On the loop's thread.
+// The beginning of a tunnel: the edge's connection is taken, the region read from its first
+// request, and that region is called. On the loop's thread.
 #include "net/tunnel_priv.h"
 
 #include "base/clock.h"

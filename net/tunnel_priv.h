@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the tunnels share, lowest first: tunnel_watch.c (what is waited for),
-// tunnel_tls.c (certificates), tunnel_end.c, tunnel_begin.c, tunnel_pipe.c (one tunnel: its end, its
-// beginning, its bytes), tunnel.c (life, the loop). A tunnel has the edge's connection (near), the
-// other region's (far), and a buffer each way. All but tunnels_peer, _open, _drain and _stop runs on
-// the loop's thread.
+// tunnel_tls.c (certificates), tunnel_end.c, tunnel_begin.c, tunnel_pipe.c (one tunnel: its end,
+// its beginning, its bytes), tunnel.c (life, the loop). A tunnel has the edge's connection (near),
+// the other region's (far), and a buffer each way. All but tunnels_peer, _open, _drain and _stop
+// runs on the loop's thread.
 //
 // Invariants
 //   1. A byte is read from one side only while the buffer towards the other is empty: who does not

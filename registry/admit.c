@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who asks, and may he: a token or a signed URL is held against the row of the route table. Pure, on
-// HTTP threads.
+// Who asks, and may he: a token or a signed URL is held against the row of the route table. Pure,
+// on HTTP threads.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
@@ -55,8 +55,9 @@ static bool permitted(const struct op *op)
 {
     const struct access *acc = &op->access;
     bool known = acc->token_id || acc->peer;
-    // Without a token /v2/ is always a challenge, also where pulling is free for all: containers/image
-    // takes challenges from here alone, and docker login checks a password against it.
+    // Without a token /v2/ is always a challenge, also where pulling is free for all:
+    // containers/image takes challenges from here alone, and docker login checks a password against
+    // it.
     if (op->row && !op->row->action)
         return known;
     if (op->row && op->row->action == ACTION_CATALOG)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET and HEAD of a blob. A link in this repository is what makes it exist; the store decides how
-// its bytes are served: by the edge, which does Range and the length, or by a redirect. A blob that is here but not linked in this repository and one that is
-// nowhere take the same way: the link is asked, and nothing else. Runs on the pool.
+// its bytes are served: by the edge, which does Range and the length, or by a redirect. A blob that
+// is here but not linked in this repository and one that is nowhere take the same way: the link is
+// asked, and nothing else. Runs on the pool.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
 #include "base/log.h"
 
-// A blob that is linked and lost, or cut, is as good as none: a push finds it absent and replaces it,
-// a peer asks another region.
+// A blob that is linked and lost, or cut, is as good as none: a push finds it absent and replaces
+// it, a peer asks another region.
 static void blob_lost(struct op *op, const char *how)
 {
     static struct log_limit limit = LOG_LIMIT(1000);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -35,6 +36,7 @@ static void mark_link(struct busy_mark **bucket, struct busy_mark *m)
 
 static void mark_unlink(struct busy_mark *m)
 {
+    assert(*m->at == m);
     *m->at = m->next;
     if (m->next)
         m->next->at = m->at;

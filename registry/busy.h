@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which uploads have a request under way in this process: a PATCH or PUT from the moment its head
-// was read, so before it opens anything, until it let go. Only others may be dropped, to make room
-// or because they were left alone. Bounded by the requests that there are. Any thread; the lock is
-// held for a few steps.
+// Which uploads have a request under way in this process. A PATCH or PUT marks its upload when its
+// head is read, before it opens a file, until it has released the upload. Only unmarked uploads may
+// be dropped (to make room, or because they are idle): who drops one claims it first, and no
+// request enters a claimed upload. Bounded by the requests under way. Any thread; the lock is held
+// for a few steps.
 //
-//   busy_enter(&b, &mark, id);                  // false: it is being dropped just now
+//   busy_enter(&b, &mark, id);                  // false: another thread has claimed it
 //   busy_leave(&b, &mark);
 //
 //   struct busy_claims mine = {0};
-//   busy_claim(&b, id, &mine);                  // ours: nobody enters; false: under way, or
-//                                               // another's
-//   …drop what is in mine, or not…
+//   busy_claim(&b, id, &mine);                  // false: a request is under way, or it is claimed
+//   …drop the uploads in mine, or not…
 //   busy_release(&b, &mine);
 #ifndef MERIDIAN_REGISTRY_BUSY_H
 #define MERIDIAN_REGISTRY_BUSY_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// OCI's words for errors (distribution-spec 1.1, "Error Codes"): the codes, the JSON, and which code
-// stands for each kind of refusal that rooms below this one make (net/refuse.h). The daemon gives
-// `oci_words` to its servers and its edge, so that all of a region's answers are of one form:
+// OCI's words for errors (distribution-spec 1.1, "Error Codes"): the codes, the JSON, and which
+// code stands for each kind of refusal that rooms below this one make (net/refuse.h). The daemon
+// gives `oci_words` to its servers and its edge, so that all of a region's answers are of one form:
 //
 //   {"errors":[{"code":"BLOB_UNKNOWN","message":"no such blob in this repository"}]}
 //

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request on its way (`struct op`): how it is made from path, host and topology, and how it goes
-// to the pool. Handlers and the front door stand above this file.
+// One request on its way (`struct op`): how it is made from path, host and topology, and how it
+// goes to the pool. Handlers and the front door stand above this file.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 // Where this request was sent to, and where uploads go on: on the global name, with regional
 // endpoints on, at this region's own name, so that a push stays where it began.
@@ -73,10 +75,17 @@ static void op_run(struct http_request *req, struct http_response *resp)
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
              void (*act)(struct op *op, struct http_response *resp))
 {
+    assert(act && kind != HTTP_PLAN_REPLY); // what is answered already has no handler
     op->act = act;
     plan->kind = kind;
     plan->run = op_run;
     plan->ctx = op;
     plan->pool = op->s->pool;
     plan->name = op->principal;
+}
+
+bool op_query_digest(struct op *op, const char *key)
+{
+    const char *text = http_query_get(op->req, key, 0);
+    return text && !digest_parse(text, strlen(text), &op->digest);
 }

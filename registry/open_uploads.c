@@ -21,9 +21,17 @@ struct handle {
 
 static void unlink_handle(struct open_uploads *h, struct handle *e)
 {
-    *(e->prev ? &e->prev->next : &h->oldest) = e->next;
-    *(e->next ? &e->next->prev : &h->newest) = e->prev;
+    assert(h->n);
+    if (e->prev)
+        e->prev->next = e->next;
+    else
+        h->oldest = e->next;
+    if (e->next)
+        e->next->prev = e->prev;
+    else
+        h->newest = e->prev;
     h->n--;
+    assert(!h->oldest == !h->n);
 }
 
 static void close_handle(struct open_uploads *h, struct handle *e)
@@ -122,7 +130,10 @@ void open_uploads_park(struct open_uploads *h, const char *id, struct blob_uploa
     if (h->n >= h->max)
         close_handle(h, h->oldest);
     e->prev = h->newest;
-    *(h->newest ? &h->newest->next : &h->oldest) = e;
+    if (h->newest)
+        h->newest->next = e;
+    else
+        h->oldest = e;
     h->newest = e;
     h->n++;
     pthread_mutex_unlock(&h->lock);

@@ -4,16 +4,16 @@
 // verified; bodies stream with bounded memory; blob bytes are served by the edge through Accel
 // paths. DELETE answers 405 until replication carries tombstones.
 //
-// A disk that is short (store/space.h) refuses content with 507 and a sentence: a start, a body
-// whose Content-Length does not fit, the next window of a body of unknown length, a manifest by
-// rule 3 there. Reads, mounts, cancelling, and the PUT that ends an upload whose bytes are here go
-// on.
+// When the disk is short (store/space.h), the registry refuses content with 507 and a sentence: the
+// start of an upload, a body whose Content-Length does not fit, the next window of a body of
+// unknown length, a manifest by rule 3 there. Reads, mounts, cancels, and the PUT that ends an
+// upload whose bytes are here still work.
 //
 // Uploads: the id is "<region>.<32 hex>". `Location` is absolute. On the global name, with regional
 // endpoints on, it is a signed URL on the regional host (clients drop their credentials when the
 // host changes); with them off it stays on the host called, and the edge passes an upload that
-// belongs to another region on to it. What a broken connection leaves counts once its client was
-// told of it; the PUT that ends an upload may be repeated (upload_body.c has the rules).
+// belongs to another region on to it. Bytes of a broken connection count once the client was told
+// of them; the PUT that ends an upload may be repeated (upload_body.c has the rules).
 #ifndef MERIDIAN_REGISTRY_REGISTRY_H
 #define MERIDIAN_REGISTRY_REGISTRY_H
 
@@ -38,16 +38,16 @@ struct registry_service_options {
     uint64_t manifest_max_bytes;
     // open at once (store/meta.h); beyond it a POST is answered with 429
     struct upload_bounds uploads;
-    // another process may end uploads of before for so long; 0: there is none
+    // for so long the process before this one may still end its uploads; 0: there is none
     unsigned forerunner_ms;
-    // told to whoever meets a bound: when what is left alone is discarded; 0: a day
+    // when an idle upload is discarded, for the sentence of a 429; 0: a day
     unsigned upload_idle_s;
     // Content of the registry with this login label could not be read or written here though
     // nothing is full or busy: I/O errors and damage. Any thread; must not block. May be NULL.
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
-    // The file of a blob that a repository links is missing here, or cut: somebody may bring it
-    // back. Any thread; must not block. May be NULL.
+    // The file of a blob that a repository links is missing here, or too short: the callee may
+    // fetch it again. Any thread; must not block. May be NULL.
     void (*on_lost)(void *ctx, const char *registry, const char *repository,
                     const struct digest *d);
     void *on_lost_ctx;
@@ -59,16 +59,16 @@ void registry_service_free(struct registry_service *s);
 void registry_service_begin(struct registry_service *s, struct http_request *req,
                             const struct topology *t, const struct registry *reg,
                             const struct hostname *host, struct http_plan *plan);
-// Discards uploads idle for longer than max_idle_ms, rows and files; what is left of a principal's
-// beyond his bound of bytes; and what is known of uploads that ended longer ago. Blocks; called by
-// the daemon's housekeeping, as often as registry_uploads_sweep_ms says of the idle limit.
+// Discards, rows and files: uploads idle for longer than max_idle_ms, and uploads of a principal
+// beyond its bound of bytes. Forgets uploads that ended longer ago. Blocks. The daemon's
+// housekeeping calls it as often as registry_uploads_sweep_ms says for the idle limit.
 unsigned registry_uploads_sweep_ms(unsigned idle_s);
 int registry_uploads_expire(struct registry_service *s, int64_t max_idle_ms, size_t *out_n);
-// Closes the files of uploads whose client has been away for a minute (the next piece opens them
-// again). Any thread, every few seconds; blocks for as long as close() does.
+// Closes the files of uploads whose client was away for a minute; the next piece opens them again.
+// Any thread, every few seconds; blocks for as long as close() does.
 void registry_uploads_rest(struct registry_service *s);
-// Another process takes over: uploads between two requests are let go of, here they only end what
-// they have begun.
+// Another process takes over: releases uploads that are between two requests. Here only requests
+// under way still end.
 void registry_yield(struct registry_service *s); // s may be NULL
 
 #endif

@@ -124,8 +124,8 @@ bool etag_matches(const char *list, const struct digest *d, bool weak);
 // filled).
 bool answer_validators(struct op *op, struct http_response *resp, const struct digest *d);
 
-// The handlers in the route table (routes.h). `*_begin` runs on an HTTP thread and makes the plan, or
-// answers; the others run on the pool.
+// The handlers in the route table (routes.h). `*_begin` runs on an HTTP thread and makes the plan,
+// or answers; the others run on the pool.
 void base_begin(struct op *op, struct http_plan *plan);
 void referrers_begin(struct op *op, struct http_plan *plan);
 void catalog_read(struct op *op, struct http_response *resp);
@@ -150,6 +150,20 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
 // the plan: run `act` on the pool
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
              void (*act)(struct op *op, struct http_response *resp));
+
+// the digest in the query goes to op->digest; false: none, or malformed
+bool op_query_digest(struct op *op, const char *key);
+
+// upload_answer.c
+void upload_location(struct op *op, struct http_response *resp);
+void upload_state(struct op *op, struct http_response *resp, uint64_t size); // Location, Range, id
+void upload_unknown(struct op *op, struct http_response *resp);              // 404
+void upload_in_use(struct op *op, struct http_response *resp);               // 409
+void upload_error(struct op *op, struct http_response *resp);                // of io.err
+void upload_created(struct op *op, struct http_response *resp, const struct digest *d); // 201
+void upload_digest_refused(struct op *op, struct http_response *resp, const char *why); // 400
+// uploads.c: the bytes are whole; a blob under the digest that was promised, and a link
+void upload_finish(struct op *op, struct http_response *resp);
 
 // upload_body.c
 extern const struct http_sink upload_sink;

@@ -32,8 +32,8 @@ struct route_row {
     bool on_data;
     // The largest plan of the handler: what it does with a request's body.
     enum http_plan_kind body;
-    // HTTP thread, before the caller is judged: reads what of the query the scope depends on. May be
-    // NULL.
+    // HTTP thread, before the caller is judged: reads what of the query the scope depends on. May
+    // be NULL.
     void (*look)(struct op *op);
     // HTTP thread: makes the plan, or answers. NULL: the plan is `body` with `act`.
     void (*begin)(struct op *op, struct http_plan *plan);

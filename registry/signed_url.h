@@ -2,8 +2,8 @@
 // URLs that carry their own authority (design section 6): an HMAC under this region's key over
 // kind, methods, host, registry, repository, upload id, principal, expiry and key id. docker and
 // ctr send no Authorization to a Location on another host, so an upload that moves to the regional
-// host needs one. Once the upload is over it is good for nothing but the PUT that ended it, sent
-// again. The value is a secret while it lives and never logged. Pure; HTTP threads and the pool.
+// host needs a signed URL. After the upload's end the URL only permits the PUT that ended it, sent
+// again. The value is a secret until it expires, and never logged. Pure; HTTP threads and the pool.
 //
 //   signed_url_make(key, &u, &req->arena, &value);   // "<kid>.<expiry>.<principal>.<mac>"
 //   // u->principal and u->expires_s are not read
@@ -23,7 +23,7 @@
 struct signed_url {
     // "upload"
     const char *kind;
-    // as the text above; the caller sees to it that the request's is one of them
+    // SIGNED_URL_UPLOAD_METHODS; the caller checks that the request's method is one of them
     const char *methods;
     // the name that stands in the URL: lower case, without a port, without a final dot
     const char *host;

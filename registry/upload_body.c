@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <string.h>
 
 int upload_row_get(struct op *op, struct upload_row *out)
@@ -168,12 +169,9 @@ void upload_enter(struct op *op)
     if (io->entered)
         return;
     io->entered = true;
-    if (meta_closed_why(op->s->meta, &op->req->arena)) {
-        if (repeat(op))
-            io->err = ERR_CLOSED;
-        else
-            io->err = 0;
-    } else if (io->fresh)
+    if (meta_closed_why(op->s->meta, &op->req->arena))
+        io->err = repeat(op) ? ERR_CLOSED : 0;
+    else if (io->fresh)
         io->err = begin_fresh(op);
     else
         io->err = resume(op);
@@ -193,6 +191,7 @@ static void give_back(struct upload_io *io)
 
 static int take_bytes(struct upload_io *io, const uint8_t *p, size_t n)
 {
+    assert(io->u && io->begun); // invariant 2
     int rc = space_grow(&io->charge, n);
     if (!rc)
         rc = blob_upload_write(io->u, p, n);
@@ -238,10 +237,11 @@ static int cut_keep(struct op *op)
     struct upload_io *io = &op->io;
     uint64_t size = blob_upload_size(io->u);
     struct room room;
-    int rc = 0;
-    if (size > io->acked)
-        rc = blob_upload_sync(io->u);
-    if (rc || size == io->acked)
+    assert(size >= io->acked); // invariant 1
+    if (size == io->acked)
+        return 0;
+    int rc = blob_upload_sync(io->u);
+    if (rc)
         return rc;
     room_init(&room, op->s);
     rc = meta_upload_receive(op->s->meta, io->id, io->acked, size, clock_mono_ms(), &room.bounds);
@@ -260,6 +260,7 @@ void upload_done(struct http_request *req)
     struct op *op = req->ctx;
     struct upload_io *io = &op->io;
     space_return(&io->charge);
+    assert(!io->rests || !io->fresh); // what has no row is not gone on with
     if (io->begun && !io->fresh && !io->err && !io->ran && !io->committed)
         io->rests = !cut_keep(op);
     if (io->u && io->rests)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// registry/routes: the table is whole, and what it says is what the front door does, for every route
-// with every method and for each kind of caller.
+// registry/routes: the table is whole, and what it says is what the front door does, for every
+// route with every method and for each kind of caller.
 #include "registry/routes.h"
 
 #include "tests/unit/registry/registry_fixture.h"
@@ -71,7 +71,8 @@ static int call(const char *method, const char *path, const char *token, bool *o
     return status;
 }
 
-// Anonymous callers and those who may only pull are let in where the table says so, and nowhere else.
+// Anonymous callers and those who may only pull are let in where the table says so, and nowhere
+// else.
 START_TEST(the_front_door_does_what_the_table_says)
 {
     bool in;

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// POST: starts an upload, mounts a blob, or takes a whole one. `*_begin` on an HTTP thread, the
+// rest on the pool.
+#include "registry/registry_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void uploads_full(struct op *op, struct http_response *resp, enum upload_full which)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    const char *who = "the registry", *setting = "uploads.per_registry", *idle = "your own";
+    uint64_t bound = op->s->uploads.of_registry;
+    if (which == UPLOAD_FULL_PRINCIPAL) {
+        who = op->principal;
+        setting = "uploads.per_principal";
+        idle = "them";
+        bound = op->s->uploads.of_principal;
+    }
+    log_limited(&limit, LOG_WARN,
+                "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
+                bound, op->registry, setting);
+    oci_error(op->req, resp, 429, OCI_TOOMANYREQUESTS, NULL,
+              "%s has %" PRIu64
+              " uploads open here, as many as are allowed at once, and none of %s is idle: end or "
+              "cancel some (one that is left alone for %u minutes is discarded)",
+              *who ? who : "nobody in particular", bound, idle, op->s->upload_idle_s / 60);
+    answer_header(op, resp, "Retry-After", "30");
+}
+
+static void start(struct op *op, struct http_response *resp)
+{
+    struct upload_row row = {.id = op->io.id,
+                             .registry = op->registry,
+                             .repository = op->route.name,
+                             .principal = op->principal,
+                             .started_ms = clock_wall_ms(),
+                             .touched_ms = clock_mono_ms()};
+    if (writes_closed(op, resp) || disk_short(op, resp))
+        return;
+    enum upload_full full;
+    struct room room;
+    room_init(&room, op->s);
+    int rc = meta_upload_create(op->s->meta, &row, &room.bounds, &full);
+    room_done(&room);
+    if (rc == ERR_FULL) {
+        uploads_full(op, resp, full);
+        return;
+    }
+    if (rc) {
+        answer_error(op, resp, rc, "starting an upload");
+        return;
+    }
+    answer_empty(resp, 202);
+    upload_state(op, resp, 0);
+}
+
+static bool may_pull(void *ctx, const char *repository)
+{
+    const struct op *op = ctx;
+    return access_actions(&op->access, repository) & ACTION_PULL;
+}
+
+// Links a blob of another repository that the caller may pull; with no `from`, of any such.
+// Anything that stands in the way makes it an ordinary start, so that a mount tells nobody what
+// other repositories hold.
+static void mount(struct op *op, struct http_response *resp)
+{
+    uint64_t size, is;
+    int rc = ERR_NOTFOUND;
+    if (writes_closed(op, resp))
+        return;
+    if (!op->mount_from)
+        rc = meta_link_find(op->s->meta, op->registry, &op->digest, may_pull, op, &size);
+    else if (may_pull(op, op->mount_from))
+        rc = meta_link_get(op->s->meta, op->registry, op->mount_from, &op->digest, &size);
+    if (!rc)
+        rc = blob_stat(op->s->blobs, &op->digest, &is);
+    if (!rc && is != size)
+        rc = ERR_NOTFOUND; // damaged: the push that follows replaces it
+    if (rc == ERR_NOTFOUND) {
+        start(op, resp);
+        return;
+    }
+    if (!rc)
+        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size, NULL);
+    if (rc)
+        answer_error(op, resp, rc, "mounting a blob");
+    else
+        upload_created(op, resp, &op->digest);
+}
+
+static int id_new(struct op *op)
+{
+    char hex[UPLOAD_ID_HEX + 1];
+    int rc = random_hex(hex, UPLOAD_ID_HEX / 2);
+    if (rc)
+        return rc;
+    op->io.id = arena_printf(&op->req->arena, "%s.%s", op->s->region, hex);
+    if (op->io.id)
+        return 0;
+    return ERR_NOMEM;
+}
+
+void upload_mount_read(struct op *op)
+{
+    const char *from = http_query_get(op->req, "from", 0);
+    op->mount = http_query_get(op->req, "mount", 0) != NULL;
+    if (op->mount && from && repository_name_ok(from, strlen(from)))
+        op->mount_from = from;
+    else if (from && *from)
+        op->mount = false; // from nowhere: an ordinary start
+}
+
+void upload_post_begin(struct op *op, struct http_plan *plan)
+{
+    int rc = id_new(op);
+    if (rc) {
+        answer_error(op, &plan->response, rc, "starting an upload");
+        return;
+    }
+    if (op->mount) { // a malformed mount is an ordinary start, as the specification wants
+        op_plan(op, plan, HTTP_PLAN_RUN, op_query_digest(op, "mount") ? mount : start);
+        return;
+    }
+    if (!http_query_get(op->req, "digest", 0)) {
+        op_plan(op, plan, HTTP_PLAN_RUN, start);
+        return;
+    }
+    if (!op_query_digest(op, "digest")) {
+        upload_digest_refused(op, &plan->response,
+                              "not a digest that is spoken here (sha256:<64 hex digits>)");
+        return;
+    }
+    op->io.fresh = true;
+    op_plan(op, plan, HTTP_PLAN_STREAM, upload_finish);
+    plan->sink = &upload_sink;
+    plan->done = upload_done;
+    plan->goes_on = true;
+}
