@@ -115,17 +115,27 @@ static void put_text(struct line *l, const char *name, struct text t, size_t max
     put_str(l, keep < t.n ? CUT "\"" : "\"");
 }
 
-// "0.004", "512": what is nothing else is left out.
+// Digits, and at most one point between them.
+static bool is_number(struct text t)
+{
+    size_t points = 0;
+    if (!t.n || t.n > 20)
+        return false;
+    if (t.p[0] == '.' || t.p[t.n - 1] == '.')
+        return false;
+    for (size_t i = 0; i < t.n; i++) {
+        if (t.p[i] == '.')
+            points++;
+        else if (t.p[i] < '0' || t.p[i] > '9')
+            return false;
+    }
+    return points <= 1;
+}
+
+// "0.004", "512". Anything else is left out.
 static void put_number(struct line *l, const char *name, struct text t)
 {
-    size_t digits = 0, points = 0;
-    for (size_t i = 0; i < t.n; i++) {
-        digits += t.p[i] >= '0' && t.p[i] <= '9';
-        points += t.p[i] == '.';
-    }
-    bool number = digits + points == t.n && points <= 1 && digits && t.n <= 20 && t.p[0] != '.' &&
-                  t.p[t.n - 1] != '.';
-    if (!number)
+    if (!is_number(t))
         return;
     while (t.n > 1 && t.p[0] == '0' && t.p[1] != '.') // JSON has no leading zeros
         t.p++, t.n--;

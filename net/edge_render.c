@@ -258,7 +258,11 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
         size_t k = 0;
         for (; repeated[i][k]; k++) {
             char ch = repeated[i][k];
-            var[k] = (char)(ch == '-' ? '_' : ch >= 'A' && ch <= 'Z' ? ch + 32 : ch);
+            if (ch == '-')
+                ch = '_';
+            else if (ch >= 'A' && ch <= 'Z')
+                ch = (char)(ch + 32);
+            var[k] = ch;
         }
         var[k] = 0;
         buf_printf(b, "      add_header %s $upstream_http_%s always;\n", repeated[i], var);

@@ -110,7 +110,11 @@ static int fingerprint(struct http_request *req, const char *escaped)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
     const char *pem = http_path_decode(&req->arena, escaped, strlen(escaped));
-    const char *from = pem ? strstr(pem, begin) : NULL, *to = from ? strstr(from, end) : NULL;
+    const char *from = NULL, *to = NULL;
+    if (pem)
+        from = strstr(pem, begin);
+    if (from)
+        to = strstr(from, end);
     if (!to)
         return ERR_INVAL;
     size_t cap = (size_t)(to - from), n = 0, n_der = 0;
@@ -157,6 +161,18 @@ static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)
     return 0;
 }
 
+// Are the headers there that decide what the request is, each once at most?
+static bool framing_ok(const struct ingest *in, bool v11)
+{
+    if (in->n_host > 1 || (v11 && !in->n_host))
+        return false;
+    if (in->n_length > 1 || in->n_coding > 1)
+        return false;
+    if (in->n_length && in->n_coding)
+        return false;
+    return in->n_authorization <= 1 && in->n_type <= 1;
+}
+
 int http_request_ingest(struct http_request *req, struct MHD_Connection *conn,
                         enum http_listener listener, const char *method, const char *version,
                         bool *out_chunked)
@@ -173,9 +189,7 @@ int http_request_ingest(struct http_request *req, struct MHD_Connection *conn,
         return in.status;
     if (strcmp(version, "HTTP/1.1") && strcmp(version, "HTTP/1.0"))
         return 505;
-    bool v11 = !strcmp(version, "HTTP/1.1");
-    if (!http_token_ok(method) || in.n_host > 1 || (v11 && !in.n_host) || in.n_length > 1 ||
-        in.n_coding > 1 || (in.n_length && in.n_coding) || in.n_authorization > 1 || in.n_type > 1)
+    if (!http_token_ok(method) || !framing_ok(&in, !strcmp(version, "HTTP/1.1")))
         return 400;
     const char *host = http_header_get(req, "Host");
     if (host)

@@ -131,24 +131,30 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
     return http_form_get(req, bytes_str(req->query), key, nth);
 }
 
+// The bytes that `plain` takes at p, as it is or as a percent escape with this second digit; 0: it is
+// not there.
+static size_t escaped_at(const char *p, char plain, char digit)
+{
+    if (*p == plain)
+        return 1;
+    if (p[0] == '%' && p[1] == '2' && (p[2] | 0x20) == digit)
+        return 3;
+    return 0;
+}
+
 // A segment that is "." or "..", also when escaped: between the edge, which resolves them to choose
 // a location, and us, who do not, they would make two paths of one.
 bool http_dot_segments(const char *path)
 {
     for (const char *p = path; *p;) {
-        size_t dots = 0;
+        size_t dots = 0, n;
         p++; // the slash
-        for (;; dots++) {
-            if (*p == '.')
-                p++;
-            else if (p[0] == '%' && p[1] == '2' && (p[2] == 'e' || p[2] == 'E'))
-                p += 3;
-            else
-                break;
+        while ((n = escaped_at(p, '.', 'e'))) {
+            p += n;
+            dots++;
         }
-        bool ends =
-            !*p || *p == '/' || (p[0] == '%' && p[1] == '2' && (p[2] == 'f' || p[2] == 'F'));
-        if ((dots == 1 || dots == 2) && ends)
+        bool ends = !*p || escaped_at(p, '/', 'f');
+        if (ends && (dots == 1 || dots == 2))
             return true;
         while (*p && *p != '/')
             p++;

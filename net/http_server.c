@@ -225,24 +225,22 @@ static void listen_close(struct http_server *s)
 static int listen_open(struct http_server *s)
 {
     const struct http_server_options *o = &s->options;
-    int rc = ERR_NOMEM;
     s->listen_fd = o->listen_fd; // taken over, also when it fails
-    if (o->listener == LISTENER_PUBLIC)
+    if (o->listener == LISTENER_PUBLIC) {
         s->share = share_new(o->max_connections);
-    else
-        s->share = NULL;
-    bool made = s->share || o->listener != LISTENER_PUBLIC;
-    if (o->listen_fd) {
-        if (made)
-            rc = 0;
-        else
-            rc = ERR_NOMEM;
-    } else if ((s->socket_path = mem_strdup(o->socket_path)) && made)
-        rc = http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid,
-                              &s->listen_fd);
-    if (rc && o->listen_fd)
-        close(o->listen_fd);
-    return rc;
+        if (!s->share) {
+            if (o->listen_fd)
+                close(o->listen_fd);
+            return ERR_NOMEM;
+        }
+    }
+    if (o->listen_fd)
+        return 0;
+    s->socket_path = mem_strdup(o->socket_path);
+    if (!s->socket_path)
+        return ERR_NOMEM;
+    return http_socket_open(o->socket_path, o->socket_mode, (uid_t)-1, (gid_t)o->socket_gid,
+                            &s->listen_fd);
 }
 
 int http_server_start(const struct http_server_options *o, const struct http_app *app,
@@ -296,13 +294,19 @@ void http_server_resume_all(struct http_server *s, bool cut) // under the lock
             http_exchange_resume(ex, cut);
 }
 
+static bool is_busy(const struct http_server *s, bool all) // under the lock
+{
+    if (all)
+        return s->exchanges;
+    return atomic_load(&s->active) > 0;
+}
+
 // Waits until nothing is left of what `done` counts, or the deadline; nudges what is suspended
 // meanwhile, because a stream may fall asleep just after it was woken.
 static void wait_idle(struct http_server *s, int64_t until_ms, bool all)
 {
     pthread_mutex_lock(&s->lock);
-    while ((all ? s->exchanges != NULL : atomic_load(&s->active) > 0) &&
-           clock_mono_ms() < until_ms) {
+    while (is_busy(s, all) && clock_mono_ms() < until_ms) {
         http_server_resume_all(s, all);
         struct timespec ts;
         mono_timespec(clock_mono_ms() + 20, &ts);
@@ -340,6 +344,29 @@ static void bodies_give_up(struct http_server *s)
     wait_idle(s, clock_mono_ms() + GIVE_UP_MS, false);
 }
 
+static bool any_suspended(struct http_server *s)
+{
+    bool suspended = false;
+    pthread_mutex_lock(&s->lock);
+    http_server_resume_all(s, true);
+    for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next) {
+        pthread_mutex_lock(&ex->lock);
+        suspended = suspended || (ex->suspended && ex->conn);
+        pthread_mutex_unlock(&ex->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return suspended;
+}
+
+// A suspended connection must be resumed before the library stops; those whose request is with the
+// pool end when their job does, since the job holds the memory.
+static void all_resume(struct http_server *s)
+{
+    int64_t patience = clock_mono_ms() + 2000;
+    while (any_suspended(s) && clock_mono_ms() <= patience)
+        clock_sleep_ms(5);
+}
+
 void http_server_stop(struct http_server *s, unsigned drain_ms)
 {
     if (!s)
@@ -355,23 +382,7 @@ void http_server_stop(struct http_server *s, unsigned drain_ms)
         (s->options.listener == LISTENER_PUBLIC || s->options.listener == LISTENER_PEER))
         wait_quiet(s, until);
     atomic_store(&s->closing, true);
-    // A suspended connection must be resumed before the library stops; those whose request is with
-    // the pool end when their job does, since the job holds the memory.
-    int64_t patience = clock_mono_ms() + 2000;
-    for (;;) {
-        pthread_mutex_lock(&s->lock);
-        http_server_resume_all(s, true);
-        bool suspended = false;
-        for (struct http_exchange *ex = s->exchanges; ex; ex = ex->next) {
-            pthread_mutex_lock(&ex->lock);
-            suspended = suspended || (ex->suspended && ex->conn);
-            pthread_mutex_unlock(&ex->lock);
-        }
-        pthread_mutex_unlock(&s->lock);
-        if (!suspended || clock_mono_ms() > patience)
-            break;
-        clock_sleep_ms(5);
-    }
+    all_resume(s);
     MHD_stop_daemon(s->daemon); // completes every request
     close(s->listen_fd);
     wait_idle(s, INT64_MAX, true);

@@ -231,18 +231,34 @@ static void linger_go_on(struct tunnel *t)
         t->up.n = 0;
 }
 
+static uint32_t near_interest(const struct tunnel *t)
+{
+    uint32_t events = 0;
+    if (t->state == TUNNEL_HEAD || t->state == TUNNEL_LINGER || !t->up.n)
+        events |= EPOLLIN;
+    if (t->down.n)
+        events |= EPOLLOUT;
+    return events;
+}
+
+static uint32_t far_interest(const struct tunnel *t)
+{
+    uint32_t events = 0;
+    bool sends = t->state == TUNNEL_OPEN && t->up.n && !t->write_wants_read;
+    if (t->state == TUNNEL_HANDSHAKE || !t->down.n || t->write_wants_read)
+        events |= EPOLLIN;
+    if (t->state == TUNNEL_CONNECT || t->read_wants_write || sends)
+        events |= EPOLLOUT;
+    return events;
+}
+
 static void interest_set(struct tunnel *t)
 {
     if (t->state == TUNNEL_DEAD)
         return;
-    bool takes = t->state == TUNNEL_HEAD || t->state == TUNNEL_LINGER || !t->up.n;
-    tunnel_watch(&t->near, (takes ? EPOLLIN : 0u) | (t->down.n ? EPOLLOUT : 0u));
-    if (t->far.fd < 0 || t->far_broken)
-        return;
-    bool reads = t->state == TUNNEL_HANDSHAKE || !t->down.n || t->write_wants_read;
-    bool writes = t->state == TUNNEL_CONNECT || t->read_wants_write ||
-                  (t->state == TUNNEL_OPEN && t->up.n && !t->write_wants_read);
-    tunnel_watch(&t->far, (reads ? EPOLLIN : 0u) | (writes ? EPOLLOUT : 0u));
+    tunnel_watch(&t->near, near_interest(t));
+    if (t->far.fd >= 0 && !t->far_broken)
+        tunnel_watch(&t->far, far_interest(t));
 }
 
 void tunnel_go_on(struct tunnel *t)

@@ -126,35 +126,59 @@ static enum route_kind kind_of(struct bytes two, struct bytes last)
     return ROUTE_NONE;
 }
 
+// /v2/NAME/blobs/uploads/ID, or with the slash alone: NAME is what stands before "blobs/uploads".
+static bool is_upload(struct bytes rest, struct bytes two, struct bytes last,
+                      struct bytes *out_name, enum route_kind *out_kind)
+{
+    struct bytes three, name = rest;
+    if (!segment_is(two, "uploads") || !segment_pop(&name, &three))
+        return false;
+    if (!segment_is(three, "blobs"))
+        return false;
+    *out_name = name;
+    *out_kind = ROUTE_UPLOADS;
+    if (last.n)
+        *out_kind = ROUTE_UPLOAD;
+    return true;
+}
+
+// What follows /v2/, read from its end.
+static int repository_parse(struct arena *a, struct bytes rest, struct route *r)
+{
+    struct bytes last, two, name;
+    if (!segment_pop(&rest, &last) || !segment_pop(&rest, &two))
+        return 0;
+    name = rest;
+    r->kind = kind_of(two, last);
+    if (r->kind == ROUTE_NONE && !is_upload(rest, two, last, &name, &r->kind))
+        return 0;
+    if (name_take(a, name, r))
+        return ERR_NOMEM;
+    switch (r->kind) {
+    case ROUTE_UPLOAD:
+        return upload_take(a, last, r);
+    case ROUTE_MANIFEST:
+    case ROUTE_BLOB:
+    case ROUTE_REFERRERS:
+        reference_take(a, last, r);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 int route_parse(struct arena *a, const char *path, struct route *out)
 {
     struct route r = {0};
-    struct bytes rest, last, two, three;
-    if (!strcmp(path, "/v2") || !strcmp(path, "/v2/")) {
+    int rc = 0;
+    if (!strcmp(path, "/v2") || !strcmp(path, "/v2/"))
         r.kind = ROUTE_BASE;
-    } else if (!strcmp(path, "/v2/_catalog")) {
+    else if (!strcmp(path, "/v2/_catalog"))
         r.kind = ROUTE_CATALOG;
-    } else if (!strncmp(path, "/v2/", 4)) {
-        rest = bytes_str(path + 4);
-        if (segment_pop(&rest, &last) && segment_pop(&rest, &two)) {
-            struct bytes name = rest;
-            r.kind = kind_of(two, last);
-            if (r.kind == ROUTE_NONE && segment_is(two, "uploads") && segment_pop(&name, &three) &&
-                segment_is(three, "blobs")) {
-                if (last.n)
-                    r.kind = ROUTE_UPLOAD;
-                else
-                    r.kind = ROUTE_UPLOADS;
-            } else
-                name = rest;
-            if (r.kind != ROUTE_NONE && name_take(a, name, &r))
-                return ERR_NOMEM;
-            if (r.kind == ROUTE_UPLOAD && upload_take(a, last, &r))
-                return ERR_NOMEM;
-            if (r.kind == ROUTE_MANIFEST || r.kind == ROUTE_BLOB || r.kind == ROUTE_REFERRERS)
-                reference_take(a, last, &r);
-        }
-    }
+    else if (!strncmp(path, "/v2/", 4))
+        rc = repository_parse(a, bytes_str(path + 4), &r);
+    if (rc)
+        return rc;
     *out = r;
     return 0;
 }

@@ -102,34 +102,56 @@ static int expiry_parse(const char *s, int64_t *out)
     return 0;
 }
 
+struct parts { // of a value
+    const char *kid;
+    int64_t expires_s;
+    char who[PRINCIPAL_NAME_MAX + 1];
+    uint8_t mac[SHA256_BYTES];
+};
+
+// Cuts `text` up.
+static int value_parse(char *text, struct parts *out)
+{
+    char *part[4];
+    size_t n_who = 0, n_mac = 0;
+    if (value_split(text, part) || expiry_parse(part[1], &out->expires_s))
+        return ERR_AUTH;
+    if (b64url_parse(part[2], strlen(part[2]), (uint8_t *)out->who, PRINCIPAL_NAME_MAX, &n_who))
+        return ERR_AUTH;
+    if (b64url_parse(part[3], strlen(part[3]), out->mac, sizeof out->mac, &n_mac))
+        return ERR_AUTH;
+    if (n_mac != sizeof out->mac || memchr(out->who, 0, n_who))
+        return ERR_AUTH;
+    out->who[n_who] = 0;
+    out->kid = part[0];
+    return 0;
+}
+
 int signed_url_check(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,
                      const char *value, int64_t now_ms, struct arena *a, const char **out_principal)
 {
-    char kid[KID_HEX + 1], *part[4];
-    uint8_t who[PRINCIPAL_NAME_MAX + 1], given[SHA256_BYTES], mac[SHA256_BYTES];
-    size_t n_who = 0, n_given = 0;
-    int64_t expires_s;
+    char kid[KID_HEX + 1];
+    uint8_t mac[SHA256_BYTES];
+    struct parts v;
     if (strlen(value) > VALUE_MAX)
         return ERR_AUTH;
     char *text = arena_strdup(a, value);
     if (!text)
         return ERR_NOMEM;
-    if (value_split(text, part) || expiry_parse(part[1], &expires_s) ||
-        b64url_parse(part[2], strlen(part[2]), who, PRINCIPAL_NAME_MAX, &n_who) ||
-        b64url_parse(part[3], strlen(part[3]), given, sizeof given, &n_given) ||
-        n_given != sizeof given || memchr(who, 0, n_who))
-        return ERR_AUTH;
-    who[n_who] = 0;
-    int rc = key_id(key, kid);
+    int rc = value_parse(text, &v);
+    if (!rc)
+        rc = key_id(key, kid);
     if (rc)
         return rc;
-    if (!secret_equal(kid, KID_HEX, part[0], strlen(part[0])) ||
-        url_mac(key, u, kid, (const char *)who, expires_s, mac) ||
-        !secret_equal(mac, sizeof mac, given, sizeof given))
+    if (!secret_equal(kid, KID_HEX, v.kid, strlen(v.kid)))
         return ERR_AUTH;
-    if (expires_s <= now_ms / 1000)
+    if (url_mac(key, u, kid, v.who, v.expires_s, mac))
+        return ERR_AUTH;
+    if (!secret_equal(mac, sizeof mac, v.mac, sizeof v.mac))
+        return ERR_AUTH;
+    if (v.expires_s <= now_ms / 1000)
         return ERR_EXPIRED;
-    const char *principal = arena_strndup(a, (const char *)who, n_who);
+    const char *principal = arena_strdup(a, v.who);
     if (!principal)
         return ERR_NOMEM;
     *out_principal = principal;

@@ -255,13 +255,21 @@ static int cut_keep(struct op *op)
     return rc;
 }
 
+// Did the connection break in the middle of a good piece?
+static bool was_cut(const struct upload_io *io)
+{
+    if (!io->begun || io->fresh)
+        return false;
+    return !io->err && !io->ran && !io->committed;
+}
+
 void upload_done(struct http_request *req)
 {
     struct op *op = req->ctx;
     struct upload_io *io = &op->io;
     space_return(&io->charge);
     assert(!io->rests || !io->fresh); // what has no row is not gone on with
-    if (io->begun && !io->fresh && !io->err && !io->ran && !io->committed)
+    if (was_cut(io))
         io->rests = !cut_keep(op);
     if (io->u && io->rests)
         open_uploads_park(&op->s->open_uploads, io->id, take_ptr(io->u));
