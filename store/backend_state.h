@@ -17,7 +17,7 @@
 #include "config/hostname.h"
 #include "store/backend_log.h"
 #include "store/manifest.h"
-#include "store/meta.h"
+#include "store/meta_manifests.h"
 
 struct register_name {
     const char *registry, *repository;

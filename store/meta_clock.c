@@ -4,7 +4,7 @@
 // Invariants (design section 9)
 //   9. The clock moves with our own entries only, and with what they must beat; neither is ever
 //      more than the skew ahead of the wall clock. A mint that fails leaves it where it was
-//      (meta_writer.c takes it back with the request). A clock that is stored further ahead (a wall
+//      (the backend takes it back with the transaction). A clock that is stored further ahead (a wall
 //      clock that was wrong, a store from before this rule) closes writes until the wall clock has
 //      come near, also after a restart.
 #include "store/meta.h"
