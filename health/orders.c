@@ -58,10 +58,13 @@ bool health_order_same(const struct health_order *a, const struct health_order *
 struct health_order *health_orders_find(struct health_orders *o, enum health_exception_kind kind,
                                         const char *region, const char *label)
 {
-    for (size_t i = 0; i < o->n; i++)
-        if (o->list[i].kind == kind && !strcmp(o->list[i].region, region) &&
-            !strcmp(o->list[i].label, label))
-            return &o->list[i];
+    for (size_t i = 0; i < o->n; i++) {
+        struct health_order *x = &o->list[i];
+        if (x->kind != kind)
+            continue;
+        if (!strcmp(x->region, region) && !strcmp(x->label, label))
+            return x;
+    }
     return NULL;
 }
 
@@ -71,9 +74,13 @@ static struct health_order *place(struct health_orders *o)
     struct health_order *oldest = NULL;
     if (o->n < HEALTH_ORDERS_MAX)
         return &o->list[o->n++];
-    for (size_t i = 0; i < o->n; i++)
-        if (!o->list[i].on && (!oldest || o->list[i].at_ms < oldest->at_ms))
-            oldest = &o->list[i];
+    for (size_t i = 0; i < o->n; i++) {
+        struct health_order *x = &o->list[i];
+        if (x->on)
+            continue;
+        if (!oldest || x->at_ms < oldest->at_ms)
+            oldest = x;
+    }
     return oldest;
 }
 
@@ -93,12 +100,16 @@ int health_orders_merge(struct health_orders *o, const struct health_order *orde
     if (order->at_ms > wall_ms + HEALTH_SKEW_MS)
         return ERR_RANGE; // nobody could take it back
     // Of two given in the same millisecond the one that takes traffic away wins, everywhere.
-    if (mine && (mine->at_ms > order->at_ms ||
-                 (mine->at_ms == order->at_ms && severity(mine) >= severity(order))))
+    if (mine && mine->at_ms > order->at_ms)
         return 0;
-    if (!mine && !order->on && order->at_ms + HEALTH_ORDER_KEPT_MS < wall_ms)
+    if (mine && mine->at_ms == order->at_ms && severity(mine) >= severity(order))
         return 0;
-    if (!mine && !(mine = place(o)))
+    if (!mine) {
+        if (!order->on && order->at_ms + HEALTH_ORDER_KEPT_MS < wall_ms)
+            return 0;
+        mine = place(o);
+    }
+    if (!mine)
         return ERR_NOSPACE;
     *mine = *order;
     mine->known = 0;

@@ -83,15 +83,16 @@ static void apply(struct health *h, struct probe *p, const struct fetch_result *
         return;
     t->n_applied = p->number;
     t->settled = false;
-    bool is_short = !p->tcp && says_short(r),
-         good = !r->err && (p->tcp || r->status == 200 || is_short);
+    bool is_short = !p->tcp && says_short(r), good = false;
+    if (!r->err)
+        good = p->tcp || r->status == 200 || is_short;
     if (good && !p->tcp)
         health_short_set(h, t, is_short);
-    if (r->err)
+    if (r->err) {
         snprintf(reason, sizeof reason, "%.150s", r->message[0] ? r->message : err_text(r->err));
-    else if (p->tcp)
+    } else if (p->tcp) {
         snprintf(reason, sizeof reason, "connected in %lld ms", (long long)r->elapsed_ms);
-    else {
+    } else {
         why_down(r, said);
         snprintf(reason, sizeof reason, "%d in %lld ms%s", r->status, (long long)r->elapsed_ms,
                  is_short ? ": short of space" : said);

@@ -31,12 +31,12 @@ static const struct view *view_by_address(const struct topology *t, const struct
 
 int explain_place(struct explain_query *q, const char *view, bool has_client)
 {
-    bool named = view && strcmp(view, "public") != 0;
     const struct view *v = NULL;
-    if (named)
+    if (view && strcmp(view, "public") != 0) {
         v = view_named(q->topology, view);
-    if (named && !v)
-        return ERR_NOTFOUND;
+        if (!v)
+            return ERR_NOTFOUND;
+    }
     if (!has_client && v && v->n_sources)
         q->client = v->sources[0].ip;
     if (!view)

@@ -129,8 +129,15 @@ static bool read_record(const uint8_t *p, size_t n, size_t at, struct record *ou
         return false;
     size_t rdlen = u16(p + head + 8);
     *out = (struct record){at, head + 10 + rdlen, u16(p + head), p[head + 4]};
-    bool address = (out->type == DNS_A || out->type == DNS_AAAA) && u16(p + head + 2) == DNS_IN;
-    return n - head - 10 >= rdlen && (!address || rdlen == (out->type == DNS_A ? 4 : 16));
+    if (n - head - 10 < rdlen)
+        return false;
+    if (u16(p + head + 2) != DNS_IN)
+        return true;
+    if (out->type == DNS_A)
+        return rdlen == 4;
+    if (out->type == DNS_AAAA)
+        return rdlen == 16;
+    return true;
 }
 
 struct sections { // of a response that was walked
@@ -187,28 +194,47 @@ static bool same_letters(const uint8_t *a, const uint8_t *b, size_t n)
     return true;
 }
 
+// Does the header answer ours: its id, a response, of the same kind?
+static bool is_response(const uint8_t *got, size_t n, const uint8_t *sent)
+{
+    if (n < DNS_HEADER_BYTES || memcmp(got, sent, 2))
+        return false;
+    return (got[2] & FLAG_QR) && !(got[2] & OPCODE_BITS);
+}
+
+// Is its question ours, letter for letter where the letters were mixed?
+static bool same_question(const struct forward_query *q, const uint8_t *sent, const uint8_t *got,
+                          size_t n, bool mixed)
+{
+    const size_t at = DNS_HEADER_BYTES, n_name = q->question_n - 4u;
+    if (u16(got + 4) != 1 || n < at + q->question_n)
+        return false;
+    if (memcmp(got + at + n_name, sent + at + n_name, 4))
+        return false;
+    if (mixed)
+        return !memcmp(got + at, sent + at, n_name);
+    return same_letters(got + at, sent + at, n_name);
+}
+
 enum forward_verdict forward_message_judge(const struct forward_query *q, const uint8_t *sent,
                                            size_t n_sent, const uint8_t *got, size_t n, bool mixed,
                                            bool over_tcp)
 {
-    const size_t at = DNS_HEADER_BYTES, n_name = q->question_n - 4u;
     struct sections s;
-    if (n < DNS_HEADER_BYTES || n_sent < at + q->question_n || memcmp(got, sent, 2) ||
-        !(got[2] & FLAG_QR) || got[2] & OPCODE_BITS)
+    if (n_sent < (size_t)DNS_HEADER_BYTES + q->question_n || !is_response(got, n, sent))
         return FORWARD_NOT_OURS;
-    if (u16(got + 4) == 0 && n == at && (got[3] & 15) != DNS_NOERROR)
+    if (u16(got + 4) == 0 && n == DNS_HEADER_BYTES && (got[3] & 15) != DNS_NOERROR)
         return FORWARD_FAILED; // FORMERR and the like may come without the question
-    if (u16(got + 4) != 1 || n < at + q->question_n ||
-        memcmp(got + at + n_name, sent + at + n_name, 4) ||
-        (mixed ? memcmp(got + at, sent + at, n_name) != 0
-               : !same_letters(got + at, sent + at, n_name)))
+    if (!same_question(q, sent, got, n, mixed))
         return FORWARD_NOT_OURS;
     if (got[2] & FLAG_TC) {
         if (over_tcp)
             return FORWARD_FAILED;
         return FORWARD_TRUNCATED;
     }
-    if (!walk(got, n, q->question_n, &s) || (s.rcode != DNS_NOERROR && s.rcode != DNS_NXDOMAIN))
+    if (!walk(got, n, q->question_n, &s))
+        return FORWARD_FAILED;
+    if (s.rcode != DNS_NOERROR && s.rcode != DNS_NXDOMAIN)
         return FORWARD_FAILED;
     return FORWARD_ANSWER;
 }

@@ -77,6 +77,15 @@ static void note(struct ring *r, const struct log_event *e)
 
 // ---- lines ----
 
+static bool is_plain(uint8_t c)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return true;
+    if (c >= '0' && c <= '9')
+        return true;
+    return c == '-' || c == '_' || c == '*';
+}
+
 // RFC 1035 section 5.1, with every byte outside of letters, digits, '-', '_' and '*' as \DDD: what
 // is left needs no escape in JSON but the backslash.
 static void put_name(const struct querylog_record *r, struct buf *out)
@@ -87,12 +96,10 @@ static void put_name(const struct querylog_record *r, struct buf *out)
     while (at < r->name_n && r->name[at]) {
         size_t end = at + 1 + r->name[at];
         for (at++; at < end && at < r->name_n; at++) {
-            uint8_t c = r->name[at];
-            if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                c == '-' || c == '_' || c == '*')
-                buf_u8(out, c);
+            if (is_plain(r->name[at]))
+                buf_u8(out, r->name[at]);
             else
-                buf_printf(out, "\\\\%03u", c);
+                buf_printf(out, "\\\\%03u", r->name[at]);
         }
         buf_u8(out, '.');
     }

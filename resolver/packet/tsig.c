@@ -162,9 +162,11 @@ static const struct tsig_key *key_of(const struct tsig_keys *keys, const struct 
 {
     for (size_t i = 0; keys && i < keys->n; i++) {
         const struct tsig_key *k = keys->keys[i];
-        if (k && k->name_n == s->name_n && !memcmp(k->name, s->name, s->name_n) &&
-            k->algorithm->wire_n == s->algorithm_n &&
-            !memcmp(k->algorithm->wire, s->algorithm, s->algorithm_n))
+        if (!k || k->name_n != s->name_n || k->algorithm->wire_n != s->algorithm_n)
+            continue;
+        if (memcmp(k->name, s->name, s->name_n))
+            continue;
+        if (!memcmp(k->algorithm->wire, s->algorithm, s->algorithm_n))
             return k;
     }
     return NULL;

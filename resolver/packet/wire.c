@@ -155,11 +155,15 @@ static bool read_question(struct cursor *c, struct dns_query *q)
 
 static int read_sections(struct cursor *c, const uint16_t counts[4], struct dns_query *q)
 {
-    if (counts[0] > 1 || (counts[0] && !read_question(c, q)))
+    if (counts[0] > 1)
+        return DNS_FORMERR;
+    if (counts[0] && !read_question(c, q))
         return DNS_FORMERR;
     // RFC 1995 section 3: an IXFR carries the client's SOA; no other query has anything in these
     // two sections.
-    if (counts[1] || (counts[2] && q->type != DNS_IXFR))
+    if (counts[1])
+        return DNS_FORMERR;
+    if (counts[2] && q->type != DNS_IXFR)
         return DNS_FORMERR;
     for (size_t i = 0; i < counts[2] && !c->failed; i++)
         skip_record(c);

@@ -181,21 +181,30 @@ static bool text_differs(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") != 0;
 }
 
+static bool place_differs(const struct region *p, const struct region *q)
+{
+    if (strcmp(p->name, q->name) != 0 || p->has_location != q->has_location)
+        return true;
+    return p->latitude != q->latitude || p->longitude != q->longitude;
+}
+
 bool geo_settings_differ(const struct topology *a, const struct topology *b)
 {
     const struct routing_settings *x = &a->routing, *y = &b->routing;
     if (a->frame == b->frame)
         return false; // versions that differ in registries only
-    if (a->n_regions != b->n_regions || text_differs(x->latency_file, y->latency_file) ||
-        text_differs(x->maxmind_file, y->maxmind_file) ||
-        x->latency_margin_ms != y->latency_margin_ms ||
-        x->distance_margin_km != y->distance_margin_km)
+    if (text_differs(x->latency_file, y->latency_file))
         return true;
-    for (size_t i = 0; i < a->n_regions; i++) {
-        const struct region *p = &a->regions[i], *q = &b->regions[i];
-        if (strcmp(p->name, q->name) != 0 || p->has_location != q->has_location ||
-            p->latitude != q->latitude || p->longitude != q->longitude)
+    if (text_differs(x->maxmind_file, y->maxmind_file))
+        return true;
+    if (x->latency_margin_ms != y->latency_margin_ms)
+        return true;
+    if (x->distance_margin_km != y->distance_margin_km)
+        return true;
+    if (a->n_regions != b->n_regions)
+        return true;
+    for (size_t i = 0; i < a->n_regions; i++)
+        if (place_differs(&a->regions[i], &b->regions[i]))
             return true;
-    }
     return false;
 }

@@ -118,12 +118,24 @@ static void read_again(struct secret_reload *u, struct file_stamp *f,
     diag_done(&d);
 }
 
+// Has the file changed, or could it not be read last time? `path` NULL: there is none.
+static bool is_due(struct file_stamp *f, const char *path)
+{
+    if (!path)
+        return false;
+    bool changed = stamp_changed(f, path);
+    return changed || f->again;
+}
+
 static void look(struct secret_reload *u)
 {
     const struct node_dns_cookies *s = &u->settings->cookies;
-    if (s->enabled && s->secret && (stamp_changed(&u->secret, s->secret) || u->secret.again))
+    const char *secret = NULL;
+    if (s->enabled)
+        secret = s->secret;
+    if (is_due(&u->secret, secret))
         read_again(u, &u->secret, read_cookies, "the cookie secret");
-    if (u->pem_path && (stamp_changed(&u->pem, u->pem_path) || u->pem.again))
+    if (is_due(&u->pem, u->pem_path))
         read_again(u, &u->pem, read_identity, "the certificate of DNS over TLS");
 }
 

@@ -70,10 +70,14 @@ static bool same_client(const struct ip *a, const struct ip *b)
 static void close_longest_idle(struct worker *w, const struct ip *of, const struct conn *but)
 {
     struct conn *oldest = NULL;
-    for (struct conn *c = w->conns; c; c = c->next)
-        if (c != but && (!of || same_client(&c->remote.ip, of)) &&
-            (!oldest || c->progress_ms <= oldest->progress_ms))
+    for (struct conn *c = w->conns; c; c = c->next) {
+        if (c == but)
+            continue;
+        if (of && !same_client(&c->remote.ip, of))
+            continue;
+        if (!oldest || c->progress_ms <= oldest->progress_ms)
             oldest = c;
+    }
     if (!oldest)
         return;
     conn_close(w, oldest);
@@ -150,16 +154,22 @@ static int conn_open(struct worker *w, const struct bound *b, int fd)
     return 0;
 }
 
+// Without descriptors or memory for one more: that passes.
+static bool is_want_of_room(int e)
+{
+    return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM;
+}
+
 // Connections closed in an event might still be named by a later event of the same epoll turn: the
 // worker therefore asks for one event at a time where TCP is concerned (see worker_main).
 void tcp_accept(struct worker *w, const struct bound *b)
 {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         int fd = accept4(b->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            if (errno == EINTR || errno == ECONNABORTED)
+                continue;
+            if (is_want_of_room(errno))
                 worker_pause_accept(w);
             return;
         }
@@ -419,35 +429,54 @@ static int watch(struct worker *w, struct conn *c)
     return epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev);
 }
 
+// Does the connection wait for something other than its client's next bytes?
+static bool is_held(const struct conn *c)
+{
+    return c->out_n || c->transfer || c->n_parked >= PENDING_PER_CONN;
+}
+
+// The client has said all that it will, and has got all that it asked for.
+static bool has_ended(const struct conn *c)
+{
+    return c->eof && c->out_n == 0 && !c->parked && !c->transfer;
+}
+
+// Answers what has come, and reads more, a bounded number of times. False: it is broken.
+static bool serve_rounds(struct worker *w, struct conn *c, uint32_t events)
+{
+    if (events & (EPOLLERR | EPOLLHUP))
+        return false; // nothing can be sent any more
+    if (!flush(c))
+        return false;
+    for (int i = 0; i < ROUNDS_PER_EVENT; i++) {
+        if (answer_all(w, c))
+            return false;
+        if (is_held(c))
+            return true;
+        int rc = fill(w, c);
+        if (rc <= 0)
+            return rc == 0;
+    }
+    return !answer_all(w, c); // what the last round read
+}
+
 void tcp_event(struct worker *w, struct conn *c, uint32_t events)
 {
-    // these two: nothing can be sent any more
-    int rc = -1;
-    if (!(events & (EPOLLERR | EPOLLHUP)) && flush(c))
-        rc = 1;
-    for (int i = 0; i < ROUNDS_PER_EVENT && rc > 0; i++) {
-        if (answer_all(w, c))
-            rc = -1;
-        else if (c->out_n || c->transfer || c->n_parked >= PENDING_PER_CONN)
-            rc = 0;
-        else
-            rc = fill(w, c);
-    }
-    if (rc > 0 && answer_all(w, c)) // what the last round read
-        rc = -1;
-    if (rc < 0 || (c->eof && c->out_n == 0 && !c->parked && !c->transfer) || watch(w, c))
+    if (!serve_rounds(w, c, events) || has_ended(c) || watch(w, c))
         conn_close(w, c);
 }
 
 void tcp_sweep(struct worker *w)
 {
-    int64_t now = clock_mono_ms(),
-            idle_ms = w->yield_until_ms ? TCP_YIELD_IDLE_MS : w->settings->tcp.idle_ms;
+    int64_t now = clock_mono_ms(), idle_ms = w->settings->tcp.idle_ms;
+    if (w->yield_until_ms)
+        idle_ms = TCP_YIELD_IDLE_MS;
     for (struct conn *c = w->conns, *next; c; c = next) {
         next = c->next;
         bool slow_handshake = c->tls && !c->opened && now - c->begun_ms > TLS_HANDSHAKE_MS;
-        if (slow_handshake || now - c->progress_ms > idle_ms ||
-            (c->out_n && now - c->out_since_ms > TCP_DRAIN_MS))
+        bool slow_reader = c->out_n && now - c->out_since_ms > TCP_DRAIN_MS;
+        bool idle = now - c->progress_ms > idle_ms;
+        if (slow_handshake || slow_reader || idle)
             conn_close(w, c);
     }
 }

@@ -290,12 +290,18 @@ int zone_new(const uint8_t *apex, size_t apex_n, uint32_t serial, bool is_signed
 
 static bool zone_same(const struct zone *a, const struct zone *b)
 {
-    if (a->serial != b->serial || a->is_signed != b->is_signed || a->apex_n != b->apex_n ||
-        a->n_rrs != b->n_rrs || memcmp(a->apex, b->apex, a->apex_n) != 0)
+    if (a->serial != b->serial || a->is_signed != b->is_signed)
         return false;
-    for (size_t i = 0; i < a->n_rrs; i++)
-        if (a->rrs[i].ttl != b->rrs[i].ttl || zone_rr_compare(&a->rrs[i], &b->rrs[i]))
+    if (a->apex_n != b->apex_n || memcmp(a->apex, b->apex, a->apex_n) != 0)
+        return false;
+    if (a->n_rrs != b->n_rrs)
+        return false;
+    for (size_t i = 0; i < a->n_rrs; i++) {
+        if (a->rrs[i].ttl != b->rrs[i].ttl)
             return false;
+        if (zone_rr_compare(&a->rrs[i], &b->rrs[i]))
+            return false;
+    }
     return true;
 }
 
