@@ -50,18 +50,15 @@ struct flights *content_flights(struct content *c)
 // Waits until the flight that another thread runs has ended.
 static int other_wait(struct content *c, const struct content_want *w, struct flight *f)
 {
-    struct flight_progress p = {0};
-    int64_t ms = 0;
-    for (;;) {
-        flight_wait(f, &p, ms);
-        if (p.ended)
-            return 0;
+    bool ended = flight_wait_end(f, 0);
+    while (!ended) {
         if (c->stopping)
             return ERR_CANCELED;
         if (w->may_wait && !w->may_wait(w->ctx))
             return ERR_BUSY;
-        ms = WAIT_LOOK_MS;
+        ended = flight_wait_end(f, WAIT_LOOK_MS);
     }
+    return 0;
 }
 
 int content_blob(struct content *c, const struct content_want *w, struct content_outcome *out)

@@ -13,8 +13,8 @@ struct flight {
     struct flights *all;
     struct digest digest;
     _Atomic bool stop;
-    // something of `progress` changed
-    pthread_cond_t changed;
+    // something of `progress` changed; `progress.ended` did
+    pthread_cond_t changed, ended;
 
     // Under all->lock.
 
@@ -56,13 +56,19 @@ void flights_free(struct flights *fs)
     free(fs);
 }
 
+static void wake_all(struct flight *f)
+{
+    pthread_cond_broadcast(&f->changed);
+    pthread_cond_broadcast(&f->ended);
+}
+
 void flights_stop(struct flights *fs)
 {
     pthread_mutex_lock(&fs->lock);
     fs->stopping = true;
     for (struct flight *f = fs->first; f; f = f->next) {
         f->stop = true;
-        pthread_cond_broadcast(&f->changed);
+        wake_all(f);
     }
     pthread_mutex_unlock(&fs->lock);
 }
@@ -96,6 +102,7 @@ static int flight_start(struct flights *fs, const struct digest *d, struct fligh
     f->all = fs;
     f->digest = *d;
     wait_cond_init(&f->changed);
+    wait_cond_init(&f->ended);
     f->next = fs->first;
     fs->first = f;
     fs->n++;
@@ -127,6 +134,7 @@ int flight_join(struct flights *fs, const struct digest *d, enum flight_kind kin
 
 static void flight_free(struct flight *f)
 {
+    pthread_cond_destroy(&f->ended);
     pthread_cond_destroy(&f->changed);
     free(f);
 }
@@ -168,6 +176,22 @@ void flight_wait(struct flight *f, struct flight_progress *p, int64_t ms)
     pthread_mutex_unlock(&fs->lock);
 }
 
+bool flight_wait_end(struct flight *f, int64_t ms)
+{
+    struct flights *fs = f->all;
+    int64_t until = clock_mono_ms() + ms;
+    pthread_mutex_lock(&fs->lock);
+    while (!f->progress.ended && !fs->stopping) {
+        int64_t left = until - clock_mono_ms();
+        if (left <= 0)
+            break;
+        wait_cond(&f->ended, &fs->lock, left);
+    }
+    bool ended = f->progress.ended;
+    pthread_mutex_unlock(&fs->lock);
+    return ended;
+}
+
 const _Atomic bool *flight_stop(const struct flight *f)
 {
     return &f->stop;
@@ -203,7 +227,7 @@ void flight_end(struct flight *f, int rc)
     f->progress.rc = rc;
     flight_unlink(fs, f);
     bool left = f->n_waiters == 0;
-    pthread_cond_broadcast(&f->changed);
+    wake_all(f);
     pthread_mutex_unlock(&fs->lock);
     if (left)
         flight_free(f);

@@ -69,6 +69,8 @@ struct flight_progress {
 };
 // Waits until the flight's progress is another one than *p, or for `ms`; writes it to *p.
 void flight_wait(struct flight *f, struct flight_progress *p, int64_t ms);
+// Waits until it has ended, or for `ms`, and is not woken by bytes. true: it has ended.
+bool flight_wait_end(struct flight *f, int64_t ms);
 
 // --- for the thread that runs it ---
 

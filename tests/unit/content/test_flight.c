@@ -126,6 +126,7 @@ START_TEST(who_waits_hears_of_bytes_of_starting_over_and_of_the_end)
     flight_wait(f, &p, 0); // nothing changed: the time is over
     ck_assert_uint_eq(p.bytes, 0);
     ck_assert(!p.ended);
+    ck_assert(!flight_wait_end(f, 0));
     flight_arrived(f, 10);
     flight_wait(f, &p, 10000);
     ck_assert_uint_eq(p.bytes, 10);
@@ -141,6 +142,7 @@ START_TEST(who_waits_hears_of_bytes_of_starting_over_and_of_the_end)
     ck_assert_int_eq(pthread_create(&t, NULL, read_on, &r), 0);
     flight_arrived(f, 20);
     flight_end(f, 0);
+    ck_assert(flight_wait_end(f, 0));
     flight_leave(f);
     pthread_join(t, NULL);
     ck_assert_uint_ge(r.n, 1);
