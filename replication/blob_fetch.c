@@ -5,7 +5,11 @@
 // Invariants (design section 9)
 //   6. A source that cannot be reached never has all the workers, and a worker does not wait for
 //      another one's fetch when no worker would be left for other jobs.
+#include "replication/job_queue.h"
+#include "replication/peer.h"
 #include "replication/peer_source.h"
+#include "replication/peers.h"
+#include "replication/replication_priv.h"
 
 #include "base/err.h"
 
@@ -13,7 +17,7 @@
 #include <string.h>
 
 struct job_fetch {
-    struct worker *w;
+    struct attempt *w;
     struct digest digest;
     // as the manifest says
     uint64_t size;
@@ -21,21 +25,10 @@ struct job_fetch {
     uint64_t left_after;
 };
 
-bool worker_is_idle(struct replicator *r)
-{
-    bool idle = false;
-    pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < r->n_workers; i++)
-        if (!r->workers[i].busy)
-            idle = true;
-    pthread_mutex_unlock(&r->lock);
-    return idle;
-}
-
 static bool may_wait(void *ctx)
 {
     const struct job_fetch *j = ctx;
-    return worker_is_idle(j->w->r);
+    return job_queue_has_idle(j->w->r->jobs);
 }
 
 static void arrived(void *ctx, uint64_t bytes)
@@ -44,9 +37,7 @@ static void arrived(void *ctx, uint64_t bytes)
     uint64_t left = 0;
     if (bytes < j->size)
         left = j->size - bytes;
-    pthread_mutex_lock(&j->w->r->lock);
     j->w->bytes_left = j->left_after + left;
-    pthread_mutex_unlock(&j->w->r->lock);
 }
 
 static void no_space(void *ctx, uint64_t bytes)
@@ -56,7 +47,7 @@ static void no_space(void *ctx, uint64_t bytes)
 }
 
 // What the job's caller learns of it beside the code.
-static void outcome_take(struct worker *w, int rc, const struct content_outcome *out,
+static void outcome_take(struct attempt *w, int rc, const struct content_outcome *out,
                          int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
 {
     w->own_fault = out->own_fault;
@@ -69,7 +60,7 @@ static void outcome_take(struct worker *w, int rc, const struct content_outcome 
                  w->job.entry.origin);
 }
 
-int manifest_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+int manifest_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
                    struct buf *out, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &w->job.entry;
@@ -86,7 +77,7 @@ int manifest_fetch(struct worker *w, const struct topology *t, const struct regi
     return rc;
 }
 
-int blob_fetch(struct worker *w, const struct topology *t, const struct registry *reg,
+int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
                const struct digest *d, uint64_t size, int64_t *out_not_before_mono,
                char error[ERROR_TEXT_SIZE])
 {
@@ -122,8 +113,8 @@ bool sources_free(struct replicator *r, const struct topology *t, const struct r
 {
     unsigned max = peer_source_max(r);
     for (size_t i = 0; i < reg->n_replicas; i++) {
-        const struct peer *p = replicator_peer(r, t->regions[reg->replicas[i].region].name);
-        if (p && source_ready(p->source, max))
+        const struct peer *p = peers_find(r->peers, t->regions[reg->replicas[i].region].name);
+        if (p && source_ready(peer_source(p), max))
             return true;
     }
     return false;

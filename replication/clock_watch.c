@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread that compares clocks; see clock_watch.h. Answers come in on the fetcher's thread and
-// are only noted there. r->lock guards what both touch (the part of struct other that is said so)
-// and the report that others read.
+// are only noted there; the lock guards what both touch (the part of struct other that is said so).
 #include "replication/clock_watch.h"
 
+#include "base/clock.h"
 #include "base/err.h"
-#include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "replication/clock_rule.h"
 #include "replication/clock_track.h"
-#include "replication/replication_priv.h"
+#include "replication/lock.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +19,6 @@
 #define LOOK_MS 500      // at our own clock
 #define JUMP_US 100000   // it was set, by at least so much; steering moves it by less in LOOK_MS
 #define ANSWER_BYTES 256 // of a peer's answer
-#define OTHERS_MAX (TOPOLOGY_MAX_REGIONS - 1)
 
 struct other { // another member
     struct clock_watch *w;
@@ -32,7 +28,7 @@ struct other { // another member
     bool answered;
     bool imprecise;
 
-    // Of the question under way; under r->lock.
+    // Of the question under way; under the lock.
     bool asked;
     struct fetch *handle;
     int64_t sent_us, got_us;
@@ -41,21 +37,13 @@ struct other { // another member
     char body[ANSWER_BYTES];
 };
 
-struct report { // what is known, for others to read; under r->lock
-    enum clock_state state;
-    enum clock_kernel kernel;
-    bool vouched, compared, far;
-    size_t n_members;
-    char sentence[CLOCK_SENTENCE_SIZE];
-    size_t n;
-    struct clock_other others[OTHERS_MAX];
-    char regions[OTHERS_MAX][HOSTNAME_REGION_SIZE];
-};
-
 struct clock_watch {
-    struct replicator *r;
+    struct clock_watch_options o;
     pthread_t thread;
-    struct other others[OTHERS_MAX];
+    bool started;
+    // of the questions under way
+    struct lock lock;
+    struct other others[CLOCK_OTHERS_MAX];
     size_t n_others, n_members;
     // our wall clock less the monotonic one, when it was looked at last
     int64_t base_us;
@@ -65,7 +53,6 @@ struct clock_watch {
     bool again;
     bool gate_open;
     enum clock_state state;
-    struct report report;
 };
 
 // ---- our own clock ----
@@ -104,9 +91,9 @@ static bool jumped(struct clock_watch *w)
 static void on_answer(void *ctx, struct fetch_result *res)
 {
     struct other *o = ctx;
-    struct replicator *r = o->w->r;
+    struct clock_watch *w = o->w;
     int64_t now = clock_mono_us();
-    pthread_mutex_lock(&r->lock);
+    lock_take(&w->lock);
     o->got_us = now;
     o->err = res->err;
     o->status = res->status;
@@ -118,45 +105,44 @@ static void on_answer(void *ctx, struct fetch_result *res)
         memcpy(o->body, res->body.p, o->n_body);
     o->asked = false;
     o->handle = NULL;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
+    lock_wake(&w->lock);
+    lock_give(&w->lock);
 }
 
 static void ask(struct other *o, const struct topology *t)
 {
-    struct replicator *r = o->w->r;
+    struct clock_watch *w = o->w;
     struct dial d;
-    int rc = peer_dial(r, t, o->region, "/replication/v1/clock", NULL, &d);
+    int rc = peer_dial(w->o.dialer, t, o->region, "/replication/v1/clock", NULL, &d);
     d.q.connect_timeout_ms = CLOCK_ANSWER_MS;
     d.q.timeout_ms = CLOCK_ANSWER_MS;
     d.q.max_bytes = ANSWER_BYTES;
     d.q.ctx = o;
-    pthread_mutex_lock(&r->lock); // the answer waits until the handle is known
+    lock_take(&w->lock); // the answer waits until the handle is known
     o->sent_us = clock_mono_us();
     if (rc)
         o->err = rc;
     else
-        o->err = fetch_start(r->o.fetcher, &d.q, on_answer, &o->handle);
+        o->err = fetch_start(w->o.dialer->fetcher, &d.q, on_answer, &o->handle);
     o->asked = o->err == 0;
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&w->lock);
 }
 
 // Until all answered, or had their time; a stop ends what is under way.
 static void wait_answers(struct clock_watch *w)
 {
-    struct replicator *r = w->r;
-    pthread_mutex_lock(&r->lock);
+    lock_take(&w->lock);
     for (size_t i = 0; i < w->n_others;) {
         struct other *o = &w->others[i];
         if (!o->asked) {
             i++;
             continue;
         }
-        if (r->stopping && o->handle)
-            fetch_cancel(r->o.fetcher, o->handle);
-        wait_cond(&r->changed, &r->lock, 100);
+        if (life_stopping(w->o.life) && o->handle)
+            fetch_cancel(w->o.dialer->fetcher, o->handle);
+        lock_wait(&w->lock, 100);
     }
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&w->lock);
 }
 
 static int wall_parse(const struct other *o, int64_t *out_ms)
@@ -206,30 +192,9 @@ static bool first_is_due(const struct clock_watch *w)
     return true;
 }
 
-static void publish(struct clock_watch *w, const struct clock_case *c)
+static void gate_set(struct clock_watch *w, enum clock_state before, const char *why)
 {
-    struct report *p = &w->report;
-    pthread_mutex_lock(&w->r->lock);
-    p->state = w->state;
-    p->kernel = c->kernel;
-    p->vouched = clock_vouched(c, w->state);
-    p->far = clock_far(c, w->state);
-    p->compared |= clock_closes(w->state) || first_is_due(w);
-    p->n_members = c->n_members;
-    clock_sentence(c, w->state, p->sentence);
-    p->n = c->n_others;
-    for (size_t i = 0; i < p->n; i++) {
-        memcpy(p->regions[i], w->others[i].region, sizeof p->regions[i]);
-        p->others[i] = c->others[i];
-        p->others[i].region = p->regions[i];
-    }
-    pthread_mutex_unlock(&w->r->lock);
-}
-
-static void gate_set(struct clock_watch *w, enum clock_state before)
-{
-    const char *why = w->report.sentence; // only this thread writes it
-    struct meta *m = w->r->o.meta;
+    struct meta *m = w->o.meta;
     if (clock_closes(w->state)) {
         meta_gate_close(m, META_GATE_CLOCK, why);
         static struct log_limit limit = LOG_LIMIT(1000);
@@ -251,7 +216,7 @@ static void gate_set(struct clock_watch *w, enum clock_state before)
 
 static void judge(struct clock_watch *w)
 {
-    struct clock_other others[OTHERS_MAX];
+    struct clock_other others[CLOCK_OTHERS_MAX];
     enum clock_state before = w->state;
     int64_t now_us = clock_mono_us();
     for (size_t i = 0; i < w->n_others; i++)
@@ -262,8 +227,9 @@ static void judge(struct clock_watch *w)
                                  .kernel = clock_kernel_state(),
                                  .before = before};
     w->state = clock_judge(&c);
-    publish(w, &c);
-    gate_set(w, before);
+    char why[CLOCK_SENTENCE_SIZE];
+    clock_report_set(w->o.report, &c, w->state, clock_closes(w->state) || first_is_due(w), why);
+    gate_set(w, before, why);
 }
 
 // ---- rounds ----
@@ -286,8 +252,8 @@ static void members_update(struct clock_watch *w, const struct topology *t)
             w->others[i] = w->others[--w->n_others];
     for (size_t i = 0; i < t->n_regions; i++) {
         const char *name = t->regions[i].name;
-        if (strcmp(name, w->r->o.region) == 0 || find(w, name) < w->n_others ||
-            w->n_others == OTHERS_MAX)
+        if (strcmp(name, w->o.region) == 0 || find(w, name) < w->n_others ||
+            w->n_others == CLOCK_OTHERS_MAX)
             continue;
         struct other *o = &w->others[w->n_others++];
         *o = (struct other){.w = w};
@@ -298,7 +264,7 @@ static void members_update(struct clock_watch *w, const struct topology *t)
 
 static void round_run(struct clock_watch *w)
 {
-    struct topology *t = snapshot_get(w->r->o.topology);
+    struct topology *t = snapshot_get(w->o.topology);
     if (!t)
         return;
     members_update(w, t);
@@ -306,7 +272,7 @@ static void round_run(struct clock_watch *w)
         ask(&w->others[i], t);
     snapshot_unref(t);
     wait_answers(w);
-    if (w->r->stopping)
+    if (life_stopping(w->o.life))
         return;
     for (size_t i = 0; i < w->n_others; i++)
         take_answer(&w->others[i]);
@@ -321,7 +287,7 @@ static void round_run(struct clock_watch *w)
 
 static int64_t pause_ms(const struct clock_watch *w)
 {
-    int64_t ms = w->r->o.clock_every_ms;
+    int64_t ms = w->o.every_ms;
     for (size_t i = 0; i < w->n_others; i++)
         if (!w->others[i].answered && ms > CLOCK_SOON_MS)
             ms = CLOCK_SOON_MS;
@@ -334,8 +300,8 @@ static int64_t pause_ms(const struct clock_watch *w)
 static void rest(struct clock_watch *w)
 {
     int64_t left = pause_ms(w);
-    for (; left > 0 && !w->r->stopping; left -= LOOK_MS) {
-        replicator_sleep(w->r, left < LOOK_MS ? left : LOOK_MS);
+    for (; left > 0 && !life_stopping(w->o.life); left -= LOOK_MS) {
+        life_sleep(w->o.life, left < LOOK_MS ? left : LOOK_MS);
         if (jumped(w)) {
             w->n_hurries = CLOCK_HURRIES;
             return;
@@ -346,7 +312,7 @@ static void rest(struct clock_watch *w)
 static void *watch_main(void *arg)
 {
     struct clock_watch *w = arg;
-    while (!w->r->stopping) {
+    while (!life_stopping(w->o.life)) {
         round_run(w);
         if (!w->again)
             rest(w);
@@ -354,160 +320,39 @@ static void *watch_main(void *arg)
     return NULL;
 }
 
-int clock_watch_start(struct replicator *r, struct clock_watch **out)
+int clock_watch_start(const struct clock_watch_options *o, struct clock_watch **out)
 {
     struct clock_watch *w = mem_zalloc(sizeof *w);
     if (!w)
         return ERR_NOMEM;
-    w->r = r;
+    w->o = *o;
+    lock_init(&w->lock, LOCK_CLOCK);
     w->n_hurries = CLOCK_HURRIES;
     w->base_us = base_read();
-    if (!r->o.continues)
-        meta_gate_close(r->o.meta, META_GATE_CLOCK,
+    w->gate_open = o->continues;
+    if (!o->continues)
+        meta_gate_close(o->meta, META_GATE_CLOCK,
                         "comparing its clock with the other regions' (start)");
-    w->gate_open = r->o.continues;
-    if (pthread_create(&w->thread, NULL, watch_main, w)) {
-        free(w);
-        return ERR_NOMEM;
-    }
+    w->started = pthread_create(&w->thread, NULL, watch_main, w) == 0;
     *out = w;
+    if (!w->started)
+        return ERR_NOMEM;
     return 0;
 }
 
 void clock_watch_stop(struct clock_watch *w)
 {
+    if (!w || !w->started)
+        return;
+    assert(life_stopping(w->o.life));
+    pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
+void clock_watch_free(struct clock_watch *w)
+{
     if (!w)
         return;
-    assert(w->r->stopping);
-    pthread_join(w->thread, NULL);
-}
-
-// ---- what others see ----
-
-void *clock_watch_json(struct clock_watch *w)
-{
-    pthread_mutex_lock(&w->r->lock);
-    struct report p = w->report;
-    pthread_mutex_unlock(&w->r->lock);
-    json_t *regions = json_object();
-    for (size_t i = 0; regions && i < p.n; i++) {
-        const struct clock_other *o = &p.others[i];
-        json_t *one = json_pack("{s:b, s:o, s:o}", "reached", o->reached, "offsetMs",
-                                o->known ? json_integer(o->offset_ms) : json_null(), "errorMs",
-                                o->known ? json_integer(o->error_ms) : json_null());
-        if (json_object_set_new(regions, p.regions[i], one)) {
-            json_decref(regions);
-            return NULL;
-        }
-    }
-    return json_pack("{s:s, s:s, s:s?, s:o}", "state", clock_state_name(p.state), "kernel",
-                     clock_kernel_name(p.kernel), "why", p.sentence[0] ? p.sentence : NULL,
-                     "regions", regions);
-}
-
-bool clock_watch_vouched(struct clock_watch *w)
-{
-    pthread_mutex_lock(&w->r->lock);
-    bool vouched = w->report.vouched;
-    pthread_mutex_unlock(&w->r->lock);
-    return vouched;
-}
-
-// As it was judged last. Borrows from the report.
-static struct clock_case case_of(const struct report *p)
-{
-    return (struct clock_case){
-        .n_members = p->n_members, .others = p->others, .n_others = p->n, .kernel = p->kernel};
-}
-
-void clock_watch_opinion(struct clock_watch *w, struct clock_opinion *out)
-{
-    pthread_mutex_lock(&w->r->lock);
-    const struct report *p = &w->report;
-    const struct clock_case c = case_of(p);
-    out->compared = p->compared;
-    out->far = p->far;
-    out->closes = clock_closes(p->state);
-    memcpy(out->ours, p->sentence, sizeof out->ours);
-    clock_far_peers(&c, p->state, out->others);
-    pthread_mutex_unlock(&w->r->lock);
-}
-
-void clock_watch_suspect(struct clock_watch *w, const char *region, char out[CLOCK_SENTENCE_SIZE])
-{
-    pthread_mutex_lock(&w->r->lock);
-    const struct clock_case c = case_of(&w->report);
-    clock_suspect(&c, w->report.state, region, out);
-    pthread_mutex_unlock(&w->r->lock);
-}
-
-bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms,
-                        int64_t *out_error_ms)
-{
-    bool known = false;
-    pthread_mutex_lock(&w->r->lock);
-    for (size_t i = 0; i < w->report.n && !known; i++) {
-        const struct clock_other *o = &w->report.others[i];
-        if (!o->known || strcmp(o->region, region) != 0)
-            continue;
-        known = true;
-        *out_offset_ms = o->offset_ms;
-        *out_error_ms = o->error_ms;
-    }
-    pthread_mutex_unlock(&w->r->lock);
-    return known;
-}
-
-static void write_offsets(const struct report *p, struct buf *b)
-{
-    exposition_family(b, "meridian_clock_offset_seconds", "gauge",
-                      "Another region's wall clock less ours.");
-    for (size_t i = 0; i < p->n; i++) {
-        if (!p->others[i].known)
-            continue;
-        exposition_begin(b, "meridian_clock_offset_seconds");
-        exposition_label(b, "region", p->regions[i]);
-        exposition_value(b, (double)p->others[i].offset_ms / 1000);
-    }
-    exposition_family(b, "meridian_clock_error_seconds", "gauge",
-                      "How far that offset may be off either way.");
-    for (size_t i = 0; i < p->n; i++) {
-        if (!p->others[i].known)
-            continue;
-        exposition_begin(b, "meridian_clock_error_seconds");
-        exposition_label(b, "region", p->regions[i]);
-        exposition_value(b, (double)p->others[i].error_ms / 1000);
-    }
-    exposition_family(b, "meridian_clock_reached", "gauge",
-                      "Its clock could be compared with ours the last time.");
-    for (size_t i = 0; i < p->n; i++) {
-        exposition_begin(b, "meridian_clock_reached");
-        exposition_label(b, "region", p->regions[i]);
-        exposition_value(b, p->others[i].reached);
-    }
-}
-
-void clock_watch_metrics(struct clock_watch *w, struct buf *out)
-{
-    pthread_mutex_lock(&w->r->lock);
-    struct report p = w->report;
-    pthread_mutex_unlock(&w->r->lock);
-    write_offsets(&p, out);
-    exposition_family(out, "meridian_clock_state", "gauge",
-                      "1 for the state that our clock is in.");
-    for (int s = CLOCK_FINE; s <= CLOCK_UNSYNCHRONISED; s++) {
-        exposition_begin(out, "meridian_clock_state");
-        exposition_label(out, "state", clock_state_name((enum clock_state)s));
-        exposition_value(out, p.state == (enum clock_state)s);
-    }
-    exposition_single(out, "meridian_clock_kernel_synchronised", "gauge",
-                      "The kernel says so of our clock.", p.kernel == CLOCK_KERNEL_SYNCHRONISED);
-}
-
-void clock_serve(struct replicator *r, struct http_request *req, struct http_response *resp)
-{
-    json_t *doc =
-        json_pack("{s:s, s:I}", "region", r->o.region, "wallMs", (json_int_t)clock_wall_ms());
-    if (!doc || http_response_json(req, resp, 200, doc))
-        serve_refuse(req, resp, 503, "no memory for the time");
+    lock_done(&w->lock);
+    free(w);
 }

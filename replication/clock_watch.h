@@ -6,12 +6,20 @@
 //
 // At start writes wait for one round, so that a clock that is wrong from the start is found before
 // it makes stamps.
+//
+//   struct clock_watch_options o = {.region = "eastus", .topology = snapshot, …};
+//   rc = clock_watch_start(&o, &watch);
+//
+// The gate META_GATE_CLOCK of the store is this thread's alone. What it found stands in the report
+// (clock_report.h).
 #ifndef MERIDIAN_REPLICATION_CLOCK_WATCH_H
 #define MERIDIAN_REPLICATION_CLOCK_WATCH_H
 
-#include "base/bytes.h"
-#include "net/http.h"
-#include "replication/replication.h"
+#include "base/snapshot.h"
+#include "replication/clock_report.h"
+#include "replication/dial.h"
+#include "replication/life.h"
+#include "store/meta.h"
 
 #define CLOCK_EVERY_MS 5000
 #define CLOCK_SOON_MS 2000 // when some region did not answer
@@ -21,20 +29,24 @@
 
 struct clock_watch;
 
-// closes META_GATE_CLOCK until the first round
-int clock_watch_start(struct replicator *r, struct clock_watch **out);
-void clock_watch_stop(struct clock_watch *w); // after r->stopping was set; NULL is ignored
-// clock_vouched, as of the last round; false before the first
-bool clock_watch_vouched(struct clock_watch *w);
-// json_t *, a new reference; NULL without memory. See replication.h.
-void *clock_watch_json(struct clock_watch *w);
-// What was measured of one region last; false: nothing.
-bool clock_watch_offset(struct clock_watch *w, const char *region, int64_t *out_offset_ms,
-                        int64_t *out_error_ms);
-void clock_watch_opinion(struct clock_watch *w, struct clock_opinion *out);
-void clock_watch_suspect(struct clock_watch *w, const char *region, char out[CLOCK_SENTENCE_SIZE]);
-void clock_watch_metrics(struct clock_watch *w, struct buf *out);
-// GET …/clock
-void clock_serve(struct replicator *r, struct http_request *req, struct http_response *resp);
+// What it borrows lives longer than the watch.
+struct clock_watch_options {
+    // this region
+    const char *region;
+    struct snapshot *topology;
+    struct meta *meta;
+    const struct dialer *dialer;
+    struct life *life;
+    struct clock_report *report;
+    // between two rounds
+    unsigned every_ms;
+    // The clock was right a moment ago: the gate is open from the start.
+    bool continues;
+};
+
+// Closes META_GATE_CLOCK until the first round. *out is set also on failure, to be freed.
+int clock_watch_start(const struct clock_watch_options *o, struct clock_watch **out);
+void clock_watch_stop(struct clock_watch *w); // after life_end; NULL is ignored
+void clock_watch_free(struct clock_watch *w);
 
 #endif

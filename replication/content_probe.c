@@ -4,6 +4,7 @@
 // newer" is the register's own order (base/register.h): of regions that wrote at the same moment
 // one wins, and the stamps alone do not tell which. A long poll is a stream that ends with its only
 // line: no thread waits; commits wake it.
+#include "replication/replication_priv.h"
 #include "replication/response_producer.h"
 
 #include "base/clock.h"
@@ -130,7 +131,7 @@ static void content_probe_run(struct http_request *req, struct http_response *re
 {
     struct content_probe *h = req->ctx;
     struct replicator *r = h->r;
-    if (!replicator_enter(r)) {
+    if (!life_enter(r->life)) {
         serve_refuse(req, resp, 503, "stopping");
         return;
     }
@@ -150,7 +151,7 @@ static void content_probe_run(struct http_request *req, struct http_response *re
         else
             req->ctx = NULL;
     }
-    replicator_leave(r);
+    life_leave(r->life);
 }
 
 static void content_probe_done(struct http_request *req)

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "replication/mender.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,15 +24,16 @@ static void notice_answered(void *ctx, struct fetch_result *res)
 {
     struct notice *n = ctx;
     if (!res->err && res->status == 202)
-        log_info("replication: %s was told that its %s is damaged, and looks at it", n->p->name,
-                 n->digest);
+        log_info("replication: %s was told that its %s is damaged, and looks at it",
+                 peer_name(n->p), n->digest);
     else if (!res->err && res->status == 404)
         log_warn(
             "replication: %s cannot be told that its %s is damaged: its version does not know how",
-            n->p->name, n->digest);
+            peer_name(n->p), n->digest);
     else
-        log_warn("replication: %s was not told that its %s is damaged: %s (status %d)", n->p->name,
-                 n->digest, res->err ? res->message : "it does not listen now", res->status);
+        log_warn("replication: %s was not told that its %s is damaged: %s (status %d)",
+                 peer_name(n->p), n->digest, res->err ? res->message : "it does not listen now",
+                 res->status);
     replicator_unref(n->r);
     free(n);
 }
@@ -46,13 +49,13 @@ void damage_notice_send(struct peer *p, const struct topology *t, const struct c
     snprintf(target, sizeof target, "/replication/v1/damaged?registry=%s&repository=%s&digest=%s",
              ask->registry, ask->repository, n->digest);
     struct dial dial;
-    int rc = peer_dial(p->r, t, p->name, target, NULL, &dial);
+    int rc = peer_dial(&peer_replicator(p)->dialer, t, peer_name(p), target, NULL, &dial);
     dial.q.method = "POST";
     dial.q.timeout_ms = NOTICE_MS;
     dial.q.ctx = n;
-    n->r = replicator_ref(p->r);
+    n->r = replicator_ref(peer_replicator(p));
     if (!rc)
-        rc = fetch_start(p->r->o.fetcher, &dial.q, notice_answered, NULL);
+        rc = fetch_start(n->r->o.fetcher, &dial.q, notice_answered, NULL);
     if (rc) {
         replicator_unref(n->r);
         free(n);
@@ -83,7 +86,7 @@ void damaged_begin(struct replicator *r, struct http_request *req, const struct 
                *text = http_query_get(req, "digest", 0);
     const struct registry *reg = shared_of(r, t, peer, http_query_get(req, "registry", 0));
     struct digest d;
-    if (!reg || !replicator_peer(r, peer->name)) {
+    if (!reg || !peers_find(r->peers, peer->name)) {
         serve_refuse(req, &plan->response, 403, "registry: not one that both regions hold");
         return;
     }

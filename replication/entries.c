@@ -2,6 +2,7 @@
 // GET /replication/v1/entries: the latest entries of a region's feed in one registry, newest first,
 // as this region holds them: who wrote what and when, by which key, and the place and running hash
 // that a revocation of that key would name. On the pool.
+#include "replication/kind_apply.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -21,8 +22,9 @@ json_t *entry_json(const struct feed_entry *e)
                           clock_format(hlc_wall_ms(entry_register_stamp(e)), at), "origin",
                           e->origin, "key", e->key, "epoch", (json_int_t)e->epoch, "seq",
                           (json_int_t)e->seq, "hash", hash);
-    if (o && e->kind == ENTRY_TAG)
-        json_object_set_new(o, "tag", json_string(e->tag));
+    const struct kind_apply *k = kind_apply(e->kind);
+    if (o && k && k->show)
+        k->show(e, o);
     return o;
 }
 

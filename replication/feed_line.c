@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "replication/cursor.h"
+#include "store/entry_kind.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -163,6 +164,16 @@ static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
     return proof == PROOF_OTHER || (proof == PROOF_UNKNOWN && !ru->vouched);
 }
 
+static bool content_ok(const struct feed_entry *e)
+{
+    struct digest d;
+    if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n != e->size)
+        return false;
+    if (digest_of(e->digest.alg, e->content.p, e->content.n, &d))
+        return false;
+    return digest_equal(&d, &e->digest);
+}
+
 static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a,
                         struct feed_line *out, const char **why)
 {
@@ -191,10 +202,7 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     if (e.epoch == ru->last.epoch && e.stamp <= ru->last_stamp)
         return ERR_PROTO;
     *why = "content does not match its digest";
-    struct digest d;
-    if (e.content.n &&
-        (e.kind != ENTRY_MANIFEST || e.content.n != e.size ||
-         digest_of(e.digest.alg, e.content.p, e.content.n, &d) || !digest_equal(&d, &e.digest)))
+    if (e.content.n && !content_ok(&e))
         return ERR_PROTO;
     rc = signature_check(ru, &e, why);
     if (rc)

@@ -4,10 +4,14 @@
 // that a push starts the copy at once. Beats need neither the pool nor the store.
 //
 // Invariants (design section 9)
-//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the keeper
-//      looks at what the peer has of us; when that proves it, they are recovered before anything is
+//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the write
+//      gate looks at what the peer has of us; when that proves it, they are recovered before anything is
 //      written again.
 //  10. A feed carries only registries that the reader also holds.
+#include "replication/marks.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
+#include "replication/replication_priv.h"
 #include "replication/response_producer.h"
 
 #include "base/clock.h"
@@ -19,6 +23,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FEED_LOOK_MS 15000  // a feed looks into the store so often, though every commit wakes it
+#define FEED_TURN_MS 600000 // a stream ends after so long, so that connections turn over
 #define BATCH_ENTRIES 32
 #define BATCH_BYTES (BATCH_ENTRIES * (size_t)ENTRY_LINE_MAX + (64u << 10) * 8)
 
@@ -70,7 +76,7 @@ static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
 // Since this stream began, or just now: the place where it stands is to be looked at anew.
 static bool repaired(const struct feed_out *s)
 {
-    return s->r->paused || s->r->n_repairs != s->n_repairs;
+    return reading_hold_is_paused(s->r->hold) || reading_hold_repairs(s->r->hold) != s->n_repairs;
 }
 
 // What an earlier version stored of the future is not handed on, nor what follows it. true: the
@@ -190,13 +196,13 @@ static int cursor_check(struct feed_out *s, const char *peer, struct http_reques
         conflict_answer(s, voided, req, resp);
         json_decref(voided);
     } else if (rc == ERR_CONFLICT) {
-        struct peer *p = replicator_peer(s->r, peer);
-        if (p && recover_settled(s->r, p, &s->asked))
+        struct peer *p = peers_find(s->r->peers, peer);
+        if (p && mark_claim_is_settled(peer_claim(p), &s->asked))
             // what it read there is lost for good, and all that anybody had of it was announced
             // again
             return 0;
         if (p)
-            recover_want(s->r, p, &s->asked);
+            mark_want_proof(s->r, p, &s->asked);
         conflict_answer(s, NULL, req, resp);
     } else if (rc) {
         serve_refuse(req, resp, 503, err_text(rc));
@@ -208,7 +214,7 @@ static void feed_run(struct http_request *req, struct http_response *resp)
 {
     struct feed_out *s = req->ctx;
     struct replicator *r = s->r;
-    if (!replicator_enter(r)) {
+    if (!life_enter(r->life)) {
         serve_refuse(req, resp, 503, "stopping");
         return;
     }
@@ -228,7 +234,7 @@ static void feed_run(struct http_request *req, struct http_response *resp)
         else
             req->ctx = NULL; // the stream's now
     }
-    replicator_leave(r);
+    life_leave(r->life);
 }
 
 static void feed_done(struct http_request *req)
@@ -283,7 +289,7 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
     *s = (struct feed_out){.r = r, .asked = mark, .topology_version = t->version};
     s->beat_asked = http_query_get(req, "beat", 0) != NULL;
     s->voids_asked = http_query_get(req, "voids", 0) != NULL;
-    s->n_repairs = r->n_repairs; // before the cursor is checked
+    s->n_repairs = reading_hold_repairs(r->hold); // before the cursor is checked
     arena_init(&s->arena, 4 << 20);
     int64_t now = clock_mono_ms();
     s->end_mono = now + FEED_TURN_MS / 2 + wait_backoff_ms(0, FEED_TURN_MS, FEED_TURN_MS) / 2;
@@ -306,54 +312,4 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
     plan->done = feed_done;
     plan->ctx = s;
     plan->pool = r->o.pool;
-}
-
-// --- mark ---
-struct mark_ask {
-    struct replicator *r;
-    const char *origin;
-};
-
-static void mark_run(struct http_request *req, struct http_response *resp)
-{
-    struct mark_ask *q = req->ctx;
-    struct feed_mark m;
-    int rc = ERR_CLOSED;
-    if (replicator_enter(q->r))
-        rc = 0;
-    if (!rc) {
-        replicator_inbound_contact(q->r, q->origin);
-        rc = read_mark(q->r, q->origin, &m);
-        replicator_leave(q->r);
-    }
-    char cur[CURSOR_TEXT_SIZE];
-    if (rc)
-        serve_refuse(req, resp, 503, err_text(rc));
-    else
-        http_response_json(req, resp, 200, json_pack("{s:s}", "mark", cursor_format(&m, cur)));
-}
-
-void mark_begin(struct replicator *r, struct http_request *req, const struct region *peer,
-                struct http_plan *plan)
-{
-    const char *origin = http_query_get(req, "origin", 0);
-    struct mark_ask *q = arena_alloc(&req->arena, sizeof *q);
-    plan->kind = HTTP_PLAN_REPLY;
-    if (!origin || strcmp(origin, peer->name) != 0) { // how far others were read is not its affair
-        serve_refuse(req, &plan->response, 400, "origin: must be the asking region");
-    } else if (!q) {
-        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
-    } else {
-        *q = (struct mark_ask){.r = r, .origin = peer->name};
-        q->origin = arena_strdup(&req->arena, peer->name);
-        if (q->origin)
-            plan->kind = HTTP_PLAN_RUN;
-        else
-            plan->kind = HTTP_PLAN_REPLY;
-        if (!q->origin)
-            serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
-        plan->run = mark_run;
-        plan->ctx = q;
-        plan->pool = r->o.pool;
-    }
 }

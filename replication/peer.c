@@ -1,156 +1,170 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reaching another region's peer listener: mutual TLS to "<region>.peer.<D>" at the address that
-// the topology gives, so that nobody needs DNS to find a region. Called from this room's own
-// threads.
-#include "replication/replication_priv.h"
+// One other region; see peer.h.
+#include "replication/peer.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "net/response_reader.h"
+#include "base/mem.h"
+#include "content/source.h"
+#include "replication/lock.h"
+#include "replication/peer_source.h"
+#include "replication/silence_watch.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 // an inbound contact after so long without one says that the region is back
-#define INBOUND_CONTACT_QUIET_MS 3000
-#define INBOUND_CONTACT_TRY_MS 500 // a connection takes so long at most where nothing is lost
+#define CONTACT_QUIET_MS 3000
+#define CONTACT_TRY_MS 500 // a connection takes so long at most where nothing is lost
 
-int peer_dial(struct replicator *r, const struct topology *t, const char *region,
-              const char *target, const struct registry *reg, struct dial *out)
+struct peer {
+    struct replicator *r;
+    char name[HOSTNAME_REGION_SIZE];
+    struct source *source;
+    struct mark_claim *claim;
+    // what the reader waits for is given up
+    _Atomic bool hang_up;
+
+    struct lock lock;
+    struct silence silence;
+    bool connected, caught_up, diverged;
+    // it was read since the start
+    bool met;
+    // its feed was asked for, and the answer is awaited
+    bool trying;
+    // its stream was given up for silence since that was judged last
+    bool missed;
+    bool away;
+    // it was heard once, and that was told
+    bool known;
+    // it did not even answer, the last time
+    bool unreached;
+    unsigned n_failures, n_seen, n_contacts, n_wakes;
+    // wall; 0: never
+    int64_t last_contact_ms;
+    // when its feed was last asked for; when it last asked us something
+    int64_t try_mono, contact_mono;
+    char last_error[ERROR_TEXT_SIZE];
+    int stuck;
+    uint64_t n_malformed;
+    uint64_t ahead;
+    int64_t ahead_since_ms;
+};
+
+int peer_new(struct replicator *r, const char *region, struct peer **out)
 {
-    const struct region *to = topology_region(t, region);
-    if (!to)
-        return ERR_NOTFOUND;
-    memset(out, 0, sizeof *out);
-    int n;
-    if (r->o.dial_socket &&
-        !r->o.dial_socket(r->o.dial_ctx, region, out->socket, sizeof out->socket)) {
-        n = snprintf(out->url, sizeof out->url, "http://%s.peer.%s%s", region, t->domain, target);
-        out->q.unix_socket = out->socket;
-    } else {
-        n = snprintf(out->url, sizeof out->url, "https://%s.peer.%s:%u%s", region, t->domain,
-                     to->peer.port, target);
-        out->to = to->peer;
-        out->q.connect_to = &out->to;
-        out->q.ca_file = r->o.ca_file;
-        out->q.client_pem = r->o.peer_pem;
-        out->q.pinned = true;
-        out->q.pins = to->peer_fingerprints;
-        out->q.n_pins = to->n_peer_fingerprints;
+    struct peer *p = mem_zalloc(sizeof *p);
+    if (!p)
+        return ERR_NOMEM;
+    p->r = r;
+    lock_init(&p->lock, LOCK_PEER);
+    silence_init(&p->silence);
+    int n = snprintf(p->name, sizeof p->name, "%s", region);
+    int rc = 0;
+    if (n >= (int)sizeof p->name)
+        rc = ERR_TOOBIG;
+    if (!rc)
+        rc = mark_claim_new(&p->claim);
+    if (!rc)
+        rc = peer_source_new(p, &p->source);
+    if (rc) {
+        peer_free(p);
+        return rc;
     }
-    if (n < 0 || (size_t)n >= sizeof out->url)
-        return ERR_TOOBIG;
-    // which registry's endpoint is called stands in Host; the certificate is checked against the
-    // URL
-    if (reg) {
-        char name[HOSTNAME_TEXT_SIZE];
-        int rc;
-        if (reg->regional_endpoints)
-            rc = hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name);
-        else
-            rc = hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
-        if (rc)
-            return rc;
-        snprintf(out->host, sizeof out->host, "Host: %s", name);
-        out->headers[out->q.n_headers++] = out->host;
-    }
-    out->q.url = out->url;
-    out->q.headers = out->headers;
-    out->q.connect_timeout_ms = PEER_CONNECT_MS;
-    out->q.peer = region;
+    *out = p;
     return 0;
 }
 
-int peer_get(struct replicator *r, const struct topology *t, const char *region, const char *target,
-             const struct registry *reg, const char *accept, size_t max, int *out_status,
-             struct buf *out_body, char error[ERROR_TEXT_SIZE])
+void peer_free(struct peer *p)
 {
-    struct dial d;
-    struct response_reader *f = NULL;
-    int rc = peer_dial(r, t, region, target, reg, &d);
-    if (!rc && accept) {
-        snprintf(d.accept, sizeof d.accept, "Accept: %s", accept);
-        d.headers[d.q.n_headers++] = d.accept;
+    if (!p)
+        return;
+    source_free(p->source);
+    mark_claim_free(p->claim);
+    lock_done(&p->lock);
+    free(p);
+}
+
+const char *peer_name(const struct peer *p)
+{
+    return p->name;
+}
+
+struct replicator *peer_replicator(const struct peer *p)
+{
+    return p->r;
+}
+
+struct source *peer_source(const struct peer *p)
+{
+    return p->source;
+}
+
+struct mark_claim *peer_claim(const struct peer *p)
+{
+    return p->claim;
+}
+
+// --- contacts ---
+
+// Does the reader wait for something that TCP will bring late or never, now that the region is seen
+// to be there? Only the first inbound contact after a while says so: where the way is open in one
+// direction alone, inbound contacts come all the time. Under the lock.
+static bool waits_in_vain(const struct peer *p, int64_t now)
+{
+    if (now - p->contact_mono < CONTACT_QUIET_MS)
+        return false;
+    if (p->connected)
+        return silence_ms(&p->silence, now) > p->silence.beat_ms + FEED_SLACK_MS;
+    return p->trying && now - p->try_mono > CONTACT_TRY_MS;
+}
+
+void peer_inbound_contact(struct peer *p)
+{
+    int64_t now = clock_mono_ms();
+    lock_take(&p->lock);
+    if (waits_in_vain(p, now))
+        p->hang_up = true;
+    // one that refuses us may ask all the time
+    bool back = now - p->contact_mono >= CONTACT_QUIET_MS;
+    p->contact_mono = now;
+    if (!p->connected && (p->unreached || back)) {
+        p->n_contacts++;
+        lock_wake(&p->lock);
     }
-    d.q.timeout_ms = PEER_ANSWER_MS;
-    if (!rc)
-        rc = response_reader_open(r->o.fetcher, &d.q, &r->stopping, &f);
-    if (rc) {
-        snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, err_text(rc));
-        return rc;
-    }
-    struct buf body;
-    buf_init(&body, max);
-    int status = response_reader_status(f, PEER_ANSWER_MS);
-    ssize_t n = 1;
-    if (status < 0)
-        n = status;
-    uint8_t piece[4096];
-    while (n > 0 && (n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS)) > 0) {
-        buf_add(&body, piece, (size_t)n);
-        if (body.err)
-            n = body.err;
-    }
-    if (n < 0) {
-        const char *m = response_reader_message(f);
-        snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, *m ? m : err_text((int)n));
-        buf_done(&body);
-    } else {
-        *out_status = status;
-        *out_body = body;
-    }
-    response_reader_close(f);
-    if (n < 0)
-        return (int)n;
-    return 0;
+    lock_give(&p->lock);
+}
+
+// Under the lock: peer_try_begin, which clears the flag, either comes before or knows the reason.
+void peer_hang_up(struct peer *p)
+{
+    lock_take(&p->lock);
+    p->hang_up = true;
+    lock_give(&p->lock);
+}
+
+void peer_wake(struct peer *p)
+{
+    lock_take(&p->lock);
+    p->n_wakes++;
+    lock_wake(&p->lock);
+    lock_give(&p->lock);
 }
 
 void peer_seen(struct peer *p)
 {
-    pthread_mutex_lock(&p->r->lock);
+    lock_take(&p->lock);
     p->last_contact_ms = clock_wall_ms();
-    if (p->heard_mono != INT64_MAX)
-        p->heard_mono = clock_mono_ms();
+    silence_heard(&p->silence, clock_mono_ms());
     p->n_seen++;
-    if (p->away || !p->known)
-        beats_kick(p->r);
-    pthread_mutex_unlock(&p->r->lock);
-}
-
-// Does the reader wait for something that TCP will bring late or never, now that the region is seen
-// to be there? Only the first inbound contact after a while says so: where the way is open in one
-// direction alone, inbound contacts come all the time. Under r->lock.
-static bool waits_in_vain(const struct peer *p, int64_t now)
-{
-    if (now - p->inbound_contact_mono < INBOUND_CONTACT_QUIET_MS)
-        return false;
-    if (p->connected)
-        return peer_silence_ms(p) > p->beat_ms + FEED_SLACK_MS;
-    return p->trying && now - p->try_mono > INBOUND_CONTACT_TRY_MS;
-}
-
-void replicator_inbound_contact(struct replicator *r, const char *region)
-{
-    struct peer *p = NULL;
-    if (r)
-        p = replicator_peer(r, region);
-    if (!p)
-        return;
-    int64_t now = clock_mono_ms();
-    pthread_mutex_lock(&r->lock);
-    if (waits_in_vain(p, now))
-        p->hang_up = true;
-    // one that refuses us may ask all the time
-    bool back = now - p->inbound_contact_mono >= INBOUND_CONTACT_QUIET_MS;
-    p->inbound_contact_mono = now;
-    if (!p->connected && (p->unreached || back)) {
-        p->n_inbound_contacts++;
-        pthread_cond_broadcast(&r->changed);
-    }
-    pthread_mutex_unlock(&r->lock);
+    bool news = p->away || !p->known;
+    lock_give(&p->lock);
+    if (news)
+        silence_watch_kick(p->r->silence);
 }
 
 void peer_failed(struct peer *p, const char *fmt, ...)
@@ -161,80 +175,256 @@ void peer_failed(struct peer *p, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    pthread_mutex_lock(&p->r->lock);
-    bool stopping = p->r->stopping;
-    p->failures++;
+    lock_take(&p->lock);
+    p->n_failures++;
     p->ahead = 0;
     p->stuck = 0;
     memcpy(p->last_error, text, sizeof text);
-    pthread_mutex_unlock(&p->r->lock);
-    if (!stopping)
+    lock_give(&p->lock);
+    if (!life_stopping(p->r->life))
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
+}
+
+// --- looks ---
+
+bool peer_is_away(struct peer *p)
+{
+    lock_take(&p->lock);
+    bool away = p->away;
+    lock_give(&p->lock);
+    return away;
+}
+
+void peer_look(struct peer *p, struct peer_view *out)
+{
+    int64_t now = clock_mono_ms();
+    lock_take(&p->lock);
+    assert(p->connected || !p->caught_up); // invariant 2
+    *out = (struct peer_view){
+        .connected = p->connected,
+        .caught_up = p->caught_up,
+        .diverged = p->diverged,
+        .failing = p->n_failures > 0,
+        .ahead = p->ahead != 0,
+        .ahead_since_ms = p->ahead_since_ms,
+        .silent = silence_is_silent(&p->silence, now),
+        .silence_ms = silence_ms(&p->silence, now),
+        .stuck = p->stuck,
+        .n_malformed = p->n_malformed,
+        .last_contact_ms = p->last_contact_ms,
+    };
+    memcpy(out->last_error, p->last_error, sizeof out->last_error);
+    lock_give(&p->lock);
+}
+
+enum peer_turn peer_judge_silence(struct peer *p)
+{
+    lock_take(&p->lock);
+    // The reader may have met silence and then a new connection between two looks: what else runs
+    // is lost all the same.
+    bool away =
+        p->missed || silence_ms(&p->silence, clock_mono_ms()) >= silence_patience_ms(&p->silence);
+    bool was_away = p->away;
+    bool first = !p->known && p->silence.heard_mono;
+    p->missed = false;
+    p->away = away; // invariant 1
+    if (first)
+        p->known = true;
+    lock_give(&p->lock);
+    if (away != was_away && away)
+        return PEER_GONE;
+    if (first)
+        return away ? PEER_GONE : PEER_MET;
+    if (away != was_away)
+        return PEER_BACK;
+    return PEER_AS_BEFORE;
+}
+
+// --- the reader ---
+
+void peer_shares(struct peer *p, bool shares)
+{
+    lock_take(&p->lock);
+    p->silence.expected = shares;
+    if (!shares)
+        p->silence.heard_mono = 0;
+    lock_give(&p->lock);
+}
+
+void peer_turn_begin(struct peer *p, struct peer_try *out)
+{
+    lock_take(&p->lock);
+    *out = (struct peer_try){.n_contacts = p->n_contacts, .n_seen = p->n_seen};
+    lock_give(&p->lock);
+}
+
+void peer_turn_end(struct peer *p, const struct peer_try *t, bool broke, struct peer_outcome *out)
+{
+    lock_take(&p->lock);
+    p->connected = p->caught_up = false;
+    p->unreached = p->n_seen == t->n_seen;
+    if (!p->unreached && (!broke || p->stuck))
+        silence_deaf(&p->silence); // it answered; nothing is to be heard of it until the next try
+    *out = (struct peer_outcome){.unreached = p->unreached,
+                                 .stuck = p->stuck != 0,
+                                 .n_failures = p->n_failures,
+                                 .ahead = p->ahead};
+    lock_give(&p->lock);
+}
+
+void peer_rest(struct peer *p, const struct peer_try *t, int64_t ms, int64_t contact_ms)
+{
+    int64_t began = clock_mono_ms();
+    lock_take(&p->lock);
+    while (!life_stopping(p->r->life)) {
+        int64_t rest_ms = ms;
+        if (p->n_contacts != t->n_contacts && contact_ms < ms)
+            rest_ms = contact_ms; // it is there: no need to wait longer
+        int64_t left = began + rest_ms - clock_mono_ms();
+        if (left <= 0)
+            break;
+        lock_wait(&p->lock, left);
+    }
+    lock_give(&p->lock);
+}
+
+unsigned peer_wakes(struct peer *p)
+{
+    lock_take(&p->lock);
+    unsigned n = p->n_wakes;
+    lock_give(&p->lock);
+    return n;
+}
+
+void peer_wait_wake(struct peer *p, unsigned n_wakes, int64_t ms)
+{
+    lock_take(&p->lock);
+    if (p->n_wakes == n_wakes && !life_stopping(p->r->life))
+        lock_wait(&p->lock, ms);
+    lock_give(&p->lock);
+}
+
+void peer_try_begin(struct peer *p, bool hang_up)
+{
+    lock_take(&p->lock);
+    p->trying = true;
+    p->try_mono = clock_mono_ms();
+    silence_listen(&p->silence, p->try_mono);
+    p->hang_up = hang_up || life_stopping(p->r->life);
+    lock_give(&p->lock);
+}
+
+void peer_try_end(struct peer *p)
+{
+    lock_take(&p->lock);
+    p->trying = false;
+    lock_give(&p->lock);
+}
+
+const _Atomic bool *peer_hang_up_flag(const struct peer *p)
+{
+    return &p->hang_up;
+}
+
+_Atomic int64_t *peer_heard(struct peer *p)
+{
+    return &p->silence.heard_mono;
+}
+
+int64_t peer_learn_beat(struct peer *p, unsigned beat_ms)
+{
+    lock_take(&p->lock);
+    p->silence.beat_ms = beat_ms ? beat_ms : FEED_BEAT_OLD_MS;
+    int64_t patience_ms = silence_patience_ms(&p->silence);
+    lock_give(&p->lock);
+    return patience_ms;
+}
+
+bool peer_is_back(struct peer *p)
+{
+    bool doubted = source_recovered(p->source);
+    lock_take(&p->lock);
+    bool back = !p->met || p->n_failures || doubted;
+    p->met = true;
+    lock_give(&p->lock);
+    return back;
+}
+
+void peer_progress(struct peer *p, bool caught_up, bool complete)
+{
+    lock_take(&p->lock);
+    p->connected = true;
+    p->diverged = false;
+    p->caught_up = caught_up && complete;
+    p->n_failures = 0;
+    p->stuck = 0;
+    if (caught_up)
+        p->ahead = 0;
+    if (!p->ahead)
+        p->last_error[0] = '\0';
+    lock_give(&p->lock);
+}
+
+void peer_entry_taken(struct peer *p, bool malformed)
+{
+    lock_take(&p->lock);
+    p->ahead = 0;
+    p->n_malformed += malformed;
+    lock_give(&p->lock);
+}
+
+void peer_diverged(struct peer *p)
+{
+    lock_take(&p->lock);
+    p->diverged = true;
+    lock_give(&p->lock);
+}
+
+void peer_missed(struct peer *p)
+{
+    lock_take(&p->lock);
+    p->missed = true;
+    lock_give(&p->lock);
+    silence_watch_kick(p->r->silence);
 }
 
 void peer_stuck(struct peer *p, int rc)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
+    const char *self = p->r->o.region;
     char text[ERROR_TEXT_SIZE] = "";
     if (rc == ERR_NOSPACE)
         snprintf(text, sizeof text,
-                 "no space in %s: its disk is full, so nothing that is read can be noted",
-                 p->r->o.region);
+                 "no space in %s: its disk is full, so nothing that is read can be noted", self);
     else if (rc)
-        snprintf(text, sizeof text, "%s cannot note what it reads: %s", p->r->o.region,
-                 err_text(rc));
-    pthread_mutex_lock(&p->r->lock);
-    bool again = p->stuck == rc, stopping = p->r->stopping;
+        snprintf(text, sizeof text, "%s cannot note what it reads: %s", self, err_text(rc));
+    lock_take(&p->lock);
+    bool again = p->stuck == rc;
     p->stuck = rc;
     if (rc)
-        p->heard_mono = INT64_MAX; // it is we who do not listen
+        silence_deaf(&p->silence); // invariant 3
     if (!again)
         memcpy(p->last_error, text, sizeof text);
-    pthread_mutex_unlock(&p->r->lock);
+    lock_give(&p->lock);
     room_wrote(p->r->room, rc);
-    if (rc && !again && !stopping)
+    if (rc && !again && !life_stopping(p->r->life))
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
 }
 
-void peer_clock_ahead(struct peer *p, uint64_t stamp)
+void peer_clock_ahead(struct peer *p, uint64_t stamp, uint32_t skew_ms)
 {
     static struct log_limit limit = LOG_LIMIT(10000);
     char text[ERROR_TEXT_SIZE], at[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
-    uint32_t skew_ms = p->r->skew_ms;
     snprintf(text, sizeof text,
              "its next entry is stamped %s, more than %u s ahead of this region's clock: it is "
-             "taken at %s, or when %s "
-             "has repaired its clock",
+             "taken at %s, or when %s has repaired its clock",
              clock_format(hlc_wall_ms(stamp), at), skew_ms / 1000,
              clock_format(hlc_wall_ms(stamp) - skew_ms, until), p->name);
-    pthread_mutex_lock(&p->r->lock);
+    lock_take(&p->lock);
     if (!p->ahead)
         p->ahead_since_ms = clock_wall_ms();
     p->ahead = stamp;
     memcpy(p->last_error, text, sizeof text);
-    pthread_mutex_unlock(&p->r->lock);
+    lock_give(&p->lock);
     log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
-                         size_t cap)
-{
-    region_set both = (region_set)1 << a | (region_set)1 << b;
-    size_t n = 0;
-    struct catalogue_iter it = {0};
-    for (const struct registry *r; (r = topology_next(t, &it));) {
-        if ((r->replica_set & both) != both)
-            continue;
-        if (out && n < cap)
-            out[n] = r->name;
-        n++;
-    }
-    if (out)
-        qsort(out, n < cap ? n : cap, sizeof *out, by_name);
-    return n;
 }

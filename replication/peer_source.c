@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "net/response_reader.h"
 #include "replication/damage_notice.h"
+#include "replication/job_queue.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -67,7 +70,7 @@ static int request(struct peer *p, const struct topology *t, const struct conten
     snprintf(target, sizeof target, "/v2/%s/%s/%s", ask->repository, path_of(ask->kind),
              digest_format(&ask->digest, text));
     struct dial d;
-    int rc = peer_dial(p->r, t, p->name, target, reg, &d);
+    int rc = peer_dial(&peer_replicator(p)->dialer, t, peer_name(p), target, reg, &d);
     if (rc)
         return rc;
     if (ask->from) {
@@ -80,7 +83,7 @@ static int request(struct peer *p, const struct topology *t, const struct conten
     } else {
         d.q.idle_timeout_ms = SOURCE_IDLE_MS;
     }
-    return response_reader_open(p->r->o.fetcher, &d.q, stop, out);
+    return response_reader_open(peer_replicator(p)->o.fetcher, &d.q, stop, out);
 }
 
 static ssize_t peer_read(struct source_body *b, void *to, size_t cap, char error[CONTENT_TEXT_SIZE])
@@ -154,9 +157,9 @@ static int peer_open(void *ctx, const struct content_ask *ask, const _Atomic boo
     struct source_body *b = mem_zalloc(sizeof *b);
     if (!b)
         return ERR_NOMEM;
-    b->region = p->name;
+    b->region = peer_name(p);
     b->kind = ask->kind;
-    struct topology *t = snapshot_get(p->r->o.topology);
+    struct topology *t = snapshot_get(peer_replicator(p)->o.topology);
     int rc = ERR_NOTFOUND;
     if (t)
         rc = request(p, t, ask, stop, &b->reader);
@@ -175,17 +178,13 @@ static int peer_open(void *ctx, const struct content_ask *ask, const _Atomic boo
 
 static bool peer_away(void *ctx)
 {
-    struct peer *p = ctx;
-    pthread_mutex_lock(&p->r->lock);
-    bool away = p->away;
-    pthread_mutex_unlock(&p->r->lock);
-    return away;
+    return peer_is_away(ctx);
 }
 
 static void peer_tell_wrong(void *ctx, const struct content_ask *ask)
 {
     struct peer *p = ctx;
-    struct topology *t = snapshot_get(p->r->o.topology);
+    struct topology *t = snapshot_get(peer_replicator(p)->o.topology);
     if (t)
         damage_notice_send(p, t, ask);
     snapshot_unref(t);
@@ -199,7 +198,7 @@ static const struct source_ops peer_ops = {.open = peer_open,
 
 int peer_source_new(struct peer *p, struct source **out)
 {
-    return source_new(p->name, &peer_ops, p, out);
+    return source_new(peer_name(p), &peer_ops, p, out);
 }
 
 size_t peer_sources(struct replicator *r, const struct topology *t, const struct registry *reg,
@@ -209,24 +208,22 @@ size_t peer_sources(struct replicator *r, const struct topology *t, const struct
     const struct region *o = topology_region(t, origin);
     struct peer *first = NULL;
     if (o && registry_replica(reg, o->index))
-        first = replicator_peer(r, origin);
+        first = peers_find(r->peers, origin);
     if (first)
-        out[n++] = first->source;
+        out[n++] = peer_source(first);
     for (size_t i = 0; i < reg->n_replicas && n < TOPOLOGY_MAX_REGIONS; i++) {
-        struct peer *p = replicator_peer(r, t->regions[reg->replicas[i].region].name);
+        struct peer *p = peers_find(r->peers, t->regions[reg->replicas[i].region].name);
         if (p && p != first)
-            out[n++] = p->source;
+            out[n++] = peer_source(p);
     }
     return n;
 }
 
 unsigned peer_source_max(struct replicator *r)
 {
-    pthread_mutex_lock(&r->lock);
-    bool others = r->n_peers > 1;
-    pthread_mutex_unlock(&r->lock);
-    if (others && r->n_workers > 1)
-        return (unsigned)r->n_workers - 1;
+    size_t n = job_queue_workers(r->jobs);
+    if (peers_count(r->peers) > 1 && n > 1)
+        return (unsigned)n - 1;
     return UINT_MAX;
 }
 
@@ -234,13 +231,12 @@ void peer_source_metrics(struct replicator *r, struct buf *out)
 {
     exposition_family(out, "meridian_replication_wrong_bytes_total", "counter",
                       "Contents of a region that were not what their digest says.");
-    pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < r->n_peers; i++) {
+    for (size_t i = 0; i < peers_count(r->peers); i++) {
+        const struct peer *p = peers_at(r->peers, i);
         struct source_view v;
-        source_look(r->peers[i]->source, &v);
+        source_look(peer_source(p), &v);
         exposition_begin(out, "meridian_replication_wrong_bytes_total");
-        exposition_label(out, "region", r->peers[i]->name);
+        exposition_label(out, "region", peer_name(p));
         exposition_value(out, (double)v.n_wrong);
     }
-    pthread_mutex_unlock(&r->lock);
 }

@@ -9,6 +9,9 @@
 // are: the connection alone, which our edge holds too, is no authority to take back what this
 // region has written. Said once more later it changes nothing, since those places are never used
 // again.
+#include "replication/peer.h"
+#include "replication/peers.h"
+#include "replication/replication_priv.h"
 #include "replication/response_producer.h"
 
 #include "base/clock.h"
@@ -23,6 +26,15 @@ static int void_text(const char *origin, const char *after, uint64_t below, stru
 {
     buf_printf(out, "meridian-void-1\n%s\n%s\n%" PRIu64 "\n", origin, after, below);
     return out->err;
+}
+
+static void void_register_log(const struct void_register *v)
+{
+    char was[DIGEST_TEXT_SIZE], is[DIGEST_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
+    log_warn("replication: void: %s/%s%s%s was %s (of %s, stamped %s) and is %s", v->registry,
+             v->repository, *v->tag ? ":" : "", v->tag,
+             v->was.n ? digest_format(&v->was, was) : "nothing", v->origin ? v->origin : "?",
+             clock_format(hlc_wall_ms(v->stamp), at), v->is.n ? digest_format(&v->is, is) : "gone");
 }
 
 // --- telling ---
@@ -45,6 +57,13 @@ json_t *voided_json(struct replicator *r, const struct feed_mark *asked)
     b64url_format(sig, sizeof sig, sig_text);
     return json_pack("{s:s, s:I, s:s, s:s}", "after", cur, "below", (json_int_t)below, "key", key,
                      "sig", sig_text);
+}
+
+bool place_is_void(struct replicator *r, const struct feed_mark *at)
+{
+    struct feed_mark after;
+    uint64_t below;
+    return meta_place_void(r->o.meta, at, &after, &below) == 0;
 }
 
 // --- being told ---
@@ -74,7 +93,7 @@ static int void_verify(const struct peer *p, const struct topology *t, const jso
     const struct public_key *key = NULL;
     if (id)
         key = topology_feed_key_in_use(t, id);
-    const struct region *origin = topology_region(t, p->name);
+    const struct region *origin = topology_region(t, peer_name(p));
     uint8_t sig[ENTRY_SIG_BYTES];
     size_t n = 0;
     char cur[CURSOR_TEXT_SIZE];
@@ -83,10 +102,10 @@ static int void_verify(const struct peer *p, const struct topology *t, const jso
         return ERR_AUTH;
     AUTO_BUF struct buf b;
     buf_init(&b, 1024);
-    int rc = void_text(p->name, cursor_format(&said->after, cur), said->below, &b);
+    int rc = void_text(peer_name(p), cursor_format(&said->after, cur), said->below, &b);
     if (rc)
         return rc;
-    if (p->r->o.verify(key->spki_b64, b.p, b.n, sig))
+    if (peer_replicator(p)->o.verify(key->spki_b64, b.p, b.n, sig))
         return ERR_AUTH;
     return 0;
 }
@@ -115,7 +134,7 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
                 struct response_reader *f)
 {
     static struct log_limit limit = LOG_LIMIT(10000);
-    struct replicator *r = p->r;
+    struct replicator *r = peer_replicator(p);
     AUTO_BUF struct buf body;
     buf_init(&body, 8192);
     struct voided said;
@@ -127,7 +146,7 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
                     "replication: %s says that entries of its own are void, without a signature by "
                     "its feed key: not "
                     "believed",
-                    p->name);
+                    peer_name(p));
     if (rc || mark_order(&said.after, stored) >= 0 || stored->epoch >= said.below) {
         if (rc)
             return rc;
@@ -136,57 +155,39 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
     struct arena a;
     struct void_report done;
     arena_init(&a, 0);
-    rc = meta_void_origin(r->o.meta, p->name, &said.after, said.below, &a, &done);
+    rc = meta_void_origin(r->o.meta, peer_name(p), &said.after, said.below, &a, &done);
     if (!rc)
         log_warn("replication: %s says that what it wrote after entry %" PRIu64 " of epoch %" PRIu64
                  " and before epoch %" PRIu64
                  " is void: %zu entries, %zu tags changed, %zu manifests are gone",
-                 p->name, said.after.seq, said.after.epoch, said.below, done.n_entries, done.n_tags,
-                 done.n_manifests);
+                 peer_name(p), said.after.seq, said.after.epoch, said.below, done.n_entries,
+                 done.n_tags, done.n_manifests);
     for (size_t i = 0; !rc && i < done.n_list; i++)
         void_register_log(&done.list[i]);
     arena_done(&a);
     return rc;
 }
 
-void void_register_log(const struct void_register *v)
-{
-    char was[DIGEST_TEXT_SIZE], is[DIGEST_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
-    log_warn("replication: void: %s/%s%s%s was %s (of %s, stamped %s) and is %s", v->registry,
-             v->repository, *v->tag ? ":" : "", v->tag,
-             v->was.n ? digest_format(&v->was, was) : "nothing", v->origin ? v->origin : "?",
-             clock_format(hlc_wall_ms(v->stamp), at), v->is.n ? digest_format(&v->is, is) : "gone");
-}
-
 // --- mending ---
+
+static void hang_up(void *ctx)
+{
+    struct replicator *r = ctx;
+    peers_hang_up(r->peers);
+}
 
 // Readers end, and begin no session; streams to peers end.
 static void reading_pause(struct replicator *r)
 {
-    pthread_mutex_lock(&r->lock);
-    r->paused++;
-    for (bool any = true; any && !r->stopping;) {
-        any = false;
-        for (size_t i = 0; i < r->n_peers; i++) {
-            r->peers[i]->hang_up = r->peers[i]->hang_up || r->peers[i]->reading;
-            any = any || r->peers[i]->reading;
-        }
-        if (any)
-            wait_cond(&r->changed, &r->lock, 100);
-    }
-    pthread_mutex_unlock(&r->lock);
-    outstreams_wake(r);
+    reading_hold_pause(r->hold, hang_up, r);
+    streams_wake(r->streams);
 }
 
 static void reading_resume(struct replicator *r)
 {
-    pthread_mutex_lock(&r->lock);
-    r->n_repairs++; // before streams may begin again
-    r->paused--;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-    outstreams_wake(r);
-    jobs_kick(r);
+    reading_hold_resume(r->hold);
+    streams_wake(r->streams);
+    job_queue_kick(r->jobs);
 }
 
 int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a,
@@ -194,13 +195,13 @@ int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a,
 {
     if (!apply)
         return meta_repair_clock(r->o.meta, false, a, out);
-    if (!replicator_enter(r))
+    if (!life_enter(r->life))
         return ERR_CLOSED;
     reading_pause(r);
     int rc = meta_repair_clock(r->o.meta, true, a, out);
     reading_resume(r);
     for (size_t i = 0; !rc && i < out->voided.n_list; i++)
         void_register_log(&out->voided.list[i]);
-    replicator_leave(r);
+    life_leave(r->life);
     return rc;
 }

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Start, stop, peers that come and go. The daemon calls start, stop and reconfigure; the store's
-// writer thread calls replicator_committed.
-#include "replication/response_producer.h"
+// The replicator: makes the room's objects, wires them, starts and stops them. The daemon calls
+// start, stop and reconfigure; the store's writer thread calls replicator_committed.
+#include "replication/replication.h"
 
-#include "replication/clock_watch.h"
-#include "replication/mender.h"
-#include "replication/peer_source.h"
-
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "replication/clock_watch.h"
+#include "replication/mender.h"
+#include "replication/peer.h"
+#include "replication/peer_source.h"
+#include "replication/peers.h"
+#include "replication/replication_priv.h"
+#include "replication/response_producer.h"
+#include "replication/revoker.h"
+#include "replication/silence_watch.h"
+#include "replication/write_gate.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define START_ASK_MS 3000
+#define RECOVER_PATIENCE_MS 60000
+#define ABSENT_MS 30000
+#define N_FETCHES 4
 
 struct replicator *replicator_ref(struct replicator *r)
 {
@@ -22,22 +34,23 @@ struct replicator *replicator_ref(struct replicator *r)
 
 static void replicator_free(struct replicator *r)
 {
-    for (size_t i = 0; i < r->n_peers; i++) {
-        source_free(r->peers[i]->source);
-        free(r->peers[i]);
-    }
+    peers_free(r->peers);
     content_free(r->content);
+    mender_free(r->mender);
+    job_queue_free(r->jobs);
     room_free(r->room);
+    clock_watch_free(r->clock);
+    clock_report_free(r->clocks);
+    revoker_free(r->revoker);
+    write_gate_free(r->gate);
+    silence_watch_free(r->silence);
+    reading_hold_free(r->hold);
+    streams_free(r->streams);
+    life_free(r->life);
     free((char *)r->o.region);
     free((char *)r->o.ca_file);
     free((char *)r->o.peer_pem);
     free((char *)r->o.state_dir);
-    free(r->workers);
-    free(r->clock);
-    mender_free(r->mender);
-    pthread_mutex_destroy(&r->streams_lock);
-    pthread_cond_destroy(&r->changed);
-    pthread_mutex_destroy(&r->lock);
     free(r);
 }
 
@@ -47,157 +60,42 @@ void replicator_unref(struct replicator *r)
         replicator_free(r);
 }
 
-bool replicator_enter(struct replicator *r)
-{
-    pthread_mutex_lock(&r->lock);
-    bool go = !r->stopping;
-    if (go)
-        r->n_inside++;
-    pthread_mutex_unlock(&r->lock);
-    return go;
-}
+// --- the start ---
 
-void replicator_leave(struct replicator *r)
+// NULL stays NULL.
+static int text_copy(const char *from, const char **to)
 {
-    pthread_mutex_lock(&r->lock);
-    r->n_inside--;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-}
-
-struct peer *replicator_peer(struct replicator *r, const char *region)
-{
-    struct peer *found = NULL;
-    pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < r->n_peers && !found; i++)
-        if (strcmp(r->peers[i]->name, region) == 0)
-            found = r->peers[i];
-    pthread_mutex_unlock(&r->lock);
-    return found;
-}
-
-void replicator_sleep(struct replicator *r, int64_t ms)
-{
-    int64_t until = clock_mono_ms() + ms, left;
-    pthread_mutex_lock(&r->lock);
-    while (!r->stopping && (left = until - clock_mono_ms()) > 0)
-        wait_cond(&r->changed, &r->lock, left);
-    pthread_mutex_unlock(&r->lock);
-}
-
-// Makes the peer and its reader. Peers stay until the end: one that left the topology idles.
-static void peer_add(struct replicator *r, const char *region)
-{
-    struct peer *p = mem_zalloc(sizeof *p);
-    bool room = p && strlen(region) < sizeof p->name && r->n_peers < TOPOLOGY_MAX_REGIONS;
-    if (room) {
-        p->r = r;
-        p->beat_ms = FEED_BEAT_OLD_MS;
-        memcpy(p->name, region, strlen(region) + 1);
-        room = peer_source_new(p, &p->source) == 0;
-    }
-    if (!room) {
-        log_error("replication: no room to read region %s", region);
-        free(p);
-        return;
-    }
-    pthread_mutex_lock(&r->lock);
-    r->peers[r->n_peers++] = p;
-    // Under the lock, so that stop, which sets `stopping` under it, joins every reader there will
-    // ever be.
-    p->reader_started = !r->stopping && pthread_create(&p->reader, NULL, peer_reader_main, p) == 0;
-    bool failed = !p->reader_started && !r->stopping;
-    pthread_mutex_unlock(&r->lock);
-    if (failed)
-        log_error("replication: no thread to read region %s", region);
-}
-
-void replicator_peers_update(struct replicator *r)
-{
-    struct topology *t = snapshot_get(r->o.topology);
-    if (t) {
-        r->skew_ms = t->replication.clock_skew_ms;
-        meta_set_skew(r->o.meta, t->replication.clock_skew_ms);
-    }
-    for (size_t i = 0; t && i < t->n_regions; i++)
-        if (strcmp(t->regions[i].name, r->o.region) != 0 && !replicator_peer(r, t->regions[i].name))
-            peer_add(r, t->regions[i].name);
-    snapshot_unref(t);
-}
-
-void replicator_reconfigure(struct replicator *r)
-{
-    if (!r || !replicator_enter(r))
-        return;
-    replicator_peers_update(r);
-    pthread_mutex_lock(&r->lock);
-    r->reconfigured++;
-    for (size_t i = 0; i < r->n_peers; i++)
-        if (r->peers[i]->strange_key[0]) // the key may be there now: looked at once more, at once
-            r->peers[i]->recover_after_mono = 0;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-    outstreams_wake(r); // they end when their filter is of another topology
-    jobs_kick(r);
-    replicator_leave(r);
-}
-
-void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
-                        const struct digest *d)
-{
-    if (!r || r->stopping)
-        return;
-    // if too many wait: when it is missed again
-    (void)mender_suspect(r->mender, NULL, registry, repository, d);
-}
-
-size_t replicator_damaged(struct replicator *r, char *out, size_t cap)
-{
-    if (!r)
+    *to = NULL;
+    if (!from)
         return 0;
-    return mender_damaged(r->mender, out, cap);
-}
-
-void replicator_committed(void *arg)
-{
-    struct replicator *r = arg;
-    if (!r || r->stopping)
-        return;
-    outstreams_wake(r);
-    jobs_kick(r);
+    *to = mem_strdup(from);
+    if (!*to)
+        return ERR_NOMEM;
+    return 0;
 }
 
 static int options_copy(const struct replicator_options *o, struct replicator *r)
 {
     r->o = *o;
-    r->o.region = mem_strdup(o->region);
-    if (o->ca_file)
-        r->o.ca_file = mem_strdup(o->ca_file);
-    else
-        r->o.ca_file = NULL;
-    if (o->peer_pem)
-        r->o.peer_pem = mem_strdup(o->peer_pem);
-    else
-        r->o.peer_pem = NULL;
-    if (o->state_dir)
-        r->o.state_dir = mem_strdup(o->state_dir);
-    else
-        r->o.state_dir = NULL;
+    int rc = text_copy(o->region, &r->o.region);
+    // all four are set, whatever fails: they are freed
+    if (text_copy(o->ca_file, &r->o.ca_file))
+        rc = ERR_NOMEM;
+    if (text_copy(o->peer_pem, &r->o.peer_pem))
+        rc = ERR_NOMEM;
+    if (text_copy(o->state_dir, &r->o.state_dir))
+        rc = ERR_NOMEM;
     if (!r->o.recover_patience_ms) // then writes open in a new epoch, and recovery goes on later
-        r->o.recover_patience_ms = 60000;
+        r->o.recover_patience_ms = RECOVER_PATIENCE_MS;
     if (!r->o.start_ask_ms)
-        r->o.start_ask_ms = 3000;
+        r->o.start_ask_ms = START_ASK_MS;
     if (!r->o.clock_every_ms)
         r->o.clock_every_ms = CLOCK_EVERY_MS;
     if (!r->o.absent_ms)
-        r->o.absent_ms = 30000;
+        r->o.absent_ms = ABSENT_MS;
     if (!r->o.n_fetches)
-        r->o.n_fetches = 4;
-    bool all = r->o.region && (r->o.ca_file || !o->ca_file) && (r->o.peer_pem || !o->peer_pem) &&
-               (r->o.state_dir || !o->state_dir);
-    if (all)
-        return 0;
-    return ERR_NOMEM;
+        r->o.n_fetches = N_FETCHES;
+    return rc;
 }
 
 static size_t mender_sources(void *ctx, const struct topology *t, const struct registry *reg,
@@ -210,71 +108,124 @@ static size_t mender_sources(void *ctx, const struct topology *t, const struct r
 
 static bool mender_may_wait(void *ctx)
 {
-    return worker_is_idle(ctx);
+    struct replicator *r = ctx;
+    return job_queue_has_idle(r->jobs);
 }
 
-// What is fetched, where it goes, and who mends it. No thread yet.
-static int content_start(struct replicator *r)
+// What is fetched, where it goes, and who mends it.
+static int content_objects_new(struct replicator *r)
 {
     // each worker fetches one blob at a time, and so does the mender
-    struct content_options content = {
+    const struct content_options content = {
         .blobs = r->o.blobs, .region = r->o.region, .max_flights = r->o.n_fetches + 1};
+    const struct room_options room = {
+        .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     int rc = content_new(&content, &r->content);
     if (rc)
         return rc;
-    struct room_options room = {
-        .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     rc = room_new(&room, &r->room);
     if (rc)
         return rc;
-    struct mender_options mender = {.region = r->o.region,
-                                    .topology = r->o.topology,
-                                    .meta = r->o.meta,
-                                    .blobs = r->o.blobs,
-                                    .content = r->content,
-                                    .room = r->room,
-                                    .stop = &r->stopping,
-                                    .sources = mender_sources,
-                                    .may_wait = mender_may_wait,
-                                    .ctx = r};
+    const struct mender_options mender = {.region = r->o.region,
+                                          .topology = r->o.topology,
+                                          .meta = r->o.meta,
+                                          .blobs = r->o.blobs,
+                                          .content = r->content,
+                                          .room = r->room,
+                                          .stop = life_stop_flag(r->life),
+                                          .sources = mender_sources,
+                                          .may_wait = mender_may_wait,
+                                          .ctx = r};
     return mender_new(&mender, &r->mender);
+}
+
+// All objects, before any thread runs.
+static int objects_new(struct replicator *r)
+{
+    int rc = reading_hold_new(r->life, &r->hold);
+    if (rc)
+        return rc;
+    rc = streams_new(&r->streams);
+    if (rc)
+        return rc;
+    rc = peers_new(r, &r->peers);
+    if (rc)
+        return rc;
+    rc = silence_watch_new(r, &r->silence);
+    if (rc)
+        return rc;
+    rc = write_gate_new(r, &r->gate);
+    if (rc)
+        return rc;
+    rc = revoker_new(r, &r->revoker);
+    if (rc)
+        return rc;
+    rc = clock_report_new(&r->clocks);
+    if (rc)
+        return rc;
+    rc = job_queue_new(r, r->o.n_fetches, &r->jobs);
+    if (rc)
+        return rc;
+    return content_objects_new(r);
+}
+
+static int clock_start(struct replicator *r)
+{
+    const struct clock_watch_options o = {.region = r->o.region,
+                                          .topology = r->o.topology,
+                                          .meta = r->o.meta,
+                                          .dialer = &r->dialer,
+                                          .life = r->life,
+                                          .report = r->clocks,
+                                          .every_ms = r->o.clock_every_ms,
+                                          .continues = r->o.continues};
+    return clock_watch_start(&o, &r->clock);
+}
+
+// What the topology in force says of regions, keys and skew.
+static void topology_take(struct replicator *r)
+{
+    struct topology *t = snapshot_get(r->o.topology);
+    if (t) {
+        r->skew_ms = t->replication.clock_skew_ms;
+        meta_set_skew(r->o.meta, t->replication.clock_skew_ms);
+        peers_update(r->peers, t);
+    }
+    snapshot_unref(t);
+}
+
+// Before anything is read. If it cannot be noted nothing is read; the revoker says so.
+static void revoked_tell(struct replicator *r)
+{
+    struct topology *t = snapshot_get(r->o.topology);
+    if (t)
+        (void)revoker_tell(r->revoker, t);
+    snapshot_unref(t);
 }
 
 static int threads_start(struct replicator *r)
 {
-    int rc = content_start(r);
+    int rc = clock_start(r);
     if (rc)
         return rc;
-    rc = clock_watch_start(r, &r->clock);
+    revoked_tell(r);
+    rc = job_queue_start_workers(r->jobs);
     if (rc)
         return rc;
-    struct topology *t = snapshot_get(r->o.topology);
-    if (t)
-        (void)revoked_tell(r, t); // if it cannot be noted, nothing is read; the revoker says so
-    snapshot_unref(t);
-    r->workers = mem_zalloc_array(r->o.n_fetches, sizeof *r->workers);
-    if (!r->workers)
-        return ERR_NOMEM;
-    r->n_workers = r->o.n_fetches;
-    for (size_t i = 0; i < r->n_workers; i++) {
-        struct worker *w = &r->workers[i];
-        w->r = r;
-        w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
-        if (!w->started)
-            return ERR_NOMEM;
-    }
-    replicator_peers_update(r);
     rc = mender_start(r->mender);
     if (rc)
         return rc;
-    r->revoker_started = pthread_create(&r->revoker, NULL, revoker_main, r) == 0;
-    keeper_begin(r);
-    r->keeper_started = pthread_create(&r->keeper, NULL, keeper_main, r) == 0;
-    r->dispatcher_started = pthread_create(&r->dispatcher, NULL, dispatcher_main, r) == 0;
-    r->beats_started = pthread_create(&r->beats, NULL, beats_main, r) == 0;
-    if (r->revoker_started && r->keeper_started && r->dispatcher_started && r->beats_started)
-        return 0;
-    return ERR_NOMEM;
+    topology_take(r);
+    rc = revoker_start(r->revoker);
+    if (rc)
+        return rc;
+    rc = write_gate_start(r->gate);
+    if (rc)
+        return rc;
+    rc = job_queue_start_dispatcher(r->jobs);
+    if (rc)
+        return rc;
+    return silence_watch_start(r->silence);
 }
 
 int replicator_start(const struct replicator_options *o, struct replicator **out)
@@ -283,10 +234,20 @@ int replicator_start(const struct replicator_options *o, struct replicator **out
     if (!r)
         return ERR_NOMEM;
     r->refs = 1;
-    pthread_mutex_init(&r->lock, NULL);
-    wait_cond_init(&r->changed);
-    outstreams_init(r);
-    int rc = options_copy(o, r);
+    int rc = life_new(&r->life);
+    if (rc) {
+        free(r);
+        return rc;
+    }
+    rc = options_copy(o, r);
+    r->dialer = (struct dialer){.fetcher = r->o.fetcher,
+                                .ca_file = r->o.ca_file,
+                                .peer_pem = r->o.peer_pem,
+                                .stop = life_stop_flag(r->life),
+                                .dial_socket = r->o.dial_socket,
+                                .dial_ctx = r->o.dial_ctx};
+    if (!rc)
+        rc = objects_new(r);
     if (!rc)
         rc = threads_start(r);
     if (rc) {
@@ -297,47 +258,110 @@ int replicator_start(const struct replicator_options *o, struct replicator **out
     return 0;
 }
 
+// --- the stop ---
+
 void replicator_drain(struct replicator *r)
 {
-    if (!r)
-        return;
-    r->draining = true;
-    outstreams_wake(r);
+    if (r)
+        streams_drain(r->streams);
 }
 
 void replicator_stop(struct replicator *r)
 {
     if (!r)
         return;
-    pthread_mutex_lock(&r->lock);
-    r->stopping = true;
+    life_end(r->life);
     if (r->content)
         content_stop(r->content);
-    for (size_t i = 0; i < r->n_peers; i++)
-        r->peers[i]->hang_up = true;
-    pthread_cond_broadcast(&r->changed);
-    while (r->n_inside)
-        wait_cond(&r->changed, &r->lock, 1000);
-    pthread_mutex_unlock(&r->lock);
-    outstreams_wake(r); // they end now
-    for (size_t i = 0; i < r->n_peers; i++)
-        if (r->peers[i]->reader_started)
-            pthread_join(r->peers[i]->reader, NULL);
+    if (r->peers)
+        peers_hang_up(r->peers);
+    if (r->hold)
+        reading_hold_wake(r->hold);
+    life_wait_empty(r->life);
+    if (r->streams)
+        streams_wake(r->streams); // they end now
+    if (r->peers)
+        peers_stop(r->peers);
     clock_watch_stop(r->clock);
     mender_stop(r->mender);
-    if (r->revoker_started)
-        pthread_join(r->revoker, NULL);
-    if (r->keeper_started)
-        pthread_join(r->keeper, NULL);
-    if (r->dispatcher_started)
-        pthread_join(r->dispatcher, NULL);
-    if (r->beats_started)
-        pthread_join(r->beats, NULL);
-    for (size_t i = 0; i < r->n_workers; i++)
-        if (r->workers[i].started)
-            pthread_join(r->workers[i].thread, NULL);
-    for (size_t i = 0; i < r->n_workers; i++)
-        if (r->workers[i].busy) // given, and not begun when the stop came
-            arena_done(&r->workers[i].arena);
+    revoker_stop(r->revoker);
+    write_gate_stop(r->gate);
+    job_queue_stop(r->jobs);
+    silence_watch_stop(r->silence);
+    assert(life_stopping(r->life));
     replicator_unref(r);
+}
+
+// --- from outside ---
+
+void replicator_reconfigure(struct replicator *r)
+{
+    if (!r || !life_enter(r->life))
+        return;
+    topology_take(r);
+    peers_reconfigured(r->peers);
+    revoker_kick(r->revoker);
+    write_gate_kick(r->gate);
+    streams_wake(r->streams); // they end when their filter is of another topology
+    job_queue_kick(r->jobs);
+    life_leave(r->life);
+}
+
+void replicator_committed(void *arg)
+{
+    struct replicator *r = arg;
+    if (!r || life_stopping(r->life))
+        return;
+    streams_wake(r->streams);
+    job_queue_kick(r->jobs);
+}
+
+void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
+                        const struct digest *d)
+{
+    if (!r || life_stopping(r->life))
+        return;
+    // if too many wait: when it is missed again
+    (void)mender_suspect(r->mender, NULL, registry, repository, d);
+}
+
+size_t replicator_damaged(struct replicator *r, char *out, size_t cap)
+{
+    if (!r)
+        return 0;
+    return mender_damaged(r->mender, out, cap);
+}
+
+void replicator_inbound_contact(struct replicator *r, const char *region)
+{
+    if (!r)
+        return;
+    struct peer *p = peers_find(r->peers, region);
+    if (p)
+        peer_inbound_contact(p);
+}
+
+// --- what files share ---
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
+                         size_t cap)
+{
+    region_set both = (region_set)1 << a | (region_set)1 << b;
+    size_t n = 0;
+    struct catalogue_iter it = {0};
+    for (const struct registry *r; (r = topology_next(t, &it));) {
+        if ((r->replica_set & both) != both)
+            continue;
+        if (out && n < cap)
+            out[n] = r->name;
+        n++;
+    }
+    if (out)
+        qsort(out, n < cap ? n : cap, sizeof *out, by_name);
+    return n;
 }

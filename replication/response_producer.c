@@ -6,8 +6,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "replication/lock.h"
+#include "replication/replication_priv.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BEAT_BYTES 1024
@@ -21,7 +25,7 @@ struct response_producer {
     char who[128];
     // poll_ms is the stream's own
     struct http_stream_ops http;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct http_stream *handle;
     struct buf ready;
     // by `quiet`; empty before the first call of produce
@@ -31,13 +35,34 @@ struct response_producer {
     struct pool_job job;
     int64_t next_tick_ms, next_beat_ms;
     _Atomic unsigned refs;
-    // of r->streams, under r->streams_lock
+    // of the list, under its lock
     struct response_producer *next, **link;
 };
 
-void outstreams_init(struct replicator *r)
+struct streams {
+    // They end, and no new one begins.
+    _Atomic bool draining;
+    struct lock lock;
+    struct response_producer *first;
+};
+
+int streams_new(struct streams **out)
 {
-    pthread_mutex_init(&r->streams_lock, NULL);
+    struct streams *l = mem_zalloc(sizeof *l);
+    if (!l)
+        return ERR_NOMEM;
+    lock_init(&l->lock, LOCK_STREAMS);
+    *out = l;
+    return 0;
+}
+
+void streams_free(struct streams *l)
+{
+    if (!l)
+        return;
+    assert(!l->first); // each holds the replicator
+    lock_done(&l->lock);
+    free(l);
 }
 
 static void response_producer_unref(struct response_producer *s)
@@ -50,7 +75,7 @@ static void response_producer_unref(struct response_producer *s)
     buf_done(&s->ready);
     buf_done(&s->beats[0]);
     buf_done(&s->beats[1]);
-    pthread_mutex_destroy(&s->lock);
+    lock_done(&s->lock);
     struct replicator *r = s->r;
     free(s);
     replicator_unref(r);
@@ -71,15 +96,17 @@ static void produce_job(void *arg)
     buf_init(&beats[0], BEAT_BYTES);
     buf_init(&beats[1], BEAT_BYTES);
     bool end = true, more = false;
-    if (replicator_enter(s->r)) { // after stop began the store is not ours to read
+    if (life_enter(s->r->life)) { // after stop began the store is not ours to read
         end = false;
         more = s->ops->produce(s->ctx, &out, &end);
-        replicator_leave(s->r);
+        life_leave(s->r->life);
     }
     for (int quiet = 0; s->ops->beat && quiet < 2; quiet++)
         s->ops->beat(s->ctx, quiet, &beats[quiet]);
-    pthread_mutex_lock(&s->lock);
-    if (!s->ready.n) // always so: produce is asked for only when all was read
+    lock_take(&s->lock);
+    if (s->ready.n) // the rest of a beat
+        buf_add(&s->ready, out.p, out.n);
+    else
         buf_swap(&s->ready, &out);
     // with what they come after, so that no beat runs ahead of it
     buf_swap(&s->beats[0], &beats[0]);
@@ -90,7 +117,7 @@ static void produce_job(void *arg)
     struct http_stream *h = NULL;
     if (!s->closed)
         h = http_stream_ref(s->handle);
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     buf_done(&out);
     buf_done(&beats[0]);
     buf_done(&beats[1]);
@@ -105,10 +132,10 @@ static void produce_job(void *arg)
 static void produce_lost(void *arg)
 {
     struct response_producer *s = arg;
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     s->producing = false;
     s->dirty = true;
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     response_producer_unref(s);
 }
 
@@ -163,9 +190,9 @@ static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_
     (void)hs;
     struct response_producer *s = ctx;
     ssize_t got = 0;
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     int64_t now = clock_mono_ms();
-    bool over = s->ended || s->r->stopping || s->r->draining;
+    bool over = s->ended || life_stopping(s->r->life) || s->r->streams->draining;
     if (!over)
         beat_add(s, now);
     if (s->ready.n) {
@@ -179,32 +206,31 @@ static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_
     } else if (over) {
         got = HTTP_STREAM_END;
     }
-    if (!s->ready.n && got != HTTP_STREAM_END && !s->ended && !s->r->stopping)
+    if (!s->ready.n && got != HTTP_STREAM_END && !s->ended && !life_stopping(s->r->life))
         produce_ask(s);
     s->http.poll_ms = poll_ms(s, now);
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return got;
 }
 
 static void stream_close(void *ctx)
 {
     struct response_producer *s = ctx;
-    pthread_mutex_lock(&s->r->streams_lock);
+    lock_take(&s->r->streams->lock);
     if (s->link) {
         *s->link = s->next;
         if (s->next)
             s->next->link = s->link;
         s->link = NULL;
     }
-    pthread_mutex_unlock(&s->r->streams_lock);
-    pthread_mutex_lock(&s->lock);
+    lock_give(&s->r->streams->lock);
+    lock_take(&s->lock);
     s->closed = true;
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     response_producer_unref(s);
 }
 
-// The streams whose handles were taken under streams_lock: the server may call close under a lock
-// that wake takes too.
+// Under no lock: the server may call close under a lock that wake takes too.
 static void handles_wake(struct http_stream **handles, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -218,21 +244,33 @@ static void handles_wake(struct http_stream **handles, size_t n)
 // as TCP hopes.
 static void older_end(struct replicator *r, const struct response_producer *newer)
 {
-    pthread_mutex_lock(&r->streams_lock);
+    struct streams *l = r->streams;
     struct http_stream *last = NULL;
-    for (struct response_producer *s = r->streams; s && !last; s = s->next) {
-        pthread_mutex_lock(&s->lock);
+    lock_take(&l->lock);
+    for (struct response_producer *s = l->first; s && !last; s = s->next) {
+        lock_take(&s->lock);
         if (s != newer && !s->ended && strcmp(s->who, newer->who) == 0) {
             s->ended = true;
             last = http_stream_ref(s->handle);
         }
-        pthread_mutex_unlock(&s->lock);
+        lock_give(&s->lock);
     }
-    pthread_mutex_unlock(&r->streams_lock);
+    lock_give(&l->lock);
     if (last) { // each start ends the one before it: there is no second one
         http_stream_wake(last);
         http_stream_unref(last);
     }
+}
+
+static void stream_add(struct streams *l, struct response_producer *s)
+{
+    lock_take(&l->lock);
+    s->next = l->first;
+    s->link = &l->first;
+    if (s->next)
+        s->next->link = &s->next;
+    l->first = s;
+    lock_give(&l->lock);
 }
 
 int response_producer_start(struct replicator *r, const struct response_producer_ops *ops,
@@ -250,46 +288,45 @@ int response_producer_start(struct replicator *r, const struct response_producer
     s->dirty = true;
     s->refs = 1;
     s->r = replicator_ref(r);
-    pthread_mutex_init(&s->lock, NULL);
+    lock_init(&s->lock, LOCK_STREAM);
     buf_init(&s->ready, ops->buffer_bytes);
     buf_init(&s->beats[0], BEAT_BYTES);
     buf_init(&s->beats[1], BEAT_BYTES);
     int rc = http_response_stream(resp, 200, content_type, &s->http, s, &s->handle);
     if (rc) {
-        pthread_mutex_destroy(&s->lock);
+        lock_done(&s->lock);
         free(s);
         replicator_unref(r);
         return rc;
     }
-    pthread_mutex_lock(&r->streams_lock);
-    s->next = r->streams;
-    s->link = &r->streams;
-    if (s->next)
-        s->next->link = &s->next;
-    r->streams = s;
-    pthread_mutex_unlock(&r->streams_lock);
+    stream_add(r->streams, s);
     if (*s->who)
         older_end(r, s);
     return 0;
 }
 
-void outstreams_wake(struct replicator *r)
+void streams_wake(struct streams *l)
 {
-    pthread_mutex_lock(&r->streams_lock);
-    size_t n = 0;
-    for (struct response_producer *s = r->streams; s; s = s->next)
-        n++;
+    size_t n = 0, n_taken = 0;
     struct http_stream **handles = NULL;
+    lock_take(&l->lock);
+    for (struct response_producer *s = l->first; s; s = s->next)
+        n++;
     if (n)
         handles = mem_zalloc_array(n, sizeof *handles);
-    size_t n_taken = 0;
-    for (struct response_producer *s = r->streams; s; s = s->next) {
-        pthread_mutex_lock(&s->lock);
+    for (struct response_producer *s = l->first; s; s = s->next) {
+        lock_take(&s->lock);
         s->dirty = true;
-        pthread_mutex_unlock(&s->lock);
+        lock_give(&s->lock);
         if (handles) // else the server's poll finds `dirty` a moment later
             handles[n_taken++] = http_stream_ref(s->handle);
     }
-    pthread_mutex_unlock(&r->streams_lock);
+    lock_give(&l->lock);
     handles_wake(handles, n_taken);
+}
+
+void streams_drain(struct streams *l)
+{
+    l->draining = true;
+    streams_wake(l);
 }

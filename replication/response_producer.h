@@ -7,13 +7,35 @@
 // leaves the text of the next beats behind, and the HTTP thread sends them. A disk that is slow is
 // not silence.
 //
+//   static const struct response_producer_ops ops = {.produce = …, .free_ctx = …};
+//   rc = response_producer_start(r, &ops, ctx, "westeurope", "application/x-ndjson", resp);
+//   …
+//   streams_wake(r->streams);                       // there may be more
+//
 // Life: response_producer_start hands the stream to the response. It ends when the producer says
-// so, when the client leaves or when the replicator stops; `free_ctx` is then called once, on
-// whatever thread let go last.
+// so, when the client leaves or when the replicator stops; `free_ctx` is then called once, on the
+// thread that lets go last.
+// Threads: any.
+//
+// Invariants
+//   1. What a call of `produce` appended is sent before the next call.
+//   2. No beat is sent before what `produce` appended ahead of it.
 #ifndef MERIDIAN_REPLICATION_RESPONSE_PRODUCER_H
 #define MERIDIAN_REPLICATION_RESPONSE_PRODUCER_H
 
-#include "replication/replication_priv.h"
+#include "base/bytes.h"
+#include "net/http.h"
+
+struct replicator;
+struct streams;
+
+// All streams that are served.
+int streams_new(struct streams **out);
+void streams_free(struct streams *l); // after the last has ended; NULL is ignored
+// There may be more for each of them, or they are to end. Never blocks on more than a short lock.
+void streams_wake(struct streams *l);
+// They end, and no new one begins.
+void streams_drain(struct streams *l);
 
 struct response_producer_ops {
     // On the pool, one call at a time. Appends to `out`. true: there may be more at once. Sets
@@ -35,7 +57,5 @@ struct response_producer_ops {
 int response_producer_start(struct replicator *r, const struct response_producer_ops *ops,
                             void *ctx, const char *who, const char *content_type,
                             struct http_response *resp);
-void outstreams_wake(struct replicator *r); // any thread, never blocks on more than a short lock
-void outstreams_init(struct replicator *r);
 
 #endif

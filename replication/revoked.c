@@ -1,131 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feed keys that the topology revokes: the store is told before anything is read by that topology,
-// then a thread of its own sweeps out what the store holds of them, in pieces. GET
-// /replication/v1/revoked lists what became void.
-//
-// Invariants (design section 9)
-//   3. All regions end with the same registers, whoever had read or applied what: what is void
-//      counts nowhere, and what is good is read again from the place of the revocation on.
-//   8. Our own key: nothing is written until another one signs; then in a new epoch.
+// GET /replication/v1/revoked: what became void here because its key was revoked, or because it was
+// mended or withdrawn. On the pool.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
-#include "base/mem.h"
 
-#include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define SWEEP_PIECE 64
 #define LIST_MAX 500 // rows of one answer
-
-static size_t revocations(const struct topology *t, struct meta_revocation *out, size_t cap)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->n_regions; i++)
-        for (size_t k = 0; k < t->regions[i].n_revoked; k++, n++) {
-            const struct feed_revocation *v = &t->regions[i].revoked[k];
-            if (n >= cap)
-                continue;
-            out[n] = (struct meta_revocation){
-                .origin = t->regions[i].name, .key = v->key, .epoch = v->epoch, .seq = v->seq};
-            memcpy(out[n].hash, v->hash, sizeof out[n].hash);
-        }
-    return n;
-}
-
-static void gate_see_to(struct replicator *r)
-{
-    if (meta_key_revoked(r->o.meta))
-        meta_gate_close(r->o.meta, META_GATE_KEY,
-                        "the feed key that this region signs with is revoked in the topology: take "
-                        "its feed.pem away, let "
-                        "meridian init add another key, and start it again");
-    else
-        meta_gate_open(r->o.meta, META_GATE_KEY);
-}
-
-int revoked_tell(struct replicator *r, const struct topology *t)
-{
-    if (atomic_load(&r->revoked_version) == t->version)
-        return 0;
-    size_t n = revocations(t, NULL, 0);
-    AUTO_FREE struct meta_revocation *list = mem_zalloc_array(n + 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    revocations(t, list, n);
-    struct meta_revoked told = {0};
-    int rc = 0;
-    if (n)
-        rc = meta_revoke(r->o.meta, list, n, &told);
-    gate_see_to(r);
-    if (rc)
-        return rc;
-    if (told.n_new)
-        log_warn("replication: %zu feed keys are revoked by version %" PRIu64
-                 " of the topology: what they signed after "
-                 "their last good entries is void",
-                 told.n_new, t->version);
-    if (told.n_ignored)
-        log_warn("replication: version %" PRIu64
-                 " of the topology revokes %zu feed keys at later places than before: a "
-                 "revocation is final, and stays as it was",
-                 t->version, told.n_ignored);
-    atomic_store(&r->revoked_version, t->version);
-    return 0;
-}
-
-static void sweep(struct replicator *r)
-{
-    static struct log_limit limit = LOG_LIMIT(10000);
-    struct meta_swept piece = {.more = true};
-    size_t n = 0;
-    int rc = 0;
-    while (!rc && piece.more && !r->stopping) {
-        rc = meta_revoke_sweep(r->o.meta, SWEEP_PIECE, &piece);
-        if (!rc)
-            n += piece.n_void;
-    }
-    if (n)
-        log_warn("replication: %zu entries of revoked feed keys are void; their registers fell "
-                 "back: meridian "
-                 "replication revoked -r REGISTRY lists them",
-                 n);
-    if (rc && !r->stopping)
-        log_limited(
-            &limit, LOG_ERROR,
-            "replication: entries of revoked feed keys cannot be swept out: %s; it is tried "
-            "again",
-            err_text(rc));
-}
-
-void *revoker_main(void *arg)
-{
-    struct replicator *r = arg;
-    static struct log_limit limit = LOG_LIMIT(10000);
-    while (!r->stopping) {
-        struct topology *t = snapshot_get(r->o.topology);
-        int rc = 0;
-        if (t)
-            rc = revoked_tell(r, t);
-        snapshot_unref(t);
-        if (rc)
-            log_limited(&limit, LOG_ERROR,
-                        "replication: revoked feed keys cannot be noted: %s; it is tried again",
-                        err_text(rc));
-        sweep(r);
-        pthread_mutex_lock(&r->lock);
-        if (!r->stopping)
-            wait_cond(&r->changed, &r->lock, 1000);
-        pthread_mutex_unlock(&r->lock);
-    }
-    return NULL;
-}
-
-// --- the list ---
 
 struct revoked_ask {
     struct replicator *r;

@@ -2,21 +2,24 @@
 // The routes below /replication/v1/ : who may ask what. The feed, the marks and the time are for
 // peers only; status and have are for tokens. What the answers mean on the wire is chosen here. On
 // HTTP threads; nothing blocks.
-#include "replication/clock_watch.h"
 #include "replication/damage_notice.h"
+#include "replication/marks.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
+#define ROUTES_BELOW "/replication/v1/"
+
 void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
                 void *(*make)(void *ask, struct arena *a), const char *sorry)
 {
-    if (!replicator_enter(r)) {
+    if (!life_enter(r->life)) {
         serve_refuse(req, resp, 503, "stopping");
         return;
     }
@@ -24,7 +27,7 @@ void serve_list(struct replicator *r, struct http_request *req, struct http_resp
     arena_init(&a, 0);
     json_t *root = make(req->ctx, &a);
     arena_done(&a);
-    replicator_leave(r);
+    life_leave(r->life);
     if (root)
         http_response_json(req, resp, 200, root);
     else
@@ -42,81 +45,187 @@ static bool may_see_status(const struct access *a)
     return a->peer || (all & (ACTION_PULL | ACTION_CATALOG));
 }
 
-static void public_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                         const struct registry *reg, const struct hostname *host, bool have,
-                         struct http_plan *plan)
+static bool may_pull(const struct access *a, const char *repository)
 {
-    const char *name = http_query_get(req, "registry", 0),
-               *repository = http_query_get(req, "repository", 0);
-    if (name && strcmp(name, reg->name) != 0) {
-        serve_refuse(req, &plan->response, 404, "registry: not the one of this host");
-        return;
-    }
-    if (have && (!repository || !entry_repository_ok(repository))) {
-        serve_refuse(req, &plan->response, 400, "repository: a repository name is needed");
-        return;
-    }
+    return (access_actions(a, repository) & ACTION_PULL) != 0;
+}
+
+// --- the routes ---
+
+struct ask { // a request, after it was judged
+    struct replicator *r;
+    struct http_request *req;
+    const struct topology *topology;
+    // of the peer certificate; NULL on the public listener
+    const struct region *peer;
+    // of the endpoint that was called, and the repository that is asked about
+    const struct registry *registry;
+    const char *repository;
+    struct http_plan *plan;
+};
+
+static void feed(const struct ask *a)
+{
+    feed_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
+static void mark(const struct ask *a)
+{
+    mark_begin(a->r, a->req, a->peer, a->plan);
+}
+
+static void clock_now(const struct ask *a)
+{
+    struct http_response *resp = &a->plan->response;
+    json_t *doc =
+        json_pack("{s:s, s:I}", "region", a->r->o.region, "wallMs", (json_int_t)clock_wall_ms());
+    if (!doc || http_response_json(a->req, resp, 200, doc))
+        serve_refuse(a->req, resp, 503, "no memory for the time");
+}
+
+static void damaged(const struct ask *a)
+{
+    damaged_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
+static void have(const struct ask *a)
+{
+    content_probe_begin(a->r, a->req, a->registry, a->repository, a->plan);
+}
+
+static void status(const struct ask *a)
+{
+    status_begin(a->r, a->req, a->registry, a->plan);
+}
+
+static void revoked(const struct ask *a)
+{
+    revoked_begin(a->r, a->req, a->registry, a->plan);
+}
+
+static void entries(const struct ask *a)
+{
+    entries_begin(a->r, a->req, a->topology, a->registry, a->plan);
+}
+
+enum whom {
+    // regions, by their peer certificate
+    FOR_PEERS,
+    // whoever may pull from or list the registry
+    FOR_REGISTRY,
+    // whoever may pull from the repository
+    FOR_REPOSITORY,
+};
+
+struct route {
+    const char *name;
+    enum whom whom;
+    bool posts;
+    void (*begin)(const struct ask *a);
+};
+
+static const struct route routes[] = {
+    {"feed", FOR_PEERS, false, feed},          {"mark", FOR_PEERS, false, mark},
+    {"clock", FOR_PEERS, false, clock_now},    {"damaged", FOR_PEERS, true, damaged},
+    {"have", FOR_REPOSITORY, false, have},     {"status", FOR_REGISTRY, false, status},
+    {"revoked", FOR_REGISTRY, false, revoked}, {"entries", FOR_REGISTRY, false, entries},
+};
+
+static const struct route *route_of(const char *path)
+{
+    size_t n = strlen(ROUTES_BELOW);
+    if (strncmp(path, ROUTES_BELOW, n) != 0)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (strcmp(routes[i].name, path + n) == 0)
+            return &routes[i];
+    return NULL;
+}
+
+// --- who may ask on the public listener ---
+
+// May the token that came with it? Else it is answered.
+static bool token_may(struct ask *a, const struct hostname *host, bool of_repository)
+{
     struct access acc = {0};
-    int rc = auth_check(t, reg, req, clock_wall_ms(), &acc);
-    bool may = !rc && (have ? (access_actions(&acc, repository) & ACTION_PULL) != 0
-                            : may_see_status(&acc));
-    if (!may) {
-        char scope[320];
-        if (have)
-            snprintf(scope, sizeof scope, "repository:%s:pull", repository);
-        else
-            snprintf(scope, sizeof scope, "registry:catalog:*");
-        auth_challenge(req, t, host, scope,
-                       rc              ? rc
-                       : acc.anonymous ? 0
-                                       : ERR_DENIED,
-                       &plan->response);
+    char scope[320] = "registry:catalog:*";
+    bool may = false;
+    int rc = auth_check(a->topology, a->registry, a->req, clock_wall_ms(), &acc);
+    if (of_repository)
+        snprintf(scope, sizeof scope, "repository:%s:pull", a->repository);
+    if (!rc && of_repository)
+        may = may_pull(&acc, a->repository);
+    else if (!rc)
+        may = may_see_status(&acc);
+    if (may)
+        return true;
+    if (!rc && !acc.anonymous)
+        rc = ERR_DENIED;
+    auth_challenge(a->req, a->topology, host, scope, rc, &a->plan->response);
+    return false;
+}
+
+static void public_begin(struct ask *a, const struct route *route, const struct hostname *host)
+{
+    struct http_response *resp = &a->plan->response;
+    const char *name = http_query_get(a->req, "registry", 0);
+    bool of_repository = route->whom == FOR_REPOSITORY;
+    a->repository = http_query_get(a->req, "repository", 0);
+    if (name && strcmp(name, a->registry->name) != 0) {
+        serve_refuse(a->req, resp, 404, "registry: not the one of this host");
         return;
     }
-    if (have)
-        content_probe_begin(r, req, reg, repository, plan);
-    else if (strcmp(req->path, "/replication/v1/revoked") == 0)
-        revoked_begin(r, req, reg, plan);
-    else if (strcmp(req->path, "/replication/v1/entries") == 0)
-        entries_begin(r, req, t, reg, plan);
-    else
-        status_begin(r, req, reg, plan);
+    if (of_repository && (!a->repository || !entry_repository_ok(a->repository))) {
+        serve_refuse(a->req, resp, 400, "repository: a repository name is needed");
+        return;
+    }
+    if (token_may(a, host, of_repository))
+        route->begin(a);
+}
+
+// Is the method another one than the route's? Then it is answered.
+static bool method_refused(struct http_request *req, const struct route *route,
+                           struct http_response *resp)
+{
+    if (route->posts && req->method != HTTP_POST) {
+        serve_method(req, resp, "POST", "damage is told by POST");
+        return true;
+    }
+    if (!route->posts && req->method != HTTP_GET) {
+        serve_method(req, resp, "GET", "only GET is answered here");
+        return true;
+    }
+    return false;
 }
 
 void replication_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                        const struct region *peer, const struct registry *reg,
                        const struct hostname *host, struct http_plan *plan)
 {
-    const char *base = "/replication/v1/";
-    const char *route = "";
-    if (strncmp(req->path, base, strlen(base)) == 0)
-        route = req->path + strlen(base);
-    bool feed = strcmp(route, "feed") == 0, mark = strcmp(route, "mark") == 0;
-    bool clock = strcmp(route, "clock") == 0, have = strcmp(route, "have") == 0;
-    bool damaged = strcmp(route, "damaged") == 0;
-    bool status = strcmp(route, "status") == 0 || strcmp(route, "revoked") == 0 ||
-                  strcmp(route, "entries") == 0;
+    struct http_response *resp = &plan->response;
+    const struct route *route = route_of(req->path);
+    struct ask a = {.r = r, .req = req, .topology = t, .peer = peer, .registry = reg, .plan = plan};
     plan->kind = HTTP_PLAN_REPLY;
-    if (!feed && !mark && !clock && !status && !have && !damaged)
-        serve_refuse(req, &plan->response, 404, "no such path");
-    else if (damaged && req->method != HTTP_POST)
-        serve_method(req, &plan->response, "POST", "damage is told by POST");
-    else if (!damaged && req->method != HTTP_GET)
-        serve_method(req, &plan->response, "GET", "only GET is answered here");
-    else if (!r || r->stopping)
-        serve_refuse(req, &plan->response, 503, "replication does not run on this node");
-    else if ((feed || mark || clock || damaged) && (req->listener != LISTENER_PEER || !peer))
-        serve_refuse(req, &plan->response, 403, "for regions only, by their peer certificate");
-    else if (feed)
-        feed_begin(r, req, t, peer, plan);
-    else if (mark)
-        mark_begin(r, req, peer, plan);
-    else if (clock)
-        clock_serve(r, req, &plan->response);
-    else if (damaged)
-        damaged_begin(r, req, t, peer, plan);
-    else if (!reg || !host)
-        serve_refuse(req, &plan->response, 404, "ask at an endpoint of a registry");
-    else
-        public_begin(r, req, t, reg, host, have, plan);
+    if (!route) {
+        serve_refuse(req, resp, 404, "no such path");
+        return;
+    }
+    if (method_refused(req, route, resp))
+        return;
+    if (!r || life_stopping(r->life)) {
+        serve_refuse(req, resp, 503, "replication does not run on this node");
+        return;
+    }
+    if (route->whom == FOR_PEERS) {
+        if (req->listener != LISTENER_PEER || !peer)
+            serve_refuse(req, resp, 403, "for regions only, by their peer certificate");
+        else
+            route->begin(&a);
+        return;
+    }
+    if (!reg || !host) {
+        serve_refuse(req, resp, 404, "ask at an endpoint of a registry");
+        return;
+    }
+    public_begin(&a, route, host);
 }

@@ -3,9 +3,11 @@
 // to go where they are known, the last error. A region that is silent counts as lagging from the
 // second missed beat on. "retrying" is not "failed": an entry is never lost with its job (invariant
 // 5). On the pool.
-#include "replication/clock_watch.h"
+#include "replication/clock_report.h"
 #include "replication/mender.h"
+#include "replication/peer.h"
 #include "replication/peer_source.h"
+#include "replication/peers.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -16,69 +18,49 @@
 #include <stdio.h>
 #include <string.h>
 
-struct seen { // what the reader of an origin knows
-    bool known, connected, caught_up, diverged, failing, ahead, silent, full;
-    // the error of our own store
-    int stuck;
-    int64_t ahead_since_ms;
-    uint64_t n_malformed;
-    int64_t last_contact_ms, silence_ms;
-    char last_error[ERROR_TEXT_SIZE];
-    // as a source of content
+struct seen { // what the reader of an origin knows; of this region itself nothing
+    struct peer_view reader;
     struct source_view source;
+    // the disk of this region
+    bool full;
 };
 
 static void seen_get(struct replicator *r, const char *origin, struct seen *out)
 {
-    struct peer *p = replicator_peer(r, origin);
-    memset(out, 0, sizeof *out);
-    out->full = room_is_full(r->room);
+    struct peer *p = peers_find(r->peers, origin);
+    *out = (struct seen){.full = room_is_full(r->room)};
     if (!p)
         return;
-    pthread_mutex_lock(&r->lock);
-    *out = (struct seen){.known = true,
-                         .full = room_is_full(r->room),
-                         .connected = p->connected,
-                         .caught_up = p->caught_up,
-                         .diverged = p->diverged,
-                         .failing = p->failures > 0,
-                         .ahead = p->ahead != 0,
-                         .ahead_since_ms = p->ahead_since_ms,
-                         .n_malformed = p->n_malformed,
-                         .stuck = p->stuck,
-                         .silent = peer_silent(p),
-                         .silence_ms = peer_silence_ms(p),
-                         .last_contact_ms = p->last_contact_ms};
-    memcpy(out->last_error, p->last_error, sizeof out->last_error);
-    if (out->silent && !out->last_error[0])
-        snprintf(out->last_error, sizeof out->last_error, "silent: nothing came for %.1f s",
-                 (double)out->silence_ms / 1000);
-    pthread_mutex_unlock(&r->lock);
-    source_look(p->source, &out->source);
+    peer_look(p, &out->reader);
+    source_look(peer_source(p), &out->source);
+    struct peer_view *v = &out->reader;
+    if (v->silent && !v->last_error[0])
+        snprintf(v->last_error, sizeof v->last_error, "silent: nothing came for %.1f s",
+                 (double)v->silence_ms / 1000);
 }
 
 static const char *state_name(const struct seen *s, const struct origin_status *o, bool self)
 {
-    bool no_space = s->stuck == ERR_NOSPACE || (s->full && o->n_pending) || o->n_parked;
+    bool no_space = s->reader.stuck == ERR_NOSPACE || (s->full && o->n_pending) || o->n_parked;
     if (self && !no_space) {
         // recovered entries: not to be read, only to be completed
         if (o->n_retrying)
             return "Retrying";
         return "Syncing";
     }
-    if (s->diverged)
+    if (s->reader.diverged)
         return "Diverged";
-    if (s->silent)
+    if (s->reader.silent)
         return "Unreachable";
-    if (s->ahead) // it answers, but nothing more of it can be taken now
+    if (s->reader.ahead) // it answers, but nothing more of it can be taken now
         return "ClockAhead";
-    if (!s->connected && s->failing && !s->stuck)
+    if (!s->reader.connected && s->reader.failing && !s->reader.stuck)
         return "Unreachable";
     if (no_space) // all that fits goes on; somebody must make room for the rest
         return "NoSpace";
-    if (o->n_retrying || s->stuck)
+    if (o->n_retrying || s->reader.stuck)
         return "Retrying";
-    if (o->n_pending || !s->connected || !s->caught_up)
+    if (o->n_pending || !s->reader.connected || !s->reader.caught_up)
         return "Syncing";
     return "Ready";
 }
@@ -90,29 +72,29 @@ static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, 
     int64_t since = now;
     if (o->oldest_pending_stamp)
         since = hlc_wall_ms(o->oldest_pending_stamp);
-    if (!s->connected && s->last_contact_ms && s->last_contact_ms < since)
-        since = s->last_contact_ms;
-    if (s->ahead && s->ahead_since_ms < since)
-        since = s->ahead_since_ms;
+    if (!s->reader.connected && s->reader.last_contact_ms && s->reader.last_contact_ms < since)
+        since = s->reader.last_contact_ms;
+    if (s->reader.ahead && s->reader.ahead_since_ms < since)
+        since = s->reader.ahead_since_ms;
     int64_t lag_ms = 0;
     if (since < now)
         lag_ms = now - since;
-    if (s->silent && s->silence_ms > lag_ms)
-        lag_ms = s->silence_ms;
+    if (s->reader.silent && s->reader.silence_ms > lag_ms)
+        lag_ms = s->reader.silence_ms;
     return lag_ms / 1000;
 }
 
 // How bad the reader's own error is.
 static enum grade seen_grade(const struct seen *s)
 {
-    if (s->stuck) {
-        if (s->stuck == ERR_NOSPACE)
+    if (s->reader.stuck) {
+        if (s->reader.stuck == ERR_NOSPACE)
             return GRADE_NO_SPACE;
         return GRADE_OWN;
     }
-    if (s->diverged)
+    if (s->reader.diverged)
         return GRADE_WRONG_BYTES;
-    if (s->last_error[0])
+    if (s->reader.last_error[0])
         return GRADE_UNREACHED;
     return GRADE_NONE;
 }
@@ -122,7 +104,8 @@ static const char *errors_join(const struct seen *s, const struct origin_status 
                                char out[2 * ERROR_TEXT_SIZE + 4])
 {
     static const char full[] = "the disk of this region is full";
-    const char *job = o->n_retrying || o->n_parked ? o->last_error : NULL, *seen = s->last_error;
+    const char *job = o->n_retrying || o->n_parked ? o->last_error : NULL,
+               *seen = s->reader.last_error;
     if (!*seen && s->full && o->n_pending)
         seen = full;
     if (!*seen && (!job || !*job))
@@ -145,17 +128,8 @@ static const char *errors_join(const struct seen *s, const struct origin_status 
 static bool bytes_to_go(struct replicator *r, const char *registry, const struct origin_status *o,
                         uint64_t *out)
 {
-    uint64_t n_running = 0, bytes = 0;
-    pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < r->n_workers; i++) {
-        const struct worker *w = &r->workers[i];
-        if (w->busy && strcmp(w->job.entry.registry, registry) == 0 &&
-            strcmp(w->job.entry.origin, o->origin) == 0) {
-            n_running++;
-            bytes += w->bytes_left;
-        }
-    }
-    pthread_mutex_unlock(&r->lock);
+    uint64_t n_running, bytes;
+    job_queue_progress(r->jobs, registry, o->origin, &n_running, &bytes);
     *out = bytes + o->parked_bytes;
     return o->n_pending <= n_running + o->n_parked + o->n_waiting;
 }
@@ -182,9 +156,10 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
         state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
         (json_int_t)lag_seconds(&s, o, now), "lagEntries", (json_int_t)o->n_pending, "lastError",
         text_or_null(error), "lastContact",
-        s.last_contact_ms ? json_string(clock_format(s.last_contact_ms, when)) : json_null(),
+        s.reader.last_contact_ms ? json_string(clock_format(s.reader.last_contact_ms, when))
+                                 : json_null(),
         "epoch", (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied",
-        (json_int_t)o->applied.seq, "passedOver", (json_int_t)s.n_malformed);
+        (json_int_t)o->applied.seq, "passedOver", (json_int_t)s.reader.n_malformed);
     if (item && bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
     if (item && o->n_parked)
@@ -197,7 +172,7 @@ static json_t *item_json(struct replicator *r, const char *registry, const struc
             item, "wrongBytes",
             json_pack("{s:I, s:s}", "times", (json_int_t)s.source.n_wrong, "last", s.source.wrong));
     int64_t offset_ms, error_ms;
-    if (item && clock_watch_offset(r->clock, o->origin, &offset_ms, &error_ms)) {
+    if (item && clock_report_offset(r->clocks, o->origin, &offset_ms, &error_ms)) {
         json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));
         json_object_set_new(item, "clockErrorMs", json_integer(error_ms));
     }
@@ -233,11 +208,11 @@ void *replicator_faults_json(struct replicator *r)
     char text[512];
     if (!r || !list)
         return list;
-    pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < r->n_peers; i++)
-        if (recover_fault(r->peers[i], text, sizeof text))
+    for (size_t i = 0; i < peers_count(r->peers); i++) {
+        const struct peer *p = peers_at(r->peers, i);
+        if (mark_claim_fault(peer_claim(p), peer_name(p), r->o.region, text, sizeof text))
             json_array_append_new(list, json_string(text));
-    pthread_mutex_unlock(&r->lock);
+    }
     mender_faults(r->mender, list);
     return list;
 }
@@ -275,7 +250,7 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
     if (!rc)
         root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
                          clock_format(now, when), "writes", why ? why : "open", "clock",
-                         clock_watch_json(r->clock), "faults", replicator_faults_json(r),
+                         clock_report_json(r->clocks), "faults", replicator_faults_json(r),
                          "replications", list);
     add_orders(r, registry ? topology_registry(t, registry) : NULL, root);
     json_decref(list);
@@ -285,75 +260,29 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
 
 void *replication_status_json(struct replicator *r, const char *registry)
 {
-    if (!r || !replicator_enter(r))
+    if (!r || !life_enter(r->life))
         return NULL;
     struct topology *t = snapshot_get(r->o.topology);
     json_t *root = NULL;
     if (t)
         root = status_make(r, t, registry);
     snapshot_unref(t);
-    replicator_leave(r);
+    life_leave(r->life);
     return root;
-}
-
-void *replication_clock_json(struct replicator *r)
-{
-    if (!r || !replicator_enter(r))
-        return NULL;
-    json_t *doc = clock_watch_json(r->clock);
-    replicator_leave(r);
-    return doc;
-}
-
-bool replication_clock_offset(struct replicator *r, const char *region, int64_t *out_offset_ms,
-                              int64_t *out_error_ms)
-{
-    if (!r || !replicator_enter(r))
-        return false;
-    bool known = clock_watch_offset(r->clock, region, out_offset_ms, out_error_ms);
-    replicator_leave(r);
-    return known;
-}
-
-bool replication_clock_opinion(struct replicator *r, struct clock_opinion *out)
-{
-    if (!r || !replicator_enter(r))
-        return false;
-    clock_watch_opinion(r->clock, out);
-    replicator_leave(r);
-    return true;
-}
-
-void replication_clock_suspect(struct replicator *r, const char *region,
-                               char out[CLOCK_SENTENCE_SIZE])
-{
-    if (!r || !replicator_enter(r)) {
-        clock_suspect(&(struct clock_case){.n_members = 1}, CLOCK_FINE, region, out);
-        return;
-    }
-    clock_watch_suspect(r->clock, region, out);
-    replicator_leave(r);
-}
-
-bool replication_clock_vouched(struct replicator *r)
-{
-    if (!r || !replicator_enter(r))
-        return false;
-    bool vouched = clock_watch_vouched(r->clock);
-    replicator_leave(r);
-    return vouched;
 }
 
 void replication_metrics(struct replicator *r, struct buf *out)
 {
-    if (!r || !replicator_enter(r))
+    if (!r || !life_enter(r->life))
         return;
-    clock_watch_metrics(r->clock, out);
+    clock_report_metrics(r->clocks, out);
     room_metrics(r->room, out);
     mender_metrics(r->mender, out);
     peer_source_metrics(r, out);
-    replicator_leave(r);
+    life_leave(r->life);
 }
+
+// --- the route ---
 
 struct status_ask {
     struct replicator *r;

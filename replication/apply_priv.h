@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kinds of entries share when they are applied.
+#ifndef MERIDIAN_REPLICATION_APPLY_PRIV_H
+#define MERIDIAN_REPLICATION_APPLY_PRIV_H
+
+#include "base/bytes.h"
+#include "replication/apply.h"
+#include "store/manifest.h"
+
+// Gives the entry to the store. `m`: what it refers to; NULL: nothing. APPLY_DONE, APPLY_WAITS, or
+// APPLY_FAILED with *out_rc.
+enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
+                               struct bytes content, const struct manifest *m, int *out_rc);
+
+#endif

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection to another region's feed, line by line; see feed_session.h.
+#include "replication/feed_session.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/response_reader.h"
+#include "replication/backfill_state.h"
+#include "replication/feed_session_priv.h"
+#include "replication/marks.h"
+#include "replication/mender.h"
+#include "replication/revoker.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REFUSAL_SIZE 200
+#define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
+#define PROVED 2           // the first of two passes is over: see feed_proof.h
+
+// Is another version of the topology in force than the session's?
+bool session_outdated(struct session *s)
+{
+    uint64_t g = snapshot_generation(s->r->o.topology);
+    if (g == s->generation)
+        return false;
+    struct topology *now = snapshot_get(s->r->o.topology);
+    bool outdated = !now || now->version != s->t->version;
+    snapshot_unref(now);
+    s->generation = g;
+    return outdated;
+}
+
+// --- lines ---
+
+// It may be asked for content again at once, and what failed for want of it is tried now.
+static int content_is_back(struct session *s)
+{
+    uint8_t self = s->rules.self->index, origin = s->rules.origin->index;
+    if (!peer_is_back(s->p))
+        return 0;
+    job_queue_returned(s->r->jobs);
+    mender_source_is_back(s->r->mender);
+    size_t n = shared_registries(s->t, self, origin, NULL, 0);
+    const char **names = arena_array(&s->names, n + 1, sizeof *names);
+    if (!names)
+        return ERR_NOMEM;
+    shared_registries(s->t, self, origin, names, n);
+    int rc = 0;
+    if (n)
+        rc = meta_jobs_retry_now(s->r->o.meta, names, n);
+    job_queue_kick(s->r->jobs);
+    return rc;
+}
+
+static int greeting_take(struct session *s, const struct feed_line *l)
+{
+    if (!l->registries)
+        return ERR_PROTO;
+    s->greeted = true;
+    s->patience_ms = peer_learn_beat(s->p, l->beat_ms);
+    int rc = session_greet(s, l);
+    if (rc)
+        return rc;
+    return content_is_back(s);
+}
+
+static int session_progress(struct session *s, const struct feed_line *l)
+{
+    s->progressed = true;
+    if (!s->greeted) {
+        int rc = greeting_take(s, l);
+        if (rc)
+            return rc;
+    }
+    peer_progress(s->p, l->caught_up, !s->from_start);
+    return 0;
+}
+
+static void entry_taken(struct session *s, const struct feed_line *l)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    bool malformed = l->kind == FEED_MALFORMED;
+    peer_entry_taken(s->p, malformed);
+    if (malformed)
+        log_limited(&limit, LOG_WARN,
+                    "replication: feed of %s: entry %llu of epoch %llu restates a stamp that is "
+                    "not before its own: passed over",
+                    peer_name(s->p), (unsigned long long)l->entry.seq,
+                    (unsigned long long)l->entry.epoch);
+}
+
+// A line of the first pass: nothing is stored.
+static int proving_line(struct session *s, const struct feed_line *l)
+{
+    if (l->kind != FEED_PROGRESS) {
+        int rc = feed_proof_line(s->proof, &l->entry);
+        if (rc)
+            return rc;
+    }
+    if (s->batch.used_bytes > BATCH_BYTES / 2)
+        batch_reset(s);
+    if (feed_proof_past(s->proof, &s->rules.last))
+        return PROVED;
+    if (l->kind != FEED_PROGRESS || !l->caught_up)
+        return 0;
+    peer_failed(s->p, "its feed ends before the place at which the topology revokes its key: "
+                      "nothing that this key signed can be taken; revoke it at an earlier place");
+    return ERR_PROTO;
+}
+
+static int line_refused(struct session *s, int rc, const char *why)
+{
+    s->refused = true;
+    if (rc != ERR_AHEAD) // which is told once what came before it is kept
+        peer_failed(s->p, "line refused: %s", why ? why : err_text(rc));
+    return rc;
+}
+
+static int session_line(struct session *s, struct bytes line)
+{
+    struct feed_line l;
+    const char *why = NULL;
+    s->rules.limit = meta_stamp_limit(s->r->o.meta);
+    s->refused = false;
+    int rc = feed_line_accept(&s->rules, line, &s->batch, &l, &why);
+    if (rc)
+        return line_refused(s, rc, why);
+    if (!s->greeted && l.kind != FEED_PROGRESS)
+        return line_refused(s, ERR_PROTO, "no greeting");
+    if (s->proving) {
+        s->greeted = true;
+        return proving_line(s, &l);
+    }
+    if (l.kind == FEED_PROGRESS)
+        return session_progress(s, &l);
+    s->progressed = true;
+    entry_taken(s, &l);
+    if (l.kind == FEED_ENTRY)
+        s->entries[s->n_entries++] = l.entry;
+    if (s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2)
+        return batch_flush(s);
+    return 0;
+}
+
+// Takes the whole lines out of `text`; what remains is the beginning of the next.
+static int lines_take(struct session *s, struct buf *text)
+{
+    size_t from = 0;
+    int rc = 0;
+    while (!rc) {
+        const char *nl = memchr(text->p + from, '\n', text->n - from);
+        if (!nl)
+            break;
+        size_t n = (size_t)(nl - (text->p + from));
+        rc = session_line(s, bytes_of(text->p + from, n));
+        from += n + 1;
+    }
+    if (from)
+        buf_consume(text, from);
+    if (!rc && text->n > FEED_LINE_MAX)
+        rc = line_refused(s, ERR_PROTO, "line too long");
+    return rc;
+}
+
+// What came before a line that is refused is good.
+static int session_lines(struct session *s, struct buf *text)
+{
+    int rc = lines_take(s, text), flushed = 0;
+    if (!rc || s->refused)
+        flushed = batch_flush(s);
+    if (!rc)
+        return flushed;
+    if (rc != ERR_AHEAD)
+        return rc;
+    if (flushed)
+        return flushed;
+    peer_clock_ahead(s->p, s->rules.ahead, s->r->skew_ms);
+    return rc;
+}
+
+// --- the connection ---
+
+static void reader_failed(struct session *s, struct response_reader *f, int rc)
+{
+    const char *message = response_reader_message(f);
+    peer_failed(s->p, "%s", *message ? message : err_text(rc));
+}
+
+static int flow_broke(struct session *s, struct response_reader *f, int rc)
+{
+    if (rc == ERR_CANCELED && !life_stopping(s->r->life))
+        return FEED_READ_AGAIN; // it was seen elsewhere while its stream said nothing
+    if (rc != ERR_TIMEOUT) {
+        reader_failed(s, f, rc);
+        return rc;
+    }
+    peer_missed(s->p);
+    peer_failed(s->p, "silent: nothing came for %.1f s", (double)s->patience_ms / 1000);
+    return rc;
+}
+
+// What a piece of the stream came to, for status.
+static void piece_judged(struct session *s, int rc)
+{
+    if (rc == ERR_CONFLICT) {
+        peer_failed(s->p, "it says something else than it said before, under the same sequence");
+        return;
+    }
+    bool of_peer = rc == ERR_PROTO || rc == ERR_AUTH || rc == ERR_AHEAD;
+    if (rc < 0 && !of_peer)
+        peer_stuck(s->p, rc);
+}
+
+static int session_flow(struct session *s, struct response_reader *f)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 2 * FEED_LINE_MAX);
+    s->generation = 0; // the session's topology may be out already
+    int rc = 0;
+    while (!rc) {
+        char piece[16384];
+        ssize_t n = response_reader_read(f, piece, sizeof piece, (int)s->patience_ms);
+        if (n == 0)
+            return FEED_READ_AGAIN;
+        if (n < 0)
+            return flow_broke(s, f, (int)n);
+        peer_seen(s->p);
+        // Before a line is judged: keys, peers or registries may be others by now, and a revoked
+        // key signs nothing more.
+        if (reading_hold_is_paused(s->r->hold) || session_outdated(s))
+            return FEED_READ_AGAIN;
+        buf_add(&text, piece, (size_t)n);
+        rc = text.err;
+        if (!rc)
+            rc = session_lines(s, &text);
+        piece_judged(s, rc);
+    }
+    return rc;
+}
+
+// The sentence of a refusal, cut to printable ASCII; "" without one.
+static void refusal_read(struct response_reader *f, char out[REFUSAL_SIZE])
+{
+    char body[2048];
+    ssize_t n = response_reader_read(f, body, sizeof body, PEER_ANSWER_MS);
+    json_t *doc = NULL;
+    if (n > 0)
+        doc = json_loadb(body, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
+    const char *message = json_string_value(json_object_get(first, "message"));
+    snprintf(out, REFUSAL_SIZE, "%s", message ? message : "");
+    for (char *p = out; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    json_decref(doc);
+}
+
+// It answered, and not with its feed. If it refuses our certificate for its dates, that says whose
+// clock is suspect.
+static void peer_refused(struct session *s, struct response_reader *f, int status)
+{
+    char why[REFUSAL_SIZE], clock[CLOCK_SENTENCE_SIZE] = "";
+    refusal_read(f, why);
+    bool dates = strstr(why, "not yet valid") || strstr(why, "has expired");
+    if (dates)
+        replication_clock_suspect(s->r, peer_name(s->p), clock);
+    peer_failed(s->p, "answered %d%s%s%s%s", status, *why ? ": " : "", why, dates ? "; " : "",
+                clock);
+}
+
+static int session_refused(struct session *s, struct response_reader *f, int status)
+{
+    if (status == ERR_CANCELED && !life_stopping(s->r->life))
+        return FEED_READ_AGAIN; // it contacted us: a new connection comes through sooner
+    if (status < 0) {
+        reader_failed(s, f, status);
+        return status;
+    }
+    peer_seen(s->p);
+    if (status != 409) {
+        peer_refused(s, f, status);
+        return ERR_PROTO;
+    }
+    if (voided_take(s->p, s->t, &s->stored, f) == 0)
+        return FEED_READ_AGAIN;
+    peer_diverged(s->p); // it lost entries that we hold, and is recovering them now
+    peer_failed(s->p, "its log is not the one that was read: it must recover");
+    return ERR_CONFLICT;
+}
+
+static int session_connect(struct session *s)
+{
+    char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
+    struct dial d;
+    struct response_reader *f = NULL;
+    s->rules.last = s->stored;
+    s->rules.last_stamp = s->stored_stamp;
+    if (s->from_start) {
+        s->rules.last = (struct feed_mark){0};
+        s->rules.last_stamp = 0;
+    }
+    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s",
+             cursor_format(&s->rules.last, cur));
+    int rc = peer_dial(&s->r->dialer, s->t, peer_name(s->p), target, NULL, &d);
+    d.q.idle_timeout_ms = FEED_IDLE_MS;
+    d.q.looks_for_peer = true;
+    s->patience_ms = PEER_ANSWER_MS;
+    peer_try_begin(s->p, reading_hold_is_paused(s->r->hold));
+    if (!rc)
+        rc = response_reader_open(s->r->o.fetcher, &d.q, peer_hang_up_flag(s->p), &f);
+    int status = 0;
+    if (!rc)
+        status = response_reader_status(f, PEER_ANSWER_MS);
+    peer_try_end(s->p);
+    if (rc) {
+        peer_failed(s->p, "%s", err_text(rc));
+        return rc;
+    }
+    if (status == 200) {
+        peer_seen(s->p);
+        response_reader_watch(f, peer_heard(s->p));
+        rc = session_flow(s, f);
+    } else {
+        rc = session_refused(s, f, status);
+    }
+    response_reader_close(f);
+    return rc;
+}
+
+// --- the session ---
+
+// Where a key of the origin is revoked past our mark, its feed is followed up to there before
+// anything is taken.
+static int session_prove(struct session *s)
+{
+    const struct feed_mark zero = {0};
+    int rc = feed_proof_new(s->rules.origin, s->from_start ? &zero : &s->stored, &s->proof);
+    if (rc || !s->proof)
+        return rc;
+    s->proving = true;
+    rc = session_connect(s);
+    s->proving = s->greeted = false;
+    s->rules.proof = s->proof;
+    if (rc == PROVED)
+        return 0;
+    return rc;
+}
+
+// What the origin gives before the place of a revocation does not go on from what we hold: what we
+// hold is not its own.
+static void chain_broke(struct session *s)
+{
+    struct feed_proof *before = NULL;
+    if (!s->rules.chain_broken || feed_proof_new(s->rules.origin, &s->rules.last, &before))
+        return;
+    if (before) {
+        log_warn("replication: the feed of %s does not go on from what was read of it, and its key "
+                 "was revoked: reading "
+                 "all of it again",
+                 peer_name(s->p));
+        (void)meta_revoke_reread(s->r->o.meta, peer_name(s->p)); // if it fails: at the next try
+    }
+    feed_proof_free(before);
+}
+
+// Where the last session ended.
+static int session_begin(struct session *s)
+{
+    struct meta *m = s->r->o.meta;
+    const char *origin = peer_name(s->p);
+    int rc = revoker_tell(s->r->revoker, s->t);
+    if (rc)
+        return rc;
+    rc = meta_revoke_rewind(m, origin);
+    if (rc)
+        return rc;
+    rc = read_mark(s->r, origin, &s->stored);
+    if (rc)
+        return rc;
+    rc = meta_last_stamp(m, origin, s->stored.epoch, &s->stored_stamp);
+    if (rc)
+        return rc;
+    return backfill_state_get(s->r, origin, &s->names, &s->covered, &s->n_covered);
+}
+
+// Reads the feed from its start, when the first connection showed that the past of a registry has
+// to be read.
+static int session_again(struct session *s)
+{
+    log_info("replication: a registry of %s is new here: reading its feed from the start",
+             peer_name(s->p));
+    s->from_start = true;
+    s->greeted = false;
+    s->n_target = 0;
+    s->n_entries = 0;
+    return session_connect(s);
+}
+
+static int session_read(struct session *s)
+{
+    // Without any record of what was read, all is read again: the first line would say so anyway.
+    s->from_start = s->n_covered == 0 && !mark_is_zero(&s->stored);
+    int rc = session_prove(s);
+    if (!rc)
+        rc = session_connect(s);
+    bool past_lacks = rc == FEED_READ_AGAIN && s->greeted && !s->from_start;
+    if (!past_lacks || life_stopping(s->r->life) || mark_is_zero(&s->stored))
+        return rc;
+    if (!session_has_new(s))
+        return rc;
+    return session_again(s);
+}
+
+int feed_session_run(struct peer *p, const struct topology *t)
+{
+    struct replicator *r = peer_replicator(p);
+    struct session *s = mem_zalloc(sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    *s = (struct session){.r = r, .p = p, .t = t};
+    s->rules = (struct feed_rules){.topology = t,
+                                   .self = topology_region(t, r->o.region),
+                                   .origin = topology_region(t, peer_name(p)),
+                                   .verify = r->o.verify,
+                                   .vouched = true};
+    arena_init(&s->names, 4 << 20);
+    arena_init(&s->batch, BATCH_BYTES);
+    int rc = session_begin(s);
+    if (rc)
+        peer_stuck(p, rc);
+    else
+        rc = session_read(s);
+    chain_broke(s);
+    feed_proof_free(s->proof);
+    arena_done(&s->names);
+    arena_done(&s->batch);
+    free(s);
+    return rc;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// One reading of another region's feed: connects, verifies every line, stores what it says, until
+// the connection ends. A bad line ends it.
+//
+//   rc = feed_session_run(peer, topology);
+//   if (rc == FEED_READ_AGAIN)
+//       … nothing is wrong: connect again …
+//
+// On the thread of that region's reader; blocks. The peer's state says how it goes (peer.h).
+//
+// Invariants
+//   1. Only lines that feed_line_accept took reach the store.
+//   2. The read mark moves in the transaction that makes the jobs (meta_ingest), and never back.
+//   3. While a feed is read again from its start, the mark stays until the reading is past it.
+#ifndef MERIDIAN_REPLICATION_FEED_SESSION_H
+#define MERIDIAN_REPLICATION_FEED_SESSION_H
+
+#include "config/topology.h"
+
+#define FEED_READ_AGAIN 1      // the session ended well: connect again
+#define FEED_FULL_LOOK_MS 1000 // at a disk that is full
+
+struct peer;
+
+// 0, FEED_READ_AGAIN, or why it ended. ERR_AHEAD: before an entry of the future.
+int feed_session_run(struct peer *p, const struct topology *t);
+
+#endif

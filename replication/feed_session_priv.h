@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files share that read one other region's feed over one connection: feed_session.c (the
+// connection and its lines) and feed_batch.c (what goes into the store, and what was read without a
+// gap). All on the thread of that region's reader.
+#ifndef MERIDIAN_REPLICATION_FEED_SESSION_PRIV_H
+#define MERIDIAN_REPLICATION_FEED_SESSION_PRIV_H
+
+#include "replication/feed_line.h"
+#include "replication/feed_session.h"
+#include "replication/peer.h"
+#include "replication/replication_priv.h"
+
+#define BATCH_ENTRIES 64
+#define BATCH_BYTES (32u << 20)
+#define BUSY_LOOK_MS 100 // at a store that is busy
+
+struct session {
+    struct replicator *r;
+    struct peer *p;
+    const struct topology *t;
+    struct feed_rules rules;
+    // the read mark in the store
+    struct feed_mark stored;
+    // of the last entry of its epoch that is held; 0: none is
+    uint64_t stored_stamp;
+    // reading again what lies before `stored`
+    bool from_start;
+    // the first line came
+    bool greeted;
+    // the stream is dead after so long without a word
+    int64_t patience_ms;
+    // of the session
+    struct arena names;
+    // read without a gap up to `stored`
+    const char **covered;
+    size_t n_covered;
+    // what will be covered when the re-reading has passed `stored`
+    const char **target;
+    size_t n_target;
+
+    // the last line was: what came before it is good
+    bool refused;
+    // of entries by a revoked key; NULL: nothing is to be proven
+    struct feed_proof *proof;
+    // this pass only follows the hashes
+    bool proving;
+
+    struct arena batch;
+    struct feed_entry entries[BATCH_ENTRIES];
+    size_t n_entries;
+    // a progress line since the last flush
+    bool progressed;
+    // of the topology that was looked at last; 0: none yet
+    uint64_t generation;
+};
+
+// Is another version of the topology in force than the session's?
+bool session_outdated(struct session *s);
+
+// --- feed_batch.c ---
+// Stores what was read since the last flush, and moves the read mark.
+int batch_flush(struct session *s);
+void batch_reset(struct session *s);
+// The greeting says what the sender filters by. FEED_READ_AGAIN: a registry is in it whose past was
+// not read, so the feed is to be read from its start.
+int session_greet(struct session *s, const struct feed_line *l);
+// Is a registry among those of the greeting whose past was not read?
+bool session_has_new(const struct session *s);
+
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Revoked feed keys, told to the store and swept out of it; see revoker.h.
+#include "replication/revoker.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "replication/replication_priv.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_PIECE 64
+#define LOOK_MS 1000
+
+struct revoker {
+    struct replicator *r;
+    pthread_t thread;
+    bool started;
+    // of the topology by which the store was told last
+    _Atomic uint64_t version;
+    struct lock lock;
+    bool kicked;
+};
+
+static size_t revocations(const struct topology *t, struct meta_revocation *out, size_t cap)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_regions; i++)
+        for (size_t k = 0; k < t->regions[i].n_revoked; k++, n++) {
+            const struct feed_revocation *v = &t->regions[i].revoked[k];
+            if (n >= cap)
+                continue;
+            out[n] = (struct meta_revocation){
+                .origin = t->regions[i].name, .key = v->key, .epoch = v->epoch, .seq = v->seq};
+            memcpy(out[n].hash, v->hash, sizeof out[n].hash);
+        }
+    return n;
+}
+
+static void gate_see_to(struct meta *m)
+{
+    if (meta_key_revoked(m))
+        meta_gate_close(m, META_GATE_KEY,
+                        "the feed key that this region signs with is revoked in the topology: take "
+                        "its feed.pem away, let "
+                        "meridian init add another key, and start it again");
+    else
+        meta_gate_open(m, META_GATE_KEY);
+}
+
+int revoker_tell(struct revoker *v, const struct topology *t)
+{
+    struct meta *m = v->r->o.meta;
+    if (atomic_load(&v->version) == t->version)
+        return 0;
+    size_t n = revocations(t, NULL, 0);
+    AUTO_FREE struct meta_revocation *list = mem_zalloc_array(n + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    revocations(t, list, n);
+    struct meta_revoked told = {0};
+    int rc = 0;
+    if (n)
+        rc = meta_revoke(m, list, n, &told);
+    gate_see_to(m);
+    if (rc)
+        return rc;
+    if (told.n_new)
+        log_warn("replication: %zu feed keys are revoked by version %" PRIu64
+                 " of the topology: what they signed after "
+                 "their last good entries is void",
+                 told.n_new, t->version);
+    if (told.n_ignored)
+        log_warn("replication: version %" PRIu64
+                 " of the topology revokes %zu feed keys at later places than before: a "
+                 "revocation is final, and stays as it was",
+                 t->version, told.n_ignored);
+    atomic_store(&v->version, t->version);
+    return 0;
+}
+
+static void sweep(struct replicator *r)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    struct meta_swept piece = {.more = true};
+    size_t n = 0;
+    int rc = 0;
+    while (!rc && piece.more && !life_stopping(r->life)) {
+        rc = meta_revoke_sweep(r->o.meta, SWEEP_PIECE, &piece);
+        if (!rc)
+            n += piece.n_void;
+    }
+    if (n)
+        log_warn("replication: %zu entries of revoked feed keys are void; their registers fell "
+                 "back: meridian "
+                 "replication revoked -r REGISTRY lists them",
+                 n);
+    if (rc && !life_stopping(r->life))
+        log_limited(
+            &limit, LOG_ERROR,
+            "replication: entries of revoked feed keys cannot be swept out: %s; it is tried "
+            "again",
+            err_text(rc));
+}
+
+static void rest(struct revoker *v)
+{
+    lock_take(&v->lock);
+    if (!v->kicked && !life_stopping(v->r->life))
+        lock_wait(&v->lock, LOOK_MS);
+    v->kicked = false;
+    lock_give(&v->lock);
+}
+
+static void *revoker_main(void *arg)
+{
+    struct revoker *v = arg;
+    struct replicator *r = v->r;
+    static struct log_limit limit = LOG_LIMIT(10000);
+    while (!life_stopping(r->life)) {
+        struct topology *t = snapshot_get(r->o.topology);
+        int rc = 0;
+        if (t)
+            rc = revoker_tell(v, t);
+        snapshot_unref(t);
+        if (rc)
+            log_limited(&limit, LOG_ERROR,
+                        "replication: revoked feed keys cannot be noted: %s; it is tried again",
+                        err_text(rc));
+        sweep(r);
+        rest(v);
+    }
+    return NULL;
+}
+
+int revoker_new(struct replicator *r, struct revoker **out)
+{
+    struct revoker *v = mem_zalloc(sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    v->r = r;
+    lock_init(&v->lock, LOCK_REVOKER);
+    *out = v;
+    return 0;
+}
+
+int revoker_start(struct revoker *v)
+{
+    v->started = pthread_create(&v->thread, NULL, revoker_main, v) == 0;
+    if (!v->started)
+        return ERR_NOMEM;
+    return 0;
+}
+
+void revoker_kick(struct revoker *v)
+{
+    lock_take(&v->lock);
+    v->kicked = true;
+    lock_wake(&v->lock);
+    lock_give(&v->lock);
+}
+
+void revoker_stop(struct revoker *v)
+{
+    if (!v || !v->started)
+        return;
+    assert(life_stopping(v->r->life));
+    revoker_kick(v);
+    pthread_join(v->thread, NULL);
+    v->started = false;
+}
+
+void revoker_free(struct revoker *v)
+{
+    if (!v)
+        return;
+    lock_done(&v->lock);
+    free(v);
+}

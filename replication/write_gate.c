@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gate of recovery and its thread; see write_gate.h.
+#include "replication/write_gate.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
+#include "replication/recovery.h"
+#include "replication/replication_priv.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define ASK_LOOK_MS 50    // while peers are asked
+#define AHEAD_LOOK_MS 100 // while a look at a peer is to come
+#define IDLE_LOOK_MS 1000
+#define EPOCH_AGAIN_MS 1000
+
+struct write_gate {
+    struct replicator *r;
+    pthread_t thread;
+    bool started;
+    struct lock lock;
+    unsigned n_kicks;
+
+    // The thread's own.
+
+    bool open;
+    // a new epoch must begin before the gate opens
+    bool epoch_due;
+    // and past this one
+    uint64_t epoch_past;
+    // began, and is to be told of when the gate opens; 0: none
+    uint64_t epoch_said;
+};
+
+int write_gate_new(struct replicator *r, struct write_gate **out)
+{
+    struct write_gate *g = mem_zalloc(sizeof *g);
+    if (!g)
+        return ERR_NOMEM;
+    g->r = r;
+    lock_init(&g->lock, LOCK_GATE);
+    *out = g;
+    return 0;
+}
+
+void write_gate_free(struct write_gate *g)
+{
+    if (!g)
+        return;
+    lock_done(&g->lock);
+    free(g);
+}
+
+void write_gate_kick(struct write_gate *g)
+{
+    lock_take(&g->lock);
+    g->n_kicks++;
+    lock_wake(&g->lock);
+    lock_give(&g->lock);
+}
+
+static unsigned kicks(struct write_gate *g)
+{
+    lock_take(&g->lock);
+    unsigned n = g->n_kicks;
+    lock_give(&g->lock);
+    return n;
+}
+
+// Until it is kicked, since `n_kicks` were counted.
+static void rest(struct write_gate *g, unsigned n_kicks, int64_t ms)
+{
+    lock_take(&g->lock);
+    if (g->n_kicks == n_kicks && !life_stopping(g->r->life))
+        lock_wait(&g->lock, ms);
+    lock_give(&g->lock);
+}
+
+// --- open and closed ---
+
+static void gate_close(struct write_gate *g, const char *why)
+{
+    meta_gate_close(g->r->o.meta, META_GATE_RECOVERY, why);
+    g->open = false;
+}
+
+static void gate_open(struct write_gate *g)
+{
+    assert(!g->epoch_due); // invariant 1
+    meta_gate_open(g->r->o.meta, META_GATE_RECOVERY);
+    g->open = true;
+    if (g->epoch_said)
+        log_info("replication: writes go on in epoch %" PRIu64, g->epoch_said);
+    g->epoch_said = 0;
+}
+
+void write_gate_lost(struct write_gate *g, uint64_t epoch, bool first)
+{
+    if (first) {
+        gate_close(g, "recovering own entries from another region");
+        g->epoch_due = true;
+    }
+    if (g->epoch_past < epoch)
+        g->epoch_past = epoch;
+}
+
+void write_gate_reason(struct write_gate *g, const char *why)
+{
+    if (!g->open)
+        gate_close(g, why);
+}
+
+// Begins the epoch that is due. true: none is due any more.
+static bool epoch_see_to(struct write_gate *g)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    if (!g->epoch_due)
+        return true;
+    uint64_t past = (uint64_t)(clock_wall_ms() / 1000), epoch;
+    if (past < g->epoch_past)
+        past = g->epoch_past;
+    int rc = meta_epoch_begin(g->r->o.meta, past, &epoch);
+    if (rc) {
+        log_limited(&limit, LOG_ERROR,
+                    "replication: no new epoch can begin: %s; writes stay closed", err_text(rc));
+        return false;
+    }
+    assert(epoch > g->epoch_past);
+    g->epoch_due = false;
+    g->epoch_said = epoch;
+    return true;
+}
+
+// --- looking at what a peer has of us ---
+
+// May the mark be served though it is no place in our log? Its epoch is closed: nothing that is
+// written from now on lies before it, and all that anybody had of it was announced again.
+static bool mark_past(struct replicator *r, const struct feed_mark *mark)
+{
+    struct recovered now;
+    return meta_recover(r->o.meta, NULL, 0, &now) == 0 && mark->epoch < now.epoch;
+}
+
+static void look_log(const struct replicator *r, const struct peer *p, const struct claim_look *l)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    if (l->rc && !life_stopping(r->life))
+        log_limited(&limit, LOG_WARN,
+                    "replication: looking at what %s has of us: %s; it is tried again",
+                    peer_name(p), err_text(l->rc));
+    else if (!l->rc && !l->held && !l->settled)
+        log_limited(&limit, LOG_WARN,
+                    "replication: %s gives a cursor that nothing it holds bears out: refused",
+                    peer_name(p));
+}
+
+// `starting`: nothing was written since the start, and what the peer says is respected without a
+// proof: the log may have been restored, and what it read may have been none of its business
+// (filtered).
+static void peer_look_at(struct write_gate *g, struct peer *p, const struct feed_mark *mark,
+                         bool starting)
+{
+    struct replicator *r = g->r;
+    struct claim_look l = {.mark = *mark};
+    // Another peer may have given back meanwhile what this one has read.
+    l.rc = meta_feed_check(r->o.meta, r->o.region, mark);
+    if (l.rc == ERR_CONFLICT) {
+        l.rc = recovery_run(r, p, mark, &l.proof);
+        if (starting)
+            g->epoch_due = true;
+        if (!l.rc && g->epoch_due)
+            (void)epoch_see_to(g); // before the mark is judged by the epoch
+    }
+    if (!l.rc)
+        l.held = meta_feed_check(r->o.meta, r->o.region, mark) == 0;
+    if (!l.rc && !l.held)
+        l.settled = mark_past(r, mark);
+    look_log(r, p, &l);
+    mark_claim_looked(peer_claim(p), &l);
+}
+
+// A peer that says it is ahead and may be looked at now; *out_any: there is one at all.
+static struct peer *peer_ahead(struct replicator *r, struct feed_mark *out_mark, bool *out_any)
+{
+    *out_any = false;
+    for (size_t i = 0; i < peers_count(r->peers); i++) {
+        struct peer *p = peers_at(r->peers, i);
+        enum claim_due due = mark_claim_due(peer_claim(p), out_mark);
+        if (due != CLAIM_FINE)
+            *out_any = true;
+        if (due == CLAIM_DUE)
+            return p;
+    }
+    return NULL;
+}
+
+// --- the start ---
+
+// Every region that shares a registry with us has said how far it has read us.
+static bool all_asked(struct replicator *r, const struct topology *t)
+{
+    const struct region *me = topology_region(t, r->o.region);
+    if (!me)
+        return false;
+    for (size_t i = 0; i < t->n_regions; i++) {
+        const struct region *they = &t->regions[i];
+        if (they == me || !shared_registries(t, me->index, they->index, NULL, 0))
+            continue;
+        const struct peer *p = peers_find(r->peers, they->name);
+        if (!p || mark_claim_unknown(peer_claim(p)))
+            return false;
+    }
+    return true;
+}
+
+// Until all have said it, or the time for that is over. true: all have.
+static bool start_ask(struct write_gate *g)
+{
+    struct replicator *r = g->r;
+    int64_t until = clock_mono_ms() + r->o.start_ask_ms;
+    for (;;) {
+        unsigned n_kicks = kicks(g);
+        struct topology *t = snapshot_get(r->o.topology);
+        bool all = t && all_asked(r, t);
+        snapshot_unref(t);
+        if (all || life_stopping(r->life) || clock_mono_ms() >= until)
+            return all;
+        rest(g, n_kicks, ASK_LOOK_MS);
+    }
+}
+
+static void start(struct write_gate *g)
+{
+    struct replicator *r = g->r;
+    struct feed_mark mark;
+    bool all = start_ask(g), any = false;
+    int64_t until = clock_mono_ms() + r->o.recover_patience_ms;
+    while (!life_stopping(r->life) && clock_mono_ms() < until) {
+        unsigned n_kicks = kicks(g);
+        struct peer *p = peer_ahead(r, &mark, &any);
+        if (!any)
+            break;
+        if (p)
+            peer_look_at(g, p, &mark, true);
+        else
+            rest(g, n_kicks, AHEAD_LOOK_MS);
+    }
+    // Somebody was not heard, or could not give back what it has read: no sequence of this epoch is
+    // used again.
+    if (!all || any)
+        g->epoch_due = true;
+    while (!life_stopping(r->life) && !epoch_see_to(g))
+        life_sleep(r->life, EPOCH_AGAIN_MS);
+}
+
+// --- the thread ---
+
+static void *gate_main(void *arg)
+{
+    struct write_gate *g = arg;
+    struct replicator *r = g->r;
+    if (!r->o.continues)
+        start(g);
+    while (!life_stopping(r->life)) {
+        struct feed_mark mark;
+        bool any;
+        unsigned n_kicks = kicks(g);
+        struct peer *p = peer_ahead(r, &mark, &any);
+        if (p)
+            peer_look_at(g, p, &mark, false);
+        // A peer that fails in the middle of recovery does not hold writes closed for good: they go
+        // on in another epoch, and what it holds is announced again when it can be had.
+        if (!g->open && epoch_see_to(g) && !life_stopping(r->life))
+            gate_open(g);
+        if (!p)
+            rest(g, n_kicks, any ? AHEAD_LOOK_MS : IDLE_LOOK_MS);
+    }
+    return NULL;
+}
+
+int write_gate_start(struct write_gate *g)
+{
+    if (g->r->o.continues) // invariant 2
+        gate_open(g);
+    else
+        gate_close(g, "asking the other regions what they have read (start)");
+    g->started = pthread_create(&g->thread, NULL, gate_main, g) == 0;
+    if (!g->started)
+        return ERR_NOMEM;
+    return 0;
+}
+
+void write_gate_stop(struct write_gate *g)
+{
+    if (!g || !g->started)
+        return;
+    assert(life_stopping(g->r->life));
+    write_gate_kick(g);
+    pthread_join(g->thread, NULL);
+    g->started = false;
+}
