@@ -57,10 +57,6 @@ int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out
 // refuses.
 int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan,
              const char *csr, struct arena *a, struct diag *diag, struct buf *out_pem);
-// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in
-// diag when not; when the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
-int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms,
-                const char *suspect, struct diag *diag);
 // Checks, then replaces certs_dir/file (certificate and key) in one rename.
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
                  const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag);

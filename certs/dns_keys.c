@@ -142,11 +142,15 @@ int dns_key_describe(const char *dir, const char *id, struct diag *diag, struct 
     d.role = (enum dnskey_role)i;
     AUTO_PKEY EVP_PKEY *k = NULL;
     int rc = key_read(dir, id, diag, &k);
-    if (!rc && (rc = describe(k, &d)))
+    if (rc)
+        return rc;
+    rc = describe(k, &d);
+    if (rc) {
         diag_add(diag, NULL, 0, "%s/%s.pem holds neither a P-256 nor an Ed25519 key", dir, id);
-    if (!rc)
-        *out = d;
-    return rc;
+        return rc;
+    }
+    *out = d;
+    return 0;
 }
 
 int dns_key_open(const char *dir, const struct dnskey *k, struct diag *diag, struct dns_key **out)

@@ -92,8 +92,10 @@ static int dates_judge(const X509 *x, int64_t now_ms, const char *suspect, struc
     return ERR_EXPIRED;
 }
 
-int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, int64_t now_ms,
-                const char *suspect, struct diag *diag)
+// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in
+// diag when not; when the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
+static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca,
+                       int64_t now_ms, const char *suspect, struct diag *diag)
 {
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
@@ -111,11 +113,12 @@ int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca, 
         n = 1;
     for (size_t i = 0; i < names.n; i++)
         n += names.p[i] == ' ';
-    if (missing || n != plan->n_dns + (plan->uri != NULL)) {
-        diag_add(diag, NULL, 0,
-                 missing ? "the new certificate lacks %s"
-                         : "the new certificate has more names than %s",
-                 missing ? missing : "its plan");
+    if (missing) {
+        diag_add(diag, NULL, 0, "the new certificate lacks %s", missing);
+        return ERR_PROTO;
+    }
+    if (n != plan->n_dns + (plan->uri != NULL)) {
+        diag_add(diag, NULL, 0, "the new certificate has more names than its plan");
         return ERR_PROTO;
     }
     int rc = dates_judge(x, now_ms, suspect, diag);

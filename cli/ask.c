@@ -61,13 +61,15 @@ void ask_region(struct cli *c, const struct registry *r, const struct region *re
     struct fetch_result res;
     int rc = cli_endpoint_fetch(c, host, region, "GET", path, &header, 1, (struct bytes){0}, NULL,
                                 NULL, timeout_ms, &res);
+    if (!rc && res.status == 200)
+        out->doc = json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
     if (rc)
         fill(out, ASK_UNREACHABLE, res.message);
     else if (res.status == 401 || res.status == 403)
         fill(out, ASK_DENIED, arena_printf(&c->arena, "%s (%s)", may_not(c), cli_refusal(c, &res)));
     else if (res.status != 200)
         fill(out, ASK_REFUSED, cli_refusal(c, &res));
-    else if (!(out->doc = json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL)))
+    else if (!out->doc)
         fill(out, ASK_REFUSED, "the answer is no JSON");
     fetch_result_done(&res);
 }

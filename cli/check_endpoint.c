@@ -123,12 +123,15 @@ static bool check_tls(struct check *k, const struct place *p, bool *out_on)
         return false;
     if (a.rc == ERR_CRYPTO)
         return true;
-    bool good = challenged(p, &a) || (p->kind == NAME_DATA ? absent(&a) : a.status == 200);
-    const char *why = a.words;
-    if (!a.rc)
-        why = arena_printf(&k->c->arena, "%s %s", a.words, a.challenge);
-    return check_report(k, p, "challenge",
-                        a.rc ? "CONNECTIVITY_REFUSED_ERROR" : challenge_code(&a, good), why);
+    if (a.rc)
+        return check_report(k, p, "challenge", "CONNECTIVITY_REFUSED_ERROR", a.words);
+    bool good = challenged(p, &a);
+    if (!good && p->kind == NAME_DATA)
+        good = absent(&a);
+    else if (!good)
+        good = a.status == 200;
+    return check_report(k, p, "challenge", challenge_code(&a, good),
+                        arena_printf(&k->c->arena, "%s %s", a.words, a.challenge));
 }
 
 // ---- tokens ----

@@ -297,8 +297,11 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
             return EXIT_FAILED;
         return EXIT_USAGE;
     }
-    if (c->username && !(k.password = cli_password(c)))
-        return EXIT_FAILED;
+    if (c->username) {
+        k.password = cli_password(c);
+        if (!k.password)
+            return EXIT_FAILED;
+    }
     k.dns_port = (uint16_t)strtoul(port, NULL, 10);
     k.rows = json_array();
     c->quiet = true; // the line of the check says why

@@ -107,6 +107,8 @@ int command_group(struct cli *c, const char *noun, const struct command *cmds, s
                   char **argv);
 
 // --- what commands share ---
+// " (did you mean NEAR?)", or "" for NULL.
+const char *cli_did_you_mean(struct cli *c, const char *near);
 // "meridian: …" on stderr.
 void cli_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // The same, and the value is `status`.

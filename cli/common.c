@@ -58,8 +58,7 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     const char *near = NULL;
     if (names)
         near = diag_nearest(name, names, c->topo->n_registries);
-    cli_complain("registry %s is not in %s%s%s%s", name, c->topology, near ? " (did you mean " : "",
-                 near ? near : "", near ? "?)" : "");
+    cli_complain("registry %s is not in %s%s", name, c->topology, cli_did_you_mean(c, near));
     free(names);
     return NULL;
 }
@@ -318,16 +317,18 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host,
     char *out = NULL;
     if (res.status == 200 && token)
         out = mem_strdup(token);
-    if (rc)
-        *out_status = EXIT_UNREACHABLE, c->why = arena_strdup(&c->arena, res.message);
-    else if (res.status == 401)
-        *out_status = EXIT_DENIED,
+    if (rc) {
+        *out_status = EXIT_UNREACHABLE;
+        c->why = arena_strdup(&c->arena, res.message);
+    } else if (res.status == 401) {
+        *out_status = EXIT_DENIED;
         c->why = arena_printf(&c->arena,
                               "user name or password is wrong: give -u and --password-file (%s)",
                               cli_refusal(c, &res));
-    else if (!out)
-        *out_status = EXIT_FAILED,
+    } else if (!out) {
+        *out_status = EXIT_FAILED;
         c->why = arena_printf(&c->arena, "no token: %s", cli_refusal(c, &res));
+    }
     if (!out && !c->quiet)
         cli_complain("%s: %s", host, c->why);
     json_decref(doc);
@@ -339,9 +340,12 @@ char *cli_token(struct cli *c, const struct registry *r, const char *host,
                 const struct region *region, const char *scope, int *out_status)
 {
     char *password = NULL;
-    if (c->username && !(password = cli_password(c))) {
-        *out_status = EXIT_FAILED;
-        return NULL;
+    if (c->username) {
+        password = cli_password(c);
+        if (!password) {
+            *out_status = EXIT_FAILED;
+            return NULL;
+        }
     }
     const char *query = arena_printf(&c->arena, "scope=%s", cli_urlencode(c, scope));
     char *out = cli_ask_token(c, r, host, region, password, query, "access_token", out_status);

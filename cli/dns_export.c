@@ -87,7 +87,7 @@ static int choose_zone(const struct cli *c, const char *word, struct chosen *out
     return 0;
 }
 
-static int choose_view(const struct cli *c, const char *name, const struct view **out)
+static int choose_view(struct cli *c, const char *name, const struct view **out)
 {
     const struct topology *t = c->topo;
     if (!name || !strcmp(name, "public"))
@@ -105,8 +105,8 @@ static int choose_view(const struct cli *c, const char *name, const struct view 
     free(names);
     if (*out)
         return 0;
-    return cli_fail(EXIT_FAILED, "%s has no view %s%s%s%s", c->topology, name,
-                    near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    return cli_fail(EXIT_FAILED, "%s has no view %s%s", c->topology, name,
+                    cli_did_you_mean(c, near));
 }
 
 static int choose(struct cli *c, const struct export_options *o, struct zone *z, struct chosen *out)

@@ -225,8 +225,16 @@ static int keys_generate(struct cli *c, int argc, char **argv)
         rc = word_of("role", w.role, roles, 3, &role);
     if (!rc)
         rc = word_of("algorithm", w.algorithm, algorithms, 2, &algorithm);
-    for (unsigned z = w.zone ? zone : 0; !rc && z <= (w.zone ? zone : 1); z++)
-        for (unsigned r = w.role ? role : 0; !rc && r <= (w.role ? role : 1); r++)
+    if (rc)
+        return rc;
+    // Those that are named, else both zones, and a ksk and a zsk.
+    unsigned last_zone = zone, last_role = role;
+    if (!w.zone)
+        last_zone = 1;
+    if (!w.role)
+        last_role = 1;
+    for (unsigned z = zone; !rc && z <= last_zone; z++)
+        for (unsigned r = role; !rc && r <= last_role; r++)
             rc = generate_one(w.dir, (enum dnskey_zone)z, (enum dnskey_role)r,
                               algorithm ? DNSKEY_ED25519 : DNSKEY_ECDSAP256);
     return rc;

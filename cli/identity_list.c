@@ -86,7 +86,9 @@ static struct identity *identity_make(struct identity_list *l, const char *regio
     return x;
 }
 
-int identity_revoke(struct identity_list *l, const char *region, const struct feed_revocation *v)
+// A key that is revoked already stays so at the earlier of both places. ERR_TOOBIG.
+static int identity_revoke(struct identity_list *l, const char *region,
+                           const struct feed_revocation *v)
 {
     struct identity *x = identity_make(l, region);
     if (!x)

@@ -52,8 +52,6 @@ struct identity_list {
 void identity_list_init(struct identity_list *l);
 // All of a topology's. One that is there already stays as it is, but is retired if either says so.
 int identity_list_add_all(struct identity_list *l, const struct topology *t);
-// A key that is revoked already stays so at the earlier of both places. ERR_TOOBIG.
-int identity_revoke(struct identity_list *l, const char *region, const struct feed_revocation *v);
 // 1: added; 0: it was there; ERR_CONFLICT: there with another key; ERR_TOOBIG: as many as a
 // topology may have.
 int identity_add(struct identity_list *l, const char *region, enum identity_kind kind,

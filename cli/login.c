@@ -134,16 +134,18 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
     for (size_t i = 0; i < n; i++) {
         int status = EXIT_DONE;
         char *token = token_for(c, r, &targets[i], password, &status);
-        if (token) {
+        if (token && expose) {
             status = EXIT_DONE;
-            if (expose)
-                json_array_append_new(exposed, json_pack("{s:s, s:s}", "loginServer",
-                                                         targets[i].shown, "accessToken", token));
-            else if (!(status = store_token(c, file, targets[i].shown, token)))
+            json_array_append_new(exposed, json_pack("{s:s, s:s}", "loginServer", targets[i].shown,
+                                                     "accessToken", token));
+        } else if (token) {
+            status = store_token(c, file, targets[i].shown, token);
+            if (!status)
                 printf("%s: logged in as %s\n", targets[i].shown, c->username);
-            explicit_bzero(token, strlen(token));
-            free(token);
         }
+        if (token)
+            explicit_bzero(token, strlen(token));
+        free(token);
         if (status > worst)
             worst = status;
     }

@@ -79,9 +79,8 @@ int main(int argc, char **argv)
     }
     if (status < 0) {
         const char *near = diag_nearest(argv[1], names, ARRAY_LEN(names));
-        status =
-            cli_fail(EXIT_USAGE, "%s is not a command%s%s%s; `meridian --help` lists them", argv[1],
-                     near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+        status = cli_fail(EXIT_USAGE, "%s is not a command%s; `meridian --help` lists them",
+                          argv[1], cli_did_you_mean(&c, near));
     }
     fetcher_free(c.fetcher);
     snapshot_unref(c.topo);

@@ -422,6 +422,13 @@ int cmd_config(struct cli *c, int argc, char **argv)
     return command_group(c, "config", config_cmds, ARRAY_LEN(config_cmds), argc, argv);
 }
 
+static const char *with_member(struct cli *c, const char *path, const char *name, const char *value)
+{
+    if (!value)
+        return path;
+    return arena_printf(&c->arena, "%s&%s=%s", path, name, cli_urlencode(c, value));
+}
+
 // ---- dns ----
 
 static const struct command dns_cmds[];
@@ -446,13 +453,12 @@ static int dns_explain(struct cli *c, int argc, char **argv)
     if (!client && !view)
         client = "127.0.0.1";
     json_t *doc = NULL;
-    rc = cli_admin(c, "GET",
-                   arena_printf(&c->arena, "/v1/dns/explain?name=%s%s%s%s%s%s%s",
-                                cli_urlencode(c, argv[1]), client ? "&client=" : "",
-                                client ? cli_urlencode(c, client) : "", view ? "&view=" : "",
-                                view ? cli_urlencode(c, view) : "", subnet ? "&subnet=" : "",
-                                subnet ? cli_urlencode(c, subnet) : ""),
-                   &doc);
+    const char *path =
+        arena_printf(&c->arena, "/v1/dns/explain?name=%s", cli_urlencode(c, argv[1]));
+    path = with_member(c, path, "client", client);
+    path = with_member(c, path, "view", view);
+    path = with_member(c, path, "subnet", subnet);
+    rc = cli_admin(c, "GET", path, &doc);
     if (rc)
         return rc;
     if (cli_json(c))

@@ -59,7 +59,15 @@ static const struct opt *find_letter(const struct opt *rows, size_t n, char lett
     return NULL;
 }
 
-static int unknown(const struct command *cmd, const struct opt *rows, size_t n, const char *word)
+const char *cli_did_you_mean(struct cli *c, const char *near)
+{
+    if (!near)
+        return "";
+    return arena_printf(&c->arena, " (did you mean %s?)", near);
+}
+
+static int unknown(struct cli *c, const struct command *cmd, const struct opt *rows, size_t n,
+                   const char *word)
 {
     const char *names[MAX_ROWS];
     for (size_t i = 0; i < n; i++)
@@ -67,8 +75,10 @@ static int unknown(const struct command *cmd, const struct opt *rows, size_t n, 
     const char *near = NULL;
     if (strncmp(word, "--", 2) == 0)
         near = diag_nearest(word + 2, names, n);
-    return cli_fail(EXIT_USAGE, "%s: %s is not an option%s%s%s; --help lists them", cmd->name, word,
-                    near ? " (did you mean --" : "", near ? near : "", near ? "?)" : "");
+    if (near)
+        near = arena_printf(&c->arena, "--%s", near);
+    return cli_fail(EXIT_USAGE, "%s: %s is not an option%s; --help lists them", cmd->name, word,
+                    cli_did_you_mean(c, near));
 }
 
 int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *own,
@@ -115,7 +125,7 @@ int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const 
         else
             r = find_letter(rows, n, a[1]);
         if (!r)
-            return unknown(cmd, rows, n, a);
+            return unknown(c, cmd, rows, n, a);
         if (!r->value && a[1] == '-' && eq)
             return cli_fail(EXIT_USAGE, "--%s takes no value", r->name);
         if (!r->value)
@@ -149,9 +159,8 @@ int command_group(struct cli *c, const char *noun, const struct command *cmds, s
     }
     if (argc > 1 && !help) {
         const char *near = diag_nearest(argv[1], names, n);
-        return cli_fail(EXIT_USAGE, "%s %s: no such command%s%s%s; `meridian %s --help` lists them",
-                        noun, argv[1], near ? " (did you mean " : "", near ? near : "",
-                        near ? "?)" : "", noun);
+        return cli_fail(EXIT_USAGE, "%s %s: no such command%s; `meridian %s --help` lists them",
+                        noun, argv[1], cli_did_you_mean(c, near), noun);
     }
     FILE *out = stderr;
     if (help)

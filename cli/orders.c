@@ -153,13 +153,14 @@ static void tell(const json_t *drain)
 {
     const json_t *left = json_object_get(drain, "safeInMs"),
                  *wait = json_object_get(drain, "waitingFor");
-    if (json_is_integer(left))
+    if (json_is_integer(left)) {
         fprintf(stderr, "safe in %lld s\n", (long long)((json_integer_value(left) + 999) / 1000));
-    for (size_t i = 0; !json_is_integer(left) && i < json_array_size(wait); i++)
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(wait); i++)
         fprintf(stderr, "%s%s", i ? ", " : "waiting for the resolver of ",
                 json_string_value(json_array_get(wait, i)));
-    if (!json_is_integer(left))
-        fprintf(stderr, "\n");
+    fprintf(stderr, "\n");
 }
 
 // Takes `doc`, and puts the last answer in its place.

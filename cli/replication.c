@@ -242,14 +242,19 @@ static json_t *display_status(struct cli *c, const json_t *rows, const char *reg
         if (json_object_get(row, "origin") && !strcmp(state, "Unreachable"))
             state = "Retrying"; // this region answers; it is one of its sources that does not
         for (size_t k = worst + 1; k < ARRAY_LEN(worst_last); k++)
-            if (!strcmp(state, worst_last[k]))
-                worst = k, why = json_string_value(json_object_get(row, "lastError"));
+            if (!strcmp(state, worst_last[k])) {
+                worst = k;
+                why = json_string_value(json_object_get(row, "lastError"));
+            }
+    }
+    const char *status = worst_last[worst];
+    if (!n && !c->username) {
+        status = "Unknown";
+        why = "the regions were not asked: give --username";
     }
     char when[CLOCK_TEXT_SIZE];
-    return json_pack("{s:s, s:s?, s:s}", "displayStatus",
-                     n || !c->username ? n ? worst_last[worst] : "Unknown" : "Ready", "message",
-                     n || c->username ? why : "the regions were not asked: give --username",
-                     "timestamp", clock_format(clock_wall_ms(), when));
+    return json_pack("{s:s, s:s?, s:s}", "displayStatus", status, "message", why, "timestamp",
+                     clock_format(clock_wall_ms(), when));
 }
 
 // What a region that was asked says of operators' orders for it; NULL: it was not, or nothing.

@@ -89,10 +89,13 @@ static int feed_run(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r || !origin)
-        return cli_fail(r ? EXIT_USAGE : EXIT_FAILED,
-                        r ? "feed: give --origin REGION" : "feed: give -r REGISTRY");
-    const struct region *of = cli_region(c, origin), *region = at ? cli_region(c, at) : of;
+    if (!r)
+        return cli_fail(EXIT_FAILED, "feed: give -r REGISTRY");
+    if (!origin)
+        return cli_fail(EXIT_USAGE, "feed: give --origin REGION");
+    const struct region *of = cli_region(c, origin), *region = of;
+    if (at)
+        region = cli_region(c, at);
     if (!of || !region)
         return EXIT_FAILED;
     unsigned long long epoch = 0, seq = 0;

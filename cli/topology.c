@@ -84,11 +84,12 @@ static int describe(struct cli *c, const char *path, const struct loaded *l)
     if (l->n_changes)
         printf(" (%zu change%s after %llu)", l->n_changes, l->n_changes == 1 ? "" : "s",
                (unsigned long long)(t->version - l->n_changes));
-    printf("\nserial of fe.D     %u%s", (unsigned)serial,
-           pinned ? " (pinned)"
-           : t->frame->serial.pin
-               ? " (the pin is of other content; meridian topology pin renews it)"
-               : "");
+    const char *pin = "";
+    if (pinned)
+        pin = " (pinned)";
+    else if (t->frame->serial.pin)
+        pin = " (the pin is of other content; meridian topology pin renews it)";
+    printf("\nserial of fe.D     %u%s", (unsigned)serial, pin);
     printf("\nregions            %zu\nstamps             %zu\nregistries         %zu\nprivate "
            "endpoints  %zu\n"
            "views              %zu\n",
@@ -301,15 +302,17 @@ static const char *differences(struct cli *c, const struct registry *x, const st
 static void tell(struct cli *c, json_t *list, const char *change, const char *name,
                  const char *what)
 {
-    if (cli_json(c))
+    if (cli_json(c)) {
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:s}", "registry", name, "change", change, "what", what));
-    else
-        printf("%c registry %s%s%s\n",
-               !strcmp(change, "added")     ? '+'
-               : !strcmp(change, "removed") ? '-'
-                                            : '~',
-               name, *what ? ": " : "", what);
+        return;
+    }
+    char mark = '~';
+    if (!strcmp(change, "added"))
+        mark = '+';
+    else if (!strcmp(change, "removed"))
+        mark = '-';
+    printf("%c registry %s%s%s\n", mark, name, *what ? ": " : "", what);
 }
 
 static size_t compare(struct cli *c, const struct topology *x, const struct topology *y,

@@ -187,9 +187,12 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
         return cli_fail(EXIT_USAGE, "user grant: give --registry");
     if (grants && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
         return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
-    if (grants && (rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories),
-                                    arena_strdup(&c->arena, actions), &g)))
-        return rc;
+    if (grants) {
+        rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories),
+                         arena_strdup(&c->arena, actions), &g);
+        if (rc)
+            return rc;
+    }
     if (add) {
         p = &e.users[e.doc.n_users++];
         *p = (struct principal){.name = name, .generation = 0, .enabled = true};
@@ -244,12 +247,17 @@ static int user_remove(struct cli *c, int argc, char **argv)
 
 static const char *actions_text(struct cli *c, unsigned actions)
 {
-    const char *text =
-        arena_printf(&c->arena, "%s%s%s%s", actions & ACTION_PULL ? ",pull" : "",
-                     actions & ACTION_PUSH ? ",push" : "", actions & ACTION_DELETE ? ",delete" : "",
-                     actions & ACTION_CATALOG ? ",catalog" : "");
-    if (*text) // as --actions takes them
-        return text + 1;
+    static const struct {
+        unsigned action;
+        const char *word; // as --actions takes it
+    } words[] = {{ACTION_PULL, "pull"},
+                 {ACTION_PUSH, "push"},
+                 {ACTION_DELETE, "delete"},
+                 {ACTION_CATALOG, "catalog"}};
+    const char *text = "";
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (actions & words[i].action)
+            text = arena_printf(&c->arena, "%s%s%s", text, *text ? "," : "", words[i].word);
     return text;
 }
 

@@ -79,11 +79,14 @@ static int ask(const struct late *late, struct http_request *req, struct fetch_r
                                    *req->query ? "?" : "", req->query);
     if (!url || l.nomem)
         return ERR_NOMEM;
-    const struct fetch_request q = {.method = req->method == HTTP_HEAD ? "GET" : req->method_text,
+    const char *method = req->method_text, *to = app->paths->public_sock;
+    if (req->method == HTTP_HEAD)
+        method = "GET";
+    if (late->listener == LISTENER_PEER)
+        to = app->paths->peer_sock;
+    const struct fetch_request q = {.method = method,
                                     .url = url,
-                                    .unix_socket = late->listener == LISTENER_PEER
-                                                       ? app->paths->peer_sock
-                                                       : app->paths->public_sock,
+                                    .unix_socket = to,
                                     .headers = l.text,
                                     .n_headers = l.n,
                                     .body = req->body,

@@ -158,7 +158,7 @@ static void write_health(const struct app *app, struct buf *b)
     for (size_t i = 0; i < v->n_targets; i++) {
         enum health_force f = v->targets[i].force;
         target_begin(b, "meridian_health_forced", &v->targets[i]);
-        exposition_value(b, f == HEALTH_FORCE_UP ? 1 : f == HEALTH_FORCE_DOWN ? -1 : 0);
+        exposition_value(b, (f == HEALTH_FORCE_UP) - (f == HEALTH_FORCE_DOWN));
     }
     exposition_family(b, "meridian_health_changed_timestamp_seconds", "gauge",
                       "When the verdict changed, Unix time.");
@@ -232,7 +232,8 @@ static void write_gates(const struct app *app, struct buf *b)
     }
 }
 
-void metrics_text(const struct app *app, struct buf *out)
+// All families; out has a ceiling.
+static void metrics_text(const struct app *app, struct buf *out)
 {
     write_node(app, out);
     write_process(app, out);

@@ -6,7 +6,6 @@
 
 #include "daemon/app.h"
 
-void metrics_text(const struct app *app, struct buf *out); // all families; out has a ceiling
 void metrics_reply(const struct app *app, struct http_request *req, struct http_response *resp);
 // metrics.listen
 void app_begin_metrics(void *app, struct http_request *req, struct http_plan *plan);

@@ -94,10 +94,12 @@ static void become_new(struct supervisor *s, struct handover *h, int record)
     unsetenv(HANDOVER_ENV);
     handover_keep(h, false);
     char why[600];
-    snprintf(why, sizeof why, "%.400s --check %s", s->program,
-             rc == ERR_INVAL      ? "refuses: the lines before this one say why"
-             : rc == ERR_NOTFOUND ? "cannot be executed"
-                                  : err_text(rc));
+    const char *says = err_text(rc);
+    if (rc == ERR_INVAL)
+        says = "refuses: the lines before this one say why";
+    else if (rc == ERR_NOTFOUND)
+        says = "cannot be executed";
+    snprintf(why, sizeof why, "%.400s --check %s", s->program, says);
     tell_failed(s, why);
 }
 

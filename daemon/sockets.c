@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "net/http.h"
 
 #include <errno.h>
@@ -136,8 +137,13 @@ void sockets_close(struct sockets *s)
 
 size_t sockets_count(const struct sockets *s)
 {
-    return (s->dns ? resolver_sockets_count(s->dns) : 0) + (s->public >= 0) + (s->peer >= 0) +
-           (s->tunnel >= 0) + (s->admin >= 0) + (s->metrics >= 0);
+    size_t n = 0;
+    if (s->dns)
+        n = resolver_sockets_count(s->dns);
+    const int others[] = {s->public, s->peer, s->tunnel, s->admin, s->metrics};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        n += others[i] >= 0;
+    return n;
 }
 
 void sockets_fds(const struct sockets *s, int *out)
