@@ -45,7 +45,7 @@ struct job_counts {
     uint64_t n_all;
     // failed at least once, and not parked
     uint64_t n_retrying;
-    // with needed bytes, also those that are tried again
+    // with needed bytes, whether parked or tried again
     uint64_t n_parked, parked_bytes;
     // wait, and never failed
     uint64_t n_waiting;
@@ -180,21 +180,21 @@ static inline int job_try_parked(struct tx *tx, int64_t id)
 
 // --- many jobs become due ---
 
-// All that wait.
+// All jobs that wait.
 static inline int jobs_wake_all(struct tx *tx)
 {
     return tx->ops->jobs->wake_all(tx);
 }
 
-// Of one registry those that are due after after_ms, neither wait, nor need bytes.
+// The jobs of one registry that are due after after_ms, do not wait, and need no bytes.
 static inline int jobs_wake_registry(struct tx *tx, const char *registry, int64_t after_ms)
 {
     return tx->ops->jobs->wake_registry(tx, registry, after_ms);
 }
 
-// Of the jobs that wait in a repository those that may wait for this manifest. Of the kinds with a
-// bit (1 << kind) in digest_kinds only entries with this digest do; in a long backlog there are
-// thousands of others, and none of their rows is written.
+// The jobs that wait in a repository, perhaps for this manifest. An entry whose kind has its bit
+// (1 << kind) in digest_kinds waits for it only when it has this digest. In a long backlog there
+// are thousands of others, and none of their rows is written.
 static inline int jobs_wake_for(struct tx *tx, const char *registry, const char *repository,
                                 const struct digest *manifest, int64_t digest_kinds)
 {
@@ -208,7 +208,7 @@ static inline int jobs_wake_tag(struct tx *tx, const char *registry, const char 
     return tx->ops->jobs->wake_tag(tx, registry, repository, tag);
 }
 
-// Of the jobs that are parked in a repository at most max: those that failed longest ago.
+// At most max jobs that are parked in a repository, the ones that failed longest ago.
 static inline int jobs_wake_parked(struct tx *tx, const char *registry, const char *repository,
                                    size_t max)
 {
@@ -217,14 +217,14 @@ static inline int jobs_wake_parked(struct tx *tx, const char *registry, const ch
 
 // --- parked jobs ---
 
-// Those that need at most free_bytes each, the oldest first.
+// Parked jobs that need at most free_bytes each, the oldest first.
 static inline int jobs_parked_fitting(struct tx *tx, uint64_t free_bytes, size_t max,
                                       struct arena *a, struct parked_job **out, size_t *out_n)
 {
     return tx->ops->jobs->parked_fitting(tx, free_bytes, max, a, out, out_n);
 }
 
-// Those that failed at or before failed_ms, the earliest first, in out_ids[max].
+// Parked jobs that failed at or before failed_ms, the earliest first, in out_ids[max].
 static inline int jobs_parked_stale(struct tx *tx, int64_t failed_ms, size_t max, int64_t *out_ids,
                                     size_t *out_n)
 {

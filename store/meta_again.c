@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which own writes hold, and how each is announced again; see meta_again.h.
 //
-// Of manifests those that are here, each before the tags that may need it. Of each tag the last own
-// value: as new where nothing stood on top of it; else ("low") with the register stamp that it
-// would have had, just above what it replaced: so it wins over the value that was there before, and
-// not over the region that replaced it and says so anew. The ids of rows are the order in which
-// entries came.
+// Every own manifest that is here is announced again, before the tags that may need it. Of each tag
+// the last own value is: as new where no other value stood on top of it; else ("low") with the
+// register stamp that it would have had, just above what it replaced. Then it wins over the value
+// that it replaced, and loses against the region that replaced it and announces that anew. The ids
+// of rows are the order in which entries came.
 #include "store/meta_again.h"
 
 #include "base/err.h"

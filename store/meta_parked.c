@@ -55,7 +55,7 @@ int meta_job_fits(struct meta *m, int64_t id)
     return meta_write(m, fits_run, &id, false);
 }
 
-// --- back among those that are due ---
+// --- parked jobs become due again ---
 
 struct unpark {
     uint64_t room;
@@ -132,7 +132,7 @@ int parked_wake(struct tx *tx, const char *registry, const char *repository)
     return jobs_wake_parked(tx, registry, repository, STALE_MAX);
 }
 
-// --- who asks ---
+// --- what callers read ---
 
 int meta_parked(struct meta *m, struct arena *a, struct parked **out, size_t *out_n)
 {

@@ -291,7 +291,7 @@ int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, str
     return rc;
 }
 
-// --- who asks ---
+// --- what callers ask ---
 
 // 0: meta_recover would do something for it. ERR_NOTFOUND: not.
 static int lost_find(struct tx *tx, const struct feed_entry *e)

@@ -4,11 +4,10 @@
 // wrong. See meta_void.h.
 //
 // All entries of the future are void (meta_void.c), in every region by the same rule; so once each
-// region has been repaired, they agree. Of others nothing more is to be said: their feeds still
-// have those entries, and reading stops before them. Our own acknowledged writes must not go with
-// them: the writes that hold are announced again, in a new epoch (meta_again.c), and the void
-// stretch of our log is remembered, so that peers who have read it are told, and nothing of it is
-// recovered.
+// region has been repaired, they agree. Entries of others need nothing more: their feeds still have
+// them, and reading stops before them. Our own acknowledged writes must not be lost with them: the
+// writes that still hold are announced again, in a new epoch (meta_again.c), and the void stretch
+// of our log is remembered, so that peers that have read it are told, and none of it is recovered.
 //
 // Invariants (design section 9)
 //   1. An own write that was acknowledged, and not replaced since, is in the log afterwards, with a

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feed keys that are revoked from a place of their feed on, as this store was told, for good: see
-// meta.h.
+// meta_void.h.
 //
 // A revocation is told in one transaction, so that from then on nothing that is void is taken in or
 // applied. What the log holds of it is swept out in pieces; each piece is a transaction that also

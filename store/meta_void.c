@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entries that are void: they leave the log for the list of what was voided, their jobs end, and
-// the registers that they may have won are made anew (meta_remake.c). See meta_priv.h, meta.h.
+// the registers that they may have won are made anew (meta_remake.c). See meta_priv.h, meta_void.h.
 //
 // An entry that was only of the future (VOID_AHEAD) may come again when its time has come, as it
 // comes to the other regions.
