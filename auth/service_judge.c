@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is the caller of the token service who he says he is? By password, by refresh token, or nobody in
-// particular; see service_priv.h.
+// Authenticates the caller of the token service: by password, by refresh token, or as anonymous;
+// see service_priv.h.
 #include "auth/service_priv.h"
 
 #include "base/clock.h"
@@ -37,7 +37,7 @@ static int judge_refresh(const struct call *c, struct http_request *req,
     return 0;
 }
 
-// For the log alone. A name nobody has is not logged: people type passwords there.
+// For the log alone. An unknown name is not logged: people type passwords there.
 static void login_detail(struct http_request *req, const struct principal *who)
 {
     if (!who)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the token service share, lowest first: service_answer.c (refusals and grants),
-// service_judge.c (is the caller who he says he is?), service_question.c (what is asked), service.c
+// service_judge.c (authentication), service_question.c (what is asked), service.c
 // (routes, plans, life). Nobody else includes this.
 #ifndef MERIDIAN_AUTH_SERVICE_PRIV_H
 #define MERIDIAN_AUTH_SERVICE_PRIV_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of good signatures; see signature_cache.h. A table of SHA-256 values: whoever could make
-// another (key, message, signature) with the same value could forge signatures by simpler means. A
-// new one takes the place of whatever stood there; nobody can fill it but with signatures that a
-// region made.
+// The cache of good signatures; see signature_cache.h. A table of SHA-256 values: finding another
+// (key, message, signature) with the same value is harder than forging a signature. A new value
+// replaces the one in its slot; only good signatures of regions get into the table.
 #include "auth/signature_cache.h"
 
+#include "auth/signature_cache_test.h"
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/err.h"

@@ -13,6 +13,5 @@
 
 // as es256_verify
 int es256_verify_again(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
-uint64_t signature_cache_hits(void); // for tests: calls answered from the cache
 
 #endif

@@ -125,7 +125,7 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
 int edge_start(const struct edge_config *c, struct diag *diag, struct edge **out);
 int edge_reload(struct edge *e, const struct edge_config *c, struct diag *diag);
 void edge_tick(struct edge *e);
-void edge_reopen_logs(struct edge *e); // the access log, for whoever has renamed it
+void edge_reopen_logs(struct edge *e); // opens the access log anew, after it was renamed
 void edge_status(const struct edge *e, struct edge_status *out);
 // For a program that takes over in the same process (exec): nginx runs on, and its messages wait in
 // the pipe.

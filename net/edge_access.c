@@ -89,7 +89,7 @@ static bool plain(char c)
     return word || (c && strchr("/._:-~+@[]", c));
 }
 
-// Words that begin what nobody may read, wherever somebody put it.
+// Words before a secret, wherever a client put them.
 static bool secret_at(const char *p, size_t left)
 {
     static const char *const words[] = {"eyJ", "sig="};

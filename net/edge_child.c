@@ -79,8 +79,7 @@ pid_t edge_child_start(const struct edge *e, int out_fd, const char *const argv[
     return pid;
 }
 
-// Has it ended? Leaves the zombie, so that the group can be killed by a number nobody else can
-// have.
+// Leaves the zombie, so that the number of the group stays its own until the group is killed.
 bool edge_child_ended(pid_t pid)
 {
     siginfo_t si = {0};

@@ -176,7 +176,7 @@ static void __attribute__((noreturn)) reader(const struct edge_log *l)
     char warm[CLOCK_TEXT_SIZE];
     sigset_t none;
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN},
-              NULL); // whoever reads our log may go
+              NULL); // the consumer of our log may go away
     sigaction(SIGHUP, &(struct sigaction){.sa_handler = on_end}, NULL);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_end}, NULL);
     sigemptyset(&none);

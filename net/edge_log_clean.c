@@ -93,7 +93,7 @@ static bool shown_in_quotes(uint8_t c)
     return letter || (c && strchr("/._:-~+@[] ", c));
 }
 
-// Words that stand before, or are, what nobody may read.
+// Words that stand before a secret, or are one.
 static bool is_secret(const struct text *t)
 {
     static const char *const words[] = {
@@ -125,8 +125,8 @@ static bool closes(const struct text *t)
     return next == t->end || (*next && strchr(", ):;", *next));
 }
 
-// Of "://user:password@host" the part before the last '@': a password that nobody escaped may have
-// anything in it, also what begins a query, and then nobody can tell.
+// Cuts the part of "://user:password@host" before the last '@'. A password that was not escaped may
+// hold any byte, also the one that begins a query; then all is cut.
 static void cut_userinfo(struct text *t, bool *quoted)
 {
     const uint8_t *last = NULL, *query = NULL, *p = t->p;

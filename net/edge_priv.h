@@ -66,7 +66,7 @@ struct edge {
 // *out_life is kept open as long as the child lives.
 pid_t edge_child_start(const struct edge *e, int out_fd, const char *const argv[], bool *out_space,
                        int *out_life);
-// has it ended? It is not reaped yet, so that its number is nobody else's
+// has it ended? Does not reap it
 bool edge_child_ended(pid_t pid);
 bool edge_child_wait(pid_t pid, unsigned for_ms); // false: it has not ended
 int edge_child_bury(pid_t pid);                   // kills the group, reaps; the wait status

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/mem.h"
 #include "base/siphash.h"
+#include "net/fair_test.h"
 
 #include <assert.h>
 #include <string.h>

@@ -54,7 +54,6 @@ struct fair_item *fair_push(struct fair *f, const struct ip *client, const char 
                             struct fair_item *item);
 struct fair_item *fair_pop(struct fair *f);
 size_t fair_count(const struct fair *f);
-size_t fair_networks(const struct fair *f);
 // the first address of the client's network, which stands for the network
 struct ip fair_network(const struct ip *client);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The answer of an exchange: handed to libmicrohttpd once, with everything copied out of the
-// request. By whoever owns the request, without the exchange's lock.
+// request. On the thread that owns the request, without the exchange's lock.
 #include "net/http_priv.h"
 #include "net/refusals.h"
 #include "net/refuse.h"

@@ -151,7 +151,7 @@ static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)
         return 0;
     }
     if (in->listener == LISTENER_METRICS)
-        return 0; // no edge in front: what such headers say is nobody's
+        return 0; // no edge in front: such headers mean nothing
     if (in->n_client > 1 || in->n_cert > 1)
         return 400;
     if (in->client && ip_parse(in->client, &req->client))

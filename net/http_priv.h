@@ -15,8 +15,8 @@
 //      was told past the library. It goes out on the first call (which closes the connection:
 //      refusals of large bodies only) or after the whole body.
 //   5. `done` is called once, whatever happened.
-//   6. Every suspension has a deadline, and every body a least rate: whoever sends a byte a minute
-//      holds no connection for long. While the server does not read, the time is not the sender's.
+//   6. Every suspension has a deadline, and every body a least rate, so that a slow sender does not
+//      hold a connection. While the server does not read, the sender's time stands still.
 //   7. A body that is given up is discarded from then on; only the strand says so, after done, and
 //      once.
 //
@@ -39,7 +39,7 @@
 #define HTTP_HEADER_REASON "X-Meridian-Reason"
 #define HTTP_HEADER_PRINCIPAL "X-Meridian-Principal"
 
-#define HTTP_DISCARD_MAX (64 << 10) // a body nobody asked for
+#define HTTP_DISCARD_MAX (64 << 10) // a body that the plan does not want
 // A body that was refused by its length is read and dropped up to here, so that an edge which still
 // sends it gets the answer and not a broken connection.
 #define HTTP_DRAIN_MAX (8 << 20)

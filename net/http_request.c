@@ -131,8 +131,8 @@ const char *http_query_get(struct http_request *req, const char *key, size_t nth
     return http_form_get(req, bytes_str(req->query), key, nth);
 }
 
-// The bytes that `plain` takes at p, as it is or as a percent escape with this second digit; 0: it is
-// not there.
+// The bytes that `plain` takes at p, as it is or as a percent escape with this second digit; 0: it
+// is not there.
 static size_t escaped_at(const char *p, char plain, char digit)
 {
     if (*p == plain)

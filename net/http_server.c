@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define QUIET_TURNS 15          // of 10 ms
-#define QUIET_YIELDED_TURNS 100 // a successor serves: nobody waits for this
+#define QUIET_YIELDED_TURNS 100 // a successor serves already
 #define GIVE_UP_MS 2000         // bodies that did not come in the drain get their answer
 
 // --- timer ---

@@ -2,9 +2,9 @@
 // A server that yields to its successor; see http_server_yield_begin in http.h. Called by the
 // daemon's main thread.
 //
-// What an exchange is to the wait is decided under its lock, once: whoever begins, or ends its
-// body, looks at `yielded` there, and the wait looks after `yielded` was set. So nothing begins in
-// the old way behind the wait's back.
+// Whether an exchange delays the wait is decided once, under its lock: its beginning and the end of
+// its body read `yielded` there, and the wait looks after `yielded` was set. So no exchange begins
+// in the old way after the wait has looked.
 #include "net/http_priv.h"
 
 #include "base/clock.h"

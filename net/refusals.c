@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Refused requests in the log; see refusals.h. The accounts are a table of fixed size under one
-// lock, found by a keyed hash, so that nobody can choose networks that meet. Two that meet by
-// chance share an account while both are busy.
+// lock, found by a keyed hash, so that no client can choose networks that collide. Two that collide
+// by chance share an account while both are busy.
 #include "net/refusals.h"
 
 #include "base/clock.h"

@@ -23,7 +23,7 @@ enum refusal {
     REFUSED_INVALID,
     // the name of a repository in it is malformed
     REFUSED_NAME,
-    // nobody says who asks
+    // the caller is not authenticated
     REFUSED_UNAUTHORIZED,
     REFUSED_DENIED,
     // no such host name here

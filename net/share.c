@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/siphash.h"
 #include "net/fair.h"
+#include "net/share_test.h"
 
 #include <assert.h>
 #include <pthread.h>

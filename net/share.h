@@ -22,6 +22,5 @@ struct share *share_new(size_t places); // 1 to SHARE_MAX; NULL: out of memory
 void share_free(struct share *s);
 bool share_take(struct share *s, const struct ip *client);
 void share_give(struct share *s, const struct ip *client);
-size_t share_taken(struct share *s); // places taken in all; for tests
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/tunnel_test.h"
 
 #include <errno.h>
 #include <fcntl.h>

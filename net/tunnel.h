@@ -49,7 +49,6 @@ struct tunnels_options { // strings are copied
 int tunnels_start(const struct tunnels_options *o, struct tunnels **out);
 // The region is silent (away), or it is heard. Any thread.
 void tunnels_peer(struct tunnels *t, const char *region, bool away);
-size_t tunnels_open(struct tunnels *t); // connections of the edge now; any thread
 // Takes no new tunnels and ends those at rest; requests without an answer have drain_ms. Returns at
 // once.
 void tunnels_drain(struct tunnels *t, unsigned drain_ms); // NULL is fine

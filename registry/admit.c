@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who asks, and may he: a token or a signed URL is held against the row of the route table. Pure,
-// on HTTP threads.
+// Authenticates the caller, and holds the token or signed URL against the row of the route table.
+// Pure, on HTTP threads.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
@@ -62,7 +62,7 @@ static bool permitted(const struct op *op)
         return known;
     if (op->row && op->row->action == ACTION_CATALOG)
         return holds_catalog(acc);
-    // NAME_INVALID, or no such path: whoever may be here at all is told so
+    // NAME_INVALID, or no such path: any caller who may be here is told so
     if (!op->row || !op->route.name)
         return known || acc->everywhere;
     return access_actions(acc, op->route.name) & op->row->action;

@@ -16,7 +16,7 @@ static struct busy_mark **bucket_of(struct busy *b, const char *id)
     return &b->buckets[(h ^ h >> 16) % BUSY_BUCKETS];
 }
 
-// Anybody, or only whoever claims it.
+// A mark of any kind, or only a claim.
 static bool found(const struct busy_mark *m, const char *id, bool claims_only)
 {
     for (; m; m = m->next)

@@ -84,7 +84,7 @@ struct op {
     const struct route_row *row;
     // its name, and its login label
     const char *registry, *label;
-    // nobody else holds the registry
+    // no other region holds the registry
     bool sole_replica;
     struct access access;
     // who it is, by token or signature
@@ -169,7 +169,6 @@ void upload_finish(struct op *op, struct http_response *resp);
 extern const struct http_sink upload_sink;
 // ERR_NOTFOUND also in another repository
 int upload_row_get(struct op *op, struct upload_row *out);
-void upload_enter(struct op *op);    // opens, trims to what was acknowledged; io.err on failure
 bool upload_complete(struct op *op); // body as long as announced; io.err otherwise
 // plan.done: keeps what a broken connection left, lets go of the upload
 void upload_done(struct http_request *req);

@@ -163,7 +163,8 @@ static int charge(struct op *op)
     return space_take(op->s->space, n > 0 ? (uint64_t)n : 0, &op->io.charge);
 }
 
-void upload_enter(struct op *op)
+// Opens the upload, and trims it to what was acknowledged; io.err on failure.
+static void upload_enter(struct op *op)
 {
     struct upload_io *io = &op->io;
     if (io->entered)

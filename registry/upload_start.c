@@ -66,8 +66,8 @@ static bool may_pull(void *ctx, const char *repository)
 }
 
 // Links a blob of another repository that the caller may pull; with no `from`, of any such.
-// Anything that stands in the way makes it an ordinary start, so that a mount tells nobody what
-// other repositories hold.
+// When that is not possible it is an ordinary start, so that a mount does not reveal what other
+// repositories hold.
 static void mount(struct op *op, struct http_response *resp)
 {
     uint64_t size, is;

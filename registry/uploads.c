@@ -221,7 +221,7 @@ void upload_patch_begin(struct op *op, struct http_plan *plan)
     if (!upload_here(op, plan))
         return;
     stream(op, plan, piece);
-    // what came whole for nobody who could be told is kept as what came in part
+    // When the client has gone, a whole piece is kept like a part of one: it was not acknowledged.
     plan->for_answer = true;
 }
 

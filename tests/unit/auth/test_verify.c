@@ -4,7 +4,7 @@
 #include "auth/service.h"
 #include "auth/verify.h"
 
-#include "auth/signature_cache.h"
+#include "auth/signature_cache_test.h"
 #include "net/http_test.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"

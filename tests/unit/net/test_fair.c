@@ -2,7 +2,7 @@
 // net/fair: who is served in which order, and who loses a place. The order is all there is to a
 // fair queue, so it is tested as such, without threads or clocks; the last case compares long
 // random runs with the rules themselves.
-#include "net/fair.h"
+#include "net/fair_test.h"
 
 #include "base/mem.h"
 #include "tests/support/check_main.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // net/share: one network gets a third, the next ones parts of what is left, and a newcomer finds a
 // place.
-#include "net/share.h"
+#include "net/share_test.h"
 
 #include "base/mem.h"
 #include "tests/support/check_main.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tunnels against a TLS server that behaves in every bad way: it hangs, slams the door, floods,
 // reads nothing, shows the wrong certificate. The test is the edge.
-#include "net/tunnel.h"
+#include "net/tunnel_test.h"
 
 #include "base/clock.h"
 #include "base/digest.h"
