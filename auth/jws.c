@@ -24,43 +24,55 @@ static bool header_member_ok(const char *key, const char *value, const char **ou
     return true;
 }
 
+// The header's kid, if all of it is what we write; it hangs off the JSON.
+static const char *header_kid(json_t *root)
+{
+    const char *key, *kid = NULL;
+    json_t *value;
+    if (!json_is_object(root) || !json_object_get(root, "alg"))
+        return NULL;
+    json_object_foreach(root, key, value)
+    {
+        if (!json_is_string(value))
+            return NULL;
+        if (!header_member_ok(key, json_string_value(value), &kid))
+            return NULL;
+    }
+    return kid;
+}
+
 static int header_judge(const uint8_t *p, size_t n, struct arena *a, const char **out_kid)
 {
     json_t *root = json_loadb((const char *)p, n, JSON_REJECT_DUPLICATES, NULL);
-    const char *key, *kid = NULL;
-    json_t *value;
-    bool ok = json_is_object(root) && json_object_get(root, "alg");
-    if (ok)
-        json_object_foreach(root, key, value) ok =
-            ok && json_is_string(value) && header_member_ok(key, json_string_value(value), &kid);
-    char *copy = NULL;
-    if (ok && kid)
+    const char *kid = header_kid(root), *copy = NULL;
+    bool found = kid;
+    if (found)
         copy = arena_strdup(a, kid);
-    int rc = ERR_AUTH;
-    if (copy)
-        rc = 0;
-    else if (ok && kid)
-        rc = ERR_NOMEM;
     json_decref(root);
-    if (!rc)
-        *out_kid = copy;
-    return rc;
+    if (!found)
+        return ERR_AUTH;
+    if (!copy)
+        return ERR_NOMEM;
+    *out_kid = copy;
+    return 0;
 }
 
 int jws_parse(const char *token, struct arena *a, struct jws *out)
 {
     size_t n = strnlen(token, TOKEN_MAX_BYTES + 1), n_bytes;
-    const char *dot = NULL;
-    if (n <= TOKEN_MAX_BYTES)
-        dot = memchr(token, '.', n);
-    const char *dot2 = NULL;
-    if (dot)
-        dot2 = strchr(dot + 1, '.');
+    if (n > TOKEN_MAX_BYTES)
+        return ERR_AUTH;
+    const char *dot = strchr(token, '.');
+    if (!dot)
+        return ERR_AUTH;
+    const char *dot2 = strchr(dot + 1, '.');
     if (!dot2 || strchr(dot2 + 1, '.'))
         return ERR_AUTH;
     struct jws j = {.signed_at = token, .n_signed = (size_t)(dot2 - token)};
-    if (b64url_parse(dot2 + 1, (size_t)(token + n - dot2 - 1), j.sig, sizeof j.sig, &n_bytes) ||
-        n_bytes != 64)
+    size_t n_sig = (size_t)(token + n - dot2 - 1);
+    if (b64url_parse(dot2 + 1, n_sig, j.sig, sizeof j.sig, &n_bytes))
+        return ERR_AUTH;
+    if (n_bytes != sizeof j.sig)
         return ERR_AUTH;
     uint8_t *bytes = arena_alloc(a, n);
     if (!bytes)
@@ -79,10 +91,9 @@ int jws_parse(const char *token, struct arena *a, struct jws *out)
 
 int jws_issue(const struct region_keys *keys, json_t *claims, struct arena *a, const char **out)
 {
-    char *payload = NULL;
-    if (claims)
-        payload = json_dumps(claims, JSON_COMPACT);
-    AUTO_FREE char *payload_text = payload;
+    if (!claims)
+        return ERR_NOMEM;
+    AUTO_FREE char *payload = json_dumps(claims, JSON_COMPACT);
     json_decref(claims);
     AUTO_FREE char *header = mem_printf("{\"alg\":\"ES256\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
                                         region_keys_token_id(keys));

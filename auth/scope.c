@@ -11,11 +11,13 @@
 static int grant_add(struct scopes *s, const char *name, size_t n, unsigned actions,
                      struct arena *a)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (!strncmp(s->items[i].repository, name, n) && !s->items[i].repository[n]) {
-            s->items[i].actions |= actions;
-            return 0;
-        }
+    for (size_t i = 0; i < s->n; i++) {
+        struct access_grant *g = &s->items[i];
+        if (strncmp(g->repository, name, n) || g->repository[n])
+            continue;
+        g->actions |= actions;
+        return 0;
+    }
     if (s->n == SCOPE_MAX_COUNT)
         return ERR_TOOBIG;
     const char *copy = arena_strndup(a, name, n);
@@ -41,6 +43,11 @@ static unsigned actions_of(const char *p, size_t n)
     return all;
 }
 
+static bool is_word(struct bytes b, const char *word)
+{
+    return bytes_equal(b, bytes_str(word));
+}
+
 // type ":" name ":" actions; the name may hold colons (a host and port), so it ends at the last
 // one.
 static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
@@ -48,23 +55,19 @@ static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
     const char *first = memchr(p, ':', n), *last = memrchr(p, ':', n);
     if (!first || first == p || last == first)
         return ERR_INVAL;
-    size_t n_type = (size_t)(first - p), n_name = (size_t)(last - first - 1),
-           n_actions = (size_t)(p + n - last - 1);
-    const char *name = first + 1;
-    if (n_type == 8 && !memcmp(p, "registry", 8)) {
-        bool catalog =
-            n_name == 7 && !memcmp(name, "catalog", 7) && memchr(last + 1, '*', n_actions);
-        if (catalog)
-            return grant_add(s, "*", 1, ACTION_CATALOG, a);
-        return 0;
+    struct bytes type = bytes_of(p, (size_t)(first - p));
+    struct bytes name = bytes_of(first + 1, (size_t)(last - first - 1));
+    size_t n_actions = (size_t)(p + n - last - 1);
+    if (is_word(type, "registry")) {
+        if (!is_word(name, "catalog") || !memchr(last + 1, '*', n_actions))
+            return 0;
+        return grant_add(s, "*", 1, ACTION_CATALOG, a);
     }
-    bool plain = n_type == 10 && !memcmp(p, "repository", 10);
-    bool plugin = n_type == 18 && !memcmp(p, "repository(plugin)", 18);
-    if (!plain && !plugin)
+    if (!is_word(type, "repository") && !is_word(type, "repository(plugin)"))
         return 0;
-    if (!repository_name_ok(name, n_name))
+    if (!repository_name_ok((const char *)name.p, name.n))
         return ERR_INVAL;
-    return grant_add(s, name, n_name, actions_of(last + 1, n_actions), a);
+    return grant_add(s, (const char *)name.p, name.n, actions_of(last + 1, n_actions), a);
 }
 
 int scopes_add(struct scopes *s, const char *text, struct arena *a)

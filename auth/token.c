@@ -18,14 +18,13 @@ int token_service(const struct topology *t, const struct registry *r, struct are
 {
     char name[HOSTNAME_TEXT_SIZE];
     int rc = hostname_format(NAME_GLOBAL, t->domain, r->label, NULL, NULL, name);
-    char *copy = NULL;
-    if (!rc)
-        copy = arena_strdup(a, name);
-    if (!rc && !copy)
-        rc = ERR_NOMEM;
-    if (!rc)
-        *out = copy;
-    return rc;
+    if (rc)
+        return rc;
+    const char *copy = arena_strdup(a, name);
+    if (!copy)
+        return ERR_NOMEM;
+    *out = copy;
+    return 0;
 }
 
 static json_t *grant_json(const struct access_grant *g)
@@ -39,6 +38,19 @@ static json_t *grant_json(const struct access_grant *g)
             json_array_append_new(actions, json_string(words[i].word));
     return json_pack("{s:s, s:s, s:o}", "type", "repository", "name", g->repository, "actions",
                      actions);
+}
+
+// NULL: no memory.
+static json_t *grants_json(const struct access_grant *grants, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < n; i++) {
+        if (!json_array_append_new(list, grant_json(&grants[i])))
+            continue;
+        json_decref(list);
+        return NULL;
+    }
+    return list;
 }
 
 // The claims that both kinds have.
@@ -58,18 +70,12 @@ int token_issue_access(const struct region_keys *keys, const char *service, cons
                        const struct access_grant *grants, size_t n_grants, int64_t now_ms,
                        struct arena *a, const char **out)
 {
-    json_t *claims = claims_begin("access", service, subject, now_ms, ACCESS_LIFETIME_S),
-           *access = json_array();
-    for (size_t i = 0; i < n_grants; i++)
-        if (!access || json_array_append_new(access, grant_json(&grants[i]))) {
-            json_decref(access);
-            access = NULL;
-        }
-    if (!claims || !access || json_object_set(claims, "access", access)) {
+    json_t *claims = claims_begin("access", service, subject, now_ms, ACCESS_LIFETIME_S);
+    // json_object_set_new takes its value over also when it fails, and takes NULL
+    if (claims && json_object_set_new(claims, "access", grants_json(grants, n_grants))) {
         json_decref(claims);
-        claims = NULL;
+        return ERR_NOMEM;
     }
-    json_decref(access);
     return jws_issue(keys, claims, a, out);
 }
 
@@ -80,7 +86,7 @@ int token_issue_refresh(const struct region_keys *keys, const char *service,
     json_t *claims = claims_begin("refresh", service, who->name, now_ms, REFRESH_LIFETIME_S);
     if (claims && json_object_set_new(claims, "gen", json_integer((json_int_t)who->generation))) {
         json_decref(claims);
-        claims = NULL;
+        return ERR_NOMEM;
     }
     return jws_issue(keys, claims, a, out);
 }

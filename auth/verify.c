@@ -20,8 +20,10 @@
 static const char *claim_text(const json_t *root, const char *name, size_t max)
 {
     const json_t *v = json_object_get(root, name);
-    if (!json_is_string(v) || json_string_length(v) > max ||
-        strlen(json_string_value(v)) != json_string_length(v))
+    if (!json_is_string(v))
+        return NULL;
+    size_t n = json_string_length(v);
+    if (n > max || strlen(json_string_value(v)) != n)
         return NULL;
     return json_string_value(v);
 }
@@ -29,9 +31,12 @@ static const char *claim_text(const json_t *root, const char *name, size_t max)
 static bool claim_time(const json_t *root, const char *name, int64_t *out_s)
 {
     const json_t *v = json_object_get(root, name);
-    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > TIME_MAX_S)
+    if (!json_is_integer(v))
         return false;
-    *out_s = json_integer_value(v);
+    json_int_t at = json_integer_value(v);
+    if (at < 0 || at > TIME_MAX_S)
+        return false;
+    *out_s = at;
     return true;
 }
 
@@ -44,8 +49,11 @@ static bool claim_is(const json_t *root, const char *name, const char *expected)
 static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max_s)
 {
     int64_t exp, nbf, iat, now = now_ms / 1000;
-    if (!claim_time(root, "exp", &exp) || !claim_time(root, "nbf", &nbf) ||
-        !claim_time(root, "iat", &iat))
+    if (!claim_time(root, "exp", &exp))
+        return ERR_AUTH;
+    if (!claim_time(root, "nbf", &nbf))
+        return ERR_AUTH;
+    if (!claim_time(root, "iat", &iat))
         return ERR_AUTH;
     if (exp <= iat || exp - iat > lifetime_max_s || nbf >= exp)
         return ERR_AUTH;
@@ -66,8 +74,11 @@ static int actions_parse(const json_t *list, unsigned *out)
     json_array_foreach(list, i, v)
     {
         unsigned one;
-        if (!json_is_string(v) || action_parse(json_string_value(v), json_string_length(v), &one) ||
-            one == ACTION_CATALOG)
+        if (!json_is_string(v))
+            return ERR_AUTH;
+        if (action_parse(json_string_value(v), json_string_length(v), &one))
+            return ERR_AUTH;
+        if (one == ACTION_CATALOG)
             return ERR_AUTH;
         all |= one;
     }
@@ -277,8 +288,9 @@ int auth_check(const struct topology *t, const struct registry *r, struct http_r
         return check_bearer(t, r, header, req, now_ms, out);
     if (req->listener == LISTENER_PEER)
         return check_peer(t, r, req, out);
-    *out = (struct access){
-        .principal = "", .anonymous = true, .everywhere = r->anonymous_pull ? ACTION_PULL : 0};
+    *out = (struct access){.principal = "", .anonymous = true};
+    if (r->anonymous_pull)
+        out->everywhere = ACTION_PULL;
     return 0;
 }
 
