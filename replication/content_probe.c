@@ -65,60 +65,88 @@ static void no_space_add(struct content_probe *h, json_t *o)
         json_object_set_new(o, "noSpace", json_object());
 }
 
-// What is here, as JSON (NULL: out of memory), and whether it is what was asked for.
-static json_t *content_probe_look(struct content_probe *h, bool *out_fits, int *out_rc)
+// What the row says, as JSON members.
+static void row_add(json_t *o, const struct manifest_row *row)
+{
+    char text[DIGEST_TEXT_SIZE], number[24];
+    json_object_set_new(o, "digest", json_string(digest_format(&row->digest, text)));
+    json_object_set_new(o, "origin", json_string(row->origin));
+    snprintf(number, sizeof number, "%" PRIu64, row->stamp);
+    json_object_set_new(o, "stamp", json_string(number));
+    snprintf(number, sizeof number, "%" PRIu64, row->epoch);
+    json_object_set_new(o, "epoch", json_string(number));
+}
+
+// What was written in the future does not come, however long the caller waits, until this region's
+// clock has come near.
+static bool is_of_the_future(const struct content_probe *h)
+{
+    return h->by_stamp && h->wanted.stamp > meta_stamp_limit(h->r->o.meta);
+}
+
+struct look { // at what is here
+    // as JSON; NULL: it failed, with rc
+    json_t *json;
+    int rc;
+    // nothing more is worth waiting for
+    bool fits;
+};
+
+static struct look content_probe_look(struct content_probe *h)
 {
     struct arena a;
-    arena_init(&a, 0);
     struct manifest_row row;
-    int rc = meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag,
-                               h->tag ? NULL : &h->wanted.digest, &a, &row);
+    const struct digest *by_digest = &h->wanted.digest;
+    if (h->tag)
+        by_digest = NULL;
+    arena_init(&a, 0);
+    int rc =
+        meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag, by_digest, &a, &row);
+    if (rc && rc != ERR_NOTFOUND) {
+        arena_done(&a);
+        return (struct look){.rc = rc};
+    }
+    bool found = rc == 0;
     json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->registry, "repository",
-                          h->repository, "region", h->r->o.region, "found", rc == 0);
-    if (o && h->tag)
+                          h->repository, "region", h->r->o.region, "found", found);
+    if (!o) {
+        arena_done(&a);
+        return (struct look){.rc = ERR_NOMEM};
+    }
+    struct look look = {.json = o};
+    if (h->tag)
         json_object_set_new(o, "tag", json_string(h->tag));
-    *out_fits = false;
-    if (o && !rc) {
-        char text[DIGEST_TEXT_SIZE], number[24];
-        json_object_set_new(o, "digest", json_string(digest_format(&row.digest, text)));
-        json_object_set_new(o, "origin", json_string(row.origin));
-        snprintf(number, sizeof number, "%" PRIu64, row.stamp);
-        json_object_set_new(o, "stamp", json_string(number));
-        snprintf(number, sizeof number, "%" PRIu64, row.epoch);
-        json_object_set_new(o, "epoch", json_string(number));
-        *out_fits = content_probe_fits(h, &row);
+    if (found) {
+        row_add(o, &row);
+        look.fits = content_probe_fits(h, &row);
     }
-    // What was written in the future does not come, however long one waits, until the clock has
-    // come near.
-    if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits && h->by_stamp &&
-        h->wanted.stamp > meta_stamp_limit(h->r->o.meta)) {
-        json_object_set_new(o, "clockAhead", json_true());
-        *out_fits = true;
-    }
-    if (o && (!rc || rc == ERR_NOTFOUND) && !*out_fits)
-        no_space_add(h, o);
     arena_done(&a);
-    if (rc == ERR_NOTFOUND)
-        *out_rc = 0;
-    else
-        *out_rc = rc;
-    return o;
+    if (!look.fits && is_of_the_future(h)) {
+        json_object_set_new(o, "clockAhead", json_true());
+        look.fits = true;
+    }
+    if (!look.fits)
+        no_space_add(h, o);
+    return look;
+}
+
+static bool is_over(const struct content_probe *h, const struct look *look)
+{
+    return look->fits || clock_mono_ms() >= h->until_mono;
 }
 
 static bool content_probe_produce(void *ctx, struct buf *out, bool *out_end)
 {
     struct content_probe *h = ctx;
-    bool fits;
-    int rc;
-    json_t *o = content_probe_look(h, &fits, &rc);
-    *out_end = !o || rc || fits || clock_mono_ms() >= h->until_mono;
-    if (o && !rc && *out_end) {
-        char *text = json_dumps(o, JSON_COMPACT);
+    struct look look = content_probe_look(h);
+    *out_end = look.rc || is_over(h, &look);
+    if (!look.rc && *out_end) {
+        char *text = json_dumps(look.json, JSON_COMPACT);
         if (text)
             buf_str(out, text);
         free(text);
     }
-    json_decref(o);
+    json_decref(look.json);
     return false;
 }
 
@@ -135,21 +163,18 @@ static void content_probe_run(struct http_request *req, struct http_response *re
         serve_refuse(req, resp, 503, "stopping");
         return;
     }
-    bool fits;
-    int rc;
-    json_t *o = content_probe_look(h, &fits, &rc);
-    if (!o || rc) {
-        json_decref(o);
-        serve_refuse(req, resp, 503, err_text(rc ? rc : ERR_NOMEM));
-    } else if (fits || clock_mono_ms() >= h->until_mono) {
-        http_response_json(req, resp, 200, o);
+    struct look look = content_probe_look(h);
+    if (look.rc) {
+        serve_refuse(req, resp, 503, err_text(look.rc));
+    } else if (is_over(h, &look)) {
+        http_response_json(req, resp, 200, look.json);
     } else {
-        json_decref(o);
-        rc = response_producer_start(r, &content_probe_ops, h, NULL, "application/json", resp);
+        json_decref(look.json);
+        int rc = response_producer_start(r, &content_probe_ops, h, NULL, "application/json", resp);
         if (rc)
             serve_refuse(req, resp, 503, err_text(rc));
         else
-            req->ctx = NULL;
+            req->ctx = NULL; // the stream owns it
     }
     life_leave(r->life);
 }
@@ -176,12 +201,12 @@ static int number_parse(const char *s, uint64_t max, uint64_t *out)
     return 0;
 }
 
-static const char *content_probe_parse(struct content_probe *h, struct http_request *req)
+// What was asked for. NULL, or what is wrong with the question.
+static const char *wanted_parse(struct content_probe *h, struct http_request *req)
 {
     const char *tag = http_query_get(req, "tag", 0), *digest = http_query_get(req, "digest", 0);
-    const char *stamp = http_query_get(req, "stamp", 0), *wait = http_query_get(req, "wait_ms", 0);
-    const char *origin = http_query_get(req, "origin", 0), *epoch = http_query_get(req, "epoch", 0);
-    uint64_t wait_ms = 0;
+    const char *stamp = http_query_get(req, "stamp", 0), *epoch = http_query_get(req, "epoch", 0);
+    const char *origin = http_query_get(req, "origin", 0);
     if (!tag && !digest)
         return "tag or digest: one is needed";
     if (tag && !entry_tag_ok(tag))
@@ -194,16 +219,29 @@ static const char *content_probe_parse(struct content_probe *h, struct http_requ
         return "epoch: not a number";
     if (origin && !hostname_region_ok(origin))
         return "origin: not a region's name";
-    if (wait && number_parse(wait, HAVE_WAIT_MAX_MS, &wait_ms))
-        return "wait_ms: a number up to 25000";
     h->by_digest = digest != NULL;
     h->by_stamp = stamp != NULL;
     h->by_value = digest && stamp && origin && epoch;
+    if (tag)
+        h->tag = arena_strdup(&h->arena, tag);
+    if (origin)
+        h->wanted.origin = arena_strdup(&h->arena, origin);
+    bool copied = (h->tag || !tag) && (h->wanted.origin || !origin);
+    if (!copied)
+        return "out of memory";
+    return NULL;
+}
+
+static const char *content_probe_parse(struct content_probe *h, struct http_request *req)
+{
+    const char *wrong = wanted_parse(h, req);
+    if (wrong)
+        return wrong;
+    const char *wait = http_query_get(req, "wait_ms", 0);
+    uint64_t wait_ms = 0;
+    if (wait && number_parse(wait, HAVE_WAIT_MAX_MS, &wait_ms))
+        return "wait_ms: a number up to 25000";
     h->until_mono = clock_mono_ms() + (int64_t)wait_ms;
-    if (tag && !(h->tag = arena_strdup(&h->arena, tag)))
-        return "out of memory";
-    if (origin && !(h->wanted.origin = arena_strdup(&h->arena, origin)))
-        return "out of memory";
     return NULL;
 }
 
