@@ -23,17 +23,27 @@ struct notice { // on its way
 static void notice_answered(void *ctx, struct fetch_result *res)
 {
     struct notice *n = ctx;
-    if (!res->err && res->status == 202)
-        log_info("replication: %s was told that its %s is damaged, and looks at it",
-                 peer_name(n->p), n->digest);
-    else if (!res->err && res->status == 404)
+    const char *to = peer_name(n->p);
+    int status = 0;
+    if (!res->err)
+        status = res->status;
+    switch (status) {
+    case 202:
+        log_info("replication: %s was told that its %s is damaged, and looks at it", to, n->digest);
+        break;
+    case 404:
         log_warn(
             "replication: %s cannot be told that its %s is damaged: its version does not know how",
-            peer_name(n->p), n->digest);
-    else
-        log_warn("replication: %s was not told that its %s is damaged: %s (status %d)",
-                 peer_name(n->p), n->digest, res->err ? res->message : "it does not listen now",
-                 res->status);
+            to, n->digest);
+        break;
+    default: {
+        const char *why = "it does not listen now";
+        if (res->err)
+            why = res->message;
+        log_warn("replication: %s was not told that its %s is damaged: %s (status %d)", to,
+                 n->digest, why, res->status);
+    }
+    }
     replicator_unref(n->r);
     free(n);
 }
@@ -64,19 +74,20 @@ void damage_notice_send(struct peer *p, const struct topology *t, const struct c
 
 // --- being told ---
 
-// The registry of a notice, when both regions hold it.
+// The registry of a notice, when both regions hold it; else NULL.
 static const struct registry *shared_of(struct replicator *r, const struct topology *t,
                                         const struct region *peer, const char *name)
 {
     const struct region *self = topology_region(t, r->o.region);
-    const struct registry *reg = NULL;
-    if (name)
-        reg = topology_registry(t, name);
-    bool both =
-        reg && self && registry_replica(reg, self->index) && registry_replica(reg, peer->index);
-    if (both)
-        return reg;
-    return NULL;
+    if (!self || !name)
+        return NULL;
+    const struct registry *reg = topology_registry(t, name);
+    if (!reg)
+        return NULL;
+    bool both = registry_replica(reg, self->index) && registry_replica(reg, peer->index);
+    if (!both)
+        return NULL;
+    return reg;
 }
 
 void damaged_begin(struct replicator *r, struct http_request *req, const struct topology *t,
