@@ -85,14 +85,16 @@ static void accept_some(struct tunnels *all)
     }
 }
 
-static void limits_apply(struct tunnels *all, int64_t now)
+static void limits_apply(struct tunnels *all, bool stop, int64_t now)
 {
     for (struct tunnel *t = all->open, *next; t; t = next) {
         next = t->next;
         if (t->until_mono && now >= t->until_mono)
             tunnel_expired(t);
     }
-    if (!all->accepting && !all->stop && all->n_open < all->o.max && now >= all->accept_mono)
+    if (all->accepting || stop)
+        return;
+    if (all->n_open < all->o.max && now >= all->accept_mono)
         accept_watch(all, true);
 }
 
@@ -177,7 +179,7 @@ static void *loop_main(void *arg)
             peers_apply(all);
         events_handle(all, events, n);
         int64_t now = clock_mono_ms();
-        limits_apply(all, now);
+        limits_apply(all, stop, now);
         more = more_apply(all);
         bool over = stop && drained(all, now);
         dead_free(all);
