@@ -28,18 +28,13 @@
 #include "control/source.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
+#include "net/refuse.h"
 #include "resolver/answer/explain.h"
 #include "resolver/route/geo_watch.h"
 
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
-
-static void reply_json(struct http_request *req, struct http_response *resp, json_t *doc)
-{
-    if (!doc || http_response_json(req, resp, 200, doc))
-        http_response_text(req, resp, 500, "out of memory\n");
-}
 
 static void reply_diag(struct http_request *req, struct http_response *resp, int rc,
                        const struct diag *d)
@@ -137,7 +132,7 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
                                       (json_int_t)s.refused, "formerr", (json_int_t)s.formerr,
                                       "truncated", (json_int_t)s.truncated));
     }
-    reply_json(req, resp, doc);
+    serve_json(req, resp, doc);
 }
 
 static json_t *config_json(struct topology_status *s)
@@ -173,7 +168,7 @@ static void get_config(struct app *app, struct http_request *req, struct http_re
         json_object_set_new(a, "path", json_string(app->node->topology));
     if (b)
         json_object_set_new(b, "path", json_string(app->node->principals));
-    reply_json(req, resp, json_pack("{s:o, s:o}", "topology", a, "principals", b));
+    serve_json(req, resp, json_pack("{s:o, s:o}", "topology", a, "principals", b));
 }
 
 static void post_reload(struct app *app, struct http_request *req, struct http_response *resp)
@@ -187,13 +182,13 @@ static void get_replication(struct app *app, struct http_request *req, struct ht
     if (!app->replicator)
         http_response_text(req, resp, 404, "this node has no replicator role\n");
     else
-        reply_json(req, resp,
+        serve_json(req, resp,
                    replication_status_json(app->replicator, http_query_get(req, "registry", 0)));
 }
 
 static void get_certs(struct app *app, struct http_request *req, struct http_response *resp)
 {
-    reply_json(req, resp, certs_status_json(app->certs));
+    serve_json(req, resp, certs_status_json(app->certs));
 }
 
 static void post_renew(struct app *app, struct http_request *req, struct http_response *resp)
@@ -258,7 +253,7 @@ static void get_explain(struct app *app, struct http_request *req, struct http_r
     if (explain_place(&q, view, client != NULL))
         http_response_text(req, resp, 404, "%s: no such view in the topology\n", view);
     else
-        reply_json(req, resp, dns_explain_json(&q));
+        serve_json(req, resp, dns_explain_json(&q));
     snapshot_unref(geo);
     snapshot_unref(frontend);
     snapshot_unref(v);
@@ -273,7 +268,7 @@ static void post_restart(struct app *app, struct http_request *req, struct http_
     if (ipc_send(app->ipc_fd, &(struct ipc_message){.kind = IPC_RESTART}))
         http_response_text(req, resp, 503, "the supervisor cannot be told\n");
     else
-        reply_json(req, resp, json_pack("{s:i}", "pid", (int)getpid()));
+        serve_json(req, resp, json_pack("{s:i}", "pid", (int)getpid()));
 }
 
 static void get_metrics(struct app *app, struct http_request *req, struct http_response *resp)

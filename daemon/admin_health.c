@@ -4,15 +4,10 @@
 #include "daemon/app.h"
 
 #include "base/err.h"
+#include "net/refuse.h"
 
 #include <jansson.h>
 #include <string.h>
-
-static void reply(struct http_request *req, struct http_response *resp, json_t *doc)
-{
-    if (!doc || http_response_json(req, resp, 200, doc))
-        http_response_text(req, resp, 500, "out of memory\n");
-}
 
 static bool refused(struct app *app, struct http_request *req, struct http_response *resp)
 {
@@ -25,7 +20,7 @@ static bool refused(struct app *app, struct http_request *req, struct http_respo
 void admin_get_health(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (!refused(app, req, resp))
-        reply(req, resp, health_status_json(app->health));
+        serve_json(req, resp, health_status_json(app->health));
 }
 
 // The region's wall clock less ours, as it was compared last; null: it was not, or nobody compares
@@ -48,13 +43,13 @@ void admin_get_health_peers(struct app *app, struct http_request *req, struct ht
     json_t *list = health_peers_json(app->health), *one;
     size_t i;
     json_array_foreach(list, i, one) add_clock(app, one);
-    reply(req, resp, list);
+    serve_json(req, resp, list);
 }
 
 void admin_get_health_orders(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (!refused(app, req, resp))
-        reply(req, resp, health_orders_status_json(app->health));
+        serve_json(req, resp, health_orders_status_json(app->health));
 }
 
 // An order that was not taken.

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "net/refuse.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -114,7 +115,5 @@ void admin_post_repair_clock(struct app *app, struct http_request *req, struct h
     }
     if (apply)
         repair_log(req, &done);
-    json_t *doc = repair_json(app, apply, &done);
-    if (!doc || http_response_json(req, resp, 200, doc))
-        http_response_text(req, resp, 500, "out of memory\n");
+    serve_json(req, resp, repair_json(app, apply, &done));
 }

@@ -100,6 +100,12 @@ void serve_method(struct http_request *req, struct http_response *resp, const ch
     (void)http_response_header(req, resp, "Allow", "%s", allow);
 }
 
+void serve_json(struct http_request *req, struct http_response *resp, void *root)
+{
+    if (http_response_json(req, resp, 200, root))
+        http_response_text(req, resp, 500, "out of memory\n");
+}
+
 // Of the server itself.
 void http_refuse_own(struct http_request *req, struct http_response *resp, int status)
 {

@@ -7,6 +7,7 @@
 //   http_refuse(req, resp, 403, REFUSED_DENIED, "region %s holds no replica", name);
 //   serve_refuse(req, resp, 503, "stopping");          // the kind and Retry-After by the status
 //   serve_method(req, resp, "GET, HEAD", "/healthz takes GET and HEAD");          // 405
+//   serve_json(req, resp, json_pack("{s:s}", "state", "up"));
 //
 // The log and the edge's access log get the code and the sentence of the last refusal
 // (http_request_refused in net/http.h). All of it is pure; it runs on whatever thread owns the
@@ -62,5 +63,7 @@ void serve_refuse(struct http_request *req, struct http_response *resp, int stat
                   const char *sentence);
 void serve_method(struct http_request *req, struct http_response *resp, const char *allow,
                   const char *sentence);
+// 200 with a json_t *, which it takes over; NULL, or no memory to format it: 500 in plain text
+void serve_json(struct http_request *req, struct http_response *resp, void *root);
 
 #endif

@@ -16,24 +16,6 @@
 
 #define ROUTES_BELOW "/replication/v1/"
 
-void serve_list(struct replicator *r, struct http_request *req, struct http_response *resp,
-                void *(*make)(void *ask, struct arena *a), const char *sorry)
-{
-    if (!life_enter(r->life)) {
-        serve_refuse(req, resp, 503, "stopping");
-        return;
-    }
-    struct arena a;
-    arena_init(&a, 0);
-    json_t *root = make(req->ctx, &a);
-    arena_done(&a);
-    life_leave(r->life);
-    if (root)
-        http_response_json(req, resp, 200, root);
-    else
-        serve_refuse(req, resp, 503, sorry);
-}
-
 // Any grant of this registry will do: the figures are about the registry as a whole.
 static bool may_see_status(const struct access *a)
 {
