@@ -131,10 +131,14 @@ class Chain(unittest.TestCase):
         with open(f"{SOURCE}/docs/registry-api.md") as f:
             rows = re.findall(r"^\| `(/[^`]*)` \| ([A-Z, ]+) \| (.*?) \| ([0-9, ]+) \|$", f.read(), re.M)
         with open(f"{SOURCE}/registry/route.h") as f:
-            routes = re.findall(r"// (/v2[^ \n,]*)", f.read().split("enum route_kind {")[1].split("}")[0])
-        self.assertEqual(sorted(r[0].rstrip("/") for r in rows if r[0].startswith("/v2")), sorted(p.rstrip("/") for p in routes))
+            kinds = dict(re.findall(r"(ROUTE_[A-Z]+), *// (/v2[^ \n,]*)", f.read().split("enum route_kind {")[1].split("}")[0]))
+        table = {path.rstrip("/"): set() for path in kinds.values()}
+        with open(f"{SOURCE}/registry/routes.c") as f:
+            for kind, methods in re.findall(r"\.route = (ROUTE_[A-Z]+),\s*\.methods = ([^,]+),", f.read()):
+                table[kinds[kind].rstrip("/")] |= set(re.findall(r"BIT\(([A-Z]+)\)", methods)) or {"GET", "HEAD"}
+        self.assertEqual({r[0].rstrip("/"): set(r[1].split(", ")) for r in rows if r[0].startswith("/v2")}, table)
         with open(f"{SOURCE}/replication/serve.c") as f:
-            served = set(re.findall(r'strcmp\(route, "([a-z]+)"\)', f.read()))
+            served = set(re.findall(r'\{"([a-z]+)", FOR_', f.read()))
         peers = {"feed": "GET", "mark": "GET", "clock": "GET", "damaged": "POST"}
         self.assertEqual({r[0].split("/")[-1] for r in rows if r[0].startswith("/replication")}, served - set(peers))
         auth = self.lab.bearer("repository:team/app:pull,push")
