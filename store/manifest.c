@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -70,25 +71,47 @@ static bool layer_is_foreign(const char *type)
     return strncmp(type, oci, sizeof oci - 1) == 0 || strncmp(type, docker, sizeof docker - 1) == 0;
 }
 
-static int descriptor_add(struct parse *p, const char *where, json_t *j, enum ref_kind kind)
+static bool absent_or(json_t *j, const char *key, json_type type)
+{
+    json_t *member = json_object_get(j, key);
+    return !member || json_typeof(member) == type;
+}
+
+static bool optional_members_ok(json_t *j)
+{
+    if (!absent_or(j, "urls", JSON_ARRAY))
+        return false;
+    if (!absent_or(j, "annotations", JSON_OBJECT))
+        return false;
+    return absent_or(j, "data", JSON_STRING);
+}
+
+// image-spec 1.1 descriptor.md. What is wrong with it, or NULL.
+static const char *descriptor_read(json_t *j, struct manifest_ref *ref, const char **out_type)
 {
     const char *type = json_string_value(json_object_get(j, "mediaType"));
     const char *text = json_string_value(json_object_get(j, "digest"));
-    json_t *size = json_object_get(j, "size"), *urls = json_object_get(j, "urls");
-    json_t *notes = json_object_get(j, "annotations"), *data = json_object_get(j, "data");
-    struct manifest_ref ref = {.kind = kind};
-    const char *what = NULL;
+    json_t *size = json_object_get(j, "size");
     if (!json_is_object(j))
-        what = "is not an object";
-    else if (!type || !media_type_ok(type))
-        what = "has no mediaType of the form type/subtype";
-    else if (!text || digest_parse(text, strlen(text), &ref.digest))
-        what = "has no digest of the form sha256:<64 lower-case hex digits>";
-    else if (!json_is_integer(size) || json_integer_value(size) < 0)
-        what = "has no size that is a whole number of bytes";
-    else if ((urls && !json_is_array(urls)) || (notes && !json_is_object(notes)) ||
-             (data && !json_is_string(data)))
-        what = "has urls, annotations or data of the wrong JSON type";
+        return "is not an object";
+    if (!type || !media_type_ok(type))
+        return "has no mediaType of the form type/subtype";
+    if (!text || digest_parse(text, strlen(text), &ref->digest))
+        return "has no digest of the form sha256:<64 lower-case hex digits>";
+    if (!json_is_integer(size) || json_integer_value(size) < 0)
+        return "has no size that is a whole number of bytes";
+    if (!optional_members_ok(j))
+        return "has urls, annotations or data of the wrong JSON type";
+    ref->size = (uint64_t)json_integer_value(size);
+    *out_type = type;
+    return NULL;
+}
+
+static int descriptor_add(struct parse *p, const char *where, json_t *j, enum ref_kind kind)
+{
+    struct manifest_ref ref = {.kind = kind};
+    const char *type = NULL;
+    const char *what = descriptor_read(j, &ref, &type);
     if (what) {
         diag_add(p->diag, NULL, 0, "%s: the descriptor %s", where, what);
         return ERR_INVAL;
@@ -97,7 +120,7 @@ static int descriptor_add(struct parse *p, const char *where, json_t *j, enum re
         ref.kind = REF_FOREIGN;
     if (kind == REF_MANIFEST && !type_find(type))
         ref.kind = REF_BLOB; // build caches list plain blobs in an index
-    ref.size = (uint64_t)json_integer_value(size);
+    assert(p->n_refs < p->cap);
     p->refs[p->n_refs++] = ref;
     return 0;
 }
@@ -122,33 +145,45 @@ static int array_add(struct parse *p, json_t *top, const char *key, enum ref_kin
 // One document must not be readable as both kinds (image-spec 1.0.2, CVE-2021-41190).
 static int shape_check(struct parse *p, json_t *top)
 {
-    bool list = json_object_get(top, "manifests"),
-         image = json_object_get(top, "config") || json_object_get(top, "layers");
-    if (p->type->index ? !image : !list)
+    bool list = json_object_get(top, "manifests");
+    bool image = json_object_get(top, "config") || json_object_get(top, "layers");
+    const char *extra = NULL;
+    if (p->type->index && image)
+        extra = "config or layers";
+    if (!p->type->index && list)
+        extra = "manifests";
+    if (!extra)
         return 0;
-    diag_add(p->diag, NULL, 0, "%s must not have %s", p->type->name,
-             p->type->index ? "config or layers" : "manifests");
+    diag_add(p->diag, NULL, 0, "%s must not have %s", p->type->name, extra);
     return ERR_INVAL;
+}
+
+static const char *type_given(json_t *top, const char *said, const char *content_type)
+{
+    if (content_type && *content_type)
+        return content_type;
+    if (said)
+        return said;
+    if (json_object_get(top, "manifests")) // neither says: the shape does
+        return OCI_INDEX;
+    return OCI_MANIFEST;
+}
+
+static bool schema_is_2(json_t *top)
+{
+    json_t *version = json_object_get(top, "schemaVersion");
+    return json_is_integer(version) && json_integer_value(version) == 2;
 }
 
 static int type_choose(struct parse *p, json_t *top, const char *content_type)
 {
     json_t *own = json_object_get(top, "mediaType");
     const char *said = json_string_value(own);
-    const char *given = said;
-    if (content_type && *content_type)
-        given = content_type;
     if (own && !said) {
         diag_add(p->diag, NULL, 0, "mediaType is not a string");
         return ERR_INVAL;
     }
-    if (!given) {
-        // neither says: the shape does
-        if (json_object_get(top, "manifests"))
-            given = OCI_INDEX;
-        else
-            given = OCI_MANIFEST;
-    }
+    const char *given = type_given(top, said, content_type);
     if (strncmp(given, DOCKER_V1, sizeof DOCKER_V1 - 1) == 0) {
         diag_add(p->diag, NULL, 0,
                  "manifest schema 1 is not accepted: push the image with a client of today");
@@ -164,8 +199,7 @@ static int type_choose(struct parse *p, json_t *top, const char *content_type)
                  given, said);
         return ERR_INVAL;
     }
-    json_t *version = json_object_get(top, "schemaVersion");
-    if (!json_is_integer(version) || json_integer_value(version) != 2) {
+    if (!schema_is_2(top)) {
         diag_add(p->diag, NULL, 0, "schemaVersion is not 2");
         return ERR_INVAL;
     }
@@ -173,11 +207,18 @@ static int type_choose(struct parse *p, json_t *top, const char *content_type)
     return 0;
 }
 
+static int image_refs(struct parse *p, json_t *top)
+{
+    int rc = descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
+    if (rc)
+        return rc;
+    return array_add(p, top, "layers", REF_BLOB);
+}
+
 static int refs_collect(struct parse *p, json_t *top)
 {
-    const char *key = "layers";
-    if (p->type->index)
-        key = "manifests";
+    const char *key = p->type->index ? "manifests" : "layers";
+    json_t *subject = json_object_get(top, "subject");
     size_t n = json_array_size(json_object_get(top, key)) + 2;
     if (n > MANIFEST_MAX_REFS) {
         diag_add(p->diag, NULL, 0, "more than %d entries in \"%s\"", MANIFEST_MAX_REFS - 2, key);
@@ -186,24 +227,24 @@ static int refs_collect(struct parse *p, json_t *top)
     p->refs = arena_array(p->arena, n, sizeof *p->refs);
     if (!p->refs)
         return ERR_NOMEM;
-    int rc = 0;
-    if (!p->type->index)
-        rc = descriptor_add(p, "config", json_object_get(top, "config"), REF_BLOB);
-    if (!rc)
-        rc = array_add(p, top, key, p->type->index ? REF_MANIFEST : REF_BLOB);
-    json_t *subject = json_object_get(top, "subject");
-    if (!rc && p->type->oci && subject)
-        rc = descriptor_add(p, "subject", subject, REF_SUBJECT);
-    return rc;
+    p->cap = n;
+    int rc;
+    if (p->type->index)
+        rc = array_add(p, top, key, REF_MANIFEST);
+    else
+        rc = image_refs(p, top);
+    if (rc || !p->type->oci || !subject)
+        return rc;
+    return descriptor_add(p, "subject", subject, REF_SUBJECT);
 }
 
 static int artifact_type(struct parse *p, json_t *top, const char **out)
 {
-    json_t *j = NULL;
-    if (p->type->oci)
-        j = json_object_get(top, "artifactType");
+    json_t *j = json_object_get(top, "artifactType");
     const char *s = json_string_value(j);
-    if (!j || (s && !*s))
+    if (!j || !p->type->oci)
+        return 0;
+    if (s && !*s)
         return 0; // some writers put "" for none
     if (!s || !media_type_ok(s)) {
         diag_add(p->diag, NULL, 0, "artifactType is not of the form type/subtype");
@@ -223,12 +264,15 @@ static int top_parse(struct parse *p, json_t *top, const char *content_type, str
         return ERR_INVAL;
     }
     int rc = type_choose(p, top, content_type);
-    if (!rc)
-        rc = shape_check(p, top);
-    if (!rc)
-        rc = refs_collect(p, top);
-    if (!rc)
-        rc = artifact_type(p, top, &m.artifact_type);
+    if (rc)
+        return rc;
+    rc = shape_check(p, top);
+    if (rc)
+        return rc;
+    rc = refs_collect(p, top);
+    if (rc)
+        return rc;
+    rc = artifact_type(p, top, &m.artifact_type);
     if (rc)
         return rc;
     m.media_type = p->type->name;

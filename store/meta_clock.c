@@ -12,16 +12,20 @@
 #include "base/err.h"
 #include "store/meta_priv.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
-// Between two good regions clocks may differ by so much: what we mint on top of another region's
-// stamp is then not of the future to a third one, and its stamp alone never closes our writes.
+// The clocks of two good regions may differ by so much. A stamp that we mint on top of another
+// region's is then not of the future to a third region, and that stamp alone never closes our
+// writes.
 #define RESERVE_MS 1000
 
 void meta_set_skew(struct meta *m, uint32_t skew_ms)
 {
-    atomic_store(&m->skew_ms, skew_ms < 2 * RESERVE_MS ? 2 * RESERVE_MS : skew_ms);
+    if (skew_ms < 2 * RESERVE_MS)
+        skew_ms = 2 * RESERVE_MS;
+    atomic_store(&m->skew_ms, skew_ms);
 }
 
 uint64_t meta_stamp_limit(struct meta *m)
@@ -43,6 +47,7 @@ int clock_mint(struct meta *m, uint64_t last, uint64_t above, uint64_t *out_stam
     uint64_t stamp = hlc_next(&h, now);
     if (stamp > INT64_MAX)
         return ERR_RANGE;
+    assert(stamp > last && stamp > above); // 9
     *out_stamp = stamp;
     return 0;
 }
@@ -58,10 +63,10 @@ void clock_gate_look(struct meta *m)
     if (!closed)
         return;
     char at[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
-    snprintf(m->gates[META_GATE_STAMPS].why, META_WHY_SIZE,
-             "this region's last entry is stamped %s, ahead of its clock by more than %u s: writes "
-             "open at %s; if "
-             "the clock is right, meridian replication repair-clock opens them at once",
-             clock_format(hlc_wall_ms(last), at), skew / 1000,
-             clock_format(hlc_wall_ms(last) - skew, until));
+    snprintf(
+        m->gates[META_GATE_STAMPS].why, META_WHY_SIZE,
+        "this region's last entry is stamped %s, ahead of its clock by more than %u s: writes "
+        "open at %s; if the clock is right, meridian replication repair-clock opens them at once",
+        clock_format(hlc_wall_ms(last), at), skew / 1000,
+        clock_format(hlc_wall_ms(last) - skew, until));
 }

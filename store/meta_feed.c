@@ -57,8 +57,8 @@ static int mint_at(struct meta *m, struct tx *tx, struct own_head *own, struct b
     if (own->last.epoch == own->epoch)
         e->seq = own->last.seq + 1;
     e->key = m->o.key_id;
-    assert(e->stamp > own->stamp);       // invariant 9
-    assert(e->epoch >= own->last.epoch); // invariant 8
+    assert(e->stamp > own->stamp);                                     // invariant 9
+    assert(e->epoch > own->last.epoch || e->seq == own->last.seq + 1); // invariant 8: no gap
     int rc = entry_hash(own->last.hash, e, e->hash);
     if (rc)
         return rc;

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "store/backend_tags.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define NESTED_MAX 64 // indexes in indexes
@@ -148,6 +149,7 @@ static int manifest_write(struct tx *tx, struct put *u)
     int rc = feed_mint(u->m, tx, above, (struct bytes){0}, &e, &id);
     if (rc)
         return rc;
+    assert(e.stamp > above); // 9: a push wins over what it replaces
     u->result->stamp = e.stamp;
     rc = merge_manifest(tx, u->repo, &e, p->content, p->refs, p->n_refs, &missing);
     if (rc)
@@ -166,6 +168,7 @@ static int tag_write(struct tx *tx, struct put *u)
     int rc = feed_mint(u->m, tx, above, (struct bytes){0}, &e, &id);
     if (rc)
         return rc;
+    assert(e.stamp > above); // 9
     u->result->stamp = e.stamp;
     return merge_tag(tx, u->repo, &e, &missing);
 }

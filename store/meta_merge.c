@@ -16,6 +16,7 @@
 #include "base/register.h"
 #include "store/backend_tags.h"
 
+#include <assert.h>
 #include <string.h>
 
 static struct register_value entry_value(const struct feed_entry *e)
@@ -106,7 +107,8 @@ static int tag_show(struct tx *tx, int64_t repo, const struct feed_entry *e,
                     const struct register_value *v, const struct register_now *was,
                     struct digest *out_missing)
 {
-    int rc = manifest_visible(tx, repo, &e->digest); // 2
+    assert(!was || register_order(v, &was->value) > 0); // 3
+    int rc = manifest_visible(tx, repo, &e->digest);    // 2
     if (rc == ERR_NOTFOUND)
         *out_missing = e->digest;
     if (rc)

@@ -219,6 +219,8 @@ static void sqlite_end(struct tx *tx)
 {
     struct sqlite_tx *t = sqlite_tx(tx);
     assert(t != &t->of->w); // the writer's transaction ends with its run
+    // a reader that sees no one moment leaves none open, which would keep SQLite's log from ending
+    assert(t->one_moment || sqlite3_get_autocommit(t->db.h));
     if (t->one_moment)
         (void)db_exec(&t->db, "ROLLBACK");
     idle_give(t->of, t);

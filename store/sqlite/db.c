@@ -12,14 +12,50 @@
 #include <stdatomic.h>
 #include <string.h>
 
+// SQLite keeps no errno of a commit that fails: then it is the last one of this thread.
+static int system_error(struct db *d)
+{
+    int last = errno;
+    int kept = 0;
+    if (d->h)
+        kept = sqlite3_system_errno(d->h);
+    if (kept)
+        return kept;
+    return last;
+}
+
+static int file_error(int sqlite_rc, int e)
+{
+    switch (e) {
+    case EROFS:
+        return ERR_READONLY;
+    case EMFILE:
+    case ENFILE:
+        return ERR_NOFILES;
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_NOSPACE;
+    default:
+        break;
+    }
+    if (sqlite_rc == SQLITE_IOERR_NOMEM)
+        return ERR_NOMEM;
+    return ERR_IO;
+}
+
+static void damage_note(struct db *d)
+{
+    if (!d->damaged || atomic_exchange(d->damaged, true))
+        return;
+    log_error("store: the metadata is damaged (SQLite: %s): this region says that it is down from "
+              "now on; stop it and restore meta.db, or take meta.db away: the other regions fill a "
+              "new one",
+              sqlite3_errmsg(d->h));
+}
+
 int db_error(struct db *d, int sqlite_rc)
 {
-    // Of a commit that fails SQLite keeps no errno: then it is the last one of this thread.
-    int e;
-    if (d->h && sqlite3_system_errno(d->h))
-        e = sqlite3_system_errno(d->h);
-    else
-        e = errno;
+    int e = system_error(d);
     switch (sqlite_rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
@@ -31,23 +67,10 @@ int db_error(struct db *d, int sqlite_rc)
         return ERR_READONLY;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        if (e == EROFS)
-            return ERR_READONLY;
-        if (e == EMFILE || e == ENFILE)
-            return ERR_NOFILES;
-        if (e == ENOSPC || e == EDQUOT)
-            return ERR_NOSPACE;
-        if (sqlite_rc == SQLITE_IOERR_NOMEM)
-            return ERR_NOMEM;
-        return ERR_IO;
+        return file_error(sqlite_rc, e);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        if (d->damaged && !atomic_exchange(d->damaged, true))
-            log_error(
-                "store: the metadata is damaged (SQLite: %s): this region says that it is down "
-                "from now on; stop "
-                "it and restore meta.db, or take meta.db away: the other regions fill a new one",
-                sqlite3_errmsg(d->h));
+        damage_note(d);
         return ERR_CORRUPT;
     case SQLITE_NOMEM:
         return ERR_NOMEM;

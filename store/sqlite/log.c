@@ -22,9 +22,19 @@ int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out)
     return 0;
 }
 
-static bool kept_by(const struct feed_entry *e)
+static bool names_there(const struct feed_entry *e)
 {
     return e->origin && e->registry && e->repository && e->key;
+}
+
+// A column of exactly `size` bytes.
+static int bytes_copy(sqlite3_stmt *st, int col, uint8_t *out, int size)
+{
+    const void *p = sqlite3_column_blob(st, col);
+    if (!p || sqlite3_column_bytes(st, col) != size)
+        return ERR_CORRUPT;
+    memcpy(out, p, (size_t)size);
+    return 0;
 }
 
 int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
@@ -46,15 +56,14 @@ int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
         rc = db_text(st, texts[i].col, a, texts[i].to);
     if (rc)
         return rc;
-    const void *hash = sqlite3_column_blob(st, 14), *sig = sqlite3_column_blob(st, 16);
-    if (!hash || sqlite3_column_bytes(st, 14) != ENTRY_HASH_BYTES)
+    if (!names_there(&e))
         return ERR_CORRUPT;
-    if (!sig || sqlite3_column_bytes(st, 16) != ENTRY_SIG_BYTES)
-        return ERR_CORRUPT;
-    if (!kept_by(&e))
-        return ERR_CORRUPT;
-    memcpy(e.hash, hash, ENTRY_HASH_BYTES);
-    memcpy(e.sig, sig, ENTRY_SIG_BYTES);
+    rc = bytes_copy(st, 14, e.hash, ENTRY_HASH_BYTES);
+    if (rc)
+        return rc;
+    rc = bytes_copy(st, 16, e.sig, ENTRY_SIG_BYTES);
+    if (rc)
+        return rc;
     rc = db_blob(st, 17, a, &e.content);
     if (rc)
         return rc;
@@ -114,7 +123,8 @@ static int sqlite_own_set(struct tx *tx, const struct own_head *own)
 {
     struct sqlite_backend *b = sqlite_tx(tx)->of;
     assert(tx == &b->w.tx);
-    assert(own->epoch >= b->own.epoch && own->epoch >= own->last.epoch); // invariant 8
+    assert(own->epoch >= b->own.epoch);    // invariant 8: it never goes down
+    assert(own->epoch >= own->last.epoch); // invariant 8: what is minted next lies past the last
     int rc = 0;
     if (own->stamp != b->own.stamp)
         rc = state_set(&b->w.db, "hlc", own->stamp);
@@ -135,7 +145,7 @@ static int sqlite_own_set(struct tx *tx, const struct own_head *own)
 static int sqlite_append(struct tx *tx, const struct feed_entry *e, struct bytes content,
                          int64_t *out_id)
 {
-    struct db *d = sqlite_tx_db(tx);
+    struct db *d = sqlite_write_db(tx);
     int rc = db_run(
         d,
         "INSERT INTO feed(origin,epoch,part,seq,stamp,restates,kind,registry,repository,tag,digest,"
@@ -226,12 +236,12 @@ static int sqlite_get(struct tx *tx, int64_t id, struct arena *a, struct feed_en
 
 static int sqlite_remove(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM feed WHERE id=?1", "i", id);
+    return db_run(sqlite_write_db(tx), "DELETE FROM feed WHERE id=?1", "i", id);
 }
 
 static int sqlite_content_drop(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_tx_db(tx),
+    return db_run(sqlite_write_db(tx),
                   "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
 }
 
@@ -374,7 +384,7 @@ static int sqlite_mark_get(struct tx *tx, const char *origin, uint32_t partition
 
 static int sqlite_mark_set(struct tx *tx, const char *origin, const struct feed_mark *mark)
 {
-    return db_run(sqlite_tx_db(tx),
+    return db_run(sqlite_write_db(tx),
                   "INSERT OR REPLACE INTO origins(origin,part,epoch,seq,hash)"
                   " VALUES(?1,?2,?3,?4,?5)",
                   "siuub", origin, (int64_t)mark->partition, mark->epoch, mark->seq,
@@ -383,8 +393,8 @@ static int sqlite_mark_set(struct tx *tx, const char *origin, const struct feed_
 
 static int sqlite_mark_remove(struct tx *tx, const char *origin, uint32_t partition)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM origins WHERE origin=?1 AND part=?2", "si", origin,
-                  (int64_t)partition);
+    return db_run(sqlite_write_db(tx), "DELETE FROM origins WHERE origin=?1 AND part=?2", "si",
+                  origin, (int64_t)partition);
 }
 
 static int sqlite_marks_list(struct tx *tx, struct arena *a, struct read_mark **out, size_t *out_n)

@@ -180,10 +180,12 @@ static int version_check(struct db *d, const char *path, struct diag *diag, int6
 {
     int64_t version = 0, app = 0, tables = 0;
     int rc = pragma_int(d, "PRAGMA user_version", &version);
-    if (!rc)
-        rc = pragma_int(d, "PRAGMA application_id", &app);
-    if (!rc)
-        rc = pragma_int(d, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (rc)
+        return rc;
+    rc = pragma_int(d, "PRAGMA application_id", &app);
+    if (rc)
+        return rc;
+    rc = pragma_int(d, "SELECT count(*) FROM sqlite_schema", &tables);
     if (rc)
         return rc;
     bool fresh = version == 0 && app == 0 && tables == 0;
@@ -236,8 +238,9 @@ static int region_check(struct db *d, const char *path, const char *region, stru
     int rc =
         db_run(d, "INSERT OR IGNORE INTO state(key,value,text) VALUES('region',0,?1)", "s", region);
     sqlite3_stmt *st;
-    if (!rc)
-        rc = db_find(d, &st, "SELECT text FROM state WHERE key='region'", "");
+    if (rc)
+        return rc;
+    rc = db_find(d, &st, "SELECT text FROM state WHERE key='region'", "");
     if (rc)
         return rc;
     const char *is = (const char *)sqlite3_column_text(st, 0);
@@ -255,29 +258,39 @@ static int region_check(struct db *d, const char *path, const char *region, stru
 static int deadlines_begin(struct db *d)
 {
     int rc = db_run(d, "UPDATE jobs SET due_ms=0,waiting=0,failed_ms=0 WHERE due_ms>0", "");
+    if (rc)
+        return rc;
     char sql[192]; // walks the uploads, which are bounded: not among the statements that are kept
     snprintf(sql, sizeof sql,
              "UPDATE uploads SET idle_ms=idle_ms+(SELECT max(touched_ms) FROM "
              "uploads)-touched_ms,touched_ms=%lld",
              (long long)clock_mono_ms());
+    return db_exec(d, sql);
+}
+
+static int steps_open(struct db *d, const char *path, const char *region, struct diag *diag)
+{
+    int64_t version = 0;
+    int rc = version_check(d, path, diag, &version);
     if (rc)
         return rc;
-    return db_exec(d, sql);
+    rc = damage_check(d, path, diag);
+    if (rc)
+        return rc;
+    if (version < schema_version)
+        rc = upgrade(d, version);
+    if (rc)
+        return rc;
+    rc = region_check(d, path, region, diag);
+    if (rc)
+        return rc;
+    return deadlines_begin(d);
 }
 
 int schema_open(struct db *d, const char *path, const char *region, struct diag *diag)
 {
-    int64_t version = 0;
     size_t said = diag_count(diag);
-    int rc = version_check(d, path, diag, &version);
-    if (!rc)
-        rc = damage_check(d, path, diag);
-    if (!rc && version < schema_version)
-        rc = upgrade(d, version);
-    if (!rc)
-        rc = region_check(d, path, region, diag);
-    if (!rc)
-        rc = deadlines_begin(d);
+    int rc = steps_open(d, path, region, diag);
     if (rc && diag_count(diag) == said)
         diag_add(diag, path, 0, "%s (%s)", err_text(rc), sqlite3_errmsg(d->h));
     return rc;

@@ -20,6 +20,7 @@
 #include "store/backend_void.h"
 #include "store/sqlite/db.h"
 
+#include <assert.h>
 #include <pthread.h>
 
 struct sqlite_backend;
@@ -50,6 +51,8 @@ struct sqlite_backend {
     // Writer thread only. The head is taken back when a request or its group fails.
     struct sqlite_tx w;
     struct own_head own;
+    // inside tx_attempt
+    bool attempts;
 
     pthread_t thread;
     bool thread_runs;
@@ -71,6 +74,14 @@ static inline struct sqlite_tx *sqlite_tx(struct tx *tx)
 static inline struct db *sqlite_tx_db(struct tx *tx)
 {
     return &sqlite_tx(tx)->db;
+}
+
+// For an operation that changes rows: only the writer's transaction may.
+static inline struct db *sqlite_write_db(struct tx *tx)
+{
+    struct sqlite_tx *t = sqlite_tx(tx);
+    assert(t == &t->of->w);
+    return &t->db;
 }
 
 extern const struct backend_ops sqlite_backend_ops;

@@ -25,7 +25,7 @@ static int sqlite_repo_find(struct tx *tx, const char *registry, const char *rep
 static int sqlite_repo_make(struct tx *tx, const char *registry, const char *repository,
                             int64_t *out_id)
 {
-    struct db *d = sqlite_tx_db(tx);
+    struct db *d = sqlite_write_db(tx);
     int rc = sqlite_repo_find(tx, registry, repository, out_id);
     if (rc != ERR_NOTFOUND)
         return rc;
@@ -112,7 +112,7 @@ static int sqlite_presence_get(struct tx *tx, int64_t repo, const struct digest 
 static int sqlite_presence_set(struct tx *tx, int64_t repo, const struct register_value *v,
                                const char *media_type)
 {
-    return db_run(sqlite_tx_db(tx),
+    return db_run(sqlite_write_db(tx),
                   "UPDATE manifests SET stamp=?3,origin=?4,epoch=?5,"
                   "media_type=coalesce(?6,media_type) WHERE repo=?1 AND digest=?2",
                   "idusus", repo, &v->digest, v->stamp, v->origin, v->epoch, media_type);
@@ -157,18 +157,18 @@ static int sqlite_manifest_children(struct tx *tx, int64_t repo, const struct di
 
 static int sqlite_manifest_remove(struct tx *tx, int64_t repo, const struct digest *digest)
 {
-    int rc = db_run(sqlite_tx_db(tx), "DELETE FROM manifests WHERE repo=?1 AND digest=?2", "id",
+    int rc = db_run(sqlite_write_db(tx), "DELETE FROM manifests WHERE repo=?1 AND digest=?2", "id",
                     repo, digest);
     if (rc)
         return rc;
-    return db_run(sqlite_tx_db(tx), "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2", "id",
-                  repo, digest);
+    return db_run(sqlite_write_db(tx), "DELETE FROM manifest_refs WHERE repo=?1 AND parent=?2",
+                  "id", repo, digest);
 }
 
 static int sqlite_manifest_add(struct tx *tx, int64_t repo, const struct register_value *v,
                                const struct manifest_new *m)
 {
-    return db_run(sqlite_tx_db(tx),
+    return db_run(sqlite_write_db(tx),
                   "INSERT INTO manifests(repo,digest,media_type,stamp,origin,epoch,size,content)"
                   " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
                   "idsusuub", repo, &v->digest, m->media_type, v->stamp, v->origin, v->epoch,
@@ -245,7 +245,7 @@ static int sqlite_refs_add(struct tx *tx, int64_t repo, const struct digest *par
     int rc = 0;
     for (size_t i = 0; !rc && i < n; i++)
         rc = db_run(
-            sqlite_tx_db(tx),
+            sqlite_write_db(tx),
             "INSERT OR IGNORE INTO manifest_refs(repo,parent,child,kind) VALUES(?1,?2,?3,?4)",
             "iddn", repo, parent, &refs[i].digest, (int)refs[i].kind);
     return rc;
@@ -334,7 +334,7 @@ static int sqlite_link_set(struct tx *tx, int64_t repo, const struct digest *d, 
                            int64_t now_ms)
 {
     return db_run(
-        sqlite_tx_db(tx),
+        sqlite_write_db(tx),
         "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
         " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
         "idui", repo, d, size, now_ms);

@@ -23,7 +23,7 @@ static int sqlite_tag_set(struct tx *tx, int64_t repo, const char *tag,
                           const struct register_value *v)
 {
     return db_run(
-        sqlite_tx_db(tx),
+        sqlite_write_db(tx),
         "INSERT INTO tags(repo,tag,digest,stamp,origin,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
         " ON CONFLICT(repo,tag) DO UPDATE SET digest=excluded.digest,stamp=excluded.stamp,"
         "origin=excluded.origin,epoch=excluded.epoch",
@@ -32,14 +32,15 @@ static int sqlite_tag_set(struct tx *tx, int64_t repo, const char *tag,
 
 static int sqlite_tag_remove(struct tx *tx, int64_t repo, const char *tag)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM tags WHERE repo=?1 AND tag=?2", "is", repo, tag);
+    return db_run(sqlite_write_db(tx), "DELETE FROM tags WHERE repo=?1 AND tag=?2", "is", repo,
+                  tag);
 }
 
 static int sqlite_tag_history_add(struct tx *tx, int64_t repo, const char *tag,
                                   const struct register_value *v)
 {
     return db_run(
-        sqlite_tx_db(tx),
+        sqlite_write_db(tx),
         "INSERT INTO tag_history(repo,tag,stamp,origin,digest,epoch) VALUES(?1,?2,?3,?4,?5,?6)"
         " ON CONFLICT(repo,tag,stamp,origin,digest) DO UPDATE SET epoch=max(epoch,excluded.epoch)",
         "isusdu", repo, tag, v->stamp, v->origin, &v->digest, v->epoch);
@@ -47,13 +48,13 @@ static int sqlite_tag_history_add(struct tx *tx, int64_t repo, const char *tag,
 
 static int sqlite_tag_history_clear(struct tx *tx, int64_t repo, const char *tag)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is", repo,
-                  tag);
+    return db_run(sqlite_write_db(tx), "DELETE FROM tag_history WHERE repo=?1 AND tag=?2", "is",
+                  repo, tag);
 }
 
 static int sqlite_tag_history_trim(struct tx *tx, int64_t repo, const char *tag, size_t keep)
 {
-    return db_run(sqlite_tx_db(tx),
+    return db_run(sqlite_write_db(tx),
                   "DELETE FROM tag_history WHERE repo=?1 AND tag=?2 AND " REGISTER_VALUE(
                       "") "<(SELECT stamp,origin,"
                           "epoch,digest FROM tag_history WHERE repo=?1 AND tag=?2 ORDER "

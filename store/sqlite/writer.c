@@ -50,15 +50,16 @@ static struct request *request_take(struct sqlite_backend *b, bool wait)
     return r;
 }
 
-// After a full disk or an end of memory SQLite may have rolled everything back by itself.
-static bool rolled_back(struct sqlite_backend *b)
+// No transaction is open. After a full disk or an end of memory SQLite may have rolled everything
+// back by itself.
+static bool none_open(struct sqlite_backend *b)
 {
     return sqlite3_get_autocommit(b->w.db.h);
 }
 
 static int savepoint_end(struct sqlite_backend *b, int rc, const char *back, const char *release)
 {
-    if (rolled_back(b))
+    if (none_open(b))
         return rc;
     if (rc)
         (void)db_exec(&b->w.db, back);
@@ -69,6 +70,7 @@ static int savepoint_end(struct sqlite_backend *b, int rc, const char *back, con
 static int request_run(struct sqlite_backend *b, struct request *r)
 {
     struct own_head at = b->own;
+    assert(!r->done && !none_open(b)); // in the transaction of its group
     b->w.tx.notify = false;
     b->w.tx.mints = !b->handed_over;
     int rc = db_exec(&b->w.db, "SAVEPOINT request");
@@ -86,11 +88,13 @@ int writer_attempt(struct tx *tx, tx_run *run, void *arg)
     struct sqlite_backend *b = sqlite_tx(tx)->of;
     struct own_head at = b->own;
     bool notify = tx->notify;
-    assert(tx == &b->w.tx); // a reader changes nothing
+    assert(tx == &b->w.tx && !b->attempts); // a reader changes nothing; attempts do not nest
     int rc = db_exec(&b->w.db, "SAVEPOINT attempt");
     if (rc)
         return rc;
+    b->attempts = true;
     rc = run(tx, arg);
+    b->attempts = false;
     rc = savepoint_end(b, rc, "ROLLBACK TO attempt", "RELEASE attempt");
     if (rc) {
         b->own = at; // 2
@@ -111,11 +115,12 @@ static int group_begin(struct sqlite_backend *b)
 // Not 0: the whole group has failed.
 static int group_add(struct sqlite_backend *b, struct group *g, struct request *r)
 {
+    assert(g->n < GROUP_MAX);
     g->list[g->n++] = r;
     r->rc = request_run(b, r);
     if (!r->rc && b->w.tx.notify)
         g->notify = true;
-    if (!rolled_back(b))
+    if (!none_open(b))
         return 0;
     return r->rc ? r->rc : ERR_IO;
 }
@@ -129,7 +134,7 @@ static struct request *group_next(struct sqlite_backend *b, const struct group *
 
 static void group_fail(struct sqlite_backend *b, struct group *g, int rc)
 {
-    if (!rolled_back(b))
+    if (!none_open(b))
         (void)db_exec(&b->w.db, "ROLLBACK");
     g->notify = false;
     for (size_t i = 0; i < g->n; i++)
@@ -170,6 +175,7 @@ static void group_run(struct sqlite_backend *b, struct request *first)
         group_fail(b, &g, rc);
         b->own = at;
     }
+    assert(rc || none_open(b)); // 1: the commit has returned
     atomic_store(&b->base.clock, b->own.stamp);
     group_wake(b, &g);
     if (g.notify && b->base.on_commit)
