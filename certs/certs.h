@@ -8,25 +8,24 @@
 // (ca_dir), issued directly. What comes back is checked (names, key, chain, dates) before it
 // replaces anything.
 //
-// Who asks is proved twice: by the peer certificate, of which the edge tells, and by a signature of
-// the region's feed key over the request and a nonce (certs/signed_request.h), which no edge can
-// make. So a broken edge, also the CA's own, gets no certificate. No wall clock counts in it: the
-// nonce is the CA's own, for a minute of its monotonic clock. (A certificate begins five minutes
-// before it is issued, and is refused where it is not valid yet: clocks may be so far apart.) But
-// the dates come from wall clocks: by one that is far from the other regions' nothing is issued or
-// renewed, neither where the CA is nor where a certificate is asked for, and nothing before the
-// clocks were compared once after a start (clock_ok).
+// Two proofs say which region asks: the peer certificate, which the edge reports, and a signature
+// of the region's feed key over the request and a nonce (certs/signed_request.h), which no edge can
+// make. So a broken edge, even the CA's own, gets no certificate. The proof needs no wall clock:
+// the CA makes the nonce, and it is valid for a minute of the CA's monotonic clock. The dates in a
+// certificate need wall clocks. A region whose clock is far from the other regions' neither issues
+// nor renews, and no region does so before it has compared clocks once after a start (clock_ok). A
+// certificate begins five minutes before it is issued, so that clocks may differ by that much.
 //
 //   POST /certs/v1/nonce    -> {"nonce": hex}
 //   POST /certs/v1/renew    the signed request -> the certificate in PEM
 //
 // The peer certificate is different, because the topology pins its fingerprint: a region that
-// swapped it by itself would shut itself out. So its renewal goes to peer-next.pem, whose
-// fingerprint `certs show` tells (next_fingerprint). The operator adds it to the region's
-// peer_fingerprints; each check looks whether the topology in force has it, and only then
-// peer-next.pem is renamed to peer.pem. Its life is 365 days and renewal begins after two thirds:
-// there are months to do so, and the log says it is waiting. The old fingerprint is then taken out
-// of the topology.
+// swapped it by itself would shut itself out. So a renewed one is written to peer-next.pem, and
+// `certs show` prints its fingerprint (next_fingerprint). The operator adds that to the region's
+// peer_fingerprints. Each check looks whether the topology in force has it; once it has,
+// peer-next.pem is renamed to peer.pem, and the operator takes the old fingerprint out. A peer
+// certificate lives 365 days and renewal begins after two thirds of them, so the operator has
+// months; the log says that the renewal waits.
 #ifndef MERIDIAN_CERTS_CERTS_H
 #define MERIDIAN_CERTS_CERTS_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers that are good for one request for a certificate: the CA's node hands one out to a region,
-// and takes it back with that region's signed request. Held in memory, by the monotonic clock:
-// nobody's wall clock counts, and a restart of the CA's node only makes a region ask again.
-// Bounded: a region has NONCES_PER_REGION at a time, and its oldest goes for a new one, so that no
-// region can take another's place.
+// Nonces: random numbers, each good for one request for a certificate. The CA's node gives one to a
+// region, and takes it back with that region's signed request. They are kept in memory and expire
+// by the monotonic clock, so no wall clock matters, and after a restart of the CA's node a region
+// asks again. Bounded: a region has NONCES_PER_REGION at a time, and a new one replaces its oldest,
+// so that no region can use up the room of another.
 //
 //   char text[NONCE_TEXT_SIZE];
 //   rc = nonces_give(&n, "westeurope", clock_mono_ms(), text);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region's request for a certificate as the CA's node takes it: signed with that region's own
-// feed key, which no edge holds. What says who asks is this signature: the peer certificate, of
-// which nginx tells the daemon, is public, and nginx is the less trusted process (docs/security.md,
-// "What a broken edge can still do").
+// A region's request for a certificate, as the CA's node accepts it: signed with that region's own
+// feed key, which no edge holds. This signature proves which region asks. The peer certificate does
+// not: nginx reports it to the daemon, the certificate is public, and nginx is the less trusted
+// process (docs/security.md, "What a broken edge can still do").
 //
 //   {"request": TEXT, "key": id of the feed key,
 //    "signature": base64url of Ed25519 over the prefix and TEXT}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A question to one region about a registry, at its public endpoint with an ordinary token; and
-// when there is no answer, which of three it is: the user may not ask, the region cannot be
-// reached, or it refuses for a reason of its own. Each has its own exit status, and a sentence.
+// A request to one region about a registry, at its public endpoint with an ordinary token. A
+// request that fails has one of three outcomes, each with its own exit status and a sentence: the
+// user lacks the right, the region cannot be reached, or the region refuses for a reason of its
+// own.
 #ifndef MERIDIAN_CLI_ASK_H
 #define MERIDIAN_CLI_ASK_H
 

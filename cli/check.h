@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of `meridian check-health` share: the run, one place that is checked, and how a
-// check is told.
+// What the files of `meridian check-health` share: the run, one place that it checks, and how it
+// prints a check.
 #ifndef MERIDIAN_CLI_CHECK_H
 #define MERIDIAN_CLI_CHECK_H
 

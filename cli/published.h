@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Has everybody who answers for fe.D a stamp's name? All addresses of the topology's name servers
-// are asked, the secondaries that it tells of changes, and those of transfer.secondaries, side by
-// side.
+// Checks that every name server of fe.D answers for a stamp's name. It asks all addresses of the
+// topology's name servers, of the secondaries that are notified of changes, and of
+// transfer.secondaries, at the same time.
 //
-// One that is down cannot deny the name to anybody, and is told from one that answers without it by
-// this: neither UDP, three times, nor TCP brings any answer, of whatever kind. Every answer but the
-// stamp's addresses, with authority, means that it lacks the name: also SERVFAIL or REFUSED, for
-// such a server is up and may come to itself.
+// A server that is down cannot deny the name to anybody, and does not count. A server counts as
+// down when neither UDP, three times, nor TCP brings any answer at all. Any answer other than the
+// stamp's addresses with authority means that the server lacks the name. SERVFAIL and REFUSED do so
+// too: such a server is up, and may answer for the zone again later.
 #ifndef MERIDIAN_CLI_PUBLISHED_H
 #define MERIDIAN_CLI_PUBLISHED_H
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a supervisor leaves to the program that it becomes: `meridian node restart` and SIGUSR2 exec
-// the program at the same path again, perhaps a newer one, in the same process. Descriptors stay
-// open over the exec; this record says which is which. It travels in a memfd whose number is in the
-// environment: MERIDIAN_HANDOVER.
+// The record that a supervisor leaves for the program that replaces it. `meridian node restart` and
+// SIGUSR2 exec the program at the same path again, perhaps a newer one, in the same process.
+// Descriptors stay open over the exec; the record says which is which. It is in a memfd, whose
+// number is in the environment: MERIDIAN_HANDOVER.
 //
-// The record is from the process's own past, not from a stranger: still every number in it is
-// checked to be an open descriptor of the right kind here, and every pid to be a child by
-// restart.c.
+// The same process wrote the record, and it is checked nevertheless: handover_read verifies that
+// every number is an open descriptor of the right kind, and restart.c that every pid is a child.
 #ifndef MERIDIAN_DAEMON_HANDOVER_H
 #define MERIDIAN_DAEMON_HANDOVER_H
 

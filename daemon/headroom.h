@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much more this node could take, 0 to 100: what the deep document tells the resolvers, so that
-// they send fewer clients before the node starts to refuse. The least of what its parts say. A pure
-// function of a load; headroom_measure reads one. Called by the daemon's housekeeping.
+// A node's headroom: how much more work it could take, 0 to 100. The deep document carries it to
+// the resolvers, which send fewer clients to a node before it starts to refuse. It is the least of
+// the figures below. A pure function of a load; headroom_measure reads one. The daemon's
+// housekeeping calls both.
 //
 //   processors   100 while the load is at most one task per core, falling to 10 at four: load alone
 //                refuses nobody

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registries that this node cannot serve as it should: their metadata or blobs give I/O errors or
-// are damaged, while others are well. The registry room tells of each such failure; the deep
-// document lists who has had several of late, and the resolvers send new clients of those elsewhere
-// (design section 5).
+// Impaired registries: those whose metadata or blobs give I/O errors or are damaged on this node,
+// while other registries work. The registry room reports each such failure here; the deep document
+// lists the registries that had several of late, and the resolvers send new clients of these to
+// other regions (design section 5).
 //
-// IMPAIRMENT_FAULTS failures within a minute impair a registry for a minute; if they come again
-// after that, for twice as long, up to 16 minutes: with its clients sent elsewhere nothing else
-// would show that it is well again. Half an hour without a failure forgets it. Bounded; when more
-// are in trouble than it holds, the region is not the place to be and its store's own probe says
-// so. Any thread. What nginx reads from disk by itself (the bytes of blobs that the daemon has
-// already found and opened) is not seen here.
+// IMPAIRMENT_FAULTS failures within a minute impair a registry for a minute, and each time that
+// they come again for twice as long, up to 16 minutes. The time limit is the way back: once its
+// clients go elsewhere, nothing else would show that the registry works again. Half an hour without
+// a failure forgets a registry. The list is bounded: when more registries fail than it holds, the
+// whole store is at fault, and the store's own probe reports that. Any thread. Errors of nginx,
+// which reads the bytes of blobs from the disk by itself, do not arrive here.
 #ifndef MERIDIAN_DAEMON_IMPAIRMENT_H
 #define MERIDIAN_DAEMON_IMPAIRMENT_H
 

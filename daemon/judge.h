@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node judges what its clients and the other regions will judge it by: its token key, its feed
-// key, its peer certificate's fingerprint, and the certificates of its names, all against the
-// topology in force. Sets and clears conditions (daemon/conditions.h). What makes every pull fail
-// here is down; what only keeps other regions from taking this one's entries is a warning, since
-// what is here can still be pulled.
+// The judges of a node: each checks one thing and sets or clears a condition (daemon/conditions.h).
+// judge_identity checks what clients and other regions check too: the token key, the feed key, the
+// peer certificate's fingerprint and the certificates of the node's names, against the topology in
+// force. A fault that makes every pull fail here is down; one that only keeps other regions from
+// taking this region's entries is a warning, since clients can still pull what is here.
 //
 //   token key not named, another region's, or a token of its own refused   down
 //   certificate of the region's or the global names: expired, not valid yet, lacks a name   down

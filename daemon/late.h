@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker that has yielded to its successor (http_server_yield_begin in net/http.h): uploads that
-// are under way, and logins, are served on as ever; any other request that still reaches it, over a
-// connection that the edge keeps or with a body that was not whole in time, is handed to the
-// successor over the socket that both know, and its answer back. So no request fails for having
-// come to the wrong one.
+// Late requests: those that still reach a worker after it has yielded to its successor
+// (http_server_yield_begin in net/http.h), over a connection that the edge keeps or with a body
+// that was not whole in time. The old worker goes on with uploads under way and with logins. It
+// passes every other request to the successor, over the unix socket that both use, and returns the
+// successor's answer. So no request fails because it came to the old worker.
 #ifndef MERIDIAN_DAEMON_LATE_H
 #define MERIDIAN_DAEMON_LATE_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a node keeps what, below data_dir and runtime_dir; who owns each directory; and the users
-// the work runs as.
+// The directories of a node below data_dir and runtime_dir, with their owners, and the users as
+// which the processes run.
 //
 //   data_dir/            0711 root           passed through by all, changed by root alone
 //     store/             0710 daemon:edge    the edge may pass through, not list

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Are the edge's ports free? Asked by the supervisor before it starts anything, so that a port that
-// another program has is one clear sentence and the end, not an nginx that is tried again for ever.
-// A forerunner that is just ending gets a few seconds.
+// Checks that the edge's ports are free. The supervisor calls it before it starts anything: if
+// another program has a port, the node says so in one sentence and ends, instead of starting nginx
+// again and again. A forerunner that is about to end gets a few seconds to release its ports.
 #ifndef MERIDIAN_DAEMON_PORTS_H
 #define MERIDIAN_DAEMON_PORTS_H
 

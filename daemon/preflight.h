@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a start would stumble over beyond the settings' grammar, as --check says it: the edge's
-// program, and whether the users that the work runs as get at their files. Root may read
-// everything, so root's own tries would say nothing: a child takes the ids of the daemon's user,
-// then of the edge's, and tries there; what fails comes back with whose the file must be and the
-// command that mends it.
+// Finds what would make a start fail although the settings are well-formed: the edge's program, and
+// files that the daemon's or the edge's user cannot read. Root may read everything, so a child
+// process takes the ids of the daemon's user, then of the edge's, and tries the files as them. Each
+// failure is reported with the owner that the file needs and the command that mends it.
 //
 //   rc = preflight_edge_program(node, &diag);                     // at each start, too
 //   rc = preflight_files(node, &paths, &id, topology, &diag);     // --check alone

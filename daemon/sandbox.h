@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process of ours may still ask the kernel for (seccomp, capabilities, no_new_privs, no core
-// dumps). Called once in each process, before it has a second thread. Node setting `sandbox: strict
-// | off`.
+// Sandboxes each process: seccomp, capabilities, no_new_privs, no core dumps. Each process calls
+// its function once, before it starts a second thread. Node setting `sandbox: strict | off`.
 //
 //   the worker: an allow-list. Anything else fails with EPERM and is logged once per system call by
 //     name: a library that asks for something new degrades and says so, instead of ending the

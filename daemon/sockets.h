@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// All sockets that a node listens on: DNS, the edge's way to the daemon, the admin socket, metrics.
-// The supervisor opens them once, before privileges are dropped, and keeps them for as long as it
-// lives; each worker serves on copies. So a new worker, also one of a new program, takes over
-// without a moment in which nobody listens: what comes meanwhile waits in the kernel. nginx's own
-// ports are nginx's.
+// All sockets that a node listens on: DNS, the sockets from the edge to the daemon, the admin
+// socket, metrics. The supervisor opens them once, before it drops privileges, and keeps them for
+// its whole life; each worker serves on copies. So a new worker, also one of a new program, takes
+// over without a gap: connections that arrive meanwhile wait in the kernel. nginx opens its own
+// ports itself.
 #ifndef MERIDIAN_DAEMON_SOCKETS_H
 #define MERIDIAN_DAEMON_SOCKETS_H
 
