@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#undef err_from_errno // of the analyser
+
 const char *err_name(int code)
 {
     switch (code) {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -128,6 +129,7 @@ void sink_stop(struct sink *s)
         pthread_join(s->thread, NULL);
     }
     s->ops->free(s->ctx);
+    assert(s->rings || !s->n_rings);
     for (unsigned i = 0; i < s->n_rings; i++)
         ring_free(s->rings[i]);
     free(s->rings);
