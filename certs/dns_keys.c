@@ -55,19 +55,6 @@ static int describe(const EVP_PKEY *k, struct dnskey *out)
     return 0;
 }
 
-static int key_write(const char *path, const EVP_PKEY *key, struct diag *diag)
-{
-    AUTO_BUF struct buf b;
-    buf_init(&b, PEM_MAX_BYTES);
-    if (pem_add_key(&b, key))
-        return pem_crypto_failed(diag, path);
-    int rc = file_write_atomic(path, b.p, b.n, 0600);
-    if (rc)
-        diag_add(diag, path, 0, "cannot be written: %s", err_text(rc));
-    OPENSSL_cleanse(b.p, b.n);
-    return rc;
-}
-
 int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role,
                    enum dnskey_algorithm algorithm, struct diag *diag, char id[65],
                    struct dnskey *out)
@@ -93,7 +80,7 @@ int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role
              hex);
     AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, id);
     if (path)
-        rc = key_write(path, k, diag);
+        rc = pem_write_key(path, k, diag);
     else
         rc = ERR_NOMEM;
     if (rc)
@@ -106,16 +93,12 @@ int dns_key_create(const char *dir, enum dnskey_zone zone, enum dnskey_role role
 static int key_read(const char *dir, const char *id, struct diag *diag, EVP_PKEY **out)
 {
     AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, id);
-    AUTO_BUF struct buf b;
-    buf_init(&b, PEM_MAX_BYTES);
     if (!path)
         return ERR_NOMEM;
-    int rc = pem_read_secret(path, diag, &b);
+    EVP_PKEY *k = NULL;
+    int rc = pem_read_key(path, diag, &k);
     if (rc)
         return rc;
-    EVP_PKEY *k = pem_parse_key(bytes_of(b.p, b.n));
-    if (b.n)
-        OPENSSL_cleanse(b.p, b.n);
     if (!k) {
         diag_add(diag, path, 0, "does not hold a private key");
         return ERR_CRYPTO;

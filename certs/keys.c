@@ -31,19 +31,6 @@ struct region_keys {
     uint8_t url_key[URL_KEY_BYTES];
 };
 
-static int key_write(const char *path, const EVP_PKEY *key, struct diag *diag)
-{
-    AUTO_BUF struct buf b;
-    buf_init(&b, PEM_MAX_BYTES);
-    if (!key || pem_add_key(&b, key))
-        return pem_crypto_failed(diag, path);
-    int rc = file_write_atomic(path, b.p, b.n, 0600);
-    if (rc)
-        diag_add(diag, path, 0, "cannot be written: %s", err_text(rc));
-    OPENSSL_cleanse(b.p, b.n);
-    return rc;
-}
-
 static int url_key_write(const char *path, struct diag *diag)
 {
     uint8_t k[URL_KEY_BYTES];
@@ -74,11 +61,11 @@ int region_keys_create(const char *dir, const char *region, struct diag *diag)
     }
     if (access(token, F_OK)) {
         AUTO_PKEY EVP_PKEY *k = pem_key_p256();
-        rc = key_write(token, k, diag);
+        rc = pem_write_key(token, k, diag);
     }
     if (!rc && access(feed, F_OK)) {
         AUTO_PKEY EVP_PKEY *k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-        rc = key_write(feed, k, diag);
+        rc = pem_write_key(feed, k, diag);
     }
     if (!rc && access(url, F_OK))
         rc = url_key_write(url, diag);
@@ -108,16 +95,11 @@ static int half_open(const char *dir, const char *region, const char *use, struc
                      struct diag *diag)
 {
     AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, use);
-    AUTO_BUF struct buf b;
-    buf_init(&b, PEM_MAX_BYTES);
     if (!path)
         return ERR_NOMEM;
-    int rc = pem_read_secret(path, diag, &b);
+    int rc = pem_read_key(path, diag, &h->pkey);
     if (rc)
         return rc;
-    h->pkey = pem_parse_key(bytes_of(b.p, b.n));
-    if (b.n)
-        OPENSSL_cleanse(b.p, b.n);
     bool right;
     if (!strcmp(use, "token"))
         right = pem_key_is_p256(h->pkey);

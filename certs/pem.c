@@ -157,6 +157,32 @@ EVP_PKEY *pem_parse_key(struct bytes pem)
     return k;
 }
 
+int pem_read_key(const char *path, struct diag *diag, EVP_PKEY **out)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, PEM_MAX_BYTES);
+    int rc = pem_read_secret(path, diag, &b);
+    if (rc)
+        return rc;
+    *out = pem_parse_key(bytes_of(b.p, b.n));
+    if (b.n)
+        OPENSSL_cleanse(b.p, b.n);
+    return 0;
+}
+
+int pem_write_key(const char *path, const EVP_PKEY *key, struct diag *diag)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, PEM_MAX_BYTES);
+    if (!key || pem_add_key(&b, key))
+        return pem_crypto_failed(diag, path);
+    int rc = file_write_atomic(path, b.p, b.n, 0600);
+    if (rc)
+        diag_add(diag, path, 0, "cannot be written: %s", err_text(rc));
+    OPENSSL_cleanse(b.p, b.n);
+    return rc;
+}
+
 void pem_fingerprint(const X509 *x, char out[65])
 {
     uint8_t d[EVP_MAX_MD_SIZE];

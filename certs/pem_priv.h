@@ -36,6 +36,12 @@ bool pem_key_is_p256(const EVP_PKEY *k);
 // it.
 int pem_read_secret(const char *path, struct diag *diag, struct buf *out);
 
+// A private key as a file that its owner alone may read (0600). Reading: *out is NULL when the file
+// holds no key. Writing: replaces the file; a NULL key is one that OpenSSL could not make. Errors
+// come with a sentence.
+int pem_read_key(const char *path, struct diag *diag, EVP_PKEY **out);
+int pem_write_key(const char *path, const EVP_PKEY *key, struct diag *diag);
+
 // All appended; ERR_CRYPTO.
 //
 // PKCS#8, not encrypted: the file's mode protects it
