@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reserve of a region's disk; see space.h. One lock guards all; it is held over statvfs(2),
-// once a second or before a refusal.
+// The reserve of a region's disk; see space.h. One lock guards all; a thread holds it over
+// statvfs(2), once a second or before a refusal.
 //
 // Invariants:
 //   1. outstanding is the sum of `left` of all charges.
-//   2. free_now is the last measure less what was written since: never more than the truth by what
-//      we wrote.
+//   2. free_now is the last measure less the bytes that writers spent since then.
 #include "store/space.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -45,6 +45,7 @@ struct space {
     bool is_short, short_of_files;
 };
 
+// a - b, and 0 where that is negative
 static uint64_t less(uint64_t a, uint64_t b)
 {
     if (a > b)
@@ -78,21 +79,25 @@ static uint64_t room(const struct space *s, uint64_t reserve)
 // What must fit before a short disk is open again.
 static uint64_t enough(const struct space *s)
 {
-    uint64_t quarter = reserve_of(s) / 4;
-    return SPACE_WINDOW_BYTES + (quarter > SPACE_WINDOW_BYTES ? quarter : SPACE_WINDOW_BYTES);
+    uint64_t more = reserve_of(s) / 4;
+    if (more < SPACE_WINDOW_BYTES)
+        more = SPACE_WINDOW_BYTES;
+    return SPACE_WINDOW_BYTES + more;
 }
 
 static bool few_files(const struct space *s)
 {
-    uint64_t reserve = files_reserve(s);
-    return s->disk.free_files < (s->short_of_files ? reserve + reserve / 4 : reserve);
+    uint64_t least = files_reserve(s);
+    if (s->short_of_files)
+        least += least / 4;
+    return s->disk.free_files < least;
 }
 
 static void judge(struct space *s)
 {
     s->short_of_files = few_files(s);
-    bool few_bytes = room(s, reserve_of(s)) < (s->is_short ? enough(s) : SPACE_WINDOW_BYTES);
-    bool is_short = few_bytes || s->short_of_files;
+    uint64_t least = s->is_short ? enough(s) : SPACE_WINDOW_BYTES;
+    bool is_short = s->short_of_files || room(s, reserve_of(s)) < least;
     if (is_short != s->is_short)
         s->changed_ms = clock_wall_ms();
     s->is_short = is_short;
@@ -165,13 +170,15 @@ void space_close(struct space *s)
     free(s);
 }
 
-// A writer that has begun goes on for as long as it fits: only new ones are kept out until a good
-// deal does.
+// A writer that has begun goes on while its bytes fit; new writers stay out until the disk is no
+// longer short.
 static bool fits(const struct space *s, uint64_t bytes, enum space_use use, bool has_begun)
 {
     if (use == SPACE_ENTRY)
         return bytes <= room(s, reserve_of(s) / 2);
-    if (has_begun ? s->short_of_files : s->is_short)
+    if (s->short_of_files)
+        return false;
+    if (s->is_short && !has_begun)
         return false;
     return bytes <= room(s, reserve_of(s));
 }
@@ -181,8 +188,11 @@ static bool fits(const struct space *s, uint64_t bytes, enum space_use use, bool
 static bool is_stale(const struct space *s, uint64_t bytes)
 {
     uint64_t granted = s->granted_since + bytes;
-    return clock_mono_ms() - s->measured_ms >= MEASURE_EVERY_MS || granted < bytes ||
-           granted > room(s, reserve_of(s)) / 4;
+    if (clock_mono_ms() - s->measured_ms >= MEASURE_EVERY_MS)
+        return true;
+    if (granted < bytes) // overflow
+        return true;
+    return granted > room(s, reserve_of(s)) / 4;
 }
 
 // Under the lock. At least `least`, rather `most`.
@@ -195,11 +205,7 @@ static uint64_t grant(struct space *s, uint64_t least, uint64_t most, enum space
         s->n_refused++;
         return 0;
     }
-    uint64_t n;
-    if (fits(s, most, use, has_begun))
-        n = most;
-    else
-        n = least;
+    uint64_t n = fits(s, most, use, has_begun) ? most : least;
     s->outstanding += n;
     s->granted_since += n;
     judge(s);
@@ -214,11 +220,10 @@ static int take(struct space *s, uint64_t bytes, enum space_use use, struct spac
         return 0;
     }
     pthread_mutex_lock(&s->lock);
-    // of an unknown length: a window, so that a short disk refuses it here
-    uint64_t least = bytes;
-    if (!least)
-        least = 1;
-    c.left = grant(s, least, bytes ? bytes : SPACE_WINDOW_BYTES, use, false);
+    if (bytes)
+        c.left = grant(s, bytes, bytes, use, false);
+    else // of an unknown length: a window, so that a short disk refuses it here
+        c.left = grant(s, 1, SPACE_WINDOW_BYTES, use, false);
     pthread_mutex_unlock(&s->lock);
     if (!c.left)
         return ERR_NOSPACE;
@@ -241,8 +246,8 @@ int space_grow(struct space_charge *c, uint64_t bytes)
     struct space *s = c->space;
     if (!s || c->left >= bytes)
         return 0;
-    uint64_t least = bytes - c->left,
-             most = least > SPACE_WINDOW_BYTES ? least : SPACE_WINDOW_BYTES;
+    uint64_t least = bytes - c->left;
+    uint64_t most = least > SPACE_WINDOW_BYTES ? least : SPACE_WINDOW_BYTES;
     pthread_mutex_lock(&s->lock);
     uint64_t n = grant(s, least, most, c->use, true);
     pthread_mutex_unlock(&s->lock);
@@ -257,12 +262,11 @@ void space_spend(struct space_charge *c, uint64_t bytes)
     struct space *s = c->space;
     if (!s)
         return;
-    // what was never granted is seen by the next measure
-    uint64_t n = bytes;
-    if (bytes >= c->left)
-        n = c->left;
+    // the next measure sees bytes that were never granted
+    uint64_t n = bytes < c->left ? bytes : c->left;
     c->left -= n;
     pthread_mutex_lock(&s->lock);
+    assert(s->outstanding >= n); // invariant 1
     s->outstanding -= n;
     s->free_now = less(s->free_now, bytes);
     pthread_mutex_unlock(&s->lock);
@@ -274,6 +278,7 @@ void space_return(struct space_charge *c)
     if (!s)
         return;
     pthread_mutex_lock(&s->lock);
+    assert(s->outstanding >= c->left); // invariant 1
     s->outstanding -= c->left;
     judge(s);
     pthread_mutex_unlock(&s->lock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much more content a region's disk takes: the free space of the store's file system, less a
-// reserve, less what has been promised to writers and is not written yet. The reserve is for all
-// that must go on when no content fits any more: metadata, its log and checkpoints, deletions and
+// How much more content a region's disk takes: the free bytes of the store's file system, less a
+// reserve, less what was promised to writers and is not written yet. The reserve is for everything
+// that must go on when no content fits: metadata with its log and checkpoints, deletions and
 // collection, certificates, state, and the edge's own files.
 //
 //   struct space_charge c = {0};
@@ -11,30 +11,29 @@
 //                                                    // window, or ERR_NOSPACE
 //   …write…; space_spend(&c, n);                     // written: from now on the file system counts
 //                                                    // them
-//   space_return(&c);                                // at the end, however it ended; what was not
-//                                                    // written is free
-//   again
+//   space_return(&c);                                // at the end, however it ended: bytes that
+//                                                    // were not written are free again
 //
-// Whoever knows a length takes it up front; whoever does not begins with `space_take(space, 0, &c)`
-// and grows by windows of SPACE_WINDOW_BYTES. `space_grow` is right for both: what is left of a
-// charge is used up first.
+// A writer of a known length takes it up front. A writer of an unknown length begins with
+// `space_take(space, 0, &c)` and grows by windows of SPACE_WINDOW_BYTES. `space_grow` is right for
+// both: it uses up the rest of a charge first.
 //
 // Rules
-//   1. A charge is granted when it fits above the reserve together with all that is outstanding. So
+//   1. A charge is granted when it fits above the reserve together with all outstanding charges. So
 //      writers that run at once never eat the reserve together.
-//   2. The disk is *short* when not even one window fits above the reserve, and until a good deal
-//      more does (a quarter of the reserve, at least two windows): so that it does not flap. While
-//      it is short all new content is refused, also what would just fit: what health says and what
-//      a push gets are the same. What was charged before goes on, and so does a writer that has
-//      begun, window by window, for as long as they fit.
-//   3. A manifest of a client (SPACE_ENTRY) may use the upper half of the reserve: a push whose
-//      blobs are here ends. All else that is metadata asks nobody.
-//   4. A region that is short for want of files (inodes) is short.
+//   2. The disk is *short* when not even one window fits above the reserve, and until a quarter of
+//      the reserve more fits (at least two windows): so the state does not flap. While the disk is
+//      short all new content is refused, also content that would just fit: health and pushes say the
+//      same. Earlier charges go on, and a writer that has begun goes on window by window for as long
+//      as they fit.
+//   3. A client's manifest (SPACE_ENTRY) may use the upper half of the reserve: a push whose blobs
+//      are here can end. All other metadata is written without asking.
+//   4. A region that is short of files (inodes) is short.
 //
-// The disk is measured once a second at most while there is plenty, and before anything is refused;
-// it is written to by others, and a look is one statvfs(2). Threads: any; a charge is used by one
-// thread at a time. Blocks for as long as statvfs does: call on the pool. Another process that has
-// the same store open keeps charges of its own.
+// The disk is measured at most once a second while there is plenty, and before any refusal, because
+// other programs write to it too; a measure is one statvfs(2). Threads: any; one thread at a time
+// uses a charge. Blocks for as long as statvfs does: call on the pool. Another process that has the
+// same store open keeps charges of its own.
 #ifndef MERIDIAN_STORE_SPACE_H
 #define MERIDIAN_STORE_SPACE_H
 
@@ -43,7 +42,7 @@
 #include <stdint.h>
 
 #define SPACE_WINDOW_BYTES (1u << 20)
-// a reserve given as a share is never more: the reserve has its uses counted
+// a reserve that is given as a share is never more than this: its uses do not grow with the disk
 #define SPACE_SHARE_MAX_BYTES (10ull << 30)
 #define SPACE_TEXT_SIZE 256
 
@@ -84,7 +83,7 @@ int space_grow(struct space_charge *c, uint64_t bytes); // afterwards at least s
 void space_spend(struct space_charge *c, uint64_t bytes);
 void space_return(struct space_charge *c);
 
-// How things stand. `text` says why the disk is short, with figures, for operators; "" while it is
+// The state of the disk. `text` tells operators why the disk is short, with figures; "" while it is
 // not.
 struct space_view {
     struct space_disk disk;
@@ -101,11 +100,11 @@ struct space_view {
     uint64_t n_refused;
     char text[SPACE_TEXT_SIZE];
 };
-// Measures first. ERR_IO …: the disk could not be measured, and the last measure is told. Called by
-// housekeeping every few seconds: what changes between two writers' charges is seen then.
+// Measures first. ERR_IO …: the disk could not be measured, and *out has the last measure.
+// Housekeeping calls it every few seconds, so that changes are seen also while nobody writes.
 int space_look(struct space *s, struct space_view *out);
-// Would so many bytes of content fit if nobody else wrote any? For what can be parked until there
-// is room; a length that never fits is told from one that has to wait by `total`.
+// Would so many bytes of content fit if nobody else wrote any? For work that can wait until there
+// is room; `disk.total_bytes` tells a length that will never fit.
 bool space_fits(struct space *s, uint64_t bytes);
 
 #endif

@@ -25,16 +25,14 @@ int spare_keep(const char *path, uint64_t bytes)
         return err_from_errno(errno);
     if ((uint64_t)st.st_size == bytes && (uint64_t)st.st_blocks * 512 >= bytes)
         return 0;
-    int rc;
     if (ftruncate(fd, 0))
-        rc = errno;
-    else
-        rc = posix_fallocate(fd, 0, (off_t)bytes);
-    if (rc)
-        (void)!ftruncate(fd, 0); // a part would not be told from the whole
-    if (rc)
-        return err_from_errno(rc);
-    return 0;
+        return err_from_errno(errno);
+    int e = posix_fallocate(fd, 0, (off_t)bytes);
+    if (!e)
+        return 0;
+    // empty: spare_use must not take a part for the whole
+    (void)!ftruncate(fd, 0);
+    return err_from_errno(e);
 }
 
 bool spare_use(const char *path)
@@ -43,7 +41,10 @@ bool spare_use(const char *path)
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) || !st.st_blocks)
         return false;
-    uint64_t size = (uint64_t)st.st_size,
-             left = size > SPARE_START_BYTES ? size - SPARE_START_BYTES : 0;
-    return ftruncate(fd, (off_t)left) == 0 && fsync(fd) == 0;
+    off_t left = st.st_size - (off_t)SPARE_START_BYTES;
+    if (left < 0)
+        left = 0;
+    if (ftruncate(fd, left))
+        return false;
+    return fsync(fd) == 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Spare room for a start on a full disk: a file of real blocks, part of the reserve, whose blocks
-// are given back when a node starts and finds nothing free. The database's log, nginx's
-// configuration and certificates and its pid need room at every start; without it a node that ended
-// while somebody else had filled the disk could not even serve pulls.
+// Spare room for a start on a full disk: a file of real blocks, part of the reserve. A node that
+// starts and finds nothing free gives some of these blocks back. The database's log, nginx's
+// configuration, certificates and pid need room at every start; without it a node that ended while
+// another program filled the disk could not even serve pulls.
 //
 //   if (free_bytes < SPARE_START_BYTES) spare_use(path);  // before anything is opened
 //   …later, while there is plenty: spare_keep(path, n);
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// a start takes some 300 KiB; the rest is for what is written meanwhile
+// a start takes some 300 KiB; the rest is for writes of the first minutes
 #define SPARE_START_BYTES (1ull << 20)
 #define SPARE_BYTES (4 * SPARE_START_BYTES)
 
