@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the metadata share: stores in a folder of their own, a signer that only hashes,
 // small manifests.
+//
+// TEST_META in the environment names the backend: "sqlite" (also when it is not set), "memory", or
+// "conflicts": in memory, and each transaction loses a conflict once and runs again.
 #ifndef MERIDIAN_TESTS_META_SUPPORT_H
 #define MERIDIAN_TESTS_META_SUPPORT_H
 
@@ -12,6 +15,7 @@
 #include "store/meta.h"
 #include "store/sqlite/sqlite_store.h"
 #include "tests/support/check_main.h"
+#include "tests/support/memory_backend.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +26,8 @@
 
 struct region_store {
     char dir[64], path[96];
+    // what is stored, for the backend in memory: outlives its openers
+    struct memory_db *db;
     const char *region;
     // NULL: "feed-key-1"
     const char *key;
@@ -31,6 +37,19 @@ struct region_store {
     // on_commit calls
     _Atomic int n_commits;
 };
+
+static inline bool backend_is(const char *name)
+{
+    const char *which = getenv("TEST_META");
+    return strcmp(which ? which : "sqlite", name) == 0;
+}
+
+// Leaves a test that looks into the database's file, or at its locks.
+#define NEEDS_SQLITE               \
+    do {                           \
+        if (!backend_is("sqlite")) \
+            return;                \
+    } while (0)
 
 // Not Ed25519: SHA-256 of the text, twice. The store does not look into signatures.
 static inline int test_sign(void *ctx, const void *p, size_t n, uint8_t sig[ENTRY_SIG_BYTES])
@@ -53,7 +72,14 @@ static inline int store_try(struct region_store *s, struct diag *diag)
                              .sign_ctx = s,
                              .on_commit = test_on_commit,
                              .on_commit_ctx = s};
-    return sqlite_meta_open(s->path, &o, diag, &s->m);
+    if (backend_is("sqlite"))
+        return sqlite_meta_open(s->path, &o, diag, &s->m);
+    if (!s->db)
+        s->db = memory_db_new(s->region);
+    if (!s->db)
+        return ERR_NOMEM;
+    memory_db_conflicts(s->db, backend_is("conflicts"));
+    return memory_meta_open(s->db, &o, &s->m);
 }
 
 static inline void store_reopen(struct region_store *s)
@@ -86,7 +112,46 @@ static inline void store_end(struct region_store *s)
 {
     meta_close(s->m);
     s->m = NULL;
+    memory_db_free(s->db);
+    s->db = NULL;
     ck_assert_int_eq(dir_remove_tree(s->dir), 0);
+}
+
+// --- a backup, and the loss of a disk; the store is closed ---
+
+static inline void file_copy(const char *from, const char *to)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(file_read(from, 64 << 20, &b), 0);
+    ck_assert_int_eq(file_write_atomic(to, b.p, b.n, 0600), 0);
+    buf_done(&b);
+}
+
+static inline void store_backup(struct region_store *s)
+{
+    AUTO_FREE char *backup = mem_printf("%s/backup", s->dir);
+    if (s->db)
+        memory_db_backup(s->db);
+    else
+        file_copy(s->path, backup);
+}
+
+static inline void store_restore(struct region_store *s)
+{
+    AUTO_FREE char *backup = mem_printf("%s/backup", s->dir);
+    if (s->db)
+        memory_db_restore(s->db);
+    else
+        file_copy(backup, s->path);
+}
+
+static inline void store_lose(struct region_store *s)
+{
+    if (s->db)
+        memory_db_lose(s->db);
+    else
+        ck_assert_int_eq(remove(s->path), 0);
 }
 
 static inline struct digest digest_str(const char *s)

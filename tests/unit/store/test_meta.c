@@ -280,6 +280,7 @@ static bool ended(const char *id, const char *repository, const char *principal,
 
 START_TEST(what_ended_is_remembered_as_it_ended)
 {
+    NEEDS_SQLITE;
     store_begin(&region, "eastus");
     struct digest d = digest_str("blob");
     const struct upload_row r = {"u", REG, "app", "ci", 0, 100, 100, 0};
@@ -617,6 +618,7 @@ static void expect_refused(int want, const char *word)
 
 START_TEST(what_is_not_ours_is_refused)
 {
+    NEEDS_SQLITE;
     store_begin(&region, "eastus");
     struct stat st;
     ck_assert_int_eq(stat(region.path, &st), 0);
@@ -646,6 +648,7 @@ END_TEST
 
 START_TEST(a_damaged_page_is_found)
 {
+    NEEDS_SQLITE;
     store_begin(&region, "eastus");
     for (int i = 0; i < 50; i++) {
         char tag[16];
@@ -668,6 +671,7 @@ END_TEST
 
 START_TEST(a_page_damaged_in_life_ends_writing)
 {
+    NEEDS_SQLITE;
     store_begin(&region, "eastus");
     for (int i = 0; i < 50; i++) {
         char tag[16];
@@ -697,6 +701,7 @@ END_TEST
 
 START_TEST(full_disk_is_said_and_loses_nothing)
 {
+    NEEDS_SQLITE;
     region = (struct region_store){.region = "eastus"};
     strcpy(region.dir, "/tmp/meridian-full-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(region.dir));

@@ -137,6 +137,7 @@ END_TEST
 // may differ by, and no other write with it.
 START_TEST(a_register_at_the_edge_closes_no_other_writes)
 {
+    NEEDS_SQLITE;
     begin();
     ck_assert_int_eq(put(&region, "app", "v0", "{1}"), 0);
     struct feed_entry e = entry_at(1, at(SKEW), "v1", "{1}");
@@ -169,6 +170,7 @@ static void poison(const char *column_values)
 
 START_TEST(a_poisoned_register_refuses_its_own_writes_only)
 {
+    NEEDS_SQLITE;
     begin();
     ck_assert_int_eq(put(&region, "app", "v1", "{1}"), 0);
     ck_assert_int_eq(put(&region, "app", "v2", "{1}"), 0);

@@ -663,24 +663,13 @@ END_TEST
 
 // --- invariant 8 ---
 
-static void copy_file(const char *from, const char *to)
-{
-    struct buf b;
-    buf_init(&b, 0);
-    ck_assert_int_eq(file_read(from, 64 << 20, &b), 0);
-    ck_assert_int_eq(file_write_atomic(to, b.p, b.n, 0600), 0);
-    buf_done(&b);
-}
-
 START_TEST(a_restored_backup_recovers_and_uses_no_sequence_twice)
 {
-    char backup[128];
     store_begin(&east, "eastus");
     store_begin(&west, "westeurope");
-    snprintf(backup, sizeof backup, "%s/backup", west.dir);
     ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
     meta_close(east.m); // all is in the one file then
-    copy_file(east.path, backup);
+    store_backup(&east);
     store_reopen(&east);
     ck_assert_int_eq(put(&east, "app", "v1", "{2}"), 0);
     ck_assert_int_eq(put(&east, "app", "v2", "{3}"), 0);
@@ -691,7 +680,7 @@ START_TEST(a_restored_backup_recovers_and_uses_no_sequence_twice)
     carry(&east, &west);
     run_jobs(&west);
     meta_close(east.m);
-    copy_file(backup, east.path);
+    store_restore(&east);
     store_reopen(&east);
     ck_assert_uint_eq(head_seq(&east, "eastus"), 2);
     meta_gate_close(east.m, META_GATE_RECOVERY, "recovering");
@@ -740,18 +729,16 @@ END_TEST
 
 START_TEST(what_differs_is_restated_once)
 {
-    char backup[128];
     store_begin(&east, "eastus");
     store_begin(&west, "westeurope");
-    snprintf(backup, sizeof backup, "%s/backup", west.dir);
     ck_assert_int_eq(put(&east, "app", "base", "{0}"), 0);
     meta_close(east.m);
-    copy_file(east.path, backup);
+    store_backup(&east);
     store_reopen(&east);
     ck_assert_int_eq(put(&east, "app", "lost", "{1}"), 0);
     carry(&east, &west);
     meta_close(east.m);
-    copy_file(backup, east.path);
+    store_restore(&east);
     store_reopen(&east);
     // the same sequences, said anew: what must be mended
     ck_assert_int_eq(put(&east, "app", "new", "{2}"), 0);
@@ -806,7 +793,7 @@ START_TEST(what_was_lost_from_a_closed_epoch_is_announced_again)
     // all is lost, twice over what it said of the loss before
     for (unsigned round = 0; round < 3; round++) {
         meta_close(east.m);
-        ck_assert_int_eq(unlink(east.path), 0);
+        store_lose(&east);
         store_reopen(&east);
         ck_assert_int_eq(meta_epoch_begin(east.m, 10 * (round + 1), &epoch), 0);
         size_t n = feed_all(&west, "eastus", &a, &e);
@@ -859,7 +846,7 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
     arena_init(&a, 0);
     n = feed_all(&west, "eastus", &a, &e);
     meta_close(east.m); // the disk is lost
-    ck_assert_int_eq(unlink(east.path), 0);
+    store_lose(&east);
     store_reopen(&east);
     struct recovered done;
     ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);

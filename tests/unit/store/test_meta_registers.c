@@ -191,6 +191,7 @@ static void push_together(struct pusher *p, size_t n)
 
 START_TEST(pushes_of_one_commit_share_an_entry_and_later_ones_mint)
 {
+    NEEDS_SQLITE;
     struct pusher p[N_PUSHERS];
     clock_virtual_set(clock_wall_ms());
     store_begin(&east, "eastus");
@@ -353,6 +354,7 @@ static void old_store(struct region_store *s)
 
 START_TEST(a_store_of_the_first_schema_goes_on)
 {
+    NEEDS_SQLITE;
     old_store(&east);
     store_reopen(&east);
     struct arena a;

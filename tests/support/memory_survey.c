@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+// Searches of the log and the registers in memory; see store/backend_survey.h.
+#include "tests/support/memory_tables.h"
+
+#include "base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool id_in(const struct id_set *set, int64_t id)
+{
+    for (size_t i = 0; i < set->n; i++)
+        if (set->ids[i] == id)
+            return true;
+    return false;
+}
+
+// Does the entry count for its register?
+static bool does_count(struct tx *tx, const struct m_feed *f)
+{
+    if (f->e.restates && f->e.restates >= f->e.stamp)
+        return false;
+    return !row_find(tx, T_JOBS, &(struct m_job){.id = f->id});
+}
+
+static bool is_of(const struct feed_entry *e, enum entry_kind kind,
+                  const struct register_name *name)
+{
+    if (e->kind != kind || strcmp(e->registry, name->registry) != 0)
+        return false;
+    if (strcmp(e->repository, name->repository) != 0)
+        return false;
+    if (kind == ENTRY_TAG)
+        return strcmp(e->tag, name->tag) == 0;
+    return digest_equal(&e->digest, &name->digest);
+}
+
+static struct register_value value_of(const struct feed_entry *e)
+{
+    return (struct register_value){entry_register_stamp(e), e->origin, e->epoch, e->digest};
+}
+
+// --- the log ---
+
+static int last_id(struct tx *tx, int64_t *out)
+{
+    size_t n = row_count(tx, T_FEED);
+    *out = n ? ((const struct m_feed *)row_at(tx, T_FEED, n - 1))->id : 0;
+    return 0;
+}
+
+static int read_from(struct tx *tx, const char *origin, const struct feed_mark *from, size_t max,
+                     struct arena *a, struct log_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    size_t i = row_lower(tx, T_PLACES,
+                         &(struct m_place){origin, from->partition, from->epoch, from->seq, 0});
+    struct log_row *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    for (; i < row_count(tx, T_PLACES) && n < max; i++) {
+        const struct m_place *p = row_at(tx, T_PLACES, i);
+        if (strcmp(p->origin, origin) != 0 || p->part != from->partition)
+            break;
+        list[n].id = p->id;
+        int rc = entry_out(a, &feed_by_id(tx, p->id)->e, false, &list[n].entry);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int above(struct tx *tx, uint64_t stamp, struct arena *a, struct log_stretch **out,
+                 size_t *out_n)
+{
+    size_t n = 0;
+    struct log_stretch *list = arena_array(a, row_count(tx, T_PLACES) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    // by place: the first of an epoch comes first
+    EACH_ROW(tx, T_PLACES, struct m_place, p)
+    {
+        const struct feed_entry *e = &feed_by_id(tx, p->id)->e;
+        if (e->stamp <= stamp && e->restates <= stamp)
+            continue;
+        const struct log_stretch *last = n ? &list[n - 1] : NULL;
+        if (last && !strcmp(last->origin, p->origin) && last->partition == p->part &&
+            last->after_epoch == p->epoch)
+            continue;
+        struct log_stretch s = {.partition = p->part,
+                                .after_epoch = p->epoch,
+                                .after_seq = p->seq - 1,
+                                .below_epoch = p->epoch + 1};
+        int rc = text_out(a, p->origin, &s.origin);
+        if (rc)
+            return rc;
+        list[n++] = s;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static bool is_within(const struct log_stretch *s, const struct feed_entry *e)
+{
+    if (strcmp(s->origin, e->origin) != 0 || s->partition != e->partition)
+        return false;
+    if (e->epoch >= s->below_epoch || e->epoch < s->after_epoch)
+        return false;
+    return e->epoch > s->after_epoch || e->seq > s->after_seq;
+}
+
+static bool is_in_any(const struct log_stretch *list, size_t n, const struct feed_entry *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_within(&list[i], e))
+            return true;
+    return false;
+}
+
+static int ids(struct tx *tx, const struct log_stretch *list, size_t n, struct arena *a,
+               struct id_set *out)
+{
+    size_t n_ids = 0;
+    int64_t *found = arena_array(a, row_count(tx, T_FEED) + 1, sizeof *found);
+    if (!found)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    if (is_in_any(list, n, &f->e))
+        found[n_ids++] = f->id;
+    *out = (struct id_set){found, n_ids};
+    return 0;
+}
+
+static int head_without(struct tx *tx, const char *origin, const struct id_set *without,
+                        struct feed_mark *out_mark, uint64_t *out_stamp)
+{
+    const struct feed_entry *last = NULL;
+    uint64_t highest = 0;
+    EACH_ROW(tx, T_PLACES, struct m_place, p)
+    {
+        if (p->part || strcmp(p->origin, origin) != 0 || id_in(without, p->id))
+            continue;
+        last = &feed_by_id(tx, p->id)->e;
+        if (last->stamp > highest)
+            highest = last->stamp;
+    }
+    if (!last)
+        return ERR_NOTFOUND;
+    *out_mark = (struct feed_mark){.epoch = last->epoch, .seq = last->seq};
+    memcpy(out_mark->hash, last->hash, ENTRY_HASH_BYTES);
+    *out_stamp = highest;
+    return 0;
+}
+
+static bool same_register(const struct feed_entry *a, const struct feed_entry *b)
+{
+    if (a->kind != b->kind || strcmp(a->registry, b->registry) != 0)
+        return false;
+    if (strcmp(a->repository, b->repository) != 0)
+        return false;
+    return strcmp(a->tag ? a->tag : "", b->tag ? b->tag : "") == 0;
+}
+
+static int restated(struct tx *tx, const struct feed_entry *e, int64_t up_to_id,
+                    uint64_t from_epoch)
+{
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (!f->e.restates || f->e.restates != entry_register_stamp(e))
+            continue;
+        if (strcmp(f->e.origin, e->origin) != 0 || !same_register(&f->e, e))
+            continue;
+        if (!digest_equal(&f->e.digest, &e->digest))
+            continue;
+        if (f->id <= up_to_id || f->e.epoch >= from_epoch)
+            return 0;
+    }
+    return ERR_NOTFOUND;
+}
+
+// --- what the log holds for one register ---
+
+static int highest_first(const void *a, const void *b)
+{
+    return register_order(b, a);
+}
+
+static struct register_value *same_value(struct register_value *list, size_t n,
+                                         const struct register_value *v)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i].stamp == v->stamp && !strcmp(list[i].origin, v->origin) &&
+            digest_equal(&list[i].digest, &v->digest))
+            return &list[i];
+    return NULL;
+}
+
+static int tag_values(struct tx *tx, const struct register_name *tag, size_t max, struct arena *a,
+                      struct register_value **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct register_value *list = arena_array(a, row_count(tx, T_FEED) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (!is_of(&f->e, ENTRY_TAG, tag) || !does_count(tx, f))
+            continue;
+        struct register_value v = value_of(&f->e);
+        struct register_value *is = same_value(list, n, &v);
+        if (is && is->epoch < v.epoch)
+            is->epoch = v.epoch;
+        if (is)
+            continue;
+        int rc = text_out(a, v.origin, &v.origin);
+        if (rc)
+            return rc;
+        list[n++] = v;
+    }
+    qsort(list, n, sizeof *list, highest_first);
+    *out = list;
+    *out_n = n < max ? n : max;
+    return 0;
+}
+
+static int tag_entries(struct tx *tx, const struct register_name *tag,
+                       const struct register_value *from, int64_t after_id, size_t max,
+                       struct arena *a, struct log_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct register_value least = *from;
+    struct log_row *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    if (!least.origin)
+        least.origin = "";
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (n == max || f->id <= after_id || !is_of(&f->e, ENTRY_TAG, tag) || !does_count(tx, f))
+            continue;
+        struct register_value v = value_of(&f->e);
+        if (register_order(&v, &least) < 0)
+            continue;
+        list[n].id = f->id;
+        int rc = entry_out(a, &f->e, false, &list[n].entry);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int tag_prior(struct tx *tx, const struct register_name *tag, int64_t before_id,
+                     const struct id_set *without, uint64_t *out_stamp)
+{
+    uint64_t highest = 0;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (f->id >= before_id || !is_of(&f->e, ENTRY_TAG, tag) || id_in(without, f->id))
+            continue;
+        if (entry_register_stamp(&f->e) > highest)
+            highest = entry_register_stamp(&f->e);
+    }
+    *out_stamp = highest;
+    return 0;
+}
+
+static bool is_higher(const struct feed_entry *a, const struct feed_entry *b)
+{
+    struct register_value va = value_of(a), vb = value_of(b);
+    int order = register_order(&va, &vb);
+    return order > 0 || (order == 0 && strcmp(a->media_type, b->media_type) > 0);
+}
+
+static int presence_value(struct tx *tx, const struct register_name *manifest, struct arena *a,
+                          struct register_value *out, const char **out_media_type)
+{
+    const struct feed_entry *best = NULL;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (!is_of(&f->e, ENTRY_MANIFEST, manifest) || !does_count(tx, f))
+            continue;
+        if (!best || is_higher(&f->e, best))
+            best = &f->e;
+    }
+    if (!best)
+        return ERR_NOTFOUND;
+    struct register_value v = value_of(best);
+    int rc = text_out(a, best->origin, &v.origin);
+    if (!rc)
+        rc = text_out(a, best->media_type, out_media_type);
+    if (!rc)
+        *out = v;
+    return rc;
+}
+
+// --- registers ---
+
+struct names {
+    struct tx *tx;
+    struct arena *a;
+    struct register_name *list;
+    size_t n;
+};
+
+static const struct m_repo *repo_of(struct tx *tx, int64_t id)
+{
+    EACH_ROW(tx, T_REPOS, struct m_repo, r)
+    if (r->id == id)
+        return r;
+    return NULL;
+}
+
+static int name_add(struct names *l, int64_t repo, const char *tag, const struct digest *d)
+{
+    const struct m_repo *r = repo_of(l->tx, repo);
+    for (size_t i = 0; *tag && i < l->n; i++)
+        if (!strcmp(l->list[i].registry, r->registry) && !strcmp(l->list[i].repository, r->name) &&
+            !strcmp(l->list[i].tag, tag))
+            return 0;
+    struct register_name *name = &l->list[l->n];
+    name->digest = *d;
+    int rc = text_out(l->a, r->registry, &name->registry);
+    if (!rc)
+        rc = text_out(l->a, r->name, &name->repository);
+    if (!rc)
+        rc = text_out(l->a, tag, &name->tag);
+    l->n += !rc;
+    return rc;
+}
+
+static int registers_above(struct tx *tx, uint64_t stamp, struct arena *a,
+                           struct register_name **out, size_t *out_n)
+{
+    static const struct digest none;
+    struct names l = {.tx = tx, .a = a};
+    size_t max = row_count(tx, T_TAGS) + row_count(tx, T_HISTORY) + row_count(tx, T_MANIFESTS);
+    l.list = arena_array(a, max + 1, sizeof *l.list);
+    if (!l.list)
+        return ERR_NOMEM;
+    int rc = 0;
+    EACH_ROW(tx, T_HISTORY, struct m_version, v)
+    if (!rc && v->stamp > stamp)
+        rc = name_add(&l, v->repo, v->tag, &none);
+    EACH_ROW(tx, T_TAGS, struct m_tag, t)
+    if (!rc && t->stamp > stamp)
+        rc = name_add(&l, t->repo, t->tag, &none);
+    EACH_ROW(tx, T_MANIFESTS, struct m_manifest, m)
+    if (!rc && m->stamp > stamp)
+        rc = name_add(&l, m->repo, "", &m->digest);
+    if (rc)
+        return rc;
+    *out = l.list;
+    *out_n = l.n;
+    return 0;
+}
+
+static int history_highest(struct tx *tx, const struct register_name *tag, uint64_t at_most,
+                           uint64_t *out_stamp)
+{
+    int64_t repo = repo_id(tx, tag->registry, tag->repository);
+    uint64_t highest = 0;
+    EACH_ROW(tx, T_HISTORY, struct m_version, v)
+    {
+        if (v->repo != repo || strcmp(v->tag, tag->tag) != 0)
+            continue;
+        if (v->stamp <= at_most && v->stamp > highest)
+            highest = v->stamp;
+    }
+    *out_stamp = highest;
+    return 0;
+}
+
+static int history_has(struct tx *tx, const struct register_name *tag, const char *origin,
+                       uint64_t above_stamp)
+{
+    int64_t repo = repo_id(tx, tag->registry, tag->repository);
+    EACH_ROW(tx, T_HISTORY, struct m_version, v)
+    {
+        if (v->repo != repo || strcmp(v->tag, tag->tag) != 0)
+            continue;
+        if (strcmp(v->origin, origin) == 0 && v->stamp > above_stamp)
+            return 0;
+    }
+    return ERR_NOTFOUND;
+}
+
+const struct survey_ops memory_survey_ops = {
+    .last_id = last_id,
+    .read_from = read_from,
+    .above = above,
+    .ids = ids,
+    .head_without = head_without,
+    .restated = restated,
+    .tag_values = tag_values,
+    .tag_entries = tag_entries,
+    .tag_prior = tag_prior,
+    .presence_value = presence_value,
+    .registers_above = registers_above,
+    .history_highest = history_highest,
+    .history_has = history_has,
+};

@@ -1,0 +1,797 @@
+// SPDX-License-Identifier: Apache-2.0
+// The suite that every backend of metadata must pass (store/backend.h): what a transaction is, what
+// order the operations promise, and what two openers of one state may rely on. TEST_META in the
+// environment names the backend; see meta_support.h. "conflicts" makes each transaction run twice.
+#include "store/backend.h"
+
+#include "store/backend_jobs.h"
+#include "store/backend_log.h"
+#include "store/backend_state.h"
+#include "store/backend_survey.h"
+#include "store/backend_tags.h"
+#include "store/backend_uploads.h"
+#include "store/backend_void.h"
+#include "tests/unit/store/meta_support.h"
+
+#include <pthread.h>
+
+static char dir[64];
+static struct memory_db *db;
+static struct backend *b;
+
+static int open_another(struct backend **out)
+{
+    if (db)
+        return memory_backend_open(db, out);
+    AUTO_FREE char *path = mem_printf("%s/meta.db", dir);
+    return sqlite_store_open(path, "eastus", NULL, out);
+}
+
+static void begin(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/meridian-backend-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    if (!backend_is("sqlite")) {
+        db = memory_db_new("eastus");
+        ck_assert_ptr_nonnull(db);
+        memory_db_conflicts(db, backend_is("conflicts"));
+    }
+    ck_assert_int_eq(open_another(&b), 0);
+}
+
+static void reopen(void)
+{
+    backend_close(b);
+    ck_assert_int_eq(open_another(&b), 0);
+}
+
+static void end(void)
+{
+    backend_close(b);
+    memory_db_free(take_ptr(db));
+    ck_assert_int_eq(dir_remove_tree(dir), 0);
+}
+
+// One operation, in a transaction of its own.
+struct call {
+    int64_t id, ms;
+    const struct feed_entry *e;
+    const struct job_failure *failure;
+    const struct upload_row *row;
+    const char *name;
+    uint64_t bytes;
+};
+
+#define CALL(name, expr)                            \
+    static int name##_run(struct tx *tx, void *arg) \
+    {                                               \
+        const struct call *c = arg;                 \
+        (void)c;                                    \
+        return (expr);                              \
+    }
+
+CALL(job_add, job_add(tx, c->id, c->e))
+CALL(job_remove, job_remove(tx, c->id))
+CALL(job_wait, job_wait(tx, c->id, c->ms, true))
+CALL(job_fail, job_fail(tx, c->id, c->failure))
+CALL(job_park, job_park(tx, c->id, c->bytes, c->failure))
+CALL(job_unpark, job_unpark(tx, c->id))
+CALL(jobs_wake_all, jobs_wake_all(tx))
+CALL(log_remove, log_remove(tx, c->id))
+CALL(upload_add, upload_add(tx, c->row))
+CALL(upload_age, upload_age(tx, c->ms))
+CALL(upload_move, upload_move(tx, c->name, c->bytes, c->bytes + 5, c->ms))
+CALL(upload_remove, upload_remove(tx, c->name))
+
+#define WRITE(name, ...) backend_write(b, name##_run, &(struct call){__VA_ARGS__})
+
+static struct tx *reader(void)
+{
+    struct tx *tx;
+    ck_assert_int_eq(backend_read(b, &tx), 0);
+    return tx;
+}
+
+static struct feed_entry entry_at(const char *origin, uint64_t seq, const char *tag,
+                                  const char *text)
+{
+    struct feed_entry e = {.origin = origin,
+                           .epoch = 1,
+                           .seq = seq,
+                           .stamp = 100 + seq,
+                           .kind = ENTRY_TAG,
+                           .registry = REG,
+                           .repository = "app",
+                           .tag = tag,
+                           .media_type = "",
+                           .digest = digest_str(text),
+                           .key = "key"};
+    memset(e.hash, (int)seq, sizeof e.hash);
+    return e;
+}
+
+// --- transactions ---
+
+struct step {
+    struct feed_entry e;
+    int rc;
+    int n_runs;
+    int64_t id;
+};
+
+static int append_run(struct tx *tx, void *arg)
+{
+    struct step *s = arg;
+    s->n_runs++;
+    int rc = log_append(tx, &s->e, (struct bytes){0}, &s->id);
+    return rc ? rc : s->rc;
+}
+
+static bool is_held(const struct feed_entry *e)
+{
+    int64_t id;
+    struct tx *tx = reader();
+    int rc = log_held(tx, e, &id);
+    tx_end(tx);
+    return rc == 0;
+}
+
+START_TEST(a_failed_transaction_leaves_nothing)
+{
+    begin();
+    struct step s = {.e = entry_at("westeurope", 1, "t", "x"), .rc = ERR_CANCELED};
+    ck_assert_int_eq(backend_write(b, append_run, &s), ERR_CANCELED);
+    ck_assert_int_eq(s.n_runs, 1); // a rule's own failure is its result
+    ck_assert(!is_held(&s.e));
+    s.rc = ERR_CONFLICT; // also this one
+    ck_assert_int_eq(backend_write(b, append_run, &s), ERR_CONFLICT);
+    ck_assert(!is_held(&s.e));
+    s.rc = 0;
+    s.n_runs = 0;
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+    ck_assert_int_eq(s.n_runs, backend_is("conflicts") ? 2 : 1);
+    ck_assert(is_held(&s.e));
+    reopen();
+    ck_assert(is_held(&s.e));
+    end();
+}
+END_TEST
+
+static int two_run(struct tx *tx, void *arg)
+{
+    struct step *list = arg;
+    int rc = append_run(tx, &list[0]);
+    if (rc)
+        return rc;
+    rc = tx_attempt(tx, append_run, &list[1]);
+    return rc == ERR_CANCELED ? append_run(tx, &list[2]) : rc;
+}
+
+START_TEST(an_attempt_takes_back_its_own_changes)
+{
+    begin();
+    struct step list[3] = {{.e = entry_at("westeurope", 1, "t", "x")},
+                           {.e = entry_at("westeurope", 2, "t", "y"), .rc = ERR_CANCELED},
+                           {.e = entry_at("westeurope", 2, "t", "z")}};
+    list[2].e.hash[0] = 99; // the place of the one that was taken back is free
+    ck_assert_int_eq(backend_write(b, two_run, list), 0);
+    ck_assert(is_held(&list[0].e) && is_held(&list[2].e) && !is_held(&list[1].e));
+    end();
+}
+END_TEST
+
+START_TEST(a_reader_sees_whole_commits)
+{
+    begin();
+    struct step s = {.e = entry_at("westeurope", 1, "t", "x")};
+    struct tx *moment;
+    int64_t id;
+    ck_assert_int_eq(backend_read_moment(b, &moment), 0);
+    ck_assert_int_eq(log_held(moment, &s.e, &id), ERR_NOTFOUND);
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+    ck_assert_int_eq(log_held(moment, &s.e, &id), ERR_NOTFOUND); // still that moment
+    tx_end(moment);
+    ck_assert(is_held(&s.e));
+    end();
+}
+END_TEST
+
+// --- the own head ---
+
+static int mint_run(struct tx *tx, void *arg)
+{
+    struct step *s = arg;
+    struct own_head own;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    s->e = entry_at("eastus", own.last.seq + 1, "t", "x");
+    s->e.stamp = own.stamp + 1;
+    rc = append_run(tx, s);
+    if (rc)
+        return rc;
+    own.last = (struct feed_mark){.epoch = 1, .seq = s->e.seq};
+    own.stamp = s->e.stamp;
+    return own_set(tx, &own);
+}
+
+START_TEST(the_own_head_commits_with_its_entry)
+{
+    begin();
+    struct step s = {0};
+    ck_assert_int_eq(backend_write(b, mint_run, &s), 0);
+    ck_assert_uint_eq(s.e.seq, 1);
+    s.rc = ERR_CANCELED;
+    ck_assert_int_eq(backend_write(b, mint_run, &s), ERR_CANCELED);
+    s.rc = 0;
+    ck_assert_int_eq(backend_write(b, mint_run, &s), 0);
+    ck_assert_uint_eq(s.e.seq, 2); // nobody saw the one that failed
+    ck_assert_uint_eq(b->clock, s.e.stamp);
+    reopen();
+    ck_assert_uint_eq(b->clock, s.e.stamp);
+    ck_assert_int_eq(backend_write(b, mint_run, &s), 0);
+    ck_assert_uint_eq(s.e.seq, 3);
+    end();
+}
+END_TEST
+
+enum { MINTERS = 4, MINTS = 50 };
+
+struct minter {
+    struct backend *b;
+    pthread_t thread;
+};
+static _Atomic bool minting;
+
+static void *minter_main(void *arg)
+{
+    const struct minter *m = arg;
+    for (int i = 0; i < MINTS; i++) {
+        struct step s = {0};
+        ck_assert_int_eq(backend_write(m->b, mint_run, &s), 0);
+    }
+    return NULL;
+}
+
+// No sequence shows before a lower one.
+static void *looker_main(void *arg)
+{
+    (void)arg;
+    while (minting) {
+        struct tx *tx;
+        struct feed_mark head;
+        ck_assert_int_eq(backend_read_moment(b, &tx), 0);
+        if (log_head(tx, "eastus", &head, NULL) == 0)
+            for (uint64_t seq = 1; seq <= head.seq; seq++) {
+                int64_t id;
+                struct feed_entry e = entry_at("eastus", seq, "t", "x");
+                ck_assert_int_eq(log_held(tx, &e, &id), 0);
+            }
+        tx_end(tx);
+    }
+    return NULL;
+}
+
+START_TEST(sequences_of_many_writers_have_no_gap)
+{
+    begin();
+    struct minter list[MINTERS];
+    struct backend *other = b;
+    pthread_t looker;
+    if (db)
+        ck_assert_int_eq(open_another(&other), 0);
+    minting = true;
+    ck_assert_int_eq(pthread_create(&looker, NULL, looker_main, NULL), 0);
+    for (int i = 0; i < MINTERS; i++) {
+        list[i].b = i % 2 ? other : b;
+        ck_assert_int_eq(pthread_create(&list[i].thread, NULL, minter_main, &list[i]), 0);
+    }
+    for (int i = 0; i < MINTERS; i++)
+        pthread_join(list[i].thread, NULL);
+    minting = false;
+    pthread_join(looker, NULL);
+    struct feed_mark head;
+    struct tx *tx = reader();
+    ck_assert_int_eq(log_head(tx, "eastus", &head, NULL), 0);
+    ck_assert_uint_eq(head.seq, MINTERS * MINTS);
+    tx_end(tx);
+    if (db)
+        backend_close(other);
+    end();
+}
+END_TEST
+
+// --- a second opener ---
+
+START_TEST(a_second_opener_is_taken_or_refused)
+{
+    begin();
+    struct backend *other;
+    struct step s = {0};
+    int rc = open_another(&other);
+    if (!db) { // SQLite: one process at a time, until it hands over
+        ck_assert_int_eq(rc, ERR_BUSY);
+        backend_hand_over(b);
+        ck_assert_int_eq(open_another(&other), 0);
+    } else {
+        ck_assert_int_eq(rc, 0);
+        ck_assert_int_eq(backend_write(b, mint_run, &s), 0);
+    }
+    ck_assert_int_eq(backend_write(other, mint_run, &s), 0);
+    ck_assert_uint_eq(s.e.seq, db ? 2 : 1);
+    ck_assert(is_held(&s.e)); // the first one sees it
+    backend_close(other);
+    end();
+}
+END_TEST
+
+static int mints_run(struct tx *tx, void *arg)
+{
+    *(bool *)arg = tx->mints;
+    return 0;
+}
+
+START_TEST(who_handed_over_mints_no_more)
+{
+    begin();
+    bool mints = false;
+    ck_assert_int_eq(backend_write(b, mints_run, &mints), 0);
+    ck_assert(mints);
+    backend_hand_over(b);
+    ck_assert_int_eq(backend_write(b, mints_run, &mints), 0);
+    ck_assert(!mints);
+    end();
+}
+END_TEST
+
+struct rival {
+    struct backend *other;
+    struct step s;
+};
+
+static void rival_acts(void *ctx)
+{
+    struct rival *r = ctx;
+    ck_assert_int_eq(backend_write(r->other, mint_run, &r->s), 0);
+}
+
+// Another process commits between the run and its commit: the loser runs again and takes the next
+// place.
+START_TEST(who_comes_second_runs_again)
+{
+    begin();
+    if (db) {
+        struct rival r = {0};
+        struct step s = {0};
+        ck_assert_int_eq(open_another(&r.other), 0);
+        memory_db_before_commit(db, rival_acts, &r);
+        ck_assert_int_eq(backend_write(b, mint_run, &s), 0);
+        ck_assert_int_ge(s.n_runs, 2);
+        ck_assert_uint_eq(r.s.e.seq, 1);
+        ck_assert_uint_eq(s.e.seq, 2);
+        ck_assert_uint_gt(s.e.stamp, r.s.e.stamp);
+        backend_close(r.other);
+    }
+    end();
+}
+END_TEST
+
+// --- the log ---
+
+START_TEST(a_place_has_one_entry)
+{
+    begin();
+    struct step one = {.e = entry_at("westeurope", 7, "t", "x")},
+                other = {.e = entry_at("westeurope", 7, "t", "y")};
+    int64_t id = 0;
+    other.e.hash[0] = 1;
+    ck_assert_int_eq(backend_write(b, append_run, &one), 0);
+    ck_assert_int_eq(backend_write(b, append_run, &other), ERR_CONFLICT);
+    struct tx *tx = reader();
+    ck_assert_int_eq(log_held(tx, &one.e, &id), 0);
+    ck_assert_int_eq(id, one.id);
+    id = 0;
+    ck_assert_int_eq(log_held(tx, &other.e, &id), ERR_CONFLICT);
+    ck_assert_int_eq(id, one.id);
+    tx_end(tx);
+    struct step big = {.e = entry_at("westeurope", (uint64_t)INT64_MAX + 1, "t", "x")};
+    ck_assert_int_eq(backend_write(b, append_run, &big), ERR_TOOBIG);
+    end();
+}
+END_TEST
+
+START_TEST(ids_rise_and_places_are_ordered_by_epoch_and_sequence)
+{
+    begin();
+    static const struct {
+        uint64_t epoch, seq;
+    } places[] = {{2, 1}, {1, 9}, {1, 2}, {2, 3}};
+    int64_t last = 0;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        struct step s = {.e = entry_at("westeurope", places[i].seq, "t", "x")};
+        s.e.epoch = places[i].epoch;
+        ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+        ck_assert_int_gt(s.id, last);
+        last = s.id;
+    }
+    struct tx *tx = reader();
+    struct feed_mark mark;
+    ck_assert_int_eq(log_head(tx, "westeurope", &mark, NULL), 0);
+    ck_assert(mark.epoch == 2 && mark.seq == 3);
+    ck_assert_int_eq(log_before(tx, "westeurope", &mark, &mark), 0);
+    ck_assert(mark.epoch == 2 && mark.seq == 1);
+    ck_assert_int_eq(log_before(tx, "westeurope", &mark, &mark), 0);
+    ck_assert(mark.epoch == 1 && mark.seq == 9);
+    ck_assert_int_eq(log_head(tx, "southeast", &mark, NULL), ERR_NOTFOUND);
+    tx_end(tx);
+    end();
+}
+END_TEST
+
+START_TEST(an_entry_with_a_job_stays)
+{
+    begin();
+    struct step s = {.e = entry_at("westeurope", 1, "t", "x")};
+    struct feed_entry got;
+    struct arena a;
+    arena_init(&a, 0);
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+    ck_assert_int_eq(WRITE(job_add, .id = s.id, .e = &s.e), 0);
+    ck_assert_int_eq(WRITE(log_remove, .id = s.id), ERR_CONFLICT);
+    ck_assert_int_eq(WRITE(job_remove, .id = s.id), 0);
+    ck_assert_int_eq(WRITE(log_remove, .id = s.id), 0);
+    struct tx *tx = reader();
+    ck_assert_int_eq(log_get(tx, s.id, &a, &got), ERR_NOTFOUND);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// --- jobs ---
+
+static int64_t job_of(const char *registry, uint64_t seq)
+{
+    struct step s = {.e = entry_at("westeurope", seq, "t", "x")};
+    s.e.registry = registry;
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+    ck_assert_int_eq(WRITE(job_add, .id = s.id, .e = &s.e), 0);
+    return s.id;
+}
+
+START_TEST(due_jobs_come_oldest_first_and_registries_by_name)
+{
+    begin();
+    // the younger place came first
+    int64_t one = job_of("fabrikam", 5), two = job_of("contoso", 4), three = job_of("contoso", 1);
+    struct arena a;
+    const char **names;
+    int64_t ids[4], next;
+    size_t n;
+    arena_init(&a, 0);
+    struct tx *tx = reader();
+    ck_assert_int_eq(jobs_registries_due(tx, 0, 9, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(names[0], "contoso");
+    ck_assert_str_eq(names[1], "fabrikam");
+    ck_assert_int_eq(jobs_registries_due(tx, 0, 1, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(jobs_due(tx, "contoso", 0, 4, ids, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert(ids[0] == two && ids[1] == three); // by their ids
+    ck_assert_int_eq(jobs_due(tx, "fabrikam", 0, 4, ids, &n), 0);
+    ck_assert(n == 1 && ids[0] == one);
+    tx_end(tx);
+    const struct job_failure failure = {.due_ms = 300, .error = "e"};
+    ck_assert_int_eq(WRITE(job_wait, .id = two, .ms = 500), 0);
+    ck_assert_int_eq(WRITE(job_fail, .id = three, .failure = &failure), 0);
+    tx = reader();
+    ck_assert_int_eq(jobs_next_due(tx, 0, &next), 0);
+    ck_assert_int_eq(next, 300);
+    ck_assert_int_eq(jobs_next_due(tx, 500, &next), 0);
+    ck_assert_int_eq(next, INT64_MAX);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(jobs_wake_all, .id = 0), 0); // those that wait, not those that failed
+    tx = reader();
+    ck_assert_int_eq(jobs_due(tx, "contoso", 0, 4, ids, &n), 0);
+    ck_assert(n == 1 && ids[0] == two);
+    tx_end(tx);
+    reopen(); // all are due
+    tx = reader();
+    ck_assert_int_eq(jobs_due(tx, "contoso", 0, 4, ids, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+START_TEST(parked_jobs_hold_nothing_back_and_fit_by_size)
+{
+    begin();
+    int64_t one = job_of("contoso", 1), two = job_of("contoso", 2);
+    struct feed_mark first;
+    struct parked_job *fit;
+    struct job_counts c;
+    struct arena a;
+    size_t n;
+    arena_init(&a, 0);
+    const struct job_failure failure = {.failed_ms = 7, .error = "no room"};
+    ck_assert_int_eq(WRITE(job_park, .id = one, .bytes = 1000, .failure = &failure), 0);
+    struct tx *tx = reader();
+    ck_assert_int_eq(jobs_first_holding(tx, "westeurope", 0, &first), 0);
+    ck_assert_uint_eq(first.seq, 2);
+    ck_assert_int_eq(jobs_parked_fitting(tx, 999, 9, &a, &fit, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(jobs_parked_fitting(tx, 1000, 9, &a, &fit, &n), 0);
+    ck_assert(n == 1 && fit[0].id == one && fit[0].needed_bytes == 1000);
+    ck_assert_int_eq(jobs_count(tx, "westeurope", NULL, &c), 0);
+    ck_assert(c.n_all == 2 && c.n_parked == 1 && c.parked_bytes == 1000 && c.n_retrying == 0);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(job_remove, .id = two), 0);
+    tx = reader();
+    ck_assert_int_eq(jobs_first_holding(tx, "westeurope", 0, &first), ERR_NOTFOUND);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(job_unpark, .id = one), 0);
+    tx = reader();
+    ck_assert_int_eq(jobs_first_holding(tx, "westeurope", 0, &first), 0);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// --- the register's order ---
+
+// Values of a tag as an operation lists them are in the order of base/register.h.
+START_TEST(the_order_of_registers_is_one)
+{
+    begin();
+    static const char *const origins[] = {"eastus", "westeurope", "a", "z9"};
+    struct register_value *list;
+    struct arena a;
+    size_t n, n_put = 0;
+    arena_init(&a, 0);
+    for (uint64_t seq = 1; seq <= 24; seq++) {
+        char text[8];
+        snprintf(text, sizeof text, "%u", (unsigned)(seq * 7 % 5));
+        struct step s = {.e = entry_at(origins[seq % 4], seq, "t", text)};
+        s.e.stamp = 200 + seq % 3;
+        s.e.epoch = 1 + seq % 2;
+        ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+        n_put++;
+    }
+    struct tx *tx = reader();
+    struct register_name name = {REG, "app", "t", {0}};
+    ck_assert_int_eq(survey_tag_values(tx, &name, 100, &a, &list, &n), 0);
+    ck_assert_uint_gt(n, 8);
+    ck_assert_uint_le(n, n_put);
+    for (size_t i = 1; i < n; i++)
+        ck_assert_int_gt(register_order(&list[i - 1], &list[i]), 0);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// The history of a tag keeps its highest versions, and one with the same stamp, origin and digest
+// is the same, with the higher epoch.
+struct versions {
+    struct register_value list[24];
+    size_t n, keep;
+    int64_t repo;
+};
+
+static int versions_run(struct tx *tx, void *arg)
+{
+    struct versions *v = arg;
+    int rc = repo_make(tx, REG, "app", &v->repo);
+    if (!rc)
+        rc = tag_set(tx, v->repo, "t", &v->list[0]);
+    for (size_t i = 0; !rc && i < v->n; i++)
+        rc = tag_history_add(tx, v->repo, "t", &v->list[i]);
+    if (!rc && v->keep)
+        rc = tag_history_trim(tx, v->repo, "t", v->keep);
+    return rc;
+}
+
+static int value_highest_first(const void *pa, const void *pb)
+{
+    return register_order(pb, pa);
+}
+
+// Is the value at `at` a version that stands before it with a higher epoch?
+static bool is_lower_copy(const struct versions *v, size_t at)
+{
+    const struct register_value *is = &v->list[at];
+    for (size_t i = 0; i < at; i++)
+        if (v->list[i].stamp == is->stamp && !strcmp(v->list[i].origin, is->origin) &&
+            digest_equal(&v->list[i].digest, &is->digest))
+            return true;
+    return false;
+}
+
+START_TEST(a_history_keeps_the_highest_versions)
+{
+    begin();
+    static const char *const origins[] = {"eastus", "westeurope", "a"};
+    struct versions v = {.keep = 7};
+    struct tag_version *got;
+    struct arena a;
+    size_t n;
+    arena_init(&a, 0);
+    for (uint64_t i = 0; i < 24; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "%u", (unsigned)i % 4);
+        v.list[v.n++] = (struct register_value){
+            .stamp = 10 + i * 7 % 6, .origin = origins[i % 3], .epoch = i + 1, digest_str(text)};
+    }
+    ck_assert_int_eq(backend_write(b, versions_run, &v), 0);
+    qsort(v.list, v.n, sizeof v.list[0], value_highest_first);
+    struct tx *tx = reader();
+    ck_assert_int_eq(tag_history_list(tx, REG, "app", "t", 100, &a, &got, &n), 0);
+    ck_assert_uint_eq(n, 7);
+    for (size_t i = 0, at = 0; i < n; i++, at++) {
+        while (is_lower_copy(&v, at))
+            at++;
+        ck_assert_uint_eq(got[i].stamp, v.list[at].stamp);
+        ck_assert_uint_eq(got[i].epoch, v.list[at].epoch);
+        ck_assert_str_eq(got[i].origin, v.list[at].origin);
+        ck_assert(digest_equal(&got[i].digest, &v.list[at].digest));
+    }
+    ck_assert_int_eq(tag_history_list(tx, REG, "app", "other", 100, &a, &got, &n), ERR_NOTFOUND);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// --- state ---
+
+static int state_run(struct tx *tx, void *arg)
+{
+    int64_t *repo = arg;
+    static const char *const names[] = {"zeta", "App", "app", "app/x", "empty"};
+    const struct digest d = digest_str("m");
+    const struct register_value v = {5, "westeurope", 1, d};
+    const struct manifest_new m = {TYPE, bytes_str("m")};
+    int rc = 0;
+    for (size_t i = 0; !rc && i < ARRAY_LEN(names); i++) {
+        rc = repo_make(tx, REG, names[i], repo);
+        if (!rc && i < 4)
+            rc = manifest_add(tx, *repo, &v, &m);
+    }
+    if (!rc)
+        rc = repo_find(tx, REG, "app", repo);
+    const struct register_value tag = {7, "eastus", 2, d};
+    if (!rc)
+        rc = tag_set(tx, *repo, "t", &tag);
+    if (!rc)
+        rc = link_set(tx, *repo, &d, 99, 1);
+    return rc;
+}
+
+START_TEST(what_is_put_in_reads_back)
+{
+    begin();
+    int64_t repo, same;
+    const struct digest d = digest_str("m"), other = digest_str("other");
+    struct manifest_row row;
+    struct digest missing;
+    const char **names;
+    struct arena a;
+    uint64_t size;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(backend_write(b, state_run, &repo), 0);
+    ck_assert_int_eq(backend_write(b, state_run, &same), ERR_CONFLICT); // the manifest is there
+    reopen();
+    struct tx *tx = reader();
+    ck_assert_int_eq(repo_find(tx, REG, "app", &same), 0);
+    ck_assert_int_eq(same, repo);
+    ck_assert_int_eq(repo_find(tx, REG, "absent", &same), ERR_NOTFOUND);
+    ck_assert_int_eq(repos_list(tx, REG, "", 9, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 4); // in byte order; one without a manifest is not listed
+    ck_assert_str_eq(names[0], "App");
+    ck_assert_str_eq(names[1], "app");
+    ck_assert_str_eq(names[2], "app/x");
+    ck_assert_int_eq(repos_list(tx, REG, "app", 1, &a, &names, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(names[0], "app/x");
+    // by tag the register is the tag's, by digest the presence
+    ck_assert_int_eq(manifest_get(tx, REG, "app", "t", NULL, &a, &row), 0);
+    ck_assert(row.stamp == 7 && row.epoch == 2 && !strcmp(row.origin, "eastus"));
+    ck_assert(digest_equal(&row.digest, &d) && bytes_equal(row.content, bytes_str("m")));
+    ck_assert_int_eq(manifest_get(tx, REG, "app", NULL, &d, &a, &row), 0);
+    ck_assert(row.stamp == 5 && row.epoch == 1 && !strcmp(row.origin, "westeurope"));
+    ck_assert_int_eq(manifest_get(tx, REG, "app", "u", NULL, &a, &row), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_get(tx, REG, "app", NULL, &other, &a, &row), ERR_NOTFOUND);
+    const struct manifest_ref refs[] = {{.kind = REF_BLOB, .digest = d},
+                                        {.kind = REF_SUBJECT, .digest = other},
+                                        {.kind = REF_MANIFEST, .digest = other}};
+    ck_assert_int_eq(refs_check(tx, repo, refs, 2, &missing), 0);
+    ck_assert_int_eq(refs_check(tx, repo, refs, 3, &missing), ERR_NOTFOUND);
+    ck_assert(digest_equal(&missing, &other));
+    ck_assert_int_eq(link_get(tx, REG, "app", &d, &size), 0);
+    ck_assert_uint_eq(size, 99);
+    ck_assert_int_eq(link_get(tx, REG, "App", &d, &size), ERR_NOTFOUND);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// --- uploads ---
+
+static int upload_put(const char *id, const char *principal, uint64_t size, int64_t touched_ms)
+{
+    struct upload_row row = {.id = id,
+                             .registry = REG,
+                             .repository = "app",
+                             .principal = principal,
+                             .size = size,
+                             .touched_ms = touched_ms};
+    return WRITE(upload_add, .row = &row);
+}
+
+START_TEST(uploads_are_counted_and_the_longest_rest_comes_first)
+{
+    begin();
+    const struct upload_owner ci = {REG, "ci"};
+    struct upload_amount is;
+    struct upload_rest rest[4];
+    struct upload_row row;
+    struct arena a;
+    int64_t ms;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(upload_put("a", "ci", 10, 300), 0);
+    ck_assert_int_eq(upload_put("b", "ci", 20, 100), 0);
+    ck_assert_int_eq(upload_put("c", "ada", 40, 200), 0);
+    ck_assert_int_eq(upload_put("a", "ci", 1, 1), ERR_CONFLICT);
+    struct tx *tx = reader();
+    ck_assert_int_eq(upload_amount(tx, REG, "ci", &is), 0);
+    ck_assert(is.n == 2 && is.bytes == 30);
+    ck_assert_int_eq(upload_amount(tx, REG, NULL, &is), 0);
+    ck_assert(is.n == 3 && is.bytes == 70);
+    ck_assert_int_eq(upload_oldest(tx, &ci, INT64_MAX, 0, 4, &a, rest, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(rest[0].id, "b");
+    ck_assert_int_eq(upload_oldest(tx, &ci, 299, 0, 4, &a, rest, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(upload_newest(tx, &ci, &ms), 0);
+    ck_assert_int_eq(ms, 300);
+    ck_assert_int_eq(upload_get(tx, "x", &a, &row), ERR_NOTFOUND);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(upload_age, .ms = 1000), 0);
+    tx = reader();
+    ck_assert_int_eq(upload_newest(tx, &ci, &ms), 0);
+    ck_assert_int_eq(ms, 300); // ageing does not change it
+    ck_assert_int_eq(upload_idle(tx, "b", &ms), 0);
+    ck_assert_int_eq(ms, 900);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(upload_move, .name = "b", .bytes = 20, .ms = 1000), 0);
+    tx = reader();
+    ck_assert_int_eq(upload_get(tx, "b", &a, &row), 0);
+    ck_assert(row.size == 20 && row.received == 25);
+    ck_assert_str_eq(row.principal, "ci");
+    ck_assert_int_eq(upload_idle(tx, "b", &ms), 0);
+    ck_assert_int_eq(ms, 0);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(upload_remove, .name = "b"), 0);
+    ck_assert_int_eq(WRITE(upload_remove, .name = "b"), ERR_NOTFOUND);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
+           an_attempt_takes_back_its_own_changes, a_reader_sees_whole_commits,
+           the_own_head_commits_with_its_entry, sequences_of_many_writers_have_no_gap,
+           a_second_opener_is_taken_or_refused, who_handed_over_mints_no_more,
+           who_comes_second_runs_again, a_place_has_one_entry,
+           ids_rise_and_places_are_ordered_by_epoch_and_sequence, an_entry_with_a_job_stays,
+           due_jobs_come_oldest_first_and_registries_by_name,
+           parked_jobs_hold_nothing_back_and_fit_by_size, the_order_of_registers_is_one,
+           a_history_keeps_the_highest_versions, what_is_put_in_reads_back,
+           uploads_are_counted_and_the_longest_rest_comes_first)
