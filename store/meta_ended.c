@@ -76,8 +76,12 @@ struct forgetting {
 static int forget_run(struct tx *tx, void *arg)
 {
     struct forgetting *f = arg;
+    int64_t noted_ms;
     int rc = ended_forget(tx, f->run_ms - f->idle_ms, FORGET_MAX, &f->n);
     if (rc)
+        return rc;
+    rc = run_time_get(tx, &noted_ms);
+    if (rc || f->run_ms <= noted_ms) // another process, which has run for longer, noted more
         return rc;
     return run_time_set(tx, f->run_ms);
 }
