@@ -63,8 +63,8 @@ static void unlist(struct file_upload *u)
     struct file_upload **at = &u->fs->open;
     while (*at && *at != u)
         at = &(*at)->next;
-    if (*at)
-        *at = u->next;
+    assert(*at); // every handle is listed from its opening to here
+    *at = u->next;
     pthread_mutex_unlock(&u->fs->lock);
 }
 
@@ -217,6 +217,7 @@ int file_upload_write(struct blob_upload *bu, const void *p, size_t n)
         (void)!ftruncate(u->fd, (off_t)bu->size);
         return rc;
     }
+    assert(u->hasher); // invariant 1
     hasher_update(u->hasher, p, n);
     bu->size += n;
     return 0;
@@ -241,6 +242,7 @@ int file_upload_sync(struct blob_upload *bu)
         return u->dead;
     if (fdatasync(u->fd))
         return sync_failed(u, errno);
+    assert(u->synced <= bu->size); // invariant 3
     u->synced = bu->size;
     bu->resume_at = bu->size;
     return 0;
@@ -260,6 +262,7 @@ int file_upload_trim(struct blob_upload *bu, uint64_t size)
     if (ftruncate(u->fd, (off_t)size))
         return err_from_errno(errno);
     bu->size = size;
+    // invariant 1: it has seen more
     hasher_free(take_ptr(u->hasher));
     return 0;
 }
@@ -307,6 +310,7 @@ static int publish(struct file_upload *u, const struct digest *d)
     pthread_mutex_unlock(&u->fs->lock);
     if (rc)
         return rc;
+    assert(!u->hasher); // the content was verified with it
     u->dead = ERR_CLOSED;
     if (fsync(shard))
         return err_from_errno(errno);

@@ -5,6 +5,8 @@
 
 #include "base/err.h"
 
+#include <assert.h>
+
 static const char run_key[] = "uploads.run_ms";
 
 // --- uploads under way ---
@@ -123,6 +125,7 @@ static int uploads_oldest(struct tx *tx, const struct upload_owner *o, int64_t s
     if (rc)
         return rc;
     while ((rc = db_step(d, st)) == 1) {
+        assert(n < max); // the statement has a LIMIT
         out[n].received = (uint64_t)sqlite3_column_int64(st, 1);
         rc = db_text(st, 0, a, &out[n].id);
         if (rc) {
@@ -218,6 +221,7 @@ static int uploads_idle_list(struct tx *tx, int64_t idle_ms, size_t skip, size_t
     if (rc)
         return rc;
     while ((rc = db_step(d, st)) == 1) {
+        assert(n < max); // the statement has a LIMIT
         rc = db_text(st, 0, a, &out[n]);
         if (rc) {
             db_end(st);
