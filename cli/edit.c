@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "config/frontend.h"
 #include "control/compiled.h"
-#include "control/moves.h"
+#include "control/successor.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -178,8 +178,8 @@ static int judge(struct cli *c, struct buf *now, const char *what,
                  what);
         rc = ERR_INVAL;
     }
-    if (!rc && !moves_may_follow(c->topo, t, bytes_of(now->p, now->n), clock_wall_ms() / 1000, diag,
-                                 &again_s))
+    if (!rc &&
+        !successor_ok(c->topo, t, bytes_of(now->p, now->n), clock_wall_ms() / 1000, diag, &again_s))
         rc = ERR_INVAL;
     snapshot_unref(t);
     return rc;
