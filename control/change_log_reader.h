@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Follows the file of changes beside a topology while it grows (control/changes_file.h). Only what is
-// new is read; an end that is not whole yet waits. A file that was replaced, or became shorter, is
-// read from its start: what is in force already is passed over. For control/file_source.c, on
-// its thread.
+// Reads the file of changes beside a topology while it grows (control/changes_file.h). Each look reads
+// only what is new; an end that is not whole yet waits for the next look. A file that was replaced,
+// or became shorter, is read from its start: changes that are in force already are skipped.
+//
+//   rc = change_log_reader_init(&f, "/etc/meridian/topology.yaml");
+//   n = change_log_reader_look(&f, &t, &diag, &more);     // *t: with the n new changes
+//   change_log_reader_rewind(&f);                         // after another topology came in force
+//   change_log_reader_done(&f);
+//
+// One thread: that of control/file_source.c.
 #ifndef MERIDIAN_CONTROL_CHANGE_LOG_READER_H
 #define MERIDIAN_CONTROL_CHANGE_LOG_READER_H
 
@@ -16,21 +22,21 @@ struct change_log_reader {
     struct changer *changer;
     dev_t dev;
     ino_t ino;
-    // read up to here
+    // everything before this place was read
     off_t at;
-    // that stands there
+    // the line that begins there; 1 is the first
     int line;
-    // plus one: of a change there it was said that it is not its time yet; 0: of none
+    // the place, plus one, of the early change that diag has named already; 0: none
     off_t told_at;
 };
 
 int change_log_reader_init(struct change_log_reader *f, const char *topology_path);
 void change_log_reader_done(struct change_log_reader *f);
-// another topology is in force: all changes count anew
+// Another topology is in force: the next look begins at the start of the file.
 void change_log_reader_rewind(struct change_log_reader *f);
-// Takes what is whole and new, of at most about a megabyte: *t becomes what is in force after it.
-// Returns how many changes were taken; *out_more: there may be more at once. What was refused is in
-// diag.
+// Applies the whole and new changes, up to about a megabyte of them, to *t (takes over a reference,
+// gives one). Returns how many were applied; *out_more: call again at once. diag names the changes
+// that were refused.
 size_t change_log_reader_look(struct change_log_reader *f, struct topology **t, struct diag *diag,
                               bool *out_more);
 

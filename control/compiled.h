@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compiled form of a topology: what a node starts from in a fraction of the time that the
-// document takes, and what it keeps as its last good one. The document's text without registries
-// and private endpoints (it is short, and read as ever), then the registries in binary, sorted by
-// label. Numbers are big-endian.
+// The compiled form of a topology. A node starts from it in a fraction of the time that the document
+// takes, and keeps its last good version in it. It is the document's text without registries and
+// private endpoints (short, and parsed as always), then the registries in binary, sorted by label.
+// Numbers are big-endian.
 //
 //   "MERIDTC1"  magic and format
 //   u64         length of the whole file
 //   32 bytes    SHA-256 of all that follows
 //   u64, 32, 32 version; content hash; SHA-256 of the file it comes from
-//   u64         that file's version, not below the text's, nor above the first: it may itself be
-//               compiled with changes
+//   u64         that file's version: not below the text's, not above the first (that file may itself
+//               be compiled with changes)
 //   u32, …      pairs of cut lines (struct doc_lines); u64, … the text; u64, … the registries
 //
-// The text has its own version: that of the last whole document, which is what the serial of fe.D
-// is made of, on nodes that saw the changes come and on those that start from this form alike.
+// The text has its own version, that of the last whole document. The serial of fe.D is made of it,
+// so that nodes that applied the changes and nodes that start from this form have the same serial.
 //
-// A file that was changed, cut off or made by hand is refused with a sentence: nothing in it is
-// believed, everything is checked as in a document. control/topology_file.h takes either form.
+//   rc = compiled_format(t, &out);
+//   rc = compiled_parse(TOPOLOGY_COMPACT, out.p, out.n, "topology.last", &diag, &t);
+//
+// A file that was changed, cut off or made by hand is refused with a sentence: the reader believes
+// nothing in it, and checks everything as in a document. control/topology_file.h reads either form.
+// Any thread.
 #ifndef MERIDIAN_CONTROL_COMPILED_H
 #define MERIDIAN_CONTROL_COMPILED_H
 

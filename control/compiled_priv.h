@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "config/catalogue.h"
+#include "config/private_index.h"
 
 void compiled_put(struct buf *b, uint64_t v, size_t n_bytes);
 void compiled_put_registry(struct buf *b, const struct catalogue *c,
@@ -23,5 +24,25 @@ void compiled_put_registry(struct buf *b, const struct catalogue *c,
 // topology.
 int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t,
                              const char *source, struct diag *diag);
+
+// ---- judging (compiled_judge.c) ----
+
+struct compiled_judge {
+    // without registries yet
+    const struct topology *t;
+    const char *source;
+    struct diag *diag;
+    // of the registries before
+    struct private_index *index;
+    // of the registry in hand, for messages; 1 is the first
+    uint64_t number;
+    // the label before
+    char before[HOSTNAME_LABEL_SIZE];
+    bool nomem;
+};
+
+// ERR_CORRUPT: diag says what is wrong; ERR_NOMEM.
+int compiled_judge_registry(struct compiled_judge *j, const struct registry *x);
+void compiled_judge_broken(struct compiled_judge *j); // says that it cannot be read at all
 
 #endif

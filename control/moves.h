@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publish before use (design section 3): names lead to a stamp only when resolvers have forgotten
-// that they may have seen its name denied. One NSEC of fe.D denies all names between two stamps,
-// and a resolver that has it may deny those by itself for the negative TTL (RFC 8198). So the
-// document says, of a replica that moves, which stamp it had and from which time on names lead to
-// the new one, and every node computes the same from that and from its clock:
+// Publish before use (design section 3). One NSEC of fe.D denies all names between two stamps, and a
+// resolver that has it may deny a new stamp's name by itself for the negative TTL (RFC 8198). Names
+// must therefore lead to a stamp only when no resolver can hold such a denial any more. So the
+// document says, of a replica that moves, which stamp it had and from which time on its names lead
+// to the new one; every node computes the same from that and from its clock:
 //
 //   replicas: [{ region: eastus, stamp: eus-11, stamp_was: eus-1,
 //                stamp_since: 2026-11-29T13:00:00Z }]
 //
-// `meridian replication rebind` writes the time, after it has asked all who answer for fe.D. What
-// is here judges a version of the topology by the one in force. A replica that is new may lead
-// anywhere at once.
+// `meridian replication rebind` writes the time, after it has asked all servers of fe.D for the new
+// name. The functions here judge a version of the topology by the version in force. A replica that
+// is new may lead to any stamp at once.
 //
-// What is accepted stays acceptable as time goes on, so that nodes that read at different times, or
-// apply the same changes again after a restart, come to the same. The fields may stay for ever: a
+// A version that is accepted stays acceptable as time goes on: nodes that read it at different
+// times, or apply the same changes again after a restart, agree. The two fields may stay for ever: a
 // node that was away needs them to tell a move that was made well from one that was not.
+//
+// Any thread.
 #ifndef MERIDIAN_CONTROL_MOVES_H
 #define MERIDIAN_CONTROL_MOVES_H
 

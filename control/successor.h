@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// May one version of the topology come after another? What a document does not show by itself: a
-// serial of fe.D that would go down, a revocation that would be taken back, a replica that would
-// move to another stamp at once. Nodes ask before they take a whole document, and the command line
-// before it writes one.
+// May one version of the topology come after another? A document that is good by itself may still
+// lower the serial of fe.D, take back a revocation, or move a replica to another stamp at once.
+// Nodes ask before they take a whole document, and the command line before it writes one. Changes
+// of registries: control/changer.h.
+//
+//   if (!successor_ok(before, next, bytes_of(text, n), now_s, &diag, &again_s)) …
 #ifndef MERIDIAN_CONTROL_SUCCESSOR_H
 #define MERIDIAN_CONTROL_SUCCESSOR_H
 
@@ -10,8 +12,8 @@
 #include "base/diag.h"
 #include "config/topology.h"
 
-// If not, `diag` says why, and *out_again_s is the wall time at which it may be otherwise (0:
-// never). `text`: the document of `next`, for lines; may be empty.
+// If not, `diag` says why, and *out_again_s is the wall time from which on it may be allowed (0:
+// never). `text`: the document of `next`, for line numbers; may be empty.
 bool successor_ok(const struct topology *before, const struct topology *next, struct bytes text,
                   int64_t now_s, struct diag *diag, int64_t *out_again_s);
 
