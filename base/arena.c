@@ -4,7 +4,9 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +36,36 @@ void arena_done(struct arena *a)
     *a = (struct arena){.max_bytes = a->max_bytes};
 }
 
+static size_t block_bytes(const struct arena *a)
+{
+    size_t eighth = a->used_bytes / 8;
+    if (eighth < BLOCK_BYTES)
+        return BLOCK_BYTES;
+    if (eighth > BLOCK_MAX_BYTES)
+        return BLOCK_MAX_BYTES;
+    return eighth;
+}
+
+// A block that has room for n bytes. NULL: out of memory.
+static struct arena_block *add_block(struct arena *a, size_t n)
+{
+    size_t block = block_bytes(a);
+    bool is_big = n > block / 2; // it gets a block of its own size
+    size_t cap = is_big ? n : block - sizeof(struct arena_block);
+    struct arena_block *b = mem_zalloc(sizeof *b + cap), *head = a->head;
+    if (!b)
+        return NULL;
+    b->cap = cap;
+    if (is_big && head && head->cap > head->used) {
+        b->next = head->next; // keep the half-full block in front
+        head->next = b;
+        return b;
+    }
+    b->next = head;
+    a->head = b;
+    return b;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX / 2)
@@ -45,32 +77,14 @@ void *arena_alloc(struct arena *a, size_t n)
     if (a->max_bytes && (n > a->max_bytes || a->used_bytes > a->max_bytes - n))
         return NULL;
     struct arena_block *b = a->head;
-    if (!b || b->cap - b->used < n) {
-        size_t block;
-        if (a->used_bytes / 8 < BLOCK_BYTES)
-            block = BLOCK_BYTES;
-        else if (a->used_bytes / 8 < BLOCK_MAX_BYTES)
-            block = a->used_bytes / 8;
-        else
-            block = BLOCK_MAX_BYTES;
-        size_t cap = n;
-        if (n <= block / 2)
-            cap = block - sizeof *b;
-        b = mem_zalloc(sizeof *b + cap);
-        if (!b)
-            return NULL;
-        b->cap = cap;
-        if (a->head && cap == n && a->head->cap > a->head->used) {
-            b->next = a->head->next; // a big one: keep the half-full block in front
-            a->head->next = b;
-        } else {
-            b->next = a->head;
-            a->head = b;
-        }
-    }
+    if (!b || b->cap - b->used < n)
+        b = add_block(a, n);
+    if (!b)
+        return NULL;
     void *p = b->data + b->used;
     b->used += n;
     a->used_bytes += n;
+    assert(b->used <= b->cap);
     return p;
 }
 

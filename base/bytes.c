@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ struct bytes cursor_take(struct cursor *c, size_t n)
     struct bytes b = {c->p, n};
     if (n)
         c->p += n;
+    assert(c->p <= c->end);
     return b;
 }
 
@@ -123,27 +125,40 @@ void buf_clear(struct buf *b)
         b->p[0] = 0;
 }
 
+// Below its ceiling, and where doubling cannot overflow.
+static bool fits(const struct buf *b, size_t n)
+{
+    if (n > SIZE_MAX / 4 || b->n > SIZE_MAX / 4)
+        return false;
+    return !b->max || (n <= b->max && b->n <= b->max - n);
+}
+
+static bool grow(struct buf *b, size_t need)
+{
+    size_t cap = 64;
+    if (b->cap)
+        cap = b->cap * 2;
+    while (cap < need)
+        cap *= 2;
+    char *p = mem_realloc(b->p, cap);
+    if (!p)
+        return false;
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
 char *buf_room(struct buf *b, size_t n)
 {
     if (b->err)
         return NULL;
-    if (n > SIZE_MAX / 4 || b->n > SIZE_MAX / 4 || (b->max && (n > b->max || b->n > b->max - n))) {
+    if (!fits(b, n)) {
         b->err = ERR_TOOBIG;
         return NULL;
     }
-    if (b->n + n + 1 > b->cap) {
-        size_t cap = 64;
-        if (b->cap)
-            cap = b->cap * 2;
-        while (cap < b->n + n + 1)
-            cap *= 2;
-        char *p = mem_realloc(b->p, cap);
-        if (!p) {
-            b->err = ERR_NOMEM;
-            return NULL;
-        }
-        b->p = p;
-        b->cap = cap;
+    if (b->n + n + 1 > b->cap && !grow(b, b->n + n + 1)) {
+        b->err = ERR_NOMEM;
+        return NULL;
     }
     return b->p + b->n;
 }
@@ -156,6 +171,7 @@ void buf_add(struct buf *b, const void *p, size_t n)
     if (n)
         memcpy(to, p, n);
     b->n += n;
+    assert(b->n < b->cap); // the NUL has its place
     b->p[b->n] = 0;
 }
 

@@ -2,6 +2,8 @@
 // Clocks; see clock.h.
 #include "base/clock.h"
 
+#include "base/clock_test.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>

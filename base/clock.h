@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The only place that reads the time: wall, monotonic, and hybrid logical. Nothing else calls
-// clock_gettime or time(). A test may put the process on a virtual clock.
+// clock_gettime or time(). A test may put the process on a virtual clock
+// (base/clock_test.h).
+//
+//   int64_t until_ms = clock_mono_ms() + 500;         // intervals: monotonic
+//   uint64_t stamp = hlc_next(&h, clock_wall_ms());   // order of writes: hybrid
 //
 // The hybrid logical stamp is a uint64: 48 bits of Unix milliseconds, then 16 bits of counter.
 // Stamps from one `struct hlc` strictly increase, also when the wall clock jumps back. After a
@@ -16,19 +20,13 @@ int64_t clock_mono_ms(void); // for intervals; no relation to the wall
 int64_t clock_mono_us(void);
 void clock_sleep_ms(int64_t ms); // on the virtual clock: advances it and returns
 
-// Does something (NTP, PTP) keep the kernel's clock right? adjtimex(2).
+// Does a time service (NTP, PTP) discipline the kernel's clock? adjtimex(2).
 enum clock_kernel {
     CLOCK_KERNEL_UNKNOWN, // the kernel does not say
     CLOCK_KERNEL_SYNCHRONISED,
     CLOCK_KERNEL_UNSYNCHRONISED
 };
 enum clock_kernel clock_kernel_state(void);
-
-// Tests only. Both clocks then stand still until clock_virtual_advance.
-void clock_virtual_set(int64_t wall_ms);
-void clock_virtual_advance(int64_t ms);
-void clock_virtual_jump_wall(int64_t ms); // wall only, may be negative
-void clock_virtual_off(void);
 
 #define CLOCK_TEXT_SIZE 32
 // RFC 3339 in UTC with milliseconds, "2026-11-23T19:58:50.123Z"; returns buf.

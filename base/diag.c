@@ -5,7 +5,9 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -26,6 +28,16 @@ void diag_done(struct diag *d)
     *d = (struct diag){0};
 }
 
+// "file:line: sentence", with what there is of it (heap).
+static char *sentence(const char *file, int line, const char *text)
+{
+    if (!file)
+        return mem_strdup(text);
+    if (line > 0)
+        return mem_printf("%s:%d: %s", file, line, text);
+    return mem_printf("%s: %s", file, text);
+}
+
 void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
 {
     if (!d)
@@ -36,18 +48,13 @@ void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
         d->n_dropped++;
         return;
     }
+    assert(d->n < DIAG_MAX);
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    char *s;
-    if (!file)
-        s = mem_strdup(text);
-    else if (line > 0)
-        s = mem_printf("%s:%d: %s", file, line, text);
-    else
-        s = mem_printf("%s: %s", file, text);
+    char *s = sentence(file, line, text);
     if (s)
         d->lines[d->n++] = s;
     else
@@ -101,8 +108,8 @@ static size_t distance(const char *a, const char *b)
                 v = prev[j] + 1u;
             if (cur[j - 1] + 1u < v)
                 v = cur[j - 1] + 1u;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                prev2[j - 2] + 1u < v)
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && prev2[j - 2] + 1u < v)
                 v = prev2[j - 2] + 1u;
             cur[j] = (unsigned char)v;
         }

@@ -8,9 +8,8 @@
 //       diag_print(&d, stderr);   // "topology.yaml:12: …", one to a line
 //   diag_done(&d);
 //
-// A parser adds every error it finds and goes on. NULL is accepted wherever a `struct diag *` is:
-// nothing is recorded then. At most DIAG_MAX sentences are kept; the rest are counted.
-// Single-threaded.
+// A parser adds every error it finds and goes on. A `struct diag *` may be NULL: nothing is
+// recorded then. At most DIAG_MAX sentences are kept; the rest are counted. Single-threaded.
 #ifndef MERIDIAN_BASE_DIAG_H
 #define MERIDIAN_BASE_DIAG_H
 
@@ -33,7 +32,7 @@ void diag_add(struct diag *d, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 size_t diag_count(const struct diag *d); // recorded and dropped together
 void diag_print(const struct diag *d, FILE *out);
-// the same joined by "\n", heap, caller frees; NULL when out of memory
+// The sentences, joined by "\n"; the caller frees it. NULL: out of memory.
 char *diag_text(const struct diag *d);
 // The candidate nearest to `word` by edit distance, or NULL when none is near (for "did you mean").
 const char *diag_nearest(const char *word, const char *const *candidates, size_t n);

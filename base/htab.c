@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/random.h>
@@ -119,6 +120,7 @@ static void grow(struct htab *t)
 
 int htab_set(struct htab *t, const void *key, size_t n, void *value, void **out_old)
 {
+    assert(value); // htab_get could not tell it from nothing
     uint64_t h = hash_of(t, key, n);
     struct entry *e = *find(t, key, n, h);
     if (e) {
@@ -162,6 +164,7 @@ void *htab_del(struct htab *t, const void *key, size_t n)
     if (!e)
         return NULL;
     void *value = e->value;
+    assert(t->n > 0);
     *pp = e->next;
     free(e);
     t->n--;
@@ -180,6 +183,7 @@ int htab_next(const struct htab *t, size_t *it, const void **key, size_t *n, voi
     size_t slot = *it >> 16, place = *it & 0xffff;
     for (; slot < t->n_slots; slot++, place = 0) {
         struct entry *e = t->slots[slot];
+        assert(place < 0xffff);
         for (size_t i = 0; e && i < place; i++)
             e = e->next;
         if (!e)

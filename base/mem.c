@@ -2,6 +2,8 @@
 // Heap wrappers; see mem.h. The fault counter is per process and only tests set it.
 #include "base/mem.h"
 
+#include "base/mem_test.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heap with a fault hook, and the cleanup attributes used outside arenas. Memory comes from malloc
-// and is returned with free(), so that libraries and we can hand blocks to each other.
+// Heap, and the cleanup attributes used outside arenas. Memory comes from malloc and is returned
+// with free(), so that libraries and we can hand blocks to each other. Tests let allocations fail
+// (base/mem_test.h). Any thread.
 //
 //   AUTO_FREE char *p = mem_printf("%s/%s", dir, name);
 //   if (!p) return ERR_NOMEM;
@@ -19,11 +20,6 @@ void *mem_realloc(void *p, size_t n);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-// Tests only: the n-th allocation from now (1 is the next) and all after it fail; 0 turns it off.
-// mem_fault_hits says how many were refused since it was set.
-void mem_fault_after(long n);
-long mem_fault_hits(void);
 
 void mem_auto_free(void *pp);
 // unused: some variables exist only to be released

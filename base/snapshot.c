@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reference-counted publication; see snapshot.h.
+// Reference-counted publication; see snapshot.h, which numbers the invariants.
 #include "base/snapshot.h"
 
 #include <assert.h>
@@ -14,15 +14,22 @@ void snapshot_head_init(struct snapshot_head *h, void (*free_fn)(void *self))
 
 void *snapshot_ref(void *value)
 {
-    if (value)
-        atomic_fetch_add_explicit(&((struct snapshot_head *)value)->refs, 1, memory_order_relaxed);
+    struct snapshot_head *h = value;
+    if (!h)
+        return NULL;
+    uint32_t before = atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+    assert(before > 0 && before < UINT32_MAX); // invariant 1
     return value;
 }
 
 void snapshot_unref(void *value)
 {
     struct snapshot_head *h = value;
-    if (h && atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
+    if (!h)
+        return;
+    uint32_t before = atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel);
+    assert(before > 0); // invariant 1
+    if (before == 1)
         h->free(h);
 }
 
@@ -57,7 +64,7 @@ static void put(struct snapshot *s, void *value)
 
 void snapshot_publish(struct snapshot *s, void *value)
 {
-    assert(value);
+    assert(value && snapshot_refs(value) > 0); // invariant 2
     put(s, value);
 }
 
@@ -87,6 +94,7 @@ void *snapshot_reader_get(struct snapshot_reader *r, struct snapshot *s)
     void *v = snapshot_ref(s->current);
     uint64_t gen = atomic_load_explicit(&s->generation, memory_order_relaxed);
     pthread_mutex_unlock(&s->lock);
+    assert(gen >= r->generation); // invariant 3
     snapshot_unref(r->held);
     r->held = v;
     r->generation = gen;

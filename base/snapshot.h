@@ -14,8 +14,13 @@
 //   for (;;) { struct topology *t = snapshot_reader_get(&r, &cell); …answer a batch with t… }
 //   snapshot_reader_done(&r);
 //
-// A value embeds `struct snapshot_head` as its FIRST member and is not changed after it was
+// A value embeds `struct snapshot_head` as its FIRST member, and nobody changes it after it was
 // published.
+//
+// Invariants
+// 1. Whoever has a pointer to a value holds a reference: its count is above 0.
+// 2. A cell holds a reference to what is published.
+// 3. The generation only grows.
 #ifndef MERIDIAN_BASE_SNAPSHOT_H
 #define MERIDIAN_BASE_SNAPSHOT_H
 
@@ -24,7 +29,7 @@
 
 struct snapshot_head {
     _Atomic uint32_t refs;
-    // called once, when the last reference goes, on whatever thread that was
+    // called once, by the thread that drops the last reference
     void (*free)(void *self);
 };
 
@@ -44,18 +49,18 @@ struct snapshot_reader {
 void snapshot_head_init(struct snapshot_head *h, void (*free_fn)(void *self));
 void *snapshot_ref(void *value);
 void snapshot_unref(void *value); // NULL is fine
-// 1: the caller's is the last, if nobody can make more of it
+// 1: only the caller holds it, provided that it is published nowhere
 uint32_t snapshot_refs(const void *value);
 
 void snapshot_init(struct snapshot *s);
 void snapshot_done(struct snapshot *s);                 // drops its reference
 void snapshot_publish(struct snapshot *s, void *value); // takes over the caller's reference
-// what was published is in force no more, and nothing else is
+// the cell is empty afterwards: readers get NULL
 void snapshot_withdraw(struct snapshot *s);
 void *snapshot_get(struct snapshot *s); // +1, or NULL if nothing is published
 uint64_t snapshot_generation(const struct snapshot *s);
 
-// borrowed until the next call
+// What is published, or NULL; borrowed until the next call.
 void *snapshot_reader_get(struct snapshot_reader *r, struct snapshot *s);
 void snapshot_reader_done(struct snapshot_reader *r);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registries and private endpoints as a document or a change names them: words, with the lines they
-// stand on, and nothing resolved yet. The functions here resolve and judge them against a topology's
-// regions, stamps and views. For config/topology.c and control/changer.c.
+// stand on, and nothing resolved yet. The functions here resolve and judge them against a
+// topology's regions, stamps and views. For config/topology.c and control/changer.c.
 //
 //   options_apply(&ctx, &my_set, root, "", &mine);   // my_set has lists of spec_registry_set
 //   registry_specs_build(&ctx, t, mine.registries, mine.n, &registries, &n);

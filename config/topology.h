@@ -369,8 +369,8 @@ struct topology_frame { // what versions that differ in registries only have in 
     struct arena arena;
     // values point into the array
     struct htab *by_region;
-    // The document without registries and private endpoints, for control/compiled.h; NULL: it cannot
-    // be cut.
+    // The document without registries and private endpoints, for control/compiled.h; NULL: it
+    // cannot be cut.
     const char *text;
     size_t text_n;
     // pairs, as in struct doc_lines

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the file of changes beside a topology while it grows (control/changes_file.h). Each look reads
-// only what is new; an end that is not whole yet waits for the next look. A file that was replaced,
-// or became shorter, is read from its start: changes that are in force already are skipped.
+// Reads the file of changes beside a topology while it grows (control/changes_file.h). Each look
+// reads only what is new; an end that is not whole yet waits for the next look. A file that was
+// replaced, or became shorter, is read from its start: changes that are in force already are
+// skipped.
 //
 //   rc = change_log_reader_init(&f, "/etc/meridian/topology.yaml");
 //   n = change_log_reader_look(&f, &t, &diag, &more);     // *t: with the n new changes

@@ -29,8 +29,8 @@ struct touched {
     size_t n_early;
 };
 
-// Fills all but `ctx`, `change`, `t` and `index`. What goes is taken out of the index too. Errors are
-// in ctx.
+// Fills all but `ctx`, `change`, `t` and `index`. What goes is taken out of the index too. Errors
+// are in ctx.
 void touched_gather(struct touched *x);
 void touched_done(struct touched *x);
 // Only when memory did not end. Sorts `all` by label.

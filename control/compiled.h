@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compiled form of a topology. A node starts from it in a fraction of the time that the document
-// takes, and keeps its last good version in it. It is the document's text without registries and
-// private endpoints (short, and parsed as always), then the registries in binary, sorted by label.
-// Numbers are big-endian.
+// The compiled form of a topology. A node starts from it in a fraction of the time that the
+// document takes, and keeps its last good version in it. It is the document's text without
+// registries and private endpoints (short, and parsed as always), then the registries in binary,
+// sorted by label. Numbers are big-endian.
 //
 //   "MERIDTC1"  magic and format
 //   u64         length of the whole file
 //   32 bytes    SHA-256 of all that follows
 //   u64, 32, 32 version; content hash; SHA-256 of the file it comes from
-//   u64         that file's version: not below the text's, not above the first (that file may itself
-//               be compiled with changes)
+//   u64         that file's version: not below the text's, not above the first (that file may
+//               itself be compiled with changes)
 //   u32, …      pairs of cut lines (struct doc_lines); u64, … the text; u64, … the registries
 //
 // The text has its own version, that of the last whole document. The serial of fe.D is made of it,

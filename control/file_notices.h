@@ -29,8 +29,8 @@ struct noticed {
 void file_notices_open(struct file_notices *n);
 void file_notices_close(struct file_notices *n);
 void file_notices_watch(struct file_notices *n, const char *path);
-// What happened since the last call. `log_name`: a file that grows, without its directory. Of others
-// a write that goes on is no notice: its end is.
+// What happened since the last call. `log_name`: a file that grows, without its directory. Of
+// others a write that goes on is no notice: its end is.
 struct noticed file_notices_read(struct file_notices *n, const char *log_name);
 
 #endif

@@ -3,8 +3,8 @@
 // notice comes, when asked, and every second, since notices may be missing.
 //
 // Invariants (those of source.h hold too)
-// 1. `n_wanted`, `n_done` and `stop` are touched under the lock only; all else belongs to the thread
-//    once it runs.
+// 1. `n_wanted`, `n_done` and `stop` are touched under the lock only; all else belongs to the
+//    thread once it runs.
 // 2. A look that is done was wanted: n_done <= n_wanted.
 #include "control/file_source.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The topology in force, as a source publishes it (control/source.h). A version that was replaced is
-// held here until nobody else holds it, so that no worker spends its time on freeing one.
+// The topology in force, as a source publishes it (control/source.h). A version that was replaced
+// is held here until nobody else holds it, so that no worker spends its time on freeing one.
 //
 //   in_force_init(&f, cell);
 //   in_force_publish(&f, t);      // takes over the caller's reference

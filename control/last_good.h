@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last good version of one document in the node's state directory, so that a restart on a broken
-// document still serves. A topology is kept compiled, which a start is quick with (one that cannot
-// be compiled: as its document); principals as their document. Mode 0600.
+// The last good version of one document in the node's state directory, so that a restart on a
+// broken document still serves. A topology is kept compiled, which a start is quick with (one that
+// cannot be compiled: as its document); principals as their document. Mode 0600.
 //
 //   rc = last_good_init(&l, "topology", "/var/lib/meridian/state/topology.last", true);
 //   last_good_keep(&l, &document);           // at once, on this thread

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publish before use (design section 3). One NSEC of fe.D denies all names between two stamps, and a
-// resolver that has it may deny a new stamp's name by itself for the negative TTL (RFC 8198). Names
-// must therefore lead to a stamp only when no resolver can hold such a denial any more. So the
-// document says, of a replica that moves, which stamp it had and from which time on its names lead
-// to the new one; every node computes the same from that and from its clock:
+// Publish before use (design section 3). One NSEC of fe.D denies all names between two stamps, and
+// a resolver that has it may deny a new stamp's name by itself for the negative TTL (RFC 8198).
+// Names must therefore lead to a stamp only when no resolver can hold such a denial any more. So
+// the document says, of a replica that moves, which stamp it had and from which time on its names
+// lead to the new one; every node computes the same from that and from its clock:
 //
 //   replicas: [{ region: eastus, stamp: eus-11, stamp_was: eus-1,
 //                stamp_since: 2026-11-29T13:00:00Z }]
@@ -13,8 +13,8 @@
 // is new may lead to any stamp at once.
 //
 // A version that is accepted stays acceptable as time goes on: nodes that read it at different
-// times, or apply the same changes again after a restart, agree. The two fields may stay for ever: a
-// node that was away needs them to tell a move that was made well from one that was not.
+// times, or apply the same changes again after a restart, agree. The two fields may stay for ever:
+// a node that was away needs them to tell a move that was made well from one that was not.
 //
 // Any thread.
 #ifndef MERIDIAN_CONTROL_MOVES_H

@@ -69,8 +69,8 @@ struct topology_status { // of the topology, or of the principals
     char *changes_why;
 };
 
-// Publishes what is in force, or the last good version when that cannot be read. On failure there is
-// neither, and diag says why.
+// Publishes what is in force, or the last good version when that cannot be read. On failure there
+// is neither, and diag says why.
 int topology_source_load(struct topology_source *s, const struct source_cells *cells,
                          struct diag *diag);
 // From now on each new version is published as it comes, and then told to on_change (may be NULL).

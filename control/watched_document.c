@@ -20,8 +20,8 @@ struct document_kind {
     // The last good one at `last_path`, a copy of what was at `path`.
     int (*parse_last)(enum topology_form form, const char *last_path, const char *path,
                       struct diag *diag, struct document *out);
-    // May it come after what is in force? NULL: anything may. *out_again_s: the time at which it may
-    // be otherwise; 0: never.
+    // May it come after what is in force? NULL: anything may. *out_again_s: the time at which it
+    // may be otherwise; 0: never.
     bool (*may_follow)(const void *before, const struct document *next, struct diag *diag,
                        int64_t *out_again_s);
 };

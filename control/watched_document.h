@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One document of a node, as its file changes: looked at, judged against what is in force, published
-// whole, kept as the last good one. A bad edit leaves the old one in force and says why.
+// One document of a node, as its file changes: looked at, judged against what is in force,
+// published whole, kept as the last good one. A bad edit leaves the old one in force and says why.
 //
 //   rc = watched_document_init(&w, &watched_topology, form, path, "…/topology.last", publish, ctx);
 //   rc = watched_document_load(&w, &diag);             // at start

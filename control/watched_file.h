@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One look at a file that a node watches: whether it is another file than before, and the document in
-// it, read and parsed. For control/watched_document.c.
+// One look at a file that a node watches: whether it is another file than before, and the document
+// in it, read and parsed. For control/watched_document.c.
 //
 //   struct signature now = watch_signature(path);
 //   if (!signature_same(&now, &seen)) {
@@ -32,8 +32,8 @@ struct document { // one file, read and parsed
     // a struct topology or principals; one reference
     void *value;
     uint64_t version;
-    // of the file, or of the file that a kept topology with changes began from: the two tell whether
-    // a file is the same one
+    // of the file, or of the file that a kept topology with changes began from: the two tell
+    // whether a file is the same one
     uint64_t file_version;
     uint8_t hash[SHA256_BYTES];
     // the file's text; of principals in canonical form

@@ -6,6 +6,7 @@
 //   dns_votes [REGIONS [STAMPS [INTERVALS [MOST_MS]]]]
 // Fails if an interval costs the checker more than MOST_MS.
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/keys.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A topology source (control/source.h) without files: the topology lies in memory, beside the source
-// as a disk would, and a proposal is in force before it returns. It shows that what is above a
-// source does not know which one it has.
+// A topology source (control/source.h) without files: the topology lies in memory, beside the
+// source as a disk would, and a proposal is in force before it returns. It shows that what is above
+// a source does not know which one it has.
 //
 //   struct memory_store m = {.topology = t};         // takes over the reference
 //   rc = memory_source_open(&m, &s);

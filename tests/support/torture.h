@@ -14,6 +14,8 @@
 
 #include "base/mem.h"
 
+#include "base/mem_test.h"
+
 #define TORTURE_MAX 100000
 
 static inline long torture(int (*fn)(void *ctx), void *ctx)

@@ -4,6 +4,7 @@
 #include "tests/fuzz/resolver/query_signed.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "resolver/packet/wire.h"

@@ -53,6 +53,7 @@
 // address, and the global name answers some region's.
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"

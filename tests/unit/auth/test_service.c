@@ -4,6 +4,7 @@
 #include "auth/service.h"
 
 #include "auth/passwords_priv.h"
+#include "base/clock_test.h"
 #include "net/http_test.h"
 #include "registry/oci_error.h"
 #include "tests/support/check_main.h"

@@ -2,6 +2,7 @@
 // base/clock: the virtual clock, RFC 3339 text, and stamps that only grow.
 #include "base/clock.h"
 
+#include "base/clock_test.h"
 #include "tests/support/check_main.h"
 
 #define T0 1795463930123 // 2026-11-23T19:58:50.123Z

@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "tests/support/check_main.h"
 

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include "base/err.h"
+#include "base/mem_test.h"
 #include "tests/support/check_main.h"
 
 #include <errno.h>

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "tests/support/check_main.h"
 
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include "certs/ca.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/certs/certs_fixture.h"
 

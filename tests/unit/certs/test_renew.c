@@ -2,6 +2,7 @@
 // certs/renew and certs/serve: renewal ahead of expiry where the CA is, a peer certificate that
 // waits for the topology, and the CA's answers to other regions.
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "certs/certs.h"
 #include "certs/signed_request.h"
 #include "net/http_test.h"

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "config/options.h"
 #include "tests/support/check_main.h"
 

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "config/endpoints.h"
 #include "config/options.h"
 #include "control/topology_file.h"

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "control/change.h"
 #include "control/changes_file.h"
 #include "tests/support/check_main.h"

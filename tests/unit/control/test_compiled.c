@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/control/registries.h"
 

@@ -4,6 +4,7 @@
 #include "control/file_source.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"

@@ -5,6 +5,7 @@
 #include "control/moves.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"

@@ -4,6 +4,7 @@
 #include "net/edge.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/fd.h"

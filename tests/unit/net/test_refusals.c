@@ -4,6 +4,7 @@
 #include "net/refusals.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "net/http_test.h"
 #include "net/refuse.h"
 #include "tests/support/check_main.h"

@@ -4,6 +4,7 @@
 #include "net/share_test.h"
 
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "tests/support/check_main.h"
 
 #include <pthread.h>

@@ -5,6 +5,7 @@
 #ifndef MERIDIAN_TESTS_REGISTRY_FIXTURE_H
 #define MERIDIAN_TESTS_REGISTRY_FIXTURE_H
 
+#include "base/clock_test.h"
 #include "base/log.h"
 #include "net/http_test.h"
 #include "registry/oci_error.h"

@@ -2,6 +2,7 @@
 // A region whose disk is full: what is refused, what stays, and that it goes on once there is
 // space. On a small tmpfs in a mount namespace of the test's own; without the right to mount one
 // the cases say so and end.
+#include "base/clock_test.h"
 #include "net/http_test.h"
 #include "tests/unit/registry/registry_fixture.h"
 

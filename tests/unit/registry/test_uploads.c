@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // registry/uploads: every way in, over a real store: pieces, ranges, mounts, signed URLs,
 // interruptions.
+#include "base/clock_test.h"
 #include "net/http_test.h"
 #include "tests/unit/registry/upload_support.h"
 

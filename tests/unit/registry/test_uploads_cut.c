@@ -2,6 +2,7 @@
 // Uploads whose connection breaks: what came is kept and counts once its client was told, a piece
 // that is sent again blindly stands in the blob once, and what a principal leaves behind is
 // bounded.
+#include "base/clock_test.h"
 #include "net/http_test.h"
 #include "tests/unit/registry/upload_support.h"
 

@@ -3,6 +3,8 @@
 // repository, principal and digest get the same answer, and nothing else does.
 #include "tests/unit/registry/upload_support.h"
 
+#include "base/clock_test.h"
+
 static int put_by(const char *token, const char *host, const char *target, const char *body)
 {
     return status_of(send_with("PUT", target, host, token, NULL, NULL, body, strlen(body), 3));

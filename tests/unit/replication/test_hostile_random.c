@@ -3,6 +3,7 @@
 // own: neither loses anything that the liar does not hold. Their clocks stay, writes go on, also
 // after a restart, and what one of them writes the other takes. Deterministic; MERIDIAN_SEED gives
 // another run, and a failure names the seed.
+#include "base/clock_test.h"
 #include "tests/unit/replication/feed_fixture.h"
 #include "tests/unit/replication/hostile.h"
 #include "tests/unit/store/meta_support.h"

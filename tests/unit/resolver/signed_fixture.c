@@ -3,6 +3,7 @@
 #include "tests/unit/resolver/signed_fixture.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "tests/support/signed.h"

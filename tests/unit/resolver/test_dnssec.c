@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
 #include "tests/support/dnssec_judge.h"

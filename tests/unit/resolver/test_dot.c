@@ -5,6 +5,7 @@
 #include "resolver/serve/dot.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "resolver/serve/resolver.h"
 #include "resolver/serve/secret_reload.h"

@@ -4,6 +4,7 @@
 #include "resolver/answer/explain.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "resolver/route/geo_build.h"
 #include "resolver/route/geo_latency.h"
 #include "resolver/route/geo_maxmind.h"

@@ -3,6 +3,7 @@
 // asks. The C library's own functions are stood in for by counting ones; under a sanitizer, which
 // does the same, only mem_* counts.
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "base/snapshot.h"
 #include "resolver/answer/answer.h"
 #include "resolver/log/journal.h"

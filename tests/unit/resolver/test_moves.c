@@ -4,6 +4,7 @@
 // the node's own fe.D has not; and where a name leads, fe.D of every node that is up has had it for
 // the negative TTL.
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/mem.h"
 #include "resolver/answer/explain.h"
 #include "resolver/route/route.h"

@@ -6,6 +6,7 @@
 #include "resolver/packet/pending_query.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/mem.h"
 #include "resolver/answer/answer.h"
 #include "resolver/packet/wire.h"

@@ -4,6 +4,7 @@
 // that are behind; the serial of fe.D rises with each period; and a copy of it that a secondary
 // took at the worst moment outlives its SOA's expiry.
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/mem.h"
 #include "resolver/packet/wire.h"
 #include "resolver/sign/signing.h"

@@ -5,6 +5,7 @@
 #include "resolver/serve/resolver.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "resolver/serve/server_priv.h"

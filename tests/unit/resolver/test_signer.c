@@ -4,9 +4,11 @@
 #include "resolver/sign/signer.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "base/snapshot.h"
 #include "tests/support/check_main.h"
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mem_test.h"
 #include "store/files/files.h"
 #include "store/files/files_test.h"
 #include "tests/support/check_main.h"

@@ -3,6 +3,9 @@
 // failing signers.
 #include "tests/unit/store/meta_support.h"
 
+#include "base/clock_test.h"
+#include "base/mem_test.h"
+
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/mount.h>

@@ -3,6 +3,8 @@
 // of a register that they won; a region's own closes its writes until the clock has come near.
 #include "tests/unit/store/meta_support.h"
 
+#include "base/clock_test.h"
+
 #include <inttypes.h>
 #include <sqlite3.h>
 

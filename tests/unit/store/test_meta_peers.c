@@ -3,6 +3,8 @@
 // lost entries come back.
 #include "tests/unit/store/meta_support.h"
 
+#include "base/clock_test.h"
+
 #include <unistd.h>
 
 static struct region_store east, west;

@@ -4,6 +4,8 @@
 // the harm is done.
 #include "tests/unit/store/meta_support.h"
 
+#include "base/clock_test.h"
+
 #define NOON 1800000000000
 #define CENTURY 3155760000000
 

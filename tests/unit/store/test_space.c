@@ -4,6 +4,7 @@
 #include "store/space.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "tests/support/check_main.h"
