@@ -175,24 +175,3 @@ size_t htab_count(const struct htab *t)
 {
     return t->n;
 }
-
-int htab_next(const struct htab *t, size_t *it, const void **key, size_t *n, void **value)
-{
-    // `it` counts entries passed; chains are short, so walking from the slot start is cheap enough:
-    // high bits hold the slot, low 16 bits the place in its chain.
-    size_t slot = *it >> 16, place = *it & 0xffff;
-    for (; slot < t->n_slots; slot++, place = 0) {
-        struct entry *e = t->slots[slot];
-        assert(place < 0xffff);
-        for (size_t i = 0; e && i < place; i++)
-            e = e->next;
-        if (!e)
-            continue;
-        *key = e->key;
-        *n = e->n;
-        *value = e->value;
-        *it = slot << 16 | (place + 1);
-        return 1;
-    }
-    return 0;
-}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hash table from byte strings to pointers. Keys are copied, values borrowed. SipHash-like keyed
-// mixing per table, so that a client cannot choose colliding keys. Not thread-safe. Order of
-// iteration is unspecified.
+// mixing per table, so that a client cannot choose colliding keys. Single-threaded.
 //
 //   struct htab *t = htab_new();
 //   htab_put(t, "contoso", 7, reg);           // ERR_EXISTS if there, ERR_NOMEM
@@ -20,8 +19,5 @@ int htab_set(struct htab *t, const void *key, size_t n, void *value, void **out_
 void *htab_get(const struct htab *t, const void *key, size_t n);
 void *htab_del(struct htab *t, const void *key, size_t n); // the value that was there, or NULL
 size_t htab_count(const struct htab *t);
-// Iteration: size_t it = 0; while (htab_next(t, &it, &key, &n, &value)) …; no change of the table
-// meanwhile.
-int htab_next(const struct htab *t, size_t *it, const void **key, size_t *n, void **value);
 
 #endif

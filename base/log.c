@@ -24,16 +24,6 @@ void log_setup(enum log_level least, const char *tag)
     snprintf(line_tag, sizeof line_tag, "%s", tag);
 }
 
-int log_level_parse(const char *text, enum log_level *out)
-{
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(text, names[i])) {
-            *out = (enum log_level)i;
-            return 0;
-        }
-    return ERR_INVAL;
-}
-
 static int shown(enum log_level level)
 {
     return (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One line per event on stderr: "2026-11-23T19:58:50.123Z info eastus store: text". Library rooms
-// return errors; the edges log once. Secrets never reach it. Safe from any thread; a line is one
-// write(2).
+// return errors, and the program at the edge logs each once. Callers never log secrets. Any thread;
+// a line is one write(2).
 //
 //   log_info("resolver: serving %s on %s", domain, addr);
 //
 //   static struct log_limit lim = LOG_LIMIT(5000);
-//   // says how many it swallowed
 //   log_limited(&lim, LOG_WARN, "peer %s: %s", region, err_text(rc));
+//   log_setup(LOG_INFO, "eastus");                                       // once, at start
 #ifndef MERIDIAN_BASE_LOG_H
 #define MERIDIAN_BASE_LOG_H
 
@@ -17,7 +17,6 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 // tag: the region or program name, at most 31 bytes
 void log_setup(enum log_level least, const char *tag);
-int log_level_parse(const char *text, enum log_level *out); // "debug" | "info" | "warn" | "error"
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
@@ -25,8 +24,8 @@ void log_write(enum log_level level, const char *fmt, ...) __attribute__((format
 #define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 
-// At most one line per `every_ms` through one limiter; the next line that passes tells how many did
-// not.
+// At most one line per `every_ms` through one limiter; the next line that passes says how many it
+// swallowed.
 struct log_limit {
     int64_t every_ms;
     _Atomic int64_t next_ms;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a topology may say and its author should know of: no errors, but words for who checks it
-// (`meridian topology check`, `meridian config check`). Pure; any thread.
+// Warnings about a topology that is valid, for `meridian topology check` and `meridian config
+// check`. Pure; any thread.
 //
-//   topology_advise(t, path, &d);        // one line for each thing; none: nothing to say
+//   topology_advise(t, path, &d);        // one sentence for each warning
 //
-// Today: answers that do not fit 512 octets, which is all that a client without EDNS takes over
-// UDP.
+// Today: answers above 512 octets, the most that a client without EDNS takes over UDP.
 #ifndef MERIDIAN_CONFIG_ADVICE_H
 #define MERIDIAN_CONFIG_ADVICE_H
 

@@ -152,11 +152,6 @@ size_t catalogue_count(const struct catalogue *c)
     return impl_of(c)->n;
 }
 
-bool catalogue_is_full(const struct catalogue *c)
-{
-    return impl_of(c)->full;
-}
-
 const struct registry *catalogue_full(const struct catalogue *c, const struct catalogue_registry *r)
 {
     const struct impl *i = impl_of(c);

@@ -21,7 +21,7 @@ enum catalogue_flag {
     CATALOGUE_REGIONAL = 1,
     CATALOGUE_DATA = 2, // also when a private endpoint switched data endpoints on
     CATALOGUE_PRIVATE = 4,
-    // For those who unpack it:
+    // for unpacking:
     CATALOGUE_OWN_DATA = 8,
     CATALOGUE_ANONYMOUS = 16,
     CATALOGUE_ACCESS_DISABLED = 32,
@@ -146,7 +146,6 @@ struct catalogue *catalogue_copy(const struct catalogue *c);
 int catalogue_put(struct catalogue *c, const struct registry *r);
 int catalogue_remove(struct catalogue *c, const char *name);
 size_t catalogue_count(const struct catalogue *c);
-bool catalogue_is_full(const struct catalogue *c);
 const struct catalogue_registry *catalogue_find_name(const struct catalogue *c, const char *name);
 // The struct beside a record; NULL in a compact catalogue.
 const struct registry *catalogue_full(const struct catalogue *c,

@@ -23,7 +23,7 @@ struct endpoint_name {
     uint8_t region;
 };
 
-// Has it names of that (public) kind, in each region where it has a replica?
+// Does the registry have names of that (public) kind, in each region where it has a replica?
 static inline bool registry_offers(const struct registry *r, enum name_kind kind)
 {
     switch (kind) {

@@ -131,11 +131,6 @@ static const struct option principals_rows[] = {
 static const struct option_set principals_set = {principals_rows, ARRAY_LEN(principals_rows),
                                                  sizeof(struct spec_principals), OPT_NO_NODE};
 
-const struct option_set *principals_options(void)
-{
-    return &principals_set;
-}
-
 static void principals_free(void *self)
 {
     struct principals *p = self;

@@ -86,7 +86,5 @@ int principals_write(const struct principals *p, const char *path);
 int principals_format(const struct principals *p, struct buf *out);
 
 struct option_set;
-// the file's rows, for samples and the manual page
-const struct option_set *principals_options(void);
 
 #endif

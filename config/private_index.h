@@ -20,14 +20,15 @@ int private_index_add_all(struct private_index *x, const struct topology *t); //
 void private_index_remove(struct private_index *x, const char *registry,
                           const struct private_endpoint *pe);
 
-// Who has it: NULL, nobody.
+// The private endpoint that has it, or NULL.
 const struct private_owner *private_index_name(const struct private_index *x, const char *name);
 const struct private_owner *private_index_view(const struct private_index *x, const char *registry,
                                                uint32_t view);
 const struct private_owner *private_index_address(const struct private_index *x, uint32_t view,
                                                   const struct ip *ip);
 
-// Takes them; ERR_NOMEM, ERR_EXISTS. `o` is copied with its strings.
+// Each enters one thing into the index. ERR_NOMEM; ERR_EXISTS when another has it. `o` is copied
+// with its strings.
 int private_index_owner(struct private_index *x, const struct private_owner *o,
                         const struct private_owner **out);
 int private_index_put_name(struct private_index *x, const struct private_owner *o);

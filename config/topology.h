@@ -70,9 +70,9 @@ struct stamp {
 
 enum probe_kind { PROBE_AS_HEALTH, PROBE_HTTPS, PROBE_TCP };
 
-// A feed key that is void from a place of its region's feed on: entries past it, and at it all but
-// the one with that running hash. It is final: a version that follows keeps it, or names an earlier
-// place.
+// A feed key that is void after a place of its region's feed: entries after that place, and at that
+// place every entry with another running hash. A revocation is final: the next version keeps it, or
+// names an earlier place.
 struct feed_revocation {
     const char *key;
     // seq 0: all of that epoch and later ones
@@ -181,7 +181,7 @@ struct registry {
     size_t n_private_endpoints;
 };
 
-// who is answered: not who is in deny, and if there is an allow, only who is in that; cidr sets
+// Which clients are answered: none in `deny`; if `allow` is not empty, only those in it. cidr sets.
 struct access_list {
     const struct cidr *allow, *deny;
     size_t n_allow, n_deny;
@@ -209,7 +209,7 @@ struct view_forward {
 
 enum on_foreign { // what a view answers to names outside D that its `forward` does not name
     ON_FOREIGN_REFUSED,
-    // for clients that know no other resolver and end their search list at a refusal (musl)
+    // for clients that know no other resolver, and stop their search list at a refusal (musl)
     ON_FOREIGN_NXDOMAIN,
     ON_FOREIGN_FORWARD // the view's forward covers every name
 };
@@ -299,7 +299,7 @@ struct name_server { // NS of D; its name is that of a stamp under fe.D
     uint8_t region, stamp;
 };
 
-struct notify_target { // a secondary that is told of changes (RFC 1996)
+struct notify_target { // a secondary that gets a NOTIFY when fe.D changes (RFC 1996)
     struct endpoint to;
     // name of the TSIG key that signs the message; NULL: none
     const char *key;
@@ -314,7 +314,7 @@ struct transfer_settings { // who may transfer fe.D; nobody without networks and
     size_t n_keys;
     const struct notify_target *notify;
     size_t n_notify;
-    // that are neither told nor named as NS, yet answer for fe.D
+    // that answer for fe.D, but get no NOTIFY and are not named as NS
     const struct endpoint *secondaries;
     size_t n_secondaries;
 };
@@ -487,8 +487,8 @@ const struct stamp *region_stamp(const struct region *r, const char *name); // N
 const struct public_key *topology_token_key(const struct topology *t, const char *kid);
 // also one that is retired
 const struct public_key *topology_feed_key(const struct topology *t, const char *kid);
-// For what is signed now (votes, requests): one that is neither that nor revoked. Entries:
-// public_key_signed_at.
+// To verify what is signed now (votes, requests): a key that is neither retired nor revoked. For
+// feed entries: public_key_signed_at.
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid);
 // Could this feed key have signed an entry with a stamp of this wall time? A stamp may be ahead of
 // its region's clock.
@@ -508,7 +508,7 @@ const struct static_name *topology_static(const struct topology *t, const uint8_
 // Its records of a type, side by side. Returns how many.
 size_t static_records(const struct static_name *s, uint16_t type, const struct static_record **out);
 
-// Do they differ in registries only? What is made of the rest need not be made again then.
+// Do they differ in registries only? Then nothing that is made of the rest need be made again.
 static inline bool topology_same_frame(const struct topology *a, const struct topology *b)
 {
     return a && b && a->frame == b->frame;

@@ -44,25 +44,28 @@ struct cut_text {
     size_t n;
 };
 
-// Whole lines from the key to the next one. False: they cannot be cut out as lines.
+// Goes to the line that a key stands on. False: the key does not begin it.
+static bool go_to_key(const char *text, size_t n, const struct doc_node *key, struct line_at *at)
+{
+    go_to_line(text, n, key->key_line, at);
+    return at->line == key->key_line && key_begins_at(text, n, at->at, key->key);
+}
+
+// Cuts whole lines, from the key to the next one. False: they cannot be cut out as lines.
 static bool cut_key(const char *text, size_t n, const struct doc_node *key, struct line_at *at,
                     struct cut_text *out)
 {
-    size_t kept = at->at;
-    int kept_line = at->line;
-    go_to_line(text, n, key->key_line, at);
-    if (at->line != key->key_line || !key_begins_at(text, n, at->at, key->key))
+    const struct line_at kept = *at;
+    if (!go_to_key(text, n, key, at))
         return false;
-    buf_add(&out->text, text + kept, at->at - kept);
-    int first = at->line;
-    if (!key->next) {
+    buf_add(&out->text, text + kept.at, at->at - kept.at);
+    int first = at->line, lines_before = first - kept.line;
+    if (out->n)
+        lines_before += out->cuts[2 * out->n - 2];
+    if (!key->next)
         at->at = n;
-    } else {
-        go_to_line(text, n, key->next->key_line, at);
-        if (at->line != key->next->key_line || !key_begins_at(text, n, at->at, key->next->key))
-            return false;
-    }
-    int lines_before = first - kept_line + (out->n ? out->cuts[2 * out->n - 2] : 0);
+    else if (!go_to_key(text, n, key->next, at))
+        return false;
     out->cuts[2 * out->n] = lines_before;
     out->cuts[2 * out->n + 1] = at->line - first;
     out->n++;
@@ -72,40 +75,38 @@ static bool cut_key(const char *text, size_t n, const struct doc_node *key, stru
 static bool cut(const char *text, size_t n, const struct doc_node *root, struct cut_text *out)
 {
     struct line_at at = {1, 0};
-    for (const struct doc_node *v = root->child; v; v = v->next)
-        if (is_cut(v->key) && (out->n == TOPOLOGY_CUTS_MAX || !cut_key(text, n, v, &at, out)))
+    for (const struct doc_node *v = root->child; v; v = v->next) {
+        if (!is_cut(v->key))
+            continue;
+        if (out->n == TOPOLOGY_CUTS_MAX || !cut_key(text, n, v, &at, out))
             return false;
+    }
     buf_add(&out->text, text + at.at, n - at.at);
     return !out->text.err;
+}
+
+static int keep(struct topology_frame *f, const char *text, size_t n, const int *cuts,
+                size_t n_cuts)
+{
+    f->text = arena_copy(&f->arena, text, n);
+    f->text_n = n;
+    f->cuts = arena_copy(&f->arena, cuts, 2 * n_cuts * sizeof *f->cuts);
+    f->n_cuts = n_cuts;
+    return f->text && f->cuts ? 0 : ERR_NOMEM;
 }
 
 int topology_keep_text(struct topology *t, const struct doc_node *root,
                        const struct doc_lines *lines, const char *text, size_t n)
 {
-    struct topology_frame *f = t->frame;
+    if (lines) // it was cut before
+        return keep(t->frame, text, n, lines->after, lines->n_pairs);
     struct cut_text c = {.n = 0};
-    int rc = 0;
     buf_init(&c.text, 0);
-    bool whole = lines != NULL; // it was cut before
-    if (whole || cut(text, n, root, &c)) {
-        f->text = arena_copy(&f->arena, whole ? text : buf_cstr(&c.text), whole ? n : c.text.n);
-        if (whole)
-            f->text_n = n;
-        else
-            f->text_n = c.text.n;
-        if (whole)
-            f->n_cuts = lines->n_pairs;
-        else
-            f->n_cuts = c.n;
-        f->cuts =
-            arena_copy(&f->arena, whole ? lines->after : c.cuts, 2 * f->n_cuts * sizeof *f->cuts);
-        if (f->text && f->cuts)
-            rc = 0;
-        else
-            rc = ERR_NOMEM;
-    } else if (c.text.err) {
+    int rc = 0;
+    if (cut(text, n, root, &c))
+        rc = keep(t->frame, buf_cstr(&c.text), c.text.n, c.cuts, c.n);
+    else if (c.text.err)
         rc = ERR_NOMEM;
-    }
     buf_done(&c.text);
     return rc;
 }

@@ -13,10 +13,13 @@ bool successor_ok(const struct topology *before, const struct topology *next, st
 {
     char *why = NULL;
     *out_again_s = 0;
-    bool ok = frontend_serial_may_follow(before, next, now_s, &why) &&
-              topology_revocations_may_follow(before, next, &why);
-    if (!ok)
+    bool ok = frontend_serial_may_follow(before, next, now_s, &why);
+    if (ok)
+        ok = topology_revocations_may_follow(before, next, &why);
+    if (!ok) {
         diag_add(diag, NULL, 0, "%s", why ? why : err_text(ERR_NOMEM));
-    free(why);
-    return ok && moves_may_follow(before, next, text, now_s, diag, out_again_s);
+        free(why);
+        return false;
+    }
+    return moves_may_follow(before, next, text, now_s, diag, out_again_s);
 }

@@ -51,31 +51,6 @@ START_TEST(many_keys)
 }
 END_TEST
 
-START_TEST(iteration_sees_each_once)
-{
-    struct htab *t = htab_new();
-    char key[32];
-    for (int i = 0; i < N; i++) {
-        size_t n = key_of(i, key);
-        values[i] = 0;
-        ck_assert_int_eq(htab_put(t, key, n, &values[i]), 0);
-    }
-    size_t it = 0, n, seen = 0;
-    const void *k;
-    void *v;
-    while (htab_next(t, &it, &k, &n, &v)) {
-        int i = (int)((int *)v - values);
-        size_t want = key_of(i, key);
-        ck_assert(n == want && !memcmp(k, key, n));
-        ck_assert_int_eq(values[i]++, 0);
-        seen++;
-    }
-    ck_assert_uint_eq(seen, N);
-    ck_assert_int_eq(htab_next(t, &it, &k, &n, &v), 0); // stays at its end
-    htab_free(t);
-}
-END_TEST
-
 START_TEST(keys_are_bytes)
 {
     struct htab *t = htab_new();
@@ -115,5 +90,4 @@ START_TEST(survives_failing_memory)
 }
 END_TEST
 
-CHECK_MAIN("base/htab", many_keys, iteration_sees_each_once, keys_are_bytes,
-           survives_failing_memory)
+CHECK_MAIN("base/htab", many_keys, keys_are_bytes, survives_failing_memory)
