@@ -293,7 +293,11 @@ uint32_t prefix_map_get(const struct prefix_map *m, const struct ip *ip)
 static uint8_t bits_without(struct prefix_key at, struct prefix_key other)
 {
     uint64_t hi = at.hi ^ other.hi, lo = at.lo ^ other.lo;
-    return (uint8_t)(hi ? 1 + __builtin_clzll(hi) : lo ? 65 + __builtin_clzll(lo) : 128);
+    if (hi)
+        return (uint8_t)(1 + __builtin_clzll(hi));
+    if (lo)
+        return (uint8_t)(65 + __builtin_clzll(lo));
+    return 128;
 }
 
 static uint8_t most(uint8_t a, uint8_t b)

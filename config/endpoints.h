@@ -43,7 +43,11 @@ static inline bool registry_offers(const struct registry *r, enum name_kind kind
 static inline bool endpoint_next(const struct registry *r, size_t *at, struct endpoint_name *out)
 {
     for (; *at < 1 + 2 * (size_t)r->n_replicas; ++*at) {
-        enum name_kind kind = !*at ? NAME_GLOBAL : *at % 2 ? NAME_REGIONAL : NAME_DATA;
+        enum name_kind kind = NAME_DATA;
+        if (!*at)
+            kind = NAME_GLOBAL;
+        else if (*at % 2)
+            kind = NAME_REGIONAL;
         if (!registry_offers(r, kind))
             continue;
         *out = (struct endpoint_name){kind, *at ? r->replicas[(*at - 1) / 2].region : REGION_NONE};

@@ -135,12 +135,14 @@ static void words_joined(const struct option_word *w, size_t n, char *buf, size_
 {
     size_t at = 0;
     buf[0] = 0;
-    for (size_t i = 0; i < n && at < size; i++)
-        at += (size_t)snprintf(buf + at, size - at, "%s%s",
-                               i == 0       ? ""
-                               : i + 1 == n ? " or "
-                                            : ", ",
-                               w[i].word);
+    for (size_t i = 0; i < n && at < size; i++) {
+        const char *between = ", ";
+        if (i == 0)
+            between = "";
+        else if (i + 1 == n)
+            between = " or ";
+        at += (size_t)snprintf(buf + at, size - at, "%s%s", between, w[i].word);
+    }
 }
 
 bool option_word_value(struct option_at *at, const struct option_word *w, size_t n,

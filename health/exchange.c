@@ -178,11 +178,12 @@ static void posting_run(struct http_request *req, struct http_response *resp)
     static struct log_limit lim = LOG_LIMIT(60000);
     if (rc) {
         log_limited(&lim, LOG_WARN, "health: the observation of %s is refused: %s", p->region, why);
-        http_refuse(req, resp,
-                    rc == ERR_NOMEM     ? 503
-                    : rc == ERR_CORRUPT ? 400
-                                        : 403,
-                    REFUSED_DENIED, "%s", why);
+        int status = 403;
+        if (rc == ERR_NOMEM)
+            status = 503;
+        else if (rc == ERR_CORRUPT)
+            status = 400;
+        http_refuse(req, resp, status, REFUSED_DENIED, "%s", why);
         return;
     }
     pthread_mutex_lock(&p->h->lock);

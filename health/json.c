@@ -120,7 +120,18 @@ static json_t *link_json(const struct health *h, const struct link *l, int64_t n
 {
     bool here = h->o.region && !strcmp(h->o.region, l->region);
     int64_t life = health_vote_life_ms(h);
-    const char *state = "votes";
+    const char *state = "votes", *stamp = l->stamp;
+    uint64_t boot = l->boot, sequence = l->sequence;
+    int headroom = 100;
+    if (l->deep_heard_ms)
+        headroom = (int)l->deep.headroom_percent;
+    if (here) {
+        boot = h->boot;
+        sequence = h->sequence;
+        stamp = "";
+        if (h->o.stamp)
+            stamp = h->o.stamp;
+    }
     if (here)
         state = "ourselves";
     else if (!l->votes)
@@ -130,13 +141,10 @@ static json_t *link_json(const struct health *h, const struct link *l, int64_t n
     else if (l->abstains)
         state = "abstains";
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:o, s:i, s:o, s:s}", "region", l->region,
-                     "resolver", state, "stamp", here ? (h->o.stamp ? h->o.stamp : "") : l->stamp,
-                     "boot", (json_int_t)(here ? h->boot : l->boot), "sequence",
-                     (json_int_t)(here ? h->sequence : l->sequence), "heardMsAgo",
-                     age_json(l->heard_ms, now), "error", l->voter_error, "deepMsAgo",
-                     age_json(l->deep_heard_ms, now), "headroom",
-                     (int)(l->deep_heard_ms ? l->deep.headroom_percent : 100), "impaired",
-                     impaired_json(l), "deepError", l->deep_error);
+                     "resolver", state, "stamp", stamp, "boot", (json_int_t)boot, "sequence",
+                     (json_int_t)sequence, "heardMsAgo", age_json(l->heard_ms, now), "error",
+                     l->voter_error, "deepMsAgo", age_json(l->deep_heard_ms, now), "headroom",
+                     headroom, "impaired", impaired_json(l), "deepError", l->deep_error);
 }
 
 void *health_peers_json(struct health *h)

@@ -19,7 +19,9 @@ static inline int mark_order(const struct feed_mark *a, const struct feed_mark *
 {
     if (a->epoch != b->epoch)
         return a->epoch < b->epoch ? -1 : 1;
-    return a->seq == b->seq ? 0 : a->seq < b->seq ? -1 : 1;
+    if (a->seq != b->seq)
+        return a->seq < b->seq ? -1 : 1;
+    return 0;
 }
 bool mark_equal(const struct feed_mark *a, const struct feed_mark *b);
 bool mark_is_zero(const struct feed_mark *m); // before the first entry

@@ -105,9 +105,11 @@ static bool degrees_of(MMDB_entry_s *e, const char *key, double most, int32_t *o
     MMDB_entry_data_s d;
     if (MMDB_get_value(e, &d, "location", key, NULL) != MMDB_SUCCESS || !d.has_data)
         return false;
-    double x = d.type == MMDB_DATA_TYPE_DOUBLE  ? d.double_value
-               : d.type == MMDB_DATA_TYPE_FLOAT ? d.float_value
-                                                : 1e9;
+    double x = 1e9; // out of every range
+    if (d.type == MMDB_DATA_TYPE_DOUBLE)
+        x = d.double_value;
+    else if (d.type == MMDB_DATA_TYPE_FLOAT)
+        x = d.float_value;
     if (!(x >= -most && x <= most)) // also what is no number
         return false;
     *out = (int32_t)(x * 10000 + (x < 0 ? -0.5 : 0.5));

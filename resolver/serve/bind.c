@@ -206,13 +206,15 @@ static int bind_failed(const struct endpoint *e, int rc, struct diag *diag)
 {
     char text[ENDPOINT_TEXT_SIZE];
     int en = errno;
+    const char *cure = "";
+    if (en == EACCES)
+        cure = "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+    else if (en == EADDRINUSE)
+        cure =
+            "; another program has it: end it (ss -Hlntup shows it), or choose another address or "
+            "port under listen:";
     diag_add(diag, NULL, 0, "dns: cannot listen on %s: %s%s", endpoint_format(e, text),
-             strerror(en),
-             en == EACCES       ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-             : en == EADDRINUSE ? "; another program has it: end it (ss -Hlntup shows it), or "
-                                  "choose another address or "
-                                  "port under listen:"
-                                : "");
+             strerror(en), cure);
     return rc;
 }
 
