@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deep document of a region (design section 5): what its /healthz says to peers beside up or
-// down. The public probe alone decides whether a region can be reached; from this come its headroom
-// and the registries that it cannot serve.
+// The deep document of a region (design section 5): what a node's /healthz tells peers beside up or
+// down: its headroom, and the registries that it cannot serve. The public probe alone decides
+// whether a region can be reached.
 //
 //   {"status":"up","region":R,"stamp":S,"storeWritable":true,"writesClosed":null,
 //    "metadataWritable":true,

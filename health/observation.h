@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one resolver tells the others (design section 5): what its probes say of each stamp, and the
-// operators' orders that it holds. Signed with its region's feed key (Ed25519), so that nothing on
-// the way can change it, and numbered, so that nothing old can be said again: the boot grows with
-// every start of the sender, the sequence with every observation, and both are inside the signature
-// with the domain and the time of expiry.
+// An observation: what one resolver tells the others (design section 5): the result of its probes
+// for each stamp, and the operators' orders that it holds. It is signed with its region's feed key
+// (Ed25519), so that nobody on the way can change it. It is numbered, so that nobody can repeat an
+// old one: the boot id grows with every start of the sender, the sequence with every observation.
+// Both are inside the signature, with the domain and the time of expiry.
 //
 // On the wire: {"observation": "<the JSON below, as text>", "key": "<key id>", "signature":
 // "<base64url>"}. Signed is OBSERVATION_PREFIX followed by that text: the prefix keeps the

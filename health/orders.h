@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What operators ordered of regions: drained, impaired for one registry, or forced up or down
-// against the probes. Each order is stamped with the time it was given; resolvers exchange all they
-// know, and of two for the same thing the later one wins, so that all come to the same. An order
-// taken back stays as such until nobody can hold the old one any more. Owned by the checker, under
-// its lock.
+// Operators' orders for regions: drained, impaired for one registry, or forced up or down against
+// the probes. Each order carries the time at which it was given. Resolvers exchange all orders that
+// they know; of two for the same thing the later one wins, so that all resolvers reach the same
+// state. An order that was taken back stays in the list, as taken back, until nobody can hold the
+// old one any more. Owned by the checker, under its lock.
 #ifndef MERIDIAN_HEALTH_ORDERS_H
 #define MERIDIAN_HEALTH_ORDERS_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How resolvers decide together whether a stamp is up (design section 5): a pure function of what
-// each of them said last. Called by the checker; allocates nothing.
+// How resolvers decide together whether a stamp is up (design section 5): a pure function of the
+// last observation of each. Called by the checker; allocates nothing.
 //
 //   struct health_count c = health_vote(votes, n, clock_mono_ms(),
 //                                      HEALTH_VOTE_INTERVALS * interval, n_expected, fall);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proofs of what is not there. In D: one NSEC at the very name, made up on the spot (RFC 9824), with
-// the types that name_types gives. In fe.D: the NSECs of the signed zone (RFC 4035 section 3.1.3).
-// Worker's thread; allocates nothing.
+// Proofs that a name or a type does not exist. In D: one NSEC at the very name, made for this
+// answer (RFC 9824), with the types that name_types gives. In fe.D: the NSECs of the signed zone
+// (RFC 4035 section 3.1.3). Worker's thread; allocates nothing.
 #ifndef MERIDIAN_RESOLVER_ANSWER_DENIAL_H
 #define MERIDIAN_RESOLVER_ANSWER_DENIAL_H
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian dns explain NAME --client ADDR`: what this resolver answers a client and why, as JSON:
-// the parsed name, the view, whose network routed it and how far that holds, the rule that gave the
-// order (an override with its line, lines of the latency file, a place of the MaxMind database),
-// the table of all regions with tiers, weights, headroom, scores, reasons and votes, the chosen
-// one, replicas that move to another stamp, the records; in a private view the private endpoint's
-// addresses instead. Uses the same code path as an answer (route_decide and the answer builder), so
-// that it cannot tell another story; what was measured is read again from its file for the table.
-// An admin's thread.
+// `meridian dns explain NAME --client ADDR`: the answer that this resolver gives a client, and the
+// reasons, as JSON. It shows the parsed name; the view; the network that the query was routed by,
+// and how far the answer holds for others; the rule that gave the order (an override with its line,
+// lines of the latency file, a place of the MaxMind database); the table of all regions with tiers,
+// weights, headroom, scores, reasons and votes; the chosen region; replicas that move to another
+// stamp; and the records. In a private view it shows the private endpoint's addresses instead. It
+// uses the code path of an answer (route_decide and the answer builder), so the two cannot differ.
+// It reads measurements again from their file for the table. Runs on an admin's thread.
 #ifndef MERIDIAN_RESOLVER_ANSWER_EXPLAIN_H
 #define MERIDIAN_RESOLVER_ANSWER_EXPLAIN_H
 

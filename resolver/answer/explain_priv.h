@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the two files of explanations share: explain.c tells name, view and records, explain_route.c
-// the decision.
+// Shared by the files of explanations: explain.c writes name, view and records, explain_route.c the
+// decision, explain_private.c private views.
 #ifndef MERIDIAN_RESOLVER_ANSWER_EXPLAIN_PRIV_H
 #define MERIDIAN_RESOLVER_ANSWER_EXPLAIN_PRIV_H
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the answer builder share: one response under construction. answer.c frames it
-// (header, EDNS, truncation), answer_name.c says what a name means, answer_record.c writes the
-// records. Lives on the stack of answer_packet, on the worker's thread.
+// Shared by the files of the answer builder: one response under construction. answer.c frames it
+// (header, EDNS, truncation), name.c finds the meaning of a name, record.c writes the records,
+// types.c tells which types a name has. The response lives on the stack of answer_packet, on the
+// worker's thread.
 #ifndef MERIDIAN_RESOLVER_ANSWER_PRIV_H
 #define MERIDIAN_RESOLVER_ANSWER_PRIV_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A response of ours read back: its records with names in canonical form. Part of answer_sign.c.
+// Reads back a response of ours: its records, with names in canonical form. For sign.c.
 #ifndef MERIDIAN_RESOLVER_ANSWER_SECTIONS_H
 #define MERIDIAN_RESOLVER_ANSWER_SECTIONS_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNSSEC of a response that is otherwise complete: signatures behind the records of each section,
-// and proofs of what is not there. D's come from the signer's cache, fe.D's from its signed zone.
-// The response without them comes first, octet for octet as it is without DO; so no other file of
-// the answer builder knows of signatures. Worker's thread; allocates nothing, and takes no lock
-// while the cache has what it needs.
+// Adds DNSSEC to a response that is otherwise complete: signatures behind the records of each
+// section, and proofs of absence. Signatures of D come from the signer's cache, those of fe.D from
+// its signed zone. The response is built first as it is without DO, octet for octet; so no other
+// file of the answer builder deals with signatures. Worker's thread; allocates nothing, and takes
+// no lock while the cache has all that it needs.
 //
 // RFC 4035 section 3.1 (what goes where), 9824 (compact denial in D), 4034, 9077 (TTL of NSEC).
 #ifndef MERIDIAN_RESOLVER_ANSWER_SIGN_H

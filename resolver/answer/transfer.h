@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transfers of fe.D to secondaries: AXFR (RFC 5936) and IXFR (RFC 1995) over TCP and TLS, to who
-// the topology's `transfer:` section allows. A transfer is a state of its connection: it writes one
-// message at a time, when there is room for it, and so holds nobody up. D is computed and is never
-// transferred.
+// Transfers of fe.D to secondaries: AXFR (RFC 5936) and IXFR (RFC 1995) over TCP and TLS, for
+// clients that the topology's `transfer:` section allows. A transfer is a state of its connection:
+// it writes one message at a time, when the connection has room, and so delays no other client. D
+// is computed and is never transferred.
 //
 //   rc = transfer_begin(&context, query, n, &x);          // what is refused is a transfer too, of
 //                                                         // one message

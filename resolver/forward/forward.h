@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forwarding of names outside D, for private views that are told to (views[].forward): never for
-// the public view, never for a source that does not fit the view, only with RD. A worker parks the
-// query (resolver/packet/pending_query.h) and hands it to the forwarder: one thread with an epoll
-// set of its own, which asks an upstream from a random port with a random id, over TCP when the
-// answer is cut, and hands the answer back. Nothing is cached. No worker ever waits.
+// Forwards queries for names outside D, for private views that ask for it (views[].forward): never
+// for the public view, never for a source that does not fit the view, only with RD. A worker makes
+// the query pending (resolver/packet/pending_query.h) and hands it to the forwarder. The forwarder
+// is one thread with an epoll set of its own. It asks an upstream from a random port with a random
+// id, over TCP when the answer is truncated, and hands the answer back. It caches nothing. No
+// worker ever waits.
 //
 //   rc = forwarder_start(listeners, n, &f);
 //   if (forwarder_ask(f, view, &client, &query, ticket)) a->pending = true;        // in a worker
 //   forwarder_stop(f);   // when no worker asks any more
 //
-// Bounded: queries under way in all, of a view and of a client; time; octets of an answer; TCP
-// connections. What does not fit, and what no upstream answers in time, is SERVFAIL with an
-// Extended DNS Error. RFC 1035, 5452, 7766, 8914.
+// Bounds: queries under way in all, of a view and of a client; time; octets of an answer; TCP
+// connections. A query beyond a bound, or one that no upstream answers in time, gets SERVFAIL with
+// an Extended DNS Error. RFC 1035, 5452, 7766, 8914.
 #ifndef MERIDIAN_RESOLVER_FORWARD_FORWARD_H
 #define MERIDIAN_RESOLVER_FORWARD_FORWARD_H
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a forwarder says and hears (resolver/forward/forward.h): the query to an upstream, the
-// judgement of what comes back, and the response that the client gets of it. Works on the caller's
-// memory; any thread.
+// Messages of the forwarder (resolver/forward/forward.h): the query to an upstream, the judgement
+// of a response, and the response that the client gets. Works on the caller's memory; any thread.
 //
 //   size_t n = forward_message_query(&q, id, mix, packet);
 //   switch (forward_message_judge(&q, packet, n, got, n_got, true, false)) …

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the forwarder knows of upstreams (resolver/forward/forward.h): which ones answer, and when
-// to try again those that do not. Fixed size; of the forwarder's thread alone; the time comes in.
+// The state of upstreams (resolver/forward/forward.h): which of them answer, and when to try the
+// others again. Fixed size; used by the forwarder's thread alone; the caller gives the time.
 #ifndef MERIDIAN_RESOLVER_FORWARD_UPSTREAMS_H
 #define MERIDIAN_RESOLVER_FORWARD_UPSTREAMS_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// dnstap (dnstap.info): every query and its response, or every so-many-th pair, verbatim, to a
-// collector on a unix socket by Frame Streams, as AUTH_QUERY and AUTH_RESPONSE, or CLIENT_QUERY and
-// CLIENT_RESPONSE for what is forwarded, with the upstream in the field "extra" (node setting
-// dns.dnstap). While no collector is there, or it is too slow, pairs are dropped and counted; it is
-// tried again every second.
+// dnstap (dnstap.info): sends every query and its response, or every so-many-th pair, octet for
+// octet, to a collector on a unix socket by Frame Streams (node setting dns.dnstap). The types are
+// AUTH_QUERY and AUTH_RESPONSE; for forwarded queries they are CLIENT_QUERY and CLIENT_RESPONSE,
+// with the upstream in the field "extra". While no collector is there, or it is too slow, pairs are
+// dropped and counted. The sink tries to connect again every second.
 //
 // The messages are Protocol Buffers of the public schema dnstap.proto; of it this writes a handful
 // of fields, by number.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker tells of the queries it answers, to every sink that is switched on: a line in the
-// query log (resolver/log/querylog.h), a pair of messages to a dnstap collector
-// (resolver/log/dnstap.h). Sinks are rows of one table; a third one is a row. All are off by
-// default; then a query costs one comparison.
+// The journal: a worker tells each query that it answers to every sink that is switched on: the
+// query log (resolver/log/querylog.h) and dnstap (resolver/log/dnstap.h). Sinks are rows of one
+// table; a third one is a row. All are off by default; then a query costs one comparison.
 #ifndef MERIDIAN_RESOLVER_LOG_JOURNAL_H
 #define MERIDIAN_RESOLVER_LOG_JOURNAL_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of what the resolver answers, for a Prometheus scrape. Each worker writes a `struct
-// metrics` of its own, alone (plain stores, no lock, nothing allocated); a reader sums them. Fixed
-// arrays bound the number of series whatever is asked and whatever the topology becomes.
+// The resolver's counters, for a Prometheus scrape. Each worker alone writes its own `struct
+// metrics` (plain stores, no lock, no allocation); a reader sums them. Fixed arrays bound the
+// number of series, whatever clients ask and whatever the topology becomes.
 //
 //   metrics_topology(m, names, t);                    // worker, when the topology changed: may
 //                                                     // lock

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose network routes a query: that of a Client Subnet option, where it can be a client's, else
-// the transport source (design section 4.1). A part of the answer builder; pure, any thread.
+// The network that a query is routed by: that of a Client Subnet option, where it can be a
+// client's, else the transport source (design section 4.1). A part of the answer builder; pure, any
+// thread.
 //
-// A subnet counts in the public view only, with a prefix of at least one bit, and if it is global
-// unicast (ip_special_bits), or if an override for private or other special networks names it. Else
-// the query is routed by its source. The answer's scope is 0 then (RFC 7871 section 7.2.1; a prefix
-// of 0 bits asks for just that, section 7.1.2); but where there are such overrides, of the widest
-// special network around that none of them tells apart: a cache must not keep it for those whom one
-// names.
+// A subnet counts in the public view only, with a prefix of at least one bit, and only if it is
+// global unicast (ip_special_bits) or an override for private or other special networks names it.
+// Else the source routes the query, and the answer's scope is 0 (RFC 7871 section 7.2.1; a prefix
+// of 0 bits asks for just that, section 7.1.2). There is one exception: where such overrides exist,
+// the scope is that of the widest special network around the subnet that no override divides,
+// because a cache must not keep the answer for clients that an override names.
 #ifndef MERIDIAN_RESOLVER_PACKET_CLIENT_H
 #define MERIDIAN_RESOLVER_PACKET_CLIENT_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The OPT record of a response (RFC 6891 section 6.1) and its options. A part of the answer
-// builder; see answer_priv.h. Any thread; allocates nothing.
+// The OPT record of a response (RFC 6891 section 6.1) and its options. A part of the answer builder
+// (resolver/answer/priv.h). Any thread; allocates nothing.
 //
 //   struct edns_response o = {.rcode = rcode, .ede = EDE_NONE};
 //   size_t keep = edns_response_least(&o, &q);      // room to keep free while the sections are

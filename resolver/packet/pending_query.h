@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Queries that wait: for a signature that is being made, for an upstream's answer. The worker keeps
-// the query (over UDP, TCP and TLS alike) and goes on with others; whoever makes the thing waited
-// for tells the worker when it is there.
+// Pending queries: a query that waits for a signature or for an upstream's answer. The worker keeps
+// the query (over UDP, TCP and TLS alike) and goes on with others. The producer (the signer or the
+// forwarder) notifies the worker when the result is ready.
 //
 // In answer_packet, on the worker's thread:
 //   if (c->ticket.inbox) {                  // else nothing can be parked now: answer at once (TC
@@ -15,10 +15,11 @@
 //   pending_answer(ticket, response, n, &who);  // this is the answer, header and all: the query's
 //                                               // id is put in
 //   pending_fail(ticket);                    // answer_packet is called again, without a ticket
-// A ticket is only held when `pending` is then set. Several may be held for one query; a retry that
+// A ticket is held only when `pending` is then set. A query may hold several tickets. A retry that
 // finds something still missing may hold again, a bounded number of times. When time is up
-// (PENDING_MS) answer_packet is called without a ticket. Late calls are harmless. Bounded per
-// worker and per connection; queries over PENDING_QUERY_BYTES are not parked.
+// (PENDING_MS), answer_packet is called without a ticket. Late calls have no effect. The number of
+// pending queries is bounded per worker and per connection; a query longer than PENDING_QUERY_BYTES
+// cannot wait.
 #ifndef MERIDIAN_RESOLVER_PACKET_PENDING_QUERY_H
 #define MERIDIAN_RESOLVER_PACKET_PENDING_QUERY_H
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header of the PROXY protocol, version 2 (haproxy's proxy-protocol.txt, section 2.2): what a
-// load balancer such as dnsdist writes ahead of a query, to say which client it asks for. Pure; any
-// thread.
+// The header of the PROXY protocol, version 2 (haproxy's proxy-protocol.txt, section 2.2). A load
+// balancer such as dnsdist writes it ahead of a query, to name the client that it asks for. Pure;
+// any thread.
 //
 //   struct proxied who;
 //   int rc = proxied_parse(p, n, &who);   // 0: the query begins at p + who.n
 //
-// Only what `dns.trusted_proxies` names may say so: who reads a header from anybody else lets it
-// choose its own view. A header names IPv4 or IPv6 addresses, whatever the transport; or it is
-// LOCAL: the proxy asks for itself, as its health checks do. A client without an address
-// (AF_UNSPEC, AF_UNIX) is refused: nobody could tell its view. Type-length-values are passed over.
-// Version 1, which is text, is not taken.
+// Only proxies that `dns.trusted_proxies` names may send a header: a server that reads headers from
+// anybody lets each client choose its own view. A header names IPv4 or IPv6 addresses, whatever the
+// transport; or it is LOCAL: the proxy asks for itself, as its health checks do. A client without
+// an address (AF_UNSPEC, AF_UNIX) is refused, because it has no view. Type-length-values are passed
+// over. Version 1, which is text, is not supported.
 #ifndef MERIDIAN_RESOLVER_PACKET_PROXIED_H
 #define MERIDIAN_RESOLVER_PACKET_PROXIED_H
 

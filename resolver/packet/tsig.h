@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transaction signatures (RFC 8945): a query's MAC judged, a response's made, with HMAC-SHA-256,
-// -384 or -512. Keys are shared with each neighbour by hand: one file per key, in the form that dig
-// -y takes, ALGORITHM:NAME:SECRET.
+// Transaction signatures (RFC 8945): checks the MAC of a query and makes that of a response, with
+// HMAC-SHA-256, -384 or -512. Operators share keys with each neighbour by hand: one file per key,
+// in the form that dig -y takes, ALGORITHM:NAME:SECRET.
 //
 //   struct tsig_keys *keys;
 //   // frozen; snapshot_unref

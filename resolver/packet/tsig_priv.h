@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tsig.c and tsig_key.c share: a key with its HMAC made ready.
+// Shared by tsig.c and tsig_key.c: a key with its HMAC prepared.
 #ifndef MERIDIAN_RESOLVER_PACKET_TSIG_PRIV_H
 #define MERIDIAN_RESOLVER_PACKET_TSIG_PRIV_H
 

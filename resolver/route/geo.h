@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measured networks (design section 4.2): for a client's network, regions in order of latency or
-// distance, with those that are equally near in one tier. Compiled off the hot path by
-// resolver/geo_build, kept up by resolver/geo_watch, published as a frozen snapshot; routing
-// overrides stand above it, in the topology itself.
+// Measured networks (design section 4.2): for a client's network, the regions in order of latency
+// or distance, with those that are equally near in one tier. geo_build compiles them off the hot
+// path, geo_watch keeps them up to date, and a frozen snapshot publishes them. Routing overrides of
+// the topology come first.
 //
 //   struct geo_view v;
 //   geo_view_set(&v, geo, topology);                        // when either changes
 //   const struct geo_ranking *r = geo_lookup(v.geo, &ip);   // NULL: nothing is known of the
 //                                                           // network
 //
-// A snapshot speaks of regions by its own numbers: it may be older than the topology by what
-// compiling takes. The view translates them by name; a region that it does not know follows in the
-// operator's order.
+// A snapshot has its own numbers for regions, because it may be older than the topology by the time
+// that compiling takes. The view translates them by name. A region that the snapshot does not know
+// follows in the operator's order.
 #ifndef MERIDIAN_RESOLVER_ROUTE_GEO_H
 #define MERIDIAN_RESOLVER_ROUTE_GEO_H
 

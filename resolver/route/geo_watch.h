@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the measured networks up: one thread that looks once a second whether the topology or one
-// of its two files changed, builds anew (resolver/geo_build) and publishes. A file that is bad, or
-// not there, leaves in force what is, and says so in the log, once per change.
+// Keeps the measured networks up to date: one thread that looks once a second whether the topology
+// or one of its two files has changed, compiles anew (resolver/route/geo_build.h) and publishes. A
+// file that is bad or missing leaves the last snapshot in force, and the log says so, once per
+// change.
 //
 //   rc = geo_watch_start(&topology_cell, 0, &w);  // the first build is done when it returns: no
 //                                                 // answer without it

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TLS of DNS over TLS (RFC 7858): what the server shows, read from a PEM file with certificate
+// The TLS of DNS over TLS (RFC 7858): the server's identity, read from a PEM file with certificate
 // chain and key and published as a snapshot; and one session on a worker's connection, which never
 // blocks. TLS 1.2 and later, ALPN "dot", no renegotiation, no early data.
 //

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Response rate limiting: a network that is sent the same answer over and over is probably the
-// victim of somebody who writes its address on queries. One table per worker, of fixed size: no
-// allocation per query, and no more clients than fit can be held against us: the least recent one
-// of four is forgotten.
+// Response rate limiting: a network that gets the same answer over and over is probably the victim
+// of somebody who forges its address. One table per worker, of fixed size: a query allocates
+// nothing, and a full table forgets the least recent of four accounts.
 //
 //   struct rrl *r;
 //   rc = rrl_new(&settings->rate_limit, &r);         // *out NULL: no limit is set
@@ -12,9 +11,9 @@
 //                                                    // so that it asks by
 //   TCP
 //
-// Accounts are kept by network (/24, /56) and: for answers their name, for absent names and types
-// and for errors nothing more, since whoever floods picks new names. A token bucket: `rate` a
-// second, of which `burst` seconds' may be used at once. On the worker's thread.
+// An account belongs to a network (/24, /56), and for answers also to their name; absent names and
+// types, and errors, have one account each per network, since a flood picks new names. A token
+// bucket: `rate` a second, of which `burst` seconds' may be used at once. On the worker's thread.
 #ifndef MERIDIAN_RESOLVER_SERVE_RRL_H
 #define MERIDIAN_RESOLVER_SERVE_RRL_H
 

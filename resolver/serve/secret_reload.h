@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the resolver reads from files while it runs: the secret of DNS cookies. Looked at once a
-// second by a thread of its own and published when it changed; what cannot be read leaves the old
-// one in force, with a line in the log.
+// Files that the resolver reads while it runs: the secret of DNS cookies and the certificate of DNS
+// over TLS. A thread of its own looks once a second and publishes what changed. A file that cannot
+// be read leaves the old value in force, with a line in the log.
 //
 //   // reads all of it once: what is wrong then is an error
 //   rc = secret_reload_start(&settings, pem_path, 0, &diag, &u);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What signing needs, as one frozen value: the keys of D and fe.D with their private halves, the
-// RRsets at D's apex that the key signing keys sign, and fe.D signed whole with its NSEC chain.
-// Made off the hot path whenever the topology's frame or the signing period changes; all resolvers
-// of D make the same one (but for ECDSA's random numbers).
+// All that signing needs, as one frozen value: the keys of D and fe.D with their private halves,
+// the RRsets at D's apex that the key signing keys sign, and fe.D signed whole with its NSEC chain.
+// The zone maintainer makes it off the hot path whenever the topology's frame or the signing period
+// changes. All resolvers of D make the same one (but for ECDSA's random numbers).
 //
 //   struct dnssec *d;
 //   // ERR_NOTFOUND: t has no keys

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signatures made on line: a cache that all workers read without a lock, and a bounded pool of
-// threads that fills it (design section 3). A signature is found by a keyed 128-bit hash (SipHash)
-// of the very octets that were signed (RFC 4034 section 3.1.8.1) and of the key: what is found is
-// right whatever became of topology, health or keys since.
+// Signatures made while a query is pending: a cache that all workers read without a lock, and a
+// bounded pool of threads that fills it (design section 3). The key of an entry is a 128-bit hash
+// (SipHash) of the octets that were signed (RFC 4034 section 3.1.8.1) and of the signing key; so an
+// entry stays right whatever happens to topology, health or keys.
 //
 //   if (!signer_get(s, SIGNER_POSITIVE, &what, now_s, sig))
 //       rc = signer_ask(s, SIGNER_POSITIVE, &what, ticket);  // ERR_BUSY: answer TC, or SERVFAIL

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signatures to be made, on their way from workers to the threads that sign: a bounded ring without
-// a lock (after D. Vyukov's bounded queue), because a worker must not wait for a thread that was
-// put aside while it held one. Any number of threads on either side. Part of signer.c.
+// Jobs for the signer's threads: a bounded ring without a lock (after D. Vyukov's bounded queue),
+// because a worker must not wait for a thread that was descheduled while it held a lock. Any number
+// of threads on either side. Part of signer.c.
 //
 //   struct signer_job *j = signer_queue_begin(&q, &at);  // NULL: full
 //   …fill j…

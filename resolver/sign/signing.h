@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// All that signing has in a process: the frozen state that workers read (resolver/sign/dnssec.h),
-// made anew by the zone maintainer of fe.D whenever the topology or the signing period changes, and
-// the signer of D. When the state cannot be made, because a private key is missing, the last good
-// one stays in force and the log says so until it is mended.
+// The signing of a process: the frozen state that workers read (resolver/sign/dnssec.h), which the
+// zone maintainer makes anew whenever the topology or the signing period changes, and the signer of
+// D. When the state cannot be made, because a private key is missing, the last good one stays in
+// force, and the log says so until the operator mends it.
 //
 //   struct signing *s;
 //   rc = signing_new(&node->resolver, &s);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Telling secondaries that fe.D has changed (RFC 1996): one UDP message to each, repeated until it
-// is answered, less and less often, then given up until the next change (a secondary also asks by
-// itself, every SOA refresh). Any answer ends it: what the secondary does then is its own.
+// Notifies secondaries that fe.D has changed (RFC 1996): one UDP message to each, repeated at
+// growing intervals until the secondary answers, then given up until the next change (a secondary
+// also asks by itself, every SOA refresh). Any answer ends it; what the secondary does then is its
+// own affair.
 //
 //   struct notifier *n = notifier_new(listen, n_listen);
 //   notifier_change(n, zone, &topology->transfer, keys, now_ms, now_s);
 //   poll(fds, notifier_fds(n, fds, cap), notifier_wait_ms(n, now_ms));
 //   notifier_turn(n, now_ms, now_s);
 //
-// On the zone maintainer's thread. What comes in is untrusted: only the answer to the last message
-// sent counts.
+// On the zone maintainer's thread. Messages that come in are untrusted: only the answer to the last
+// message that was sent counts.
 #ifndef MERIDIAN_RESOLVER_ZONE_NOTIFY_H
 #define MERIDIAN_RESOLVER_ZONE_NOTIFY_H
 

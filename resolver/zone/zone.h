@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// fe.D as a zone: complete, static, in canonical order (RFC 4034 section 6), what secondaries
-// transfer and what answers with DNSSEC take from. Built off the hot path whenever the topology or
-// its signatures change, then frozen.
+// fe.D as a zone: complete, static, in canonical order (RFC 4034 section 6). Secondaries transfer
+// it, and answers with DNSSEC take records from it. The zone maintainer builds it off the hot path
+// whenever the topology or its signatures change, and freezes it.
 //
 //   struct zone *z;
 //   int rc = zone_frontend_new(t, serial, &z);           // unsigned; dnssec_zone_sign makes a

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Versions of a zone on disk, so that a restart can still answer an IXFR and serves the very
-// signatures it served before: one file per version in a directory, fe-SERIAL.zone. On the zone
-// maintainer's thread.
+// Versions of a zone on disk: one file per version in a directory, fe-SERIAL.zone. After a restart
+// the resolver can still answer an IXFR, and serves the signatures that it served before. On the
+// zone maintainer's thread.
 //
 //   // newest first; damaged ones are skipped
 //   rc = zone_file_load_all(dir, zones, ZONE_HISTORY_MAX, &n);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The zone maintainer of fe.D: a thread that rebuilds the zone when the topology's frame changes
-// (or its signatures are due) and when that makes another zone of it, keeps its earlier versions in
-// memory and on disk, reads the keys of the neighbours, publishes all of it as one snapshot, and
-// tells the secondaries. Nothing of this is on the path of a query.
+// The zone maintainer of fe.D: one thread. It rebuilds the zone when the topology's frame changes
+// or signatures are due. If the new zone differs, it keeps the earlier versions in memory and on
+// disk, publishes the new one as one snapshot with the keys of the neighbours, and notifies the
+// secondaries. No query waits for any of this.
 //
 //   struct zone_maintainer_options o = {.topology = &cell, .frontend = &out, .zones_dir = dir, …};
 //   zone_maintainer_start(&o, &k);
@@ -30,9 +30,10 @@ struct frontend { // published; frozen
 
 // Makes the zone of a topology, with one reference, and says when it must be made again (wall
 // clock, seconds; 0: only when the topology's frame changes). `last` is the version made before,
-// perhaps by an earlier process, or NULL; it may be returned itself (snapshot_ref) while it is
-// still right: then nothing is kept or told anew, and a restart does not sign the same again. On
-// failure the version in force stays, and the call is repeated in a while.
+// perhaps by an earlier process, or NULL. The builder may return `last` itself (snapshot_ref) while
+// it is still right: then no version is kept and no secondary is notified, and a restart does not
+// sign the same zone again. On failure the version in force stays, and the maintainer tries again
+// later.
 struct zone_maintainer_builder {
     int (*build)(void *ctx, const struct topology *t, const struct zone *last, int64_t now_s,
                  struct zone **out, int64_t *out_again_s);
