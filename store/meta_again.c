@@ -89,7 +89,7 @@ static int row_judge(struct tx *tx, const struct register_row *row, struct again
     struct again g = {.id = row->id};
     int rc = register_now_read(tx, &row->name, &here);
     if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc; // it has no value: nothing holds
+        return missing_ok(rc); // without a value nothing holds
     if (register_is_tag(&row->name))
         rc = tag_replaced(tx, row, &here.value, &g.low);
     if (!rc && g.low)

@@ -54,7 +54,7 @@ static int pending_read(struct tx *tx, const char *registry, struct arena *a,
     if (!o->n_retrying && !o->n_parked)
         return 0;
     rc = jobs_worst_error(tx, o->origin, registry, a, &o->last_error, &o->last_grade);
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    return missing_ok(rc);
 }
 
 // This region as an origin: only while entries of its own wait for their content.

@@ -32,6 +32,7 @@
 #define MERIDIAN_STORE_META_PRIV_H
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "store/backend_jobs.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
@@ -65,6 +66,12 @@ struct meta {
 };
 
 bool gates_closed(struct meta *m); // any; under m->lock
+
+// A row that is not there is no failure.
+static inline int missing_ok(int rc)
+{
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
 
 // --- the clock (meta_clock.c) ---
 // The stamp of the next own entry: greater than all before and than `above`. Moves nothing.

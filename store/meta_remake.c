@@ -93,10 +93,8 @@ static int settle(struct tx *tx, int64_t repo, const struct digest *digest, stru
 int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     int rc = may_go(tx, repo, digest);
-    if (rc == ERR_NOTFOUND)
-        return 0; // as a rule
     if (rc)
-        return rc;
+        return missing_ok(rc); // it stays, as a rule
     struct arena a;
     arena_init(&a, 0);
     struct digests l = {.a = &a};
@@ -122,10 +120,8 @@ static int presence_remake(struct tx *tx, int64_t repo, const struct register_na
 {
     int rc = manifest_visible(tx, repo, &name->digest);
     tx->notify = true;
-    if (rc == ERR_NOTFOUND)
-        return 0;
     if (rc)
-        return rc;
+        return missing_ok(rc);
     struct arena a;
     arena_init(&a, 0);
     rc = presence_value_set(tx, repo, name, &a);
@@ -246,10 +242,8 @@ int register_remake(struct tx *tx, const struct register_name *name)
 {
     int64_t repo;
     int rc = repo_find(tx, name->registry, name->repository, &repo);
-    if (rc == ERR_NOTFOUND)
-        return 0; // nothing of it was ever applied
     if (rc)
-        return rc;
+        return missing_ok(rc); // nothing of it was ever applied
     if (register_is_tag(name))
         return tag_remake(tx, repo, name);
     return presence_remake(tx, repo, name);

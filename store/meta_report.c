@@ -26,10 +26,8 @@ static int value_keep(struct tx *tx, struct report *r, struct register_row *row)
 {
     struct register_now here;
     int rc = register_now_read(tx, &row->name, &here);
-    if (rc == ERR_NOTFOUND)
-        return 0;
     if (rc)
-        return rc;
+        return missing_ok(rc);
     row->value = here.value;
     row->value.origin = arena_strdup(r->registers.a, here.value.origin);
     if (!row->value.origin)
@@ -71,7 +69,7 @@ static int entry_add(struct tx *tx, struct report *r, int64_t id, struct arena *
     rc = job_exists(tx, id);
     if (!rc)
         r->n_jobs++;
-    return rc == ERR_NOTFOUND ? 0 : rc;
+    return missing_ok(rc);
 }
 
 int report_add(struct tx *tx, struct report *r, const struct id_set *ids)

@@ -218,37 +218,55 @@ static bool is_of(const struct revoked_key *r, const char *origin)
     return strcmp(r->origin, origin) == 0;
 }
 
+static bool is_to_reread(const struct revoked_key *r, const char *origin)
+{
+    return r->reread != REREAD_DONE && is_of(r, origin);
+}
+
 // Sets the read mark back to `to`, if it is past it.
 static int mark_set_back(struct tx *tx, const char *origin, const struct feed_mark *to)
 {
     struct feed_mark at;
     int rc = mark_get(tx, origin, to->partition, &at);
-    if (rc == ERR_NOTFOUND)
+    if (rc)
+        return missing_ok(rc);
+    if (feed_mark_order(&at, to) <= 0)
         return 0;
-    if (rc || feed_mark_order(&at, to) <= 0)
-        return rc;
     return mark_set(tx, origin, to);
+}
+
+// Where the keys send the read mark: to the first of their places, or to the start.
+struct way_back {
+    bool to_start;
+    const struct feed_mark *to;
+};
+
+static void way_back_add(struct way_back *w, const struct revoked_key *r)
+{
+    if (r->reread == REREAD_ALL)
+        w->to_start = true;
+    else if (!w->to || feed_mark_order(&r->good, w->to) < 0)
+        w->to = &r->good;
+}
+
+static int way_back_go(struct tx *tx, const char *origin, const struct way_back *w)
+{
+    if (w->to_start)
+        return mark_remove(tx, origin, 0);
+    if (w->to)
+        return mark_set_back(tx, origin, w->to);
+    return 0;
 }
 
 static int keys_reread(struct tx *tx, const char *origin, struct revoked_key *list, size_t n)
 {
-    const struct feed_mark *back = NULL; // the first of the places
-    bool all = false;
-    for (size_t i = 0; i < n; i++) {
-        if (!is_of(&list[i], origin) || list[i].reread == REREAD_DONE)
-            continue;
-        if (list[i].reread == REREAD_ALL)
-            all = true;
-        else if (!back || feed_mark_order(&list[i].good, back) < 0)
-            back = &list[i].good;
-    }
-    int rc = 0;
-    if (all)
-        rc = mark_remove(tx, origin, 0);
-    else if (back)
-        rc = mark_set_back(tx, origin, back);
+    struct way_back back = {0};
+    for (size_t i = 0; i < n; i++)
+        if (is_to_reread(&list[i], origin))
+            way_back_add(&back, &list[i]);
+    int rc = way_back_go(tx, origin, &back);
     for (size_t i = 0; !rc && i < n; i++) {
-        if (!is_of(&list[i], origin) || list[i].reread == REREAD_DONE)
+        if (!is_to_reread(&list[i], origin))
             continue;
         list[i].reread = REREAD_DONE;
         rc = revoked_set(tx, &list[i]);
@@ -283,7 +301,7 @@ static int reread_due(struct meta *m, const char *origin, bool *out)
     bool due = false;
     rc = revoked_list(tx, &a, &list, &n);
     for (size_t i = 0; !rc && i < n; i++)
-        if (is_of(&list[i], origin) && list[i].reread != REREAD_DONE)
+        if (is_to_reread(&list[i], origin))
             due = true;
     arena_done(&a);
     tx_end(tx);

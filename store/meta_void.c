@@ -49,15 +49,15 @@ static int was_find(struct tx *tx, const struct log_row *row, const char **out)
     int rc = job_exists(tx, row->id);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
-    if (!rc) {
-        *out = WAS_PENDING;
+    *out = WAS_PENDING;
+    if (!rc)
         return 0;
-    }
+    *out = WAS_REPLACED;
     rc = register_now_read(tx, &name, &here);
-    if (rc && rc != ERR_NOTFOUND)
-        return rc;
-    bool stands = !rc && value_is_of(&here.value, &row->entry);
-    *out = stands ? WAS_STOOD : WAS_REPLACED;
+    if (rc)
+        return missing_ok(rc);
+    if (value_is_of(&here.value, &row->entry))
+        *out = WAS_STOOD;
     return 0;
 }
 
@@ -148,6 +148,15 @@ int entries_void(struct tx *tx, const int64_t *ids, size_t n, const char *reason
     return rc;
 }
 
+// The key is revoked, and signed this entry up to its last good place: the thief may have done so.
+static bool may_be_forged(const struct revoked_key *r, const struct feed_entry *e)
+{
+    struct feed_mark at = entry_mark(e);
+    if (strcmp(r->origin, e->origin) != 0)
+        return false;
+    return feed_mark_order(&at, &r->good) <= 0;
+}
+
 int entry_disown(struct tx *tx, int64_t id)
 {
     struct arena a;
@@ -157,13 +166,12 @@ int entry_disown(struct tx *tx, int64_t id)
     int rc = log_get(tx, id, &a, &e);
     if (!rc)
         rc = revoked_get(tx, e.key, &r);
-    if (!rc) {
-        struct feed_mark at = entry_mark(&e);
-        bool of_thief = strcmp(r.origin, e.origin) == 0 && feed_mark_order(&at, &r.good) <= 0;
-        rc = of_thief ? entries_void(tx, &id, 1, VOID_REVOKED) : ERR_NOTFOUND;
-    }
+    if (!rc && may_be_forged(&r, &e))
+        rc = entries_void(tx, &id, 1, VOID_REVOKED);
+    else if (!rc || rc == ERR_NOTFOUND)
+        rc = ERR_CONFLICT;
     arena_done(&a);
-    return rc == ERR_NOTFOUND ? ERR_CONFLICT : rc;
+    return rc;
 }
 
 // --- the list ---

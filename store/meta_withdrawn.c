@@ -23,7 +23,7 @@ static int place_void_read(struct tx *tx, const struct feed_mark *mark, struct f
     if (strcmp(reason, VOID_MENDED) != 0)
         return ERR_NOTFOUND;
     rc = log_before(tx, tx->region, &place, out_after);
-    return rc == ERR_NOTFOUND ? 0 : rc; // nothing before it is left
+    return missing_ok(rc); // nothing before it may be left
 }
 
 int meta_place_void(struct meta *m, const struct feed_mark *mark, struct feed_mark *out_after,
@@ -65,7 +65,7 @@ static int outdone_keep(struct tx *tx, const struct register_row *row, uint64_t 
         return 0;
     int rc = survey_history_has(tx, &row->name, tx->region, limit);
     if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+        return missing_ok(rc);
     rc = outdone_get(tx, &row->name, &before);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
@@ -89,7 +89,7 @@ static int mark_go_back(struct tx *tx, const struct withdrawn *w)
     to.partition = 0;
     int rc = mark_get(tx, w->origin, 0, &at);
     if (rc)
-        return rc == ERR_NOTFOUND ? 0 : rc;
+        return missing_ok(rc);
     if (at.epoch >= w->below)
         return 0;
     if (to.seq == 0)
