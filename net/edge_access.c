@@ -115,6 +115,15 @@ static void put_text(struct line *l, const char *name, struct text t, size_t max
     put_str(l, keep < t.n ? CUT "\"" : "\"");
 }
 
+// A target "https://user:password@host/…" is a path behind the first '/' of the password, when that
+// is where nginx ends the host and port. No path of ours holds '@', so all is cut.
+static void put_path(struct line *l, struct text t)
+{
+    if (t.n && memchr(t.p, '@', t.n))
+        t = (struct text){"?", 1};
+    put_text(l, "path", t, 512);
+}
+
 // Digits, and at most one point between them.
 static bool is_number(struct text t)
 {
@@ -183,7 +192,7 @@ bool edge_access_format(const uint8_t *record, size_t n, char out[EDGE_ACCESS_LI
     put_text(&l, "by", f[F_BY], 16);
     put_text(&l, "method", f[F_METHOD], 16);
     put_text(&l, "host", f[F_HOST], 255);
-    put_text(&l, "path", f[F_PATH], 512);
+    put_path(&l, f[F_PATH]);
     put_text(&l, "client", f[F_CLIENT], 64);
     put_text(&l, "principal", f[F_PRINCIPAL], 128);
     put_text(&l, "region", f[F_REGION], 32);

@@ -169,6 +169,8 @@ class Secrets(unittest.TestCase):
             ("its question mark escaped", b"PATCH " + t.replace(b"?", b"%3F") + b" HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", None),
             ("a password in the target", b"PATCH https://ada:" + self.lab.password.encode() + b"@" + EAST.encode() + t + b" HTTP/1.1\r\n" + host +
              b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", None),
+            ("a password behind a slash", b"PATCH https://ada:/" + self.lab.password.encode() + b"@" + EAST.encode() + t + b" HTTP/1.1\r\n" + host +
+             b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", None),
             ("no host", b"PATCH " + t + b" HTTP/1.1\r\n\r\n", None), ("two hosts", line + host + b"\r\n", None),
             ("host with a blank", b"PATCH " + t + b" HTTP/1.1\r\nHost: a b\r\n\r\n", None),
             ("host of nobody", b"PATCH " + t + b" HTTP/1.1\r\nHost: nobody.invalid\r\n\r\n", None),

@@ -365,7 +365,8 @@ START_TEST(no_secret_is_in_the_access_log)
     static const char *const paths[] = {
         "/a?sig=SECRET",      "/a%3Fsig%3DSECRET", "/a;sig=SECRET", "/a&x=SECRET",
         "/a#SECRET",          "/a\\x22SECRET",     "/a\"SECRET",    "/a\x01SECRET",
-        "/a/eyJhbGci.SECRET", "/a\xc3\xa9SECRET",  "/a SECRET",     "/a,SECRET"};
+        "/a/eyJhbGci.SECRET", "/a\xc3\xa9SECRET",  "/a SECRET",     "/a,SECRET",
+        "/SECRET@host/a",     "/a/SECRET@"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         char record[600];
         snprintf(record, sizeof record, RECORD("404", "daemon", "X", "%s"), paths[i]);
