@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "replication/feed_line.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
         rc = meta_feed_read(s->r->o.meta, s->origin, &s->at, s->all ? NULL : s->registries,
                             s->all ? 0 : s->n_registries, BATCH_ENTRIES, &a, &entries, &n, &last);
     bool cut = s->relay && relay_cut(s, entries, &n, &last);
+    assert(entries || n == 0);
     for (size_t i = 0; !rc && i < n; i++)
         if (!entry_malformed(&entries[i])) // an earlier version stored such
             rc = entry_format(&entries[i], out);
