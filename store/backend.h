@@ -19,8 +19,13 @@
 //   backend_survey.h   searches of the log and the registers, for mending
 //   backend_uploads.h  uploads, and those that ended
 // Rules call the inline functions of these headers (`log_append(tx, …)`), never a table itself.
-// A backend is done when it fills all tables and passes the conformance suite
-// (tests/unit/store/test_backend.c); the headers say all that it has to know.
+// A backend is done when it fills all tables and passes the conformance suite in tests/unit/store/;
+// the headers say all that it has to know.
+//
+// A backend is opened for one region, by a function of its own (store/sqlite/sqlite_store.h). Times
+// of the monotonic clock in its rows hold for the process that wrote them. So a backend that one
+// process opens begins them anew: all jobs are due, and an upload has been idle for as long as it
+// was when another upload was touched last. One that many processes open needs a clock of its own.
 //
 // What every operation keeps to:
 // - Results go to out_* and are untouched on failure. Strings and arrays hang off the arena that
@@ -50,7 +55,7 @@ struct tx {
     const char *region;
     // This process may mint own entries. False after backend_hand_over.
     bool mints;
-    // Set by the rules: somebody wants to know of this commit. False when `run` begins.
+    // Set by the rules: on_commit is called after the commit. False when `run` begins.
     bool notify;
 };
 

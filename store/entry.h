@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// One entry of a region's feed (design section 9): what it says, its signed text, its running hash,
-// its JSON line.
+// One entry of a region's feed (design section 9): its members, its signed text, its running hash,
+// its JSON line. Pure functions; any thread.
+//
+//   rc = entry_parse(line, &arena, &e);       // then verify e.sig over entry_sign_input
+//   rc = entry_format(&e, &out);              // the same line again
 //
 // Signed text: "meridian-feed-1\n", then origin, epoch, partition, seq, stamp, restates, kind,
 // registry, repository, tag, digest, media_type, size, each followed by "\n" (numbers in decimal,
 // absent strings empty, the kind as its JSON name; no field may hold a control byte). Running hash:
-// SHA-256(previous hash || signed text); 32 zero bytes precede an epoch's first entry… of the
-// origin: a new epoch goes on from the last hash of the one before. Signature: Ed25519 over (signed
-// text || running hash), by the origin's feed key `key`. Authority is the signature, not the
-// connection.
+// SHA-256(previous hash || signed text); the previous hash of an origin's first entry is 32 zero
+// bytes, and a new epoch goes on from the last hash of the epoch before. Signature: Ed25519 over
+// (signed text || running hash), by the origin's feed key `key`. Authority is the signature, not
+// the connection.
 //
 // JSON line:
 // {"v":1,"origin":…,"epoch":n,"partition":n,"seq":n,"stamp":"decimal","restates":"decimal"?,
@@ -83,12 +86,16 @@ struct feed_entry {
     uint8_t sig[ENTRY_SIG_BYTES];
 };
 
-int entry_signed_text(const struct feed_entry *e, struct buf *out); // ERR_INVAL on control bytes
+// ERR_INVAL: a member holds a control byte, or there is no such kind.
+int entry_signed_text(const struct feed_entry *e, struct buf *out);
 int entry_hash(const uint8_t prev[ENTRY_HASH_BYTES], const struct feed_entry *e,
                uint8_t out[ENTRY_HASH_BYTES]);
-int entry_sign_input(const struct feed_entry *e, struct buf *out); // signed text || e->hash
-int entry_format(const struct feed_entry *e, struct buf *out);     // JSON and "\n"
-// strict; ERR_PROTO. No signature check
+// What is signed: signed text || e->hash.
+int entry_sign_input(const struct feed_entry *e, struct buf *out);
+// The JSON line with its "\n". ERR_INVAL: entry_parse would refuse it.
+int entry_format(const struct feed_entry *e, struct buf *out);
+// Strict: ERR_PROTO for a line that entry_format would not write so. It verifies inline content
+// against the digest, and no signature. Strings hang off the arena.
 int entry_parse(struct bytes line, struct arena *arena, struct feed_entry *out);
 bool entry_repository_ok(const char *s); // distribution-spec 1.1 <name>, at most 255 bytes
 bool entry_tag_ok(const char *s);        // distribution-spec 1.1 <reference> as a tag
@@ -98,8 +105,8 @@ static inline uint64_t entry_register_stamp(const struct feed_entry *e)
     return e->restates ? e->restates : e->stamp;
 }
 
-// An entry announces again only what was written before it. What says otherwise is read like any
-// entry, and then passed over: it never counts for a register.
+// An entry announces again only what was written before it. An entry that says otherwise is read
+// like any other and then passed over: it never counts for a register.
 static inline bool entry_malformed(const struct feed_entry *e)
 {
     return e->restates && e->restates >= e->stamp;
