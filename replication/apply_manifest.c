@@ -6,6 +6,7 @@
 #include "replication/apply_priv.h"
 #include "replication/replication_priv.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #define SAME_LOOK_MAX 64 // layers that occur twice in a manifest are found so far apart
@@ -82,6 +83,7 @@ enum apply_result manifest_apply_local(struct replicator *r, const struct feed_e
                                        struct digest *out_missing, int *out_rc)
 {
     struct arena a;
+    assert(entry_has(e, ENTRY_HAS_CONTENT));
     arena_init(&a, MANIFEST_ARENA_MAX);
     enum apply_result result = local_with(r, e, &a, out_missing, out_rc);
     arena_done(&a);
@@ -236,7 +238,9 @@ static enum apply_result fetching_with(struct attempt *w, const struct topology 
         return lacks(w, rc, error);
     enum apply_result result = apply_finish(w->r, e, content, &m, &rc);
     if (result == APPLY_FAILED) {
-        w->grade = w->own_fault ? GRADE_OWN : GRADE_NONE;
+        w->grade = GRADE_NONE;
+        if (w->own_fault)
+            w->grade = GRADE_OWN;
         if (!*error) {
             snprintf(error, ERROR_TEXT_SIZE, "manifest: %s", err_text(rc));
             w->grade = grade_of(rc);

@@ -4,10 +4,13 @@
 
 #include "replication/apply_priv.h"
 
+#include <assert.h>
+
 enum apply_result tag_apply_local(struct replicator *r, const struct feed_entry *e,
                                   struct digest *out_missing, int *out_rc)
 {
     (void)out_missing;
+    assert(entry_has(e, ENTRY_HAS_TAG));
     return apply_finish(r, e, (struct bytes){0}, NULL, out_rc);
 }
 

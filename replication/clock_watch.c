@@ -207,6 +207,7 @@ static void gate_set(struct clock_watch *w, enum clock_state before, const char 
         log_warn("replication: %s", why);
     if (w->gate_open || !first_is_due(w))
         return;
+    assert(!clock_closes(w->state));
     meta_gate_open(m, META_GATE_CLOCK);
     w->gate_open = true;
     if (clock_closes(before))
@@ -259,6 +260,7 @@ static void members_update(struct clock_watch *w, const struct topology *t)
         *o = (struct other){.w = w};
         snprintf(o->region, sizeof o->region, "%s", name);
     }
+    assert(w->n_others <= CLOCK_OTHERS_MAX);
     w->n_members = t->n_regions;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,7 @@ const char *cursor_format(const struct feed_mark *m, char out[CURSOR_TEXT_SIZE])
     hex_format(m->hash, ENTRY_HASH_BYTES, hex);
     int n = snprintf(raw, sizeof raw, "1.%" PRIu64 ".%" PRIu32 ".%" PRIu64 ".%s", m->epoch,
                      m->partition, m->seq, hex);
+    assert(n > 0 && (size_t)n < sizeof raw);
     b64url_format(raw, (size_t)n, out);
     return out;
 }

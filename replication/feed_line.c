@@ -59,38 +59,67 @@ static int registries_take(const json_t *list, struct arena *a, struct feed_line
     return 0;
 }
 
+struct progress { // the members of a progress line
+    const char *cursor;
+    const json_t *version, *names, *caught_up, *beat;
+};
+
+static bool progress_whole(const json_t *o, const struct progress *p)
+{
+    size_t n = 3;
+    if (p->names)
+        n++;
+    if (p->beat)
+        n++;
+    if (!p->cursor || json_object_size(o) != n)
+        return false;
+    if (!json_is_integer(p->version) || json_integer_value(p->version) < 1)
+        return false;
+    if (!json_is_boolean(p->caught_up))
+        return false;
+    if (!p->beat)
+        return true;
+    json_int_t beat_ms = json_integer_value(p->beat); // 0 when it is no number
+    return beat_ms >= FEED_BEAT_MIN_MS && beat_ms <= FEED_BEAT_MAX_MS;
+}
+
+// Only the beginning of the feed and the last line's place may be said again.
+static bool goes_back(const struct feed_mark *m, const struct feed_mark *last)
+{
+    int order = mark_order(m, last);
+    if (order == 0)
+        return !mark_is_zero(m) && !mark_equal(m, last);
+    return order < 0;
+}
+
 static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena *a,
                            struct feed_line *out, const char **why)
 {
-    const char *cur = json_string_value(json_object_get(o, "progress"));
-    const json_t *version = json_object_get(o, "topology"),
-                 *names = json_object_get(o, "registries");
-    const json_t *caught_up = json_object_get(o, "caughtUp"), *beat = json_object_get(o, "beatMs");
-    json_int_t beat_ms = json_integer_value(beat); // 0 when there is none
+    const struct progress p = {.cursor = json_string_value(json_object_get(o, "progress")),
+                               .version = json_object_get(o, "topology"),
+                               .names = json_object_get(o, "registries"),
+                               .caught_up = json_object_get(o, "caughtUp"),
+                               .beat = json_object_get(o, "beatMs")};
     struct feed_mark m;
     *why = "malformed progress line";
-    if (!cur || cursor_parse(cur, &m) || !json_is_integer(version) ||
-        json_integer_value(version) < 1 || !json_is_boolean(caught_up) ||
-        json_object_size(o) != 3u + (names != NULL) + (beat != NULL))
+    if (!progress_whole(o, &p) || cursor_parse(p.cursor, &m))
         return ERR_PROTO;
-    if (beat && (beat_ms < FEED_BEAT_MIN_MS || beat_ms > FEED_BEAT_MAX_MS))
-        return ERR_PROTO;
-    if (names) {
-        int rc = registries_take(names, a, out);
+    if (p.names) {
+        int rc = registries_take(p.names, a, out);
         if (rc)
             return rc;
     }
     *why = "progress goes back";
-    int order = mark_order(&m, &ru->last);
-    if (order < 0 || (order == 0 && !mark_is_zero(&m) && !mark_equal(&m, &ru->last)))
+    if (goes_back(&m, &ru->last))
         return ERR_PROTO;
     if (m.epoch != ru->last.epoch)
-        ru->last_stamp = 0; // no entry of that epoch was seen
+        ru->last_stamp = 0;                 // no entry of that epoch was seen
+    assert(mark_order(&ru->last, &m) <= 0); // 8
     ru->last = m;
-    ru->their_topology = (uint64_t)json_integer_value(version);
+    ru->their_topology = (uint64_t)json_integer_value(p.version);
     out->kind = FEED_PROGRESS;
-    out->caught_up = json_is_true(caught_up);
-    out->beat_ms = (unsigned)beat_ms;
+    out->caught_up = json_is_true(p.caught_up);
+    out->beat_ms = (unsigned)json_integer_value(p.beat);
     *why = NULL;
     return 0;
 }
@@ -174,6 +203,47 @@ static bool content_ok(const struct feed_entry *e)
     return digest_equal(&d, &e->digest);
 }
 
+// What an entry says of itself: whose it is, and that it comes after the last line.
+static int order_check(const struct feed_rules *ru, const struct feed_entry *e,
+                       const struct feed_mark *at, const char **why)
+{
+    *why = "entry of another origin";
+    if (strcmp(e->origin, ru->origin->name) != 0)
+        return ERR_PROTO;
+    *why = "entry of a partition that this version does not have";
+    if (e->partition)
+        return ERR_PROTO;
+    *why = "entry out of order";
+    if (mark_order(at, &ru->last) <= 0)
+        return ERR_PROTO;
+    *why = "stamp does not go up";
+    if (e->epoch == ru->last.epoch && e->stamp <= ru->last_stamp)
+        return ERR_PROTO;
+    *why = "content does not match its digest";
+    if (e->content.n && !content_ok(e))
+        return ERR_PROTO;
+    return 0;
+}
+
+static bool is_shared(const struct feed_rules *ru, const struct feed_entry *e)
+{
+    const struct registry *reg = topology_registry(ru->topology, e->registry);
+    if (!reg || !registry_replica(reg, ru->self->index))
+        return false;
+    return registry_replica(reg, ru->origin->index) != NULL;
+}
+
+static enum feed_line_kind kind_of(const struct feed_entry *e, bool is_void, bool wanted)
+{
+    if (is_void)
+        return FEED_VOID;
+    if (entry_malformed(e))
+        return FEED_MALFORMED;
+    if (!wanted)
+        return FEED_SKIPPED;
+    return FEED_ENTRY;
+}
+
 static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *a,
                         struct feed_line *out, const char **why)
 {
@@ -182,28 +252,15 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     // Also holds every name to its grammar: they become parts of URLs and of rows, and the
     // signature says who wrote them, not that they are sane.
     int rc = entry_parse(line, a, &e);
-    if (rc) {
-        if (rc == ERR_NOMEM)
-            return rc;
+    if (rc == ERR_NOMEM)
+        return rc;
+    if (rc)
         return ERR_PROTO;
-    }
-    *why = "entry of another origin";
-    if (strcmp(e.origin, ru->origin->name) != 0)
-        return ERR_PROTO;
-    *why = "entry of a partition that this version does not have";
-    if (e.partition)
-        return ERR_PROTO;
-    *why = "entry out of order";
-    struct feed_mark m;
-    mark_of_entry(&e, &m);
-    if (mark_order(&m, &ru->last) <= 0)
-        return ERR_PROTO;
-    *why = "stamp does not go up";
-    if (e.epoch == ru->last.epoch && e.stamp <= ru->last_stamp)
-        return ERR_PROTO;
-    *why = "content does not match its digest";
-    if (e.content.n && !content_ok(&e))
-        return ERR_PROTO;
+    struct feed_mark at;
+    mark_of_entry(&e, &at);
+    rc = order_check(ru, &e, &at, why);
+    if (rc)
+        return rc;
     rc = signature_check(ru, &e, why);
     if (rc)
         return rc;
@@ -218,47 +275,44 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     *why = "stamped too far ahead of this region's clock";
     if (ru->limit && e.stamp > ru->limit) {
         ru->ahead = e.stamp;
-        ru->ahead_at = m;
+        ru->ahead_at = at;
         return ERR_AHEAD;
     }
-    const struct registry *reg = topology_registry(ru->topology, e.registry);
-    bool ours =
-        reg && registry_replica(reg, ru->self->index) && registry_replica(reg, ru->origin->index);
+    bool own = ru->self == ru->origin;
+    bool wanted = own || is_shared(ru, &e);
     *why = "entry of a registry that is not shared";
     // Two regions may be on different topologies for a while: then it is no offence, and
     // backfill_state.h has it read again.
-    if (!ours && ru->self != ru->origin && ru->their_topology == ru->topology->version)
+    if (!wanted && ru->their_topology == ru->topology->version)
         return ERR_PROTO;
-    assert(mark_order(&ru->last, &m) < 0); // 8
-    ru->last = m;
+    assert(mark_order(&ru->last, &at) < 0); // 8
+    ru->last = at;
     ru->last_stamp = e.stamp;
-    if (ours || ru->self == ru->origin)
-        out->kind = FEED_ENTRY;
-    else
-        out->kind = FEED_SKIPPED;
-    if (entry_malformed(&e))
-        out->kind = FEED_MALFORMED;
-    if (is_void)
-        out->kind = FEED_VOID;
+    out->kind = kind_of(&e, is_void, wanted);
     out->entry = e;
     *why = NULL;
     return 0;
+}
+
+static bool is_progress(struct bytes line)
+{
+    size_t n = strlen(PROGRESS_PREFIX);
+    return line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0;
 }
 
 int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a,
                      struct feed_line *out, const char **out_why)
 {
     struct feed_line l = {0};
-    size_t n = strlen(PROGRESS_PREFIX);
     int rc;
-    if (line.n > FEED_LINE_MAX)
-        rc = ERR_PROTO;
-    else if (line.n >= n && memcmp(line.p, PROGRESS_PREFIX, n) == 0)
+    if (line.n > FEED_LINE_MAX) {
+        *out_why = "line too long";
+        return ERR_PROTO;
+    }
+    if (is_progress(line))
         rc = progress_accept(rules, line, a, &l, out_why);
     else
         rc = entry_accept(rules, line, a, &l, out_why);
-    if (line.n > FEED_LINE_MAX)
-        *out_why = "line too long";
     if (!rc)
         *out = l;
     return rc;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves this region's feed to peers (GET /replication/v1/feed) and says how far it has read others
-// (…/mark). The cursor is checked and batches are read on the pool; a commit wakes the streams, so
-// that a push starts the copy at once. Beats need neither the pool nor the store.
+// Serves this region's feed to peers (GET /replication/v1/feed). The cursor is checked and batches
+// are read on the pool; a commit wakes the streams, so that a push starts the copy at once. Beats
+// need neither the pool nor the store.
 //
 // Invariants (design section 9)
-//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the write
-//      gate looks at what the peer has of us; when that proves it, they are recovered before anything is
+//   8. A cursor that is no place in our log may mean that we lost entries: 409, and the write gate
+//      looks at what the peer has of us; when that proves it, they are recovered before anything is
 //      written again.
 //  10. A feed carries only registries that the reader also holds.
 #include "replication/marks.h"
@@ -34,6 +34,8 @@ struct feed_out {
     // of the stream
     struct arena arena;
     const char *origin;
+    // the region that reads
+    const char *asker;
     // another's entries: ends when all was sent
     bool relay;
     const char **registries;
@@ -66,11 +68,18 @@ static bool topology_moved(struct feed_out *s)
     return moved;
 }
 
+// The first line says what the sender filters by, and how often it beats.
 static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
 {
-    bool first = !s->greeted;
-    feed_progress_format(&s->at, s->topology_version, caught_up, first ? s->registries : NULL,
-                         s->n_registries, first && s->beat_asked ? FEED_BEAT_MS : 0, out);
+    const char **registries = NULL;
+    unsigned beat_ms = 0;
+    if (!s->greeted) {
+        registries = s->registries;
+        if (s->beat_asked)
+            beat_ms = FEED_BEAT_MS;
+    }
+    feed_progress_format(&s->at, s->topology_version, caught_up, registries, s->n_registries,
+                         beat_ms, out);
     s->greeted = true;
 }
 
@@ -98,41 +107,72 @@ static bool relay_cut(struct feed_out *s, const struct feed_entry *entries, size
     return true;
 }
 
+// What lies behind the place where the stream stands, as the reader may see it.
+static int batch_read(struct feed_out *s, struct arena *a, struct feed_entry **out, size_t *out_n,
+                      struct feed_mark *out_last)
+{
+    struct meta *m = s->r->o.meta;
+    if (s->all)
+        return meta_feed_read(m, s->origin, &s->at, NULL, 0, BATCH_ENTRIES, a, out, out_n,
+                              out_last);
+    // An empty list would mean "all" to the store: a reader that shares nothing gets nothing.
+    if (!s->n_registries)
+        return 0;
+    return meta_feed_read(m, s->origin, &s->at, s->registries, s->n_registries, BATCH_ENTRIES, a,
+                          out, out_n, out_last);
+}
+
+static int entries_format(const struct feed_entry *entries, size_t n, struct buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (entry_malformed(&entries[i])) // an earlier version stored such
+            continue;
+        int rc = entry_format(&entries[i], out);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, bool *out_end)
+{
+    struct feed_entry *entries = NULL;
+    size_t n = 0;
+    struct feed_mark last = s->at;
+    bool cut = false;
+    int rc = batch_read(s, a, &entries, &n, &last);
+    if (!rc && s->relay)
+        cut = relay_cut(s, entries, &n, &last);
+    assert(entries || n == 0);
+    if (!rc)
+        rc = entries_format(entries, n, out);
+    if (rc || repaired(s)) { // what was read may follow a place that is void now
+        *out_end = true;     // the reader comes again
+        out->n = 0;
+        return false;
+    }
+    assert(mark_order(&last, &s->at) >= 0);
+    bool moved = mark_order(&last, &s->at) > 0;
+    if (moved) {
+        s->at = last;
+        s->idle_said = false;
+    }
+    // a filtered stretch, or simply the end of it: the mark may lie past the last entry
+    if (moved && n < BATCH_ENTRIES)
+        progress_add(s, false, out);
+    if (cut)
+        *out_end = true;
+    return moved && !cut;
+}
+
 // One batch. true: there may be more.
 static bool batch_add(struct feed_out *s, struct buf *out, bool *out_end)
 {
     struct arena a;
     arena_init(&a, 0);
-    struct feed_entry *entries = NULL;
-    size_t n = 0;
-    struct feed_mark last = s->at;
-    int rc = 0;
-    // An empty list would mean "all" to the store: a reader that shares nothing gets nothing.
-    if (s->all || s->n_registries)
-        rc = meta_feed_read(s->r->o.meta, s->origin, &s->at, s->all ? NULL : s->registries,
-                            s->all ? 0 : s->n_registries, BATCH_ENTRIES, &a, &entries, &n, &last);
-    bool cut = s->relay && relay_cut(s, entries, &n, &last);
-    assert(entries || n == 0);
-    for (size_t i = 0; !rc && i < n; i++)
-        if (!entry_malformed(&entries[i])) // an earlier version stored such
-            rc = entry_format(&entries[i], out);
-    bool moved = mark_order(&last, &s->at) > 0;
-    if (!rc && repaired(s)) // what was read may follow a place that is void now
-        rc = ERR_CANCELED;
-    if (rc) { // the reader comes again
-        *out_end = true;
-        out->n = 0;
-    } else if (moved) {
-        s->at = last;
-        s->idle_said = false;
-        // a filtered stretch, or simply the end of it: the mark may lie past the last entry
-        if (n < BATCH_ENTRIES)
-            progress_add(s, false, out);
-    }
+    bool more = batch_with(s, &a, out, out_end);
     arena_done(&a);
-    if (cut)
-        *out_end = true;
-    return moved && !rc && !cut;
+    return more;
 }
 
 static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
@@ -184,32 +224,51 @@ static void conflict_answer(struct feed_out *s, json_t *voided, struct http_requ
     http_request_refused(req, "CONFLICT", "the cursor is no place in this feed");
 }
 
-// 0; ERR_CONFLICT after the answer was made.
-static int cursor_check(struct feed_out *s, const char *peer, struct http_request *req,
-                        struct http_response *resp)
+// The cursor is no place in our log. false: it is served all the same; else it was answered.
+static bool conflict_refuse(struct feed_out *s, struct http_request *req,
+                            struct http_response *resp)
 {
-    int rc = 0;
-    if (!mark_is_zero(&s->asked))
-        rc = meta_feed_check(s->r->o.meta, s->origin, &s->asked);
     json_t *voided = NULL;
-    if (rc == ERR_CONFLICT && s->voids_asked)
+    if (s->voids_asked)
         voided = voided_json(s->r, &s->asked);
-    if (voided) {
-        conflict_answer(s, voided, req, resp);
-        json_decref(voided);
-    } else if (rc == ERR_CONFLICT) {
-        struct peer *p = peers_find(s->r->peers, peer);
-        if (p && mark_claim_is_settled(peer_claim(p), &s->asked))
-            // what it read there is lost for good, and all that anybody had of it was announced
-            // again
-            return 0;
-        if (p)
-            mark_want_proof(s->r, p, &s->asked);
-        conflict_answer(s, NULL, req, resp);
-    } else if (rc) {
-        serve_refuse(req, resp, 503, err_text(rc));
+    struct peer *p = peers_find(s->r->peers, s->asker);
+    if (!voided && p) {
+        if (mark_claim_is_settled(peer_claim(p), &s->asked))
+            return false;
+        mark_want_proof(s->r, p, &s->asked);
     }
-    return rc;
+    conflict_answer(s, voided, req, resp);
+    json_decref(voided);
+    return true;
+}
+
+// true: the request was answered.
+static bool cursor_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
+{
+    if (s->relay) // relayed logs have holes where this region does not share: the order counts
+        return false;
+    if (mark_is_zero(&s->asked))
+        return false;
+    int rc = meta_feed_check(s->r->o.meta, s->origin, &s->asked);
+    if (rc == ERR_CONFLICT)
+        return conflict_refuse(s, req, resp);
+    if (rc)
+        serve_refuse(req, resp, 503, err_text(rc));
+    return rc != 0;
+}
+
+// The stream is the response's from here on.
+static void stream_begin(struct feed_out *s, struct http_request *req, struct http_response *resp)
+{
+    const char *who = s->asker;
+    if (s->relay)
+        who = NULL;
+    s->at = s->asked;
+    int rc = response_producer_start(s->r, &feed_ops, s, who, "application/x-ndjson", resp);
+    if (rc)
+        serve_refuse(req, resp, 503, err_text(rc));
+    else
+        req->ctx = NULL;
 }
 
 static void feed_run(struct http_request *req, struct http_response *resp)
@@ -220,22 +279,9 @@ static void feed_run(struct http_request *req, struct http_response *resp)
         serve_refuse(req, resp, 503, "stopping");
         return;
     }
-    // The name of the asking region was kept behind the origin's.
-    const char *peer = s->origin + strlen(s->origin) + 1;
-    replicator_inbound_contact(r, peer);
-    // Relayed logs have holes where this region does not share: only the order counts there.
-    int rc = 0;
-    if (!s->relay)
-        rc = cursor_check(s, peer, req, resp);
-    if (!rc) {
-        s->at = s->asked;
-        rc = response_producer_start(r, &feed_ops, s, s->relay ? NULL : peer,
-                                     "application/x-ndjson", resp);
-        if (rc)
-            serve_refuse(req, resp, 503, err_text(rc));
-        else
-            req->ctx = NULL; // the stream's now
-    }
+    replicator_inbound_contact(r, s->asker);
+    if (!cursor_refused(s, req, resp))
+        stream_begin(s, req, resp);
     life_leave(r->life);
 }
 
@@ -267,6 +313,28 @@ static int filter_make(struct feed_out *s, const struct topology *t, const struc
     return 0;
 }
 
+// Between half of its whole turn and all of it, so that streams do not end together.
+static int64_t turn_ms(void)
+{
+    return FEED_TURN_MS / 2 + wait_backoff_ms(0, FEED_TURN_MS, FEED_TURN_MS) / 2;
+}
+
+static int feed_make(struct feed_out *s, struct http_request *req, const struct topology *t,
+                     const struct region *peer, const char *origin)
+{
+    s->topology_version = t->version;
+    s->beat_asked = http_query_get(req, "beat", 0) != NULL;
+    s->voids_asked = http_query_get(req, "voids", 0) != NULL;
+    s->n_repairs = reading_hold_repairs(s->r->hold); // before the cursor is checked
+    s->end_mono = clock_mono_ms() + turn_ms();
+    s->relay = strcmp(origin, s->r->o.region) != 0;
+    s->origin = arena_strdup(&s->arena, origin);
+    s->asker = arena_strdup(&s->arena, peer->name);
+    if (!s->origin || !s->asker)
+        return ERR_NOMEM;
+    return filter_make(s, t, peer);
+}
+
 void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                 const struct region *peer, struct http_plan *plan)
 {
@@ -288,22 +356,10 @@ void feed_begin(struct replicator *r, struct http_request *req, const struct top
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *s = (struct feed_out){.r = r, .asked = mark, .topology_version = t->version};
-    s->beat_asked = http_query_get(req, "beat", 0) != NULL;
-    s->voids_asked = http_query_get(req, "voids", 0) != NULL;
-    s->n_repairs = reading_hold_repairs(r->hold); // before the cursor is checked
+    s->r = r;
+    s->asked = mark;
     arena_init(&s->arena, 4 << 20);
-    int64_t now = clock_mono_ms();
-    s->end_mono = now + FEED_TURN_MS / 2 + wait_backoff_ms(0, FEED_TURN_MS, FEED_TURN_MS) / 2;
-    s->relay = strcmp(origin, r->o.region) != 0;
-    size_t n = strlen(origin) + 1 + strlen(peer->name) + 1;
-    char *names = arena_alloc(&s->arena, n);
-    if (names)
-        snprintf(names, n, "%s%c%s", origin, 0, peer->name);
-    s->origin = names;
-    int rc = ERR_NOMEM;
-    if (names)
-        rc = filter_make(s, t, peer);
+    int rc = feed_make(s, req, t, peer, origin);
     if (rc) {
         serve_refuse(req, &plan->response, 503, err_text(rc));
         feed_free(s);

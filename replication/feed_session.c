@@ -141,7 +141,8 @@ static int session_line(struct session *s, struct bytes line)
         return session_progress(s, &l);
     s->progressed = true;
     entry_taken(s, &l);
-    if (l.kind == FEED_ENTRY)
+    assert(s->n_entries < BATCH_ENTRIES);
+    if (l.kind == FEED_ENTRY) // invariant 1
         s->entries[s->n_entries++] = l.entry;
     if (s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2)
         return batch_flush(s);
@@ -343,6 +344,7 @@ static int session_prove(struct session *s)
     int rc = feed_proof_new(s->rules.origin, s->from_start ? &zero : &s->stored, &s->proof);
     if (rc || !s->proof)
         return rc;
+    assert(!s->n_entries);
     s->proving = true;
     rc = session_connect(s);
     s->proving = s->greeted = false;

@@ -12,6 +12,8 @@
 #include "replication/kind_apply.h"
 #include "replication/replication_priv.h"
 
+#include <assert.h>
+
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 30000
 #define NOT_NOTED_MS 500
@@ -38,7 +40,8 @@ static void again(struct replicator *r, const struct job *job, int64_t delay_ms,
 void job_waits(struct replicator *r, const struct job *job)
 {
     const struct kind_apply *k = kind_apply(job->entry.kind);
-    again(r, job, k ? k->waits_ms : RETRY_MAX_MS, GRADE_NONE, NULL);
+    assert(k); // it was tried
+    again(r, job, k->waits_ms, GRADE_NONE, NULL);
 }
 
 void job_failed(struct replicator *r, const struct job *job, enum grade grade, const char *error)
@@ -112,13 +115,15 @@ static void ended(struct job_queue *q, struct attempt *a, const struct try *t)
         job_waits(a->r, &a->job);
         break;
     case APPLY_NO_ROOM:
+        assert(a->lacks);
         parks(a->r, &a->job, a->lacks, t->error);
         break;
-    case APPLY_NEEDS:
     case APPLY_ABSENT:
     case APPLY_FAILED:
         failed(q, a, t);
         break;
+    case APPLY_NEEDS: // a worker fetched what was needed
+        assert(false);
     }
 }
 

@@ -261,6 +261,7 @@ void peer_turn_begin(struct peer *p, struct peer_try *out)
 void peer_turn_end(struct peer *p, const struct peer_try *t, bool broke, struct peer_outcome *out)
 {
     lock_take(&p->lock);
+    assert(!p->trying);
     p->connected = p->caught_up = false;
     p->unreached = p->n_seen == t->n_seen;
     if (!p->unreached && (!broke || p->stuck))
@@ -307,6 +308,7 @@ void peer_wait_wake(struct peer *p, unsigned n_wakes, int64_t ms)
 void peer_try_begin(struct peer *p, bool hang_up)
 {
     lock_take(&p->lock);
+    assert(!p->trying);
     p->trying = true;
     p->try_mono = clock_mono_ms();
     silence_listen(&p->silence, p->try_mono);

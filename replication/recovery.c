@@ -126,6 +126,7 @@ static int recovery_line(struct recovery *rec, struct bytes line)
         return rc;
     if (lost) {
         proved(rec, l.entry.epoch);
+        assert(rec->n < RECOVER_BATCH && strcmp(l.entry.origin, rec->r->o.region) == 0); // 1
         rec->entries[rec->n++] = l.entry;
     }
     if (rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2)

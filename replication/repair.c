@@ -84,21 +84,38 @@ struct voided { // what a peer says
     uint64_t below;
 };
 
-// Signed by a key that the topology gives that region, and has not retired?
+static int signature_read(const json_t *v, uint8_t sig[ENTRY_SIG_BYTES])
+{
+    const char *text = json_string_value(json_object_get(v, "sig"));
+    size_t n = 0;
+    if (!text || b64url_parse(text, strlen(text), sig, ENTRY_SIG_BYTES, &n))
+        return ERR_AUTH;
+    if (n != ENTRY_SIG_BYTES)
+        return ERR_AUTH;
+    return 0;
+}
+
+// The key that is named, if the topology gives it to that region and has not retired it.
+static const struct public_key *key_of(const struct peer *p, const struct topology *t,
+                                       const json_t *v)
+{
+    const char *id = json_string_value(json_object_get(v, "key"));
+    const struct region *origin = topology_region(t, peer_name(p));
+    if (!id || !origin)
+        return NULL;
+    const struct public_key *key = topology_feed_key_in_use(t, id);
+    if (!key || key->region != origin->index)
+        return NULL;
+    return key;
+}
+
 static int void_verify(const struct peer *p, const struct topology *t, const json_t *v,
                        const struct voided *said)
 {
-    const char *id = json_string_value(json_object_get(v, "key"));
-    const char *text = json_string_value(json_object_get(v, "sig"));
-    const struct public_key *key = NULL;
-    if (id)
-        key = topology_feed_key_in_use(t, id);
-    const struct region *origin = topology_region(t, peer_name(p));
+    const struct public_key *key = key_of(p, t, v);
     uint8_t sig[ENTRY_SIG_BYTES];
-    size_t n = 0;
     char cur[CURSOR_TEXT_SIZE];
-    if (!key || !origin || key->region != origin->index || !text ||
-        b64url_parse(text, strlen(text), sig, sizeof sig, &n) || n != sizeof sig)
+    if (!key || signature_read(v, sig))
         return ERR_AUTH;
     AUTO_BUF struct buf b;
     buf_init(&b, 1024);
@@ -110,23 +127,49 @@ static int void_verify(const struct peer *p, const struct topology *t, const jso
     return 0;
 }
 
+static bool voided_read(const json_t *v, struct voided *out)
+{
+    const json_t *below = json_object_get(v, "below");
+    const char *cur = json_string_value(json_object_get(v, "after"));
+    if (!cur || cursor_parse(cur, &out->after))
+        return false;
+    if (!json_is_integer(below) || json_integer_value(below) <= 0)
+        return false;
+    out->below = (uint64_t)json_integer_value(below);
+    return true;
+}
+
 // ERR_NOTFOUND: it says nothing of the kind.
 static int voided_parse(const struct peer *p, const struct topology *t, struct bytes body,
                         struct voided *out)
 {
     json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *v = json_object_get(o, "void"), *below = json_object_get(v, "below");
-    const char *cur = json_string_value(json_object_get(v, "after"));
-    bool whole = cur && cursor_parse(cur, &out->after) == 0 && json_is_integer(below) &&
-                 json_integer_value(below) > 0;
+    const json_t *v = json_object_get(o, "void");
     int rc = ERR_NOTFOUND;
-    if (whole)
-        rc = 0;
-    if (!rc) {
-        out->below = (uint64_t)json_integer_value(below);
+    if (voided_read(v, out))
         rc = void_verify(p, t, v, out);
-    }
     json_decref(o);
+    return rc;
+}
+
+// Makes it so, and logs what that changed.
+static int voided_apply(struct peer *p, const struct voided *said)
+{
+    struct arena a;
+    struct void_report done;
+    arena_init(&a, 0);
+    int rc = meta_void_origin(peer_replicator(p)->o.meta, peer_name(p), &said->after, said->below,
+                              &a, &done);
+    if (!rc) {
+        log_warn("replication: %s says that what it wrote after entry %" PRIu64 " of epoch %" PRIu64
+                 " and before epoch %" PRIu64
+                 " is void: %zu entries, %zu tags changed, %zu manifests are gone",
+                 peer_name(p), said->after.seq, said->after.epoch, said->below, done.n_entries,
+                 done.n_tags, done.n_manifests);
+        for (size_t i = 0; i < done.n_list; i++)
+            void_register_log(&done.list[i]);
+    }
+    arena_done(&a);
     return rc;
 }
 
@@ -134,38 +177,23 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
                 struct response_reader *f)
 {
     static struct log_limit limit = LOG_LIMIT(10000);
-    struct replicator *r = peer_replicator(p);
+    struct voided said;
     AUTO_BUF struct buf body;
     buf_init(&body, 8192);
-    struct voided said;
     int rc = body_read(f, &body);
     if (!rc)
         rc = voided_parse(p, t, bytes_of(body.p, body.n), &said);
     if (rc == ERR_AUTH)
         log_limited(&limit, LOG_WARN,
                     "replication: %s says that entries of its own are void, without a signature by "
-                    "its feed key: not "
-                    "believed",
+                    "its feed key: not believed",
                     peer_name(p));
-    if (rc || mark_order(&said.after, stored) >= 0 || stored->epoch >= said.below) {
-        if (rc)
-            return rc;
+    if (rc)
+        return rc;
+    bool covers = mark_order(&said.after, stored) < 0 && stored->epoch < said.below;
+    if (!covers)
         return ERR_PROTO;
-    }
-    struct arena a;
-    struct void_report done;
-    arena_init(&a, 0);
-    rc = meta_void_origin(r->o.meta, peer_name(p), &said.after, said.below, &a, &done);
-    if (!rc)
-        log_warn("replication: %s says that what it wrote after entry %" PRIu64 " of epoch %" PRIu64
-                 " and before epoch %" PRIu64
-                 " is void: %zu entries, %zu tags changed, %zu manifests are gone",
-                 peer_name(p), said.after.seq, said.after.epoch, said.below, done.n_entries,
-                 done.n_tags, done.n_manifests);
-    for (size_t i = 0; !rc && i < done.n_list; i++)
-        void_register_log(&done.list[i]);
-    arena_done(&a);
-    return rc;
+    return voided_apply(p, &said);
 }
 
 // --- mending ---

@@ -104,7 +104,8 @@ static void produce_job(void *arg)
     for (int quiet = 0; s->ops->beat && quiet < 2; quiet++)
         s->ops->beat(s->ctx, quiet, &beats[quiet]);
     lock_take(&s->lock);
-    if (s->ready.n) // the rest of a beat
+    assert(s->producing); // one call of produce at a time
+    if (s->ready.n)       // the rest of a beat
         buf_add(&s->ready, out.p, out.n);
     else
         buf_swap(&s->ready, &out);
@@ -264,6 +265,7 @@ static void older_end(struct replicator *r, const struct response_producer *newe
 
 static void stream_add(struct streams *l, struct response_producer *s)
 {
+    assert(!s->link);
     lock_take(&l->lock);
     s->next = l->first;
     s->link = &l->first;

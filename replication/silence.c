@@ -2,6 +2,8 @@
 // When a region was heard last; see silence.h. Pure.
 #include "replication/silence.h"
 
+#include <assert.h>
+
 #define MISSED_SILENT 2
 #define MISSED_AWAY 3
 
@@ -44,5 +46,6 @@ bool silence_is_silent(const struct silence *s, int64_t now_mono)
 
 int64_t silence_patience_ms(const struct silence *s)
 {
+    assert(s->beat_ms);
     return MISSED_AWAY * (int64_t)s->beat_ms + FEED_SLACK_MS;
 }

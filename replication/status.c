@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far replication is: per registry and origin, the state, the lag in seconds and entries, bytes
-// to go where they are known, the last error. A region that is silent counts as lagging from the
-// second missed beat on. "retrying" is not "failed": an entry is never lost with its job (invariant
-// 5). On the pool.
+// How far replication is, as JSON: per registry and origin the state, the lag, bytes to go where
+// they are known, the last error (origin_state.h). "Retrying" is not "failed": an entry is never
+// lost with its job (design section 9, invariant 5). On the pool.
 #include "replication/clock_report.h"
 #include "replication/mender.h"
+#include "replication/origin_state.h"
 #include "replication/peer.h"
 #include "replication/peer_source.h"
 #include "replication/peers.h"
@@ -18,109 +18,20 @@
 #include <stdio.h>
 #include <string.h>
 
-struct seen { // what the reader of an origin knows; of this region itself nothing
-    struct peer_view reader;
-    struct source_view source;
-    // the disk of this region
-    bool full;
-};
-
-static void seen_get(struct replicator *r, const char *origin, struct seen *out)
+static void seen_get(struct replicator *r, const char *origin, struct origin_seen *out,
+                     struct source_view *out_source)
 {
     struct peer *p = peers_find(r->peers, origin);
-    *out = (struct seen){.full = room_is_full(r->room)};
+    *out = (struct origin_seen){.full = room_is_full(r->room)};
+    *out_source = (struct source_view){0};
     if (!p)
         return;
     peer_look(p, &out->reader);
-    source_look(peer_source(p), &out->source);
+    source_look(peer_source(p), out_source);
     struct peer_view *v = &out->reader;
     if (v->silent && !v->last_error[0])
         snprintf(v->last_error, sizeof v->last_error, "silent: nothing came for %.1f s",
                  (double)v->silence_ms / 1000);
-}
-
-static const char *state_name(const struct seen *s, const struct origin_status *o, bool self)
-{
-    bool no_space = s->reader.stuck == ERR_NOSPACE || (s->full && o->n_pending) || o->n_parked;
-    if (self && !no_space) {
-        // recovered entries: not to be read, only to be completed
-        if (o->n_retrying)
-            return "Retrying";
-        return "Syncing";
-    }
-    if (s->reader.diverged)
-        return "Diverged";
-    if (s->reader.silent)
-        return "Unreachable";
-    if (s->reader.ahead) // it answers, but nothing more of it can be taken now
-        return "ClockAhead";
-    if (!s->reader.connected && s->reader.failing && !s->reader.stuck)
-        return "Unreachable";
-    if (no_space) // all that fits goes on; somebody must make room for the rest
-        return "NoSpace";
-    if (o->n_retrying || s->reader.stuck)
-        return "Retrying";
-    if (o->n_pending || !s->reader.connected || !s->reader.caught_up)
-        return "Syncing";
-    return "Ready";
-}
-
-// While an origin cannot be read, nobody knows what it wrote: the lag is at least the time since it
-// was heard.
-static int64_t lag_seconds(const struct seen *s, const struct origin_status *o, int64_t now)
-{
-    int64_t since = now;
-    if (o->oldest_pending_stamp)
-        since = hlc_wall_ms(o->oldest_pending_stamp);
-    if (!s->reader.connected && s->reader.last_contact_ms && s->reader.last_contact_ms < since)
-        since = s->reader.last_contact_ms;
-    if (s->reader.ahead && s->reader.ahead_since_ms < since)
-        since = s->reader.ahead_since_ms;
-    int64_t lag_ms = 0;
-    if (since < now)
-        lag_ms = now - since;
-    if (s->reader.silent && s->reader.silence_ms > lag_ms)
-        lag_ms = s->reader.silence_ms;
-    return lag_ms / 1000;
-}
-
-// How bad the reader's own error is.
-static enum grade seen_grade(const struct seen *s)
-{
-    if (s->reader.stuck) {
-        if (s->reader.stuck == ERR_NOSPACE)
-            return GRADE_NO_SPACE;
-        return GRADE_OWN;
-    }
-    if (s->reader.diverged)
-        return GRADE_WRONG_BYTES;
-    if (s->reader.last_error[0])
-        return GRADE_UNREACHED;
-    return GRADE_NONE;
-}
-
-// Of the reader's error and those of jobs the worst comes first; none is left out.
-static const char *errors_join(const struct seen *s, const struct origin_status *o,
-                               char out[2 * ERROR_TEXT_SIZE + 4])
-{
-    static const char full[] = "the disk of this region is full";
-    const char *job = o->n_retrying || o->n_parked ? o->last_error : NULL,
-               *seen = s->reader.last_error;
-    if (!*seen && s->full && o->n_pending)
-        seen = full;
-    if (!*seen && (!job || !*job))
-        return NULL;
-    if (!job || !*job) {
-        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s", ERROR_TEXT_SIZE, seen);
-        return out;
-    }
-    bool job_first = o->last_grade >= (int)seen_grade(s);
-    if (!*seen)
-        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s", ERROR_TEXT_SIZE, job);
-    else
-        snprintf(out, 2 * ERROR_TEXT_SIZE + 4, "%.*s; %.*s", ERROR_TEXT_SIZE,
-                 job_first ? job : seen, ERROR_TEXT_SIZE, job_first ? seen : job);
-    return out;
 }
 
 // Known while every entry that needs bytes is being fetched, or parked; what waits for another one
@@ -141,41 +52,56 @@ static json_t *text_or_null(const char *s)
     return json_null();
 }
 
-static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o,
-                         int64_t now)
+static json_t *time_or_null(int64_t wall_ms)
 {
-    struct seen s;
-    seen_get(r, o->origin, &s);
     char when[CLOCK_TEXT_SIZE];
-    uint64_t bytes;
-    char errors[2 * ERROR_TEXT_SIZE + 4];
-    const char *error = errors_join(&s, o, errors);
-    json_t *item = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry,
-        "region", r->o.region, "origin", o->origin, "state",
-        state_name(&s, o, strcmp(o->origin, r->o.region) == 0), "lagSeconds",
-        (json_int_t)lag_seconds(&s, o, now), "lagEntries", (json_int_t)o->n_pending, "lastError",
-        text_or_null(error), "lastContact",
-        s.reader.last_contact_ms ? json_string(clock_format(s.reader.last_contact_ms, when))
-                                 : json_null(),
-        "epoch", (json_int_t)o->read.epoch, "read", (json_int_t)o->read.seq, "applied",
-        (json_int_t)o->applied.seq, "passedOver", (json_int_t)s.reader.n_malformed);
-    if (item && bytes_to_go(r, registry, o, &bytes))
+    if (!wall_ms)
+        return json_null();
+    return json_string(clock_format(wall_ms, when));
+}
+
+// What is left out while there is nothing of it.
+static void item_extras(struct replicator *r, const char *registry, const struct origin_status *o,
+                        const struct source_view *source, json_t *item)
+{
+    uint64_t bytes, parked = o->parked_bytes;
+    int64_t offset_ms, error_ms;
+    if (parked > INT64_MAX)
+        parked = INT64_MAX;
+    if (bytes_to_go(r, registry, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
-    if (item && o->n_parked)
-        json_object_set_new(
-            item, "noSpace",
-            json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
-                      (json_int_t)(o->parked_bytes < INT64_MAX ? o->parked_bytes : INT64_MAX)));
-    if (item && s.source.n_wrong)
+    if (o->n_parked)
+        json_object_set_new(item, "noSpace",
+                            json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
+                                      (json_int_t)parked));
+    if (source->n_wrong)
         json_object_set_new(
             item, "wrongBytes",
-            json_pack("{s:I, s:s}", "times", (json_int_t)s.source.n_wrong, "last", s.source.wrong));
-    int64_t offset_ms, error_ms;
-    if (item && clock_report_offset(r->clocks, o->origin, &offset_ms, &error_ms)) {
+            json_pack("{s:I, s:s}", "times", (json_int_t)source->n_wrong, "last", source->wrong));
+    if (clock_report_offset(r->clocks, o->origin, &offset_ms, &error_ms)) {
         json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));
         json_object_set_new(item, "clockErrorMs", json_integer(error_ms));
     }
+}
+
+static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o,
+                         int64_t now)
+{
+    struct origin_seen s;
+    struct source_view source;
+    char error[ORIGIN_ERROR_SIZE];
+    bool self = strcmp(o->origin, r->o.region) == 0;
+    seen_get(r, o->origin, &s, &source);
+    json_t *item = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry,
+        "region", r->o.region, "origin", o->origin, "state", origin_state_name(&s, o, self),
+        "lagSeconds", (json_int_t)origin_lag_seconds(&s, o, now), "lagEntries",
+        (json_int_t)o->n_pending, "lastError", text_or_null(origin_error(&s, o, error)),
+        "lastContact", time_or_null(s.reader.last_contact_ms), "epoch", (json_int_t)o->read.epoch,
+        "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq, "passedOver",
+        (json_int_t)s.reader.n_malformed);
+    if (item)
+        item_extras(r, registry, o, &source, item);
     return item;
 }
 
@@ -218,43 +144,69 @@ void *replicator_faults_json(struct replicator *r)
 }
 
 // What operators have ordered for this region: of the registry that is asked about, or of all.
-static void add_orders(struct replicator *r, const struct registry *reg, json_t *root)
+static void add_orders(struct replicator *r, const struct topology *t, const char *registry,
+                       json_t *root)
 {
     char text[1024] = "";
-    if (!root || !r->o.orders)
+    const char *label = NULL;
+    const struct registry *reg = NULL;
+    if (!r->o.orders)
         return;
-    r->o.orders(r->o.orders_ctx, r->o.region, reg ? reg->label : NULL, text, sizeof text);
+    if (registry)
+        reg = topology_registry(t, registry);
+    if (reg)
+        label = reg->label;
+    r->o.orders(r->o.orders_ctx, r->o.region, label, text, sizeof text);
     if (*text)
         json_object_set_new(root, "orders", json_string(text));
 }
 
-static json_t *status_make(struct replicator *r, const struct topology *t, const char *registry)
+// Those of the registries that this region holds: all, or the one that is asked about.
+static int registries_add(struct replicator *r, const struct topology *t, const char *registry,
+                          int64_t now, json_t *list)
 {
-    struct arena a;
-    arena_init(&a, 64 << 10);
-    char when[CLOCK_TEXT_SIZE];
-    int64_t now = clock_wall_ms();
-    const char *why = meta_closed_why(r->o.meta, &a);
-    json_t *list = json_array();
     const struct region *self = topology_region(t, r->o.region);
     AUTO_FREE const struct registry **all = topology_sorted(t);
-    int rc = ERR_NOMEM;
-    if (list && all)
-        rc = 0;
-    for (size_t i = 0; !rc && self && i < t->n_registries; i++) {
+    if (!all)
+        return ERR_NOMEM;
+    for (size_t i = 0; self && i < t->n_registries; i++) {
         const struct registry *reg = all[i];
-        if ((!registry || strcmp(reg->name, registry) == 0) && registry_replica(reg, self->index))
-            rc = registry_add(r, t, reg, now, list);
+        if (registry && strcmp(reg->name, registry) != 0)
+            continue;
+        if (!registry_replica(reg, self->index))
+            continue;
+        int rc = registry_add(r, t, reg, now, list);
+        if (rc)
+            return rc;
     }
-    json_t *root = NULL;
-    if (!rc)
-        root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
-                         clock_format(now, when), "writes", why ? why : "open", "clock",
-                         clock_report_json(r->clocks), "faults", replicator_faults_json(r),
-                         "replications", list);
-    add_orders(r, registry ? topology_registry(t, registry) : NULL, root);
-    json_decref(list);
+    return 0;
+}
+
+static json_t *document(struct replicator *r, int64_t now, json_t *replications)
+{
+    struct arena a;
+    char when[CLOCK_TEXT_SIZE];
+    arena_init(&a, 64 << 10);
+    const char *writes = meta_closed_why(r->o.meta, &a);
+    if (!writes)
+        writes = "open";
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
+                  clock_format(now, when), "writes", writes, "clock", clock_report_json(r->clocks),
+                  "faults", replicator_faults_json(r), "replications", replications);
     arena_done(&a);
+    return root;
+}
+
+static json_t *status_make(struct replicator *r, const struct topology *t, const char *registry)
+{
+    int64_t now = clock_wall_ms();
+    json_t *root = NULL, *list = json_array();
+    if (list && registries_add(r, t, registry, now, list) == 0)
+        root = document(r, now, list);
+    if (root)
+        add_orders(r, t, registry, root);
+    json_decref(list);
     return root;
 }
 
