@@ -218,6 +218,7 @@ void http_exchange_completed(struct http_exchange *ex)
     pthread_mutex_lock(&ex->lock);
     ex->conn = NULL;
     ex->suspended = false;
+    ex->reading = false; // nobody is left whose body could be given up: the timer begins no strand
     // a strand, also one that is still to come, calls done itself (invariant 1)
     bool strand = ex->started || ex->job_active || ex->retry_pending;
     bool inline_done = !ex->done_called && !strand;
