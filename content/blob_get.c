@@ -100,8 +100,10 @@ static int commit(struct blob_get *g)
     uint64_t size;
     int rc = blob_upload_commit(g->upload, &g->want->digest, &size);
     if (rc == ERR_DIGEST) {
-        (void)start_over(g); // invariant 1: what was kept of it is worth nothing
-        return rc;
+        int again = start_over(g); // invariant 1: what was kept of it is worth nothing
+        if (again)
+            return again;
+        return ERR_DIGEST;
     }
     if (rc)
         return own_failed(g, rc);
@@ -129,7 +131,9 @@ static int ask_once(struct blob_get *g, struct source *s, char error[CONTENT_TEX
         g->giver = NULL;
     int rc = source_open(s, &ask, flight_stop(g->flight), &body, &from, error);
     if (rc == ERR_RANGE) { // more is here than there is
-        (void)start_over(g);
+        rc = start_over(g);
+        if (rc)
+            return rc;
         return ERR_PROTO;
     }
     if (rc)

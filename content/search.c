@@ -83,8 +83,10 @@ int sources_try(const struct content_want *w, const _Atomic bool *stop, source_t
             source_leave(source, ERR_CANCELED);
         else
             source_leave(source, rc);
-        if (!rc)
+        if (!rc) {
+            out->not_before_mono = 0; // nothing is to be tried again
             return 0;
+        }
         if (rc == ERR_NOTFOUND) {
             note_absent(&s, source);
             continue;

@@ -101,6 +101,7 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
     struct content_outcome outcome;
     int rc = content_blob(w->r->content, &want, &outcome);
     outcome_take(w, rc, &outcome, out_not_before_mono, error);
+    job_queue_kick(w->r->jobs); // a job that was put off for this blob's flight may go on
     return rc;
 }
 

@@ -230,6 +230,7 @@ static int threads_start(struct replicator *r)
 
 int replicator_start(const struct replicator_options *o, struct replicator **out)
 {
+    assert(o->state_dir);
     struct replicator *r = mem_zalloc(sizeof *r);
     if (!r)
         return ERR_NOMEM;

@@ -67,7 +67,8 @@ static int self_read(struct tx *tx, struct arena *a, struct origin_status *out)
     if (!o.origin)
         return ERR_NOMEM;
     rc = log_head(tx, tx->region, &o.read, NULL);
-    assert(rc != ERR_NOTFOUND); // a job has an entry in the log
+    if (rc == ERR_NOTFOUND)
+        return ERR_CORRUPT; // a job has an entry in the log
     if (!rc)
         *out = o;
     return rc;

@@ -138,7 +138,8 @@ static int visible_find(struct tx *tx, int64_t repo, const struct register_value
                         const struct register_value **out)
 {
     for (size_t i = 0; i < n; i++) {
-        assert(i == 0 || register_order(&values[i - 1], &values[i]) > 0); // 3
+        if (i && register_order(&values[i - 1], &values[i]) <= 0)
+            return ERR_CORRUPT; // 3: the backend gives the highest first
         int rc = manifest_visible(tx, repo, &values[i].digest);
         if (rc == ERR_NOTFOUND)
             continue;

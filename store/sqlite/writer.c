@@ -57,14 +57,21 @@ static bool none_open(struct sqlite_backend *b)
     return sqlite3_get_autocommit(b->w.db.h);
 }
 
+// Ends a savepoint by the outcome of what ran in it. What can neither be kept nor taken back by
+// itself takes the whole group with it: nothing half done is ever committed.
 static int savepoint_end(struct sqlite_backend *b, int rc, const char *back, const char *release)
 {
     if (none_open(b))
         return rc;
+    int end = 0;
     if (rc)
-        (void)db_exec(&b->w.db, back);
-    int release_rc = db_exec(&b->w.db, release);
-    return rc ? rc : release_rc;
+        end = db_exec(&b->w.db, back);
+    if (!end)
+        end = db_exec(&b->w.db, release);
+    if (!end)
+        return rc;
+    (void)db_exec(&b->w.db, "ROLLBACK");
+    return end;
 }
 
 static int request_run(struct sqlite_backend *b, struct request *r)
