@@ -6,7 +6,7 @@
 //   dns_type_set s = dns_type_bit(DNS_A) | dns_type_bit(DNS_NSEC);
 //   size_t n = dns_type_list(s, list);               // their numbers, ascending
 //
-// A new type is one value of the enum and one row of the table. Pure; any thread.
+// A new type is one row of DNS_TYPES. Pure; any thread.
 #ifndef MERIDIAN_DNS_TYPES_H
 #define MERIDIAN_DNS_TYPES_H
 
@@ -14,33 +14,50 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The table: X(type, number, what), ascending by number. `what` is one of
+//   COUNTED  queries for it have a counter of their own; others are counted together
+//   NEVER    no query may ask for it (RFC 6891, 8945, 2930, 9824, 6895)
+//   PLAIN    neither
+#define DNS_TYPES(X)       \
+    X(A, 1, COUNTED)       \
+    X(NS, 2, COUNTED)      \
+    X(CNAME, 5, COUNTED)   \
+    X(SOA, 6, COUNTED)     \
+    X(PTR, 12, COUNTED)    \
+    X(MX, 15, COUNTED)     \
+    X(TXT, 16, COUNTED)    \
+    X(AAAA, 28, COUNTED)   \
+    X(SRV, 33, COUNTED)    \
+    X(OPT, 41, NEVER)      \
+    X(DS, 43, COUNTED)     \
+    X(RRSIG, 46, PLAIN)    \
+    X(NSEC, 47, PLAIN)     \
+    X(DNSKEY, 48, COUNTED) \
+    X(TLSA, 52, COUNTED)   \
+    X(CDS, 59, PLAIN)      \
+    X(CDNSKEY, 60, PLAIN)  \
+    X(SVCB, 64, COUNTED)   \
+    X(HTTPS, 65, COUNTED)  \
+    X(NXNAME, 128, NEVER)  \
+    X(TKEY, 249, NEVER)    \
+    X(TSIG, 250, NEVER)    \
+    X(IXFR, 251, COUNTED)  \
+    X(AXFR, 252, COUNTED)  \
+    X(ANY, 255, COUNTED)   \
+    X(CAA, 257, COUNTED)
+
 enum dns_type {
-    DNS_A = 1,
-    DNS_NS = 2,
-    DNS_CNAME = 5,
-    DNS_SOA = 6,
-    DNS_PTR = 12,
-    DNS_MX = 15,
-    DNS_TXT = 16,
-    DNS_AAAA = 28,
-    DNS_SRV = 33,
-    DNS_OPT = 41,
-    DNS_DS = 43,
-    DNS_RRSIG = 46,
-    DNS_NSEC = 47,
-    DNS_DNSKEY = 48,
-    DNS_TLSA = 52,
-    DNS_CDS = 59,
-    DNS_CDNSKEY = 60,
-    DNS_SVCB = 64,
-    DNS_HTTPS = 65,
-    DNS_NXNAME = 128,
-    DNS_TKEY = 249,
-    DNS_TSIG = 250,
-    DNS_IXFR = 251,
-    DNS_AXFR = 252,
-    DNS_ANY = 255,
-    DNS_CAA = 257
+#define DNS_TYPE_VALUE(type, number, what) DNS_##type = number,
+    DNS_TYPES(DNS_TYPE_VALUE)
+#undef DNS_TYPE_VALUE
+};
+
+// The rows, by place.
+enum dns_type_place {
+#define DNS_TYPE_PLACE(type, number, what) DNS_ROW_##type,
+    DNS_TYPES(DNS_TYPE_PLACE)
+#undef DNS_TYPE_PLACE
+        DNS_N_TYPES
 };
 
 struct dns_type_row {
@@ -52,13 +69,20 @@ struct dns_type_row {
     bool never_asked;
 };
 
-#define DNS_N_TYPES 26
 extern const struct dns_type_row dns_types[DNS_N_TYPES]; // ascending by number
 
 // The row of a type; -1: it has none.
 int dns_type_row(uint16_t type);
 const char *dns_type_name(uint16_t type);
-bool dns_type_never_asked(uint16_t type);
+bool dns_type_is_meta(uint16_t type);
+
+// May no query ask for it? Most queries are below the lowest of these types.
+static inline bool dns_type_never_asked(uint16_t type)
+{
+    if (type && type < DNS_OPT)
+        return false;
+    return dns_type_is_meta(type);
+}
 
 typedef uint32_t dns_type_set; // bit i: dns_types[i]
 _Static_assert(DNS_N_TYPES <= 8 * sizeof(dns_type_set), "a set has a bit for each row");
