@@ -70,11 +70,16 @@ static void read_member(struct option_ctx *ctx, const char *endpoint, const stru
     bool is_list = v->kind == DOC_LIST;
     struct ip *ips = room(ctx, is_list ? v->n : 1, sizeof *ips);
     size_t n = 0;
-    for (const struct doc_node *i = is_list ? v->child : v; ips && i; i = is_list ? i->next : NULL)
+    const struct doc_node *i = v;
+    if (is_list)
+        i = v->child;
+    while (ips && i) {
         if (i->kind != DOC_SCALAR || ip_parse(i->text, &ips[n++]))
             options_error(ctx, i->line,
                           "private endpoint %s: %s: expected an IP address, found \"%.80s\"",
                           endpoint, v->key, i->kind == DOC_SCALAR ? i->text : doc_kind_name(i));
+        i = is_list ? i->next : NULL;
+    }
     *out = (struct spec_member){v->key, ips, n};
 }
 

@@ -317,3 +317,20 @@ int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *
         *out = l;
     return rc;
 }
+
+int feed_lines_take(struct buf *text, int (*line)(void *ctx, struct bytes text), void *ctx)
+{
+    size_t from = 0;
+    int rc = 0;
+    while (!rc) {
+        const char *nl = memchr(text->p + from, '\n', text->n - from);
+        if (!nl)
+            break;
+        size_t n = (size_t)(nl - (text->p + from));
+        rc = line(ctx, bytes_of(text->p + from, n));
+        from += n + 1;
+    }
+    if (from)
+        buf_consume(text, from);
+    return rc;
+}

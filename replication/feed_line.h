@@ -88,4 +88,8 @@ int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, b
                          const char *const *registries /* NULL: none said */, size_t n,
                          unsigned beat_ms /* 0: not said */, struct buf *out);
 
+// Gives each whole line of `text` to `line`, without its end, until one is refused; what remains in
+// `text` is the beginning of the next, which the caller refuses when it is over FEED_LINE_MAX.
+int feed_lines_take(struct buf *text, int (*line)(void *ctx, struct bytes text), void *ctx);
+
 #endif

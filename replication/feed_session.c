@@ -122,8 +122,9 @@ static int line_refused(struct session *s, int rc, const char *why)
     return rc;
 }
 
-static int session_line(struct session *s, struct bytes line)
+static int session_line(void *ctx, struct bytes line)
 {
+    struct session *s = ctx;
     struct feed_line l;
     const char *why = NULL;
     s->rules.limit = meta_stamp_limit(s->r->o.meta);
@@ -149,30 +150,12 @@ static int session_line(struct session *s, struct bytes line)
     return 0;
 }
 
-// Takes the whole lines out of `text`; what remains is the beginning of the next.
-static int lines_take(struct session *s, struct buf *text)
-{
-    size_t from = 0;
-    int rc = 0;
-    while (!rc) {
-        const char *nl = memchr(text->p + from, '\n', text->n - from);
-        if (!nl)
-            break;
-        size_t n = (size_t)(nl - (text->p + from));
-        rc = session_line(s, bytes_of(text->p + from, n));
-        from += n + 1;
-    }
-    if (from)
-        buf_consume(text, from);
-    if (!rc && text->n > FEED_LINE_MAX)
-        rc = line_refused(s, ERR_PROTO, "line too long");
-    return rc;
-}
-
 // What came before a line that is refused is good.
 static int session_lines(struct session *s, struct buf *text)
 {
-    int rc = lines_take(s, text), flushed = 0;
+    int flushed = 0, rc = feed_lines_take(text, session_line, s);
+    if (!rc && text->n > FEED_LINE_MAX)
+        rc = line_refused(s, ERR_PROTO, "line too long");
     if (!rc || s->refused)
         flushed = batch_flush(s);
     if (!rc)

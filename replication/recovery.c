@@ -107,8 +107,9 @@ static int proving_line(struct recovery *rec, const struct feed_line *l)
     return rc;
 }
 
-static int recovery_line(struct recovery *rec, struct bytes line)
+static int recovery_line(void *ctx, struct bytes line)
 {
+    struct recovery *rec = ctx;
     struct feed_line l;
     const char *why = NULL;
     rec->rules.limit = meta_stamp_limit(rec->r->o.meta);
@@ -134,26 +135,6 @@ static int recovery_line(struct recovery *rec, struct bytes line)
     return 0;
 }
 
-// Takes the whole lines out of `text`; what remains is the beginning of the next.
-static int lines_take(struct recovery *rec, struct buf *text)
-{
-    size_t from = 0;
-    int rc = 0;
-    while (!rc) {
-        const char *nl = memchr(text->p + from, '\n', text->n - from);
-        if (!nl)
-            break;
-        size_t n = (size_t)(nl - (text->p + from));
-        rc = recovery_line(rec, bytes_of(text->p + from, n));
-        from += n + 1;
-    }
-    if (from)
-        buf_consume(text, from);
-    if (!rc && text->n > FEED_LINE_MAX)
-        rc = ERR_PROTO;
-    return rc;
-}
-
 static int recovery_flow(struct recovery *rec, struct response_reader *f)
 {
     AUTO_BUF struct buf text;
@@ -168,7 +149,9 @@ static int recovery_flow(struct recovery *rec, struct response_reader *f)
         buf_add(&text, piece, (size_t)n);
         int rc = text.err;
         if (!rc)
-            rc = lines_take(rec, &text);
+            rc = feed_lines_take(&text, recovery_line, rec);
+        if (!rc && text.n > FEED_LINE_MAX)
+            rc = ERR_PROTO;
         if (!rc && clock_mono_ms() - rec->entry_mono > RECOVER_STALL_MS)
             rc = ERR_TIMEOUT;
         if (rc)
