@@ -12,6 +12,16 @@
 #include <openssl/sha.h>
 #include <string.h>
 
+// In the order of their numbers.
+static const struct algorithm {
+    const char *name;
+    size_t n_bytes;
+    const EVP_MD *(*md)(void);
+} algorithms[] = {
+    [DIGEST_SHA256] = {"sha256", SHA256_BYTES, EVP_sha256},
+    [DIGEST_SHA512] = {"sha512", SHA512_BYTES, EVP_sha512},
+};
+
 struct hasher {
     EVP_MD_CTX *ctx;
     enum digest_alg alg;
@@ -26,6 +36,24 @@ static bool is_alnum(char c)
 static bool one_of(const char *set, char c)
 {
     return c && strchr(set, c);
+}
+
+static const struct algorithm *algorithm_of(enum digest_alg alg)
+{
+    if ((size_t)alg < ARRAY_LEN(algorithms) && algorithms[alg].name)
+        return &algorithms[alg];
+    return NULL;
+}
+
+bool digest_alg_parse(const char *name, size_t n, enum digest_alg *out)
+{
+    for (size_t i = DIGEST_SHA256; i < ARRAY_LEN(algorithms); i++) {
+        if (strlen(algorithms[i].name) != n || memcmp(algorithms[i].name, name, n) != 0)
+            continue;
+        *out = (enum digest_alg)i;
+        return true;
+    }
+    return false;
 }
 
 int digest_parse(const char *text, size_t n, struct digest *out)
@@ -49,13 +77,14 @@ int digest_parse(const char *text, size_t n, struct digest *out)
     for (size_t i = 0; i < n_hex; i++) // encoded ::= [a-zA-Z0-9=_-]+
         if (!is_alnum(colon[1 + i]) && !one_of("=_-", colon[1 + i]))
             return ERR_INVAL;
-    if (n_alg != 6 || memcmp(text, "sha256", 6))
+    enum digest_alg alg;
+    if (!digest_alg_parse(text, n_alg, &alg))
         return ERR_UNSUPPORTED;
     for (size_t i = 0; i < n_hex; i++)
         if (colon[1 + i] >= 'A' && colon[1 + i] <= 'F')
             return ERR_INVAL; // lower case only, so that one digest has one text
-    struct digest d = {.alg = DIGEST_SHA256, .n = SHA256_BYTES};
-    if (hex_parse(colon + 1, n_hex, d.b, SHA256_BYTES))
+    struct digest d = {.alg = (uint8_t)alg, .n = (uint8_t)digest_alg_bytes(alg)};
+    if (hex_parse(colon + 1, n_hex, d.b, d.n))
         return ERR_INVAL;
     *out = d;
     return 0;
@@ -63,9 +92,23 @@ int digest_parse(const char *text, size_t n, struct digest *out)
 
 const char *digest_alg_name(enum digest_alg alg)
 {
-    if (alg == DIGEST_SHA256)
-        return "sha256";
+    const struct algorithm *a = algorithm_of(alg);
+    if (a)
+        return a->name;
     return "unknown";
+}
+
+size_t digest_alg_bytes(enum digest_alg alg)
+{
+    const struct algorithm *a = algorithm_of(alg);
+    if (a)
+        return a->n_bytes;
+    return 0;
+}
+
+bool digest_ok(const struct digest *d)
+{
+    return d->n && d->n == digest_alg_bytes((enum digest_alg)d->alg);
 }
 
 const char *digest_format(const struct digest *d, char buf[DIGEST_TEXT_SIZE])
@@ -93,8 +136,14 @@ struct hasher *hasher_new(enum digest_alg alg)
         free(h);
         return NULL;
     }
-    h->failed = alg != DIGEST_SHA256 || !EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL);
+    const struct algorithm *a = algorithm_of(alg);
+    h->failed = !a || !EVP_DigestInit_ex(h->ctx, a->md(), NULL);
     return h;
+}
+
+enum digest_alg hasher_alg(const struct hasher *h)
+{
+    return h->alg;
 }
 
 void hasher_free(struct hasher *h)

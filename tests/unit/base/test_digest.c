@@ -37,6 +37,61 @@ START_TEST(sha256_vectors) // FIPS 180-4 examples
 }
 END_TEST
 
+START_TEST(sha512_vectors) // FIPS 180-4 examples
+{
+    static const struct {
+        const char *in, *hex;
+    } t[] = {{"", "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
+                  "47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"},
+             {"abc", "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+                     "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
+             {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmn"
+              "hijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu",
+              "8e959b75dae313da8cf4f72814fc143f8f7779c6eb9f7fa17299aeadb6889018"
+              "501d289e4900f7e4331b99dec4b5433ac7d329eeb6dd26545e96e55b874be909"}};
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        struct digest d, back;
+        char text[DIGEST_TEXT_SIZE], want[DIGEST_TEXT_SIZE] = "sha512:";
+        ck_assert_int_eq(digest_of(DIGEST_SHA512, t[i].in, strlen(t[i].in), &d), 0);
+        ck_assert_uint_eq(d.n, SHA512_BYTES);
+        ck_assert(digest_ok(&d));
+        ck_assert_str_eq(digest_format(&d, text), strcat(want, t[i].hex));
+        ck_assert_int_eq(digest_parse(text, strlen(text), &back), 0);
+        ck_assert(digest_equal(&d, &back));
+        struct hasher *h = hasher_new(DIGEST_SHA512);
+        ck_assert_int_eq(hasher_alg(h), DIGEST_SHA512);
+        hasher_update(h, t[i].in, strlen(t[i].in));
+        ck_assert_int_eq(hasher_final(h, &back), 0);
+        hasher_free(h);
+        ck_assert(digest_equal(&d, &back));
+    }
+}
+END_TEST
+
+START_TEST(an_algorithm_has_one_name_and_one_length)
+{
+    enum digest_alg alg = (enum digest_alg)9;
+    ck_assert(digest_alg_parse("sha512", 6, &alg));
+    ck_assert_int_eq(alg, DIGEST_SHA512);
+    ck_assert(digest_alg_parse("sha256", 6, &alg));
+    ck_assert_int_eq(alg, DIGEST_SHA256);
+    ck_assert(!digest_alg_parse("sha51", 5, &alg));
+    ck_assert(!digest_alg_parse("sha5120", 7, &alg));
+    ck_assert(!digest_alg_parse("", 0, &alg));
+    ck_assert(!digest_alg_parse("SHA512", 6, &alg));
+    ck_assert_int_eq(alg, DIGEST_SHA256);
+    ck_assert_uint_eq(digest_alg_bytes(DIGEST_SHA256), 32);
+    ck_assert_uint_eq(digest_alg_bytes(DIGEST_SHA512), 64);
+    ck_assert_uint_eq(digest_alg_bytes((enum digest_alg)0), 0);
+    ck_assert_uint_eq(digest_alg_bytes((enum digest_alg)3), 0);
+    ck_assert(digest_ok(&(struct digest){.alg = DIGEST_SHA256, .n = 32}));
+    ck_assert(!digest_ok(&(struct digest){.alg = DIGEST_SHA256, .n = 64}));
+    ck_assert(!digest_ok(&(struct digest){.alg = DIGEST_SHA512, .n = 32}));
+    ck_assert(!digest_ok(&(struct digest){.alg = 0, .n = 0}));
+    ck_assert(!digest_ok(&(struct digest){.alg = 3, .n = 64}));
+}
+END_TEST
+
 START_TEST(hmac_vectors) // RFC 4231 cases 1, 2, 6
 {
     uint8_t key1[20], key6[131], mac[SHA256_BYTES];
@@ -75,7 +130,11 @@ START_TEST(digest_texts)
              {"sha256:" EMPTY " ", ERR_INVAL},
              {"sha256:sha256:" EMPTY, ERR_INVAL},
              {"SHA256:" EMPTY, ERR_INVAL},
-             {"sha512:" EMPTY EMPTY, ERR_UNSUPPORTED},
+             {"sha512:" EMPTY EMPTY, 0},
+             {"sha512:" EMPTY EMPTY "0", ERR_INVAL},
+             {"sha512:" EMPTY, ERR_INVAL},
+             {"sha256:" EMPTY EMPTY, ERR_INVAL},
+             {"sha384:" EMPTY, ERR_UNSUPPORTED},
              {"md5:d41d8cd98f00b204e9800998ecf8427e", ERR_UNSUPPORTED},
              {"multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8", ERR_UNSUPPORTED},
              {"sha2566:" EMPTY, ERR_UNSUPPORTED},
@@ -165,5 +224,5 @@ START_TEST(hex_and_random)
 }
 END_TEST
 
-CHECK_MAIN("base/digest", sha256_vectors, hmac_vectors, digest_texts, base64_vectors,
-           lenient_base64_is_refused, hex_and_random)
+CHECK_MAIN("base/digest", sha256_vectors, sha512_vectors, an_algorithm_has_one_name_and_one_length,
+           hmac_vectors, digest_texts, base64_vectors, lenient_base64_is_refused, hex_and_random)
