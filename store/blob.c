@@ -13,18 +13,18 @@
 #include <unistd.h>
 
 #define LEFT_OVER_MS 600000
+#define ID_MAX 128
 #define PIECE_BYTES (1u << 20)
 
 static int digest_check(const struct digest *d)
 {
-    bool spoken = d->alg == DIGEST_SHA256 && d->n == SHA256_BYTES;
-    return spoken ? 0 : ERR_UNSUPPORTED;
+    return digest_ok(d) ? 0 : ERR_UNSUPPORTED;
 }
 
 static bool id_ok(const char *id)
 {
-    size_t n = strnlen(id, BLOB_NAME_SIZE);
-    if (n == 0 || n == BLOB_NAME_SIZE || id[0] == '.')
+    size_t n = strnlen(id, ID_MAX + 1);
+    if (n == 0 || n > ID_MAX || id[0] == '.')
         return false;
     return strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
 }
@@ -116,16 +116,28 @@ int blob_serve(struct blob_store *bs, const struct blob_serve_want *want, struct
 
 // --- growing blobs ---
 
+static int growing_open(struct blob_store *bs, enum blob_area area, const char *name,
+                        enum digest_alg alg, struct blob_upload **out)
+{
+    struct blob_upload *u;
+    int rc = bs->backend->upload_open(bs, area, name, &u);
+    if (rc)
+        return rc;
+    u->alg = alg;
+    *out = u;
+    return 0;
+}
+
 int blob_upload_open(struct blob_store *bs, const char *id, struct blob_upload **out)
 {
     if (!id_ok(id))
         return ERR_INVAL;
-    return bs->backend->upload_open(bs, BLOB_AREA_UPLOADS, id, out);
+    return growing_open(bs, BLOB_AREA_UPLOADS, id, DIGEST_SHA256, out);
 }
 
 static int partial_name(const struct digest *d, char out[BLOB_NAME_SIZE])
 {
-    char hex[2 * SHA256_BYTES + 1];
+    char hex[DIGEST_HEX_SIZE];
     int rc = digest_check(d);
     if (rc)
         return rc;
@@ -140,7 +152,7 @@ int blob_partial_open(struct blob_store *bs, const struct digest *d, struct blob
     int rc = partial_name(d, name);
     if (rc)
         return rc;
-    return bs->backend->upload_open(bs, BLOB_AREA_PARTIALS, name, out);
+    return growing_open(bs, BLOB_AREA_PARTIALS, name, (enum digest_alg)d->alg, out);
 }
 
 uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d)
@@ -181,6 +193,11 @@ int blob_upload_sync(struct blob_upload *u)
     return rc;
 }
 
+void blob_upload_expect(struct blob_upload *u, enum digest_alg alg)
+{
+    u->alg = alg;
+}
+
 int blob_upload_trim(struct blob_upload *u, uint64_t size)
 {
     int rc = u->backend->upload_trim(u, size);
@@ -198,6 +215,7 @@ int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uin
     int rc = digest_check(expected);
     if (rc)
         return rc;
+    u->alg = (enum digest_alg)expected->alg;
     rc = u->backend->upload_commit(u, expected);
     if (!rc && out_size)
         *out_size = u->size;
@@ -287,10 +305,10 @@ static int hash_all(struct blob_reader *r, uint64_t bytes_per_s, const _Atomic b
     }
 }
 
-static int digest_of_reader(struct blob_reader *r, uint64_t bytes_per_s, const _Atomic bool *stop,
-                            struct digest *out)
+static int digest_of_reader(struct blob_reader *r, enum digest_alg alg, uint64_t bytes_per_s,
+                            const _Atomic bool *stop, struct digest *out)
 {
-    struct hasher *h = hasher_new(DIGEST_SHA256);
+    struct hasher *h = hasher_new(alg);
     if (!h)
         return ERR_NOMEM;
     int rc = hash_all(r, bytes_per_s, stop, h);
@@ -308,7 +326,7 @@ int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_pe
     int rc = blob_reader_open(bs, d, &r);
     if (rc)
         return rc;
-    rc = digest_of_reader(r, bytes_per_s, stop, &is);
+    rc = digest_of_reader(r, (enum digest_alg)d->alg, bytes_per_s, stop, &is);
     if (!rc && !digest_equal(&is, d)) {
         rc = bs->backend->set_aside(r, d);
         if (!rc)

@@ -116,6 +116,10 @@ int blob_upload_write(struct blob_upload *u, const void *p, size_t n);
 // parts have a least size keeps the tail beside them, because a client does not read in an answer
 // that fewer bytes were taken than it sent.
 int blob_upload_sync(struct blob_upload *u);
+// The digest at the commit will be of this algorithm, as far as the caller knows: the bytes are
+// digested with it while they come. Without a word it is sha256. A commit with another one digests
+// all bytes again. Any time.
+void blob_upload_expect(struct blob_upload *u, enum digest_alg alg);
 // Back to the first `size` bytes: a resumed upload begins at the size that was acknowledged, and a
 // refused part gives its space back. `size` was a resume_at of this upload, is 0, or is the present
 // size; a backend may take others too. Reads nothing. ERR_RANGE: the upload is shorter.

@@ -31,6 +31,10 @@ struct blob_upload {
     const struct blob_backend *backend;
     // The backend keeps both; resume_at <= size.
     uint64_t size, resume_at;
+    // Of the digest that the commit will verify; store/blob.c sets it, and may change it at any
+    // time. A backend that runs a hash of another algorithm gives that up, and digests the bytes
+    // again when it needs to.
+    enum digest_alg alg;
 };
 
 struct blob_reader {
@@ -46,7 +50,8 @@ enum blob_area {
     BLOB_AREA_PARTIALS,
 };
 
-#define BLOB_NAME_SIZE 129
+// an id, or "sha512-" and hex digits; and NUL
+#define BLOB_NAME_SIZE 160
 
 struct blob_backend {
     const char *name;

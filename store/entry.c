@@ -85,7 +85,7 @@ static int entry_check(const struct feed_entry *e)
     const struct entry_form *form = entry_form(e->kind);
     if (!form || !names_ok(e) || !numbers_ok(e))
         return ERR_INVAL;
-    if (e->digest.alg != DIGEST_SHA256 || e->digest.n != SHA256_BYTES)
+    if (!digest_ok(&e->digest))
         return ERR_INVAL;
     bool tag_fits = absent(e->tag);
     if (form->members & ENTRY_HAS_TAG)
@@ -316,13 +316,15 @@ static int proofs_read(const char *digest, const char *hash, const char *sig, st
 }
 
 // Does inline content have the digest that the entry says?
-static bool content_is_digest(const struct feed_entry *e)
+static int content_check(const struct feed_entry *e)
 {
-    uint8_t sum[SHA256_BYTES];
+    struct digest is;
     if (!e->content.n)
-        return true;
-    sha256(e->content.p, e->content.n, sum);
-    return memcmp(sum, e->digest.b, sizeof sum) == 0;
+        return 0;
+    int rc = digest_of((enum digest_alg)e->digest.alg, e->content.p, e->content.n, &is);
+    if (!rc && !digest_equal(&is, &e->digest))
+        rc = ERR_PROTO;
+    return rc;
 }
 
 static int line_read(struct reader *r, struct feed_entry *e)
@@ -353,9 +355,9 @@ static int line_read(struct reader *r, struct feed_entry *e)
     rc = proofs_read(digest, hash, sig, e);
     if (rc)
         return rc;
-    if (entry_check(e) || !content_is_digest(e))
+    if (entry_check(e))
         return ERR_PROTO;
-    return 0;
+    return content_check(e);
 }
 
 int entry_parse(struct bytes line, struct arena *arena, struct feed_entry *out)

@@ -97,7 +97,7 @@ static const char *descriptor_read(json_t *j, struct manifest_ref *ref, const ch
     if (!type || !media_type_ok(type))
         return "has no mediaType of the form type/subtype";
     if (!text || digest_parse(text, strlen(text), &ref->digest))
-        return "has no digest of the form sha256:<64 lower-case hex digits>";
+        return "has no digest of the form sha256:<64 lower-case hex digits> or sha512:<128>";
     if (!json_is_integer(size) || json_integer_value(size) < 0)
         return "has no size that is a whole number of bytes";
     if (!optional_members_ok(j))

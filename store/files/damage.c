@@ -16,13 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_SIZE 96 // "sha256-<hex>"
+#define NAME_SIZE 160 // "sha512-<hex>"
 
 static void name_format(const struct digest *d, char out[NAME_SIZE])
 {
-    char hex[2 * sizeof d->b + 1];
+    char hex[DIGEST_HEX_SIZE];
     hex_format(d->b, d->n, hex);
-    snprintf(out, NAME_SIZE, "%s-%.64s", digest_alg_name((enum digest_alg)d->alg), hex);
+    snprintf(out, NAME_SIZE, "%s-%s", digest_alg_name((enum digest_alg)d->alg), hex);
 }
 
 static bool name_parse(const char *name, struct digest *out)
@@ -84,7 +84,7 @@ int file_set_aside(struct blob_reader *br, const struct digest *d)
 {
     struct file_reader *r = (struct file_reader *)br;
     AUTO_CLOSE int shard = -1, damaged = -1;
-    char hex[2 * SHA256_BYTES + 1], name[NAME_SIZE];
+    char hex[DIGEST_HEX_SIZE], name[NAME_SIZE];
     int rc = file_shard_open(r->fs, d, false, &shard);
     if (rc)
         return rc;

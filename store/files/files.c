@@ -71,6 +71,18 @@ static int growing_dir(int root_fd, const char *name, gid_t group, int *out_fd)
     return 0;
 }
 
+static int algorithm_dirs_make(int blobs_fd)
+{
+    static const enum digest_alg algs[] = {DIGEST_SHA256, DIGEST_SHA512};
+    for (size_t i = 0; i < ARRAY_LEN(algs); i++) {
+        AUTO_CLOSE int fd = -1;
+        int rc = file_dir_at(blobs_fd, digest_alg_name(algs[i]), 02750, true, NULL, &fd);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int layout_open(struct file_store *fs, const char *dir)
 {
     int rc = dir_make(dir, 0755);
@@ -91,8 +103,7 @@ static int layout_open(struct file_store *fs, const char *dir)
     rc = growing_dir(fs->root_fd, "partial", st.st_gid, &fs->part_fd);
     if (rc)
         return rc;
-    AUTO_CLOSE int alg = -1;
-    rc = file_dir_at(fs->blobs_fd, digest_alg_name(DIGEST_SHA256), 02750, true, NULL, &alg);
+    rc = algorithm_dirs_make(fs->blobs_fd);
     if (rc)
         return rc;
     if (fsync(fs->blobs_fd) || fsync(fs->root_fd))
@@ -136,7 +147,7 @@ static bool file_writable(struct blob_store *bs, uint64_t *out_free_bytes)
 
 int file_shard_open(struct file_store *fs, const struct digest *d, bool make, int *out_fd)
 {
-    assert(d->n == SHA256_BYTES); // store/blob.c checked it
+    assert(digest_ok(d)); // store/blob.c checked it
     AUTO_CLOSE int alg = -1;
     int rc = file_dir_at(fs->blobs_fd, digest_alg_name((enum digest_alg)d->alg), 02750, make, NULL,
                          &alg);
@@ -163,7 +174,7 @@ static int file_reader_open(struct blob_store *bs, const struct digest *d, struc
     int rc = file_shard_open(fs, d, false, &dir);
     if (rc)
         return rc;
-    char hex[2 * SHA256_BYTES + 1];
+    char hex[DIGEST_HEX_SIZE];
     hex_format(d->b, d->n, hex);
     AUTO_CLOSE int fd = openat(dir, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
@@ -215,7 +226,7 @@ static int file_stat(struct blob_store *bs, const struct digest *d, uint64_t *ou
     int rc = file_shard_open(file_store_of(bs), d, false, &dir);
     if (rc)
         return rc;
-    char hex[2 * SHA256_BYTES + 1];
+    char hex[DIGEST_HEX_SIZE];
     hex_format(d->b, d->n, hex);
     struct stat st;
     if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW))
@@ -237,7 +248,7 @@ static int file_serve(struct blob_store *bs, const struct blob_serve_want *want,
         return rc;
     if (size != want->size)
         return ERR_DIGEST;
-    char hex[2 * SHA256_BYTES + 1];
+    char hex[DIGEST_HEX_SIZE];
     hex_format(d->b, d->n, hex);
     out->kind = BLOB_SERVE_PATH;
     snprintf(out->path, sizeof out->path, "%s/%.2s/%s", digest_alg_name((enum digest_alg)d->alg),
@@ -251,7 +262,7 @@ static int file_remove(struct blob_store *bs, const struct digest *d)
     int rc = file_shard_open(file_store_of(bs), d, false, &dir);
     if (rc)
         return rc;
-    char hex[2 * SHA256_BYTES + 1];
+    char hex[DIGEST_HEX_SIZE];
     hex_format(d->b, d->n, hex);
     return unlinkat(dir, hex, 0) ? err_from_errno(errno) : 0;
 }

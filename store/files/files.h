@@ -9,7 +9,8 @@
 //
 // Layout under the store's directory:
 //   blobs/sha256/ab/abcd…     final, 0640, never changed, replaced as a whole only; directories
-//                             02750. The edge sends these: a serve decision is a path below blobs/
+//                             02750. The edge sends these: a serve decision is a path below
+//                             blobs/. Those of the other algorithm are in sha512/
 //   uploads/<id>              growing; directory 02700
 //   uploads/=<id>             a symbolic link whose text is the digest under which the upload was
 //                             committed, until it is discarded

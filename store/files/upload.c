@@ -183,12 +183,14 @@ static int hash_file(struct file_upload *u, struct hasher *h)
     return 0;
 }
 
-// Digests the bytes of the file anew, unless the running hash is here.
+// Digests the bytes of the file anew, unless the running hash is here and of the algorithm that is
+// asked for.
 static int hasher_ensure(struct file_upload *u)
 {
-    if (u->hasher)
+    if (u->hasher && hasher_alg(u->hasher) == u->base.alg)
         return 0;
-    struct hasher *h = hasher_new(DIGEST_SHA256);
+    hasher_free(take_ptr(u->hasher));
+    struct hasher *h = hasher_new(u->base.alg);
     if (!h)
         return ERR_NOMEM;
     int rc = hash_file(u, h);
@@ -302,7 +304,7 @@ static int publish(struct file_upload *u, const struct digest *d)
     int rc = file_shard_open(u->fs, d, true, &shard);
     if (rc)
         return rc;
-    char hex[2 * SHA256_BYTES + 1];
+    char hex[DIGEST_HEX_SIZE];
     hex_format(d->b, d->n, hex);
     group_follow(u, shard);
     pthread_mutex_lock(&u->fs->lock); // a file is set aside only while its name leads to it

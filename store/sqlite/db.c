@@ -277,9 +277,11 @@ int db_digest(sqlite3_stmt *st, int col, struct digest *out)
 {
     const uint8_t *p = sqlite3_column_blob(st, col);
     int n = sqlite3_column_bytes(st, col);
-    if (!p || n != 1 + SHA256_BYTES || p[0] != DIGEST_SHA256)
+    if (!p || n < 2 || n > 1 + DIGEST_BYTES_MAX)
         return ERR_CORRUPT;
     struct digest d = {.alg = p[0], .n = (uint8_t)(n - 1)};
+    if (!digest_ok(&d))
+        return ERR_CORRUPT;
     memcpy(d.b, p + 1, d.n);
     *out = d;
     return 0;

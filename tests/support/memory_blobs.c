@@ -180,7 +180,7 @@ static int op_serve(struct blob_store *bs, const struct blob_serve_want *want,
         return ERR_DIGEST;
     int64_t expires_ms = clock_wall_ms() + MEMORY_BLOBS_URL_MS;
     const char *url = arena_printf(want->arena, MEMORY_BLOBS_URL "%s?method=%s&expires=%lld",
-                                   digest_format(want->digest, text) + strlen("sha256:"),
+                                   strchr(digest_format(want->digest, text), ':') + 1,
                                    want->head ? "HEAD" : "GET", (long long)expires_ms / 1000);
     if (!url)
         return ERR_NOMEM;
@@ -435,6 +435,12 @@ static int outcome_note(struct memory_blobs *m, const char *id, const struct dig
 static int verify(struct memory_upload *u, const struct digest *expected)
 {
     struct digest is = {.alg = DIGEST_SHA256, .n = SHA256_BYTES};
+    if (u->base.alg != DIGEST_SHA256) {
+        int rc = digest_of(u->base.alg, u->g->b, u->base.size, &is);
+        if (rc)
+            return rc;
+        return digest_equal(&is, expected) ? 0 : ERR_DIGEST;
+    }
     EVP_MD_CTX *last = state_copy(u->running);
     bool ok = last && EVP_DigestFinal_ex(last, is.b, NULL);
     EVP_MD_CTX_free(last);

@@ -434,6 +434,99 @@ START_TEST(what_is_damaged_is_set_aside_until_it_is_whole)
 END_TEST
 
 // Only as many bytes a second as it may; and it ends when it is told to.
+static struct digest digest_512(const char *s)
+{
+    struct digest d;
+    ck_assert_int_eq(digest_of(DIGEST_SHA512, s, strlen(s), &d), 0);
+    return d;
+}
+
+// Two names of one content are two blobs.
+START_TEST(a_blob_may_have_a_sha512_digest)
+{
+    begin();
+    struct blob_upload *u;
+    struct digest d = digest_512("hello world"), other = digest_str("hello world"), list[4];
+    struct digest wrong = digest_512("hello");
+    uint64_t size = 0;
+    size_t n = 9;
+    struct arena a;
+    struct blob_serve how;
+    arena_init(&a, 0);
+    // the algorithm is known before the first byte, between two pieces, or at the end alone
+    for (int known_at = 0; known_at < 3; known_at++) {
+        ck_assert_int_eq(blob_upload_open(bs, "u512", &u), 0);
+        if (known_at == 0)
+            blob_upload_expect(u, DIGEST_SHA512);
+        ck_assert_int_eq(blob_upload_write(u, "hello ", 6), 0);
+        ck_assert_int_eq(blob_upload_sync(u), 0);
+        if (known_at == 1)
+            blob_upload_expect(u, DIGEST_SHA512);
+        ck_assert_int_eq(blob_upload_write(u, "world", 5), 0);
+        ck_assert_int_eq(blob_upload_commit(u, &wrong, &size), ERR_DIGEST);
+        ck_assert_int_eq(blob_upload_commit(u, &d, &size), 0);
+        ck_assert_uint_eq(size, 11);
+        blob_upload_close(u);
+        ck_assert_int_eq(blob_upload_outcome(bs, "u512", &list[0]), 0);
+        ck_assert(digest_equal(&list[0], &d));
+        ck_assert_int_eq(blob_upload_discard(bs, "u512"), 0);
+        expect_blob(&d, "hello world");
+        ck_assert_int_eq(blob_stat(bs, &other, &size), ERR_NOTFOUND);
+        ck_assert_int_eq(
+            blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 11, .arena = &a}, &how),
+            0);
+        if (how.kind == BLOB_SERVE_PATH)
+            ck_assert_msg(!strncmp(how.path, "sha512/", 7), "%s", how.path);
+        ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
+        ck_assert_int_eq(blob_remove(bs, &d), 0);
+    }
+    ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "hello", 5), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    blob_upload_close(u);
+    restart();
+    ck_assert_uint_eq(blob_partial_size(bs, &d), 5);
+    ck_assert_uint_eq(blob_partial_size(bs, &other), 0);
+    ck_assert_int_eq(blob_damaged_note(bs, &d), 0);
+    ck_assert_int_eq(blob_damaged_list(bs, list, 4, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert(digest_equal(&list[0], &d));
+    ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, " world", 6), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, &size), 0);
+    blob_upload_close(u);
+    expect_blob(&d, "hello world");
+    ck_assert_int_eq(blob_damaged_list(bs, list, 4, &n), 0);
+    ck_assert_uint_eq(n, 0); // whole again
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// A running hash of another algorithm is given up once, and the bytes are read once more.
+START_TEST(a_hint_of_the_algorithm_saves_the_second_reading)
+{
+    if (in_memory())
+        return;
+    begin();
+    struct blob_upload *u;
+    struct digest d = digest_512("hello world");
+    uint64_t before = files_test_redigested(bs);
+    ck_assert_int_eq(blob_upload_open(bs, "hinted", &u), 0);
+    blob_upload_expect(u, DIGEST_SHA512);
+    ck_assert_int_eq(blob_upload_write(u, "hello world", 11), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    blob_upload_close(u);
+    ck_assert_uint_eq(files_test_redigested(bs) - before, 0);
+    ck_assert_int_eq(blob_upload_open(bs, "unhinted", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "hello world", 11), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    blob_upload_close(u);
+    ck_assert_uint_eq(files_test_redigested(bs) - before, 11);
+    end();
+}
+END_TEST
+
 START_TEST(verifying_is_paced)
 {
     begin();
@@ -534,8 +627,9 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("store/blob", upload_commits_and_reads_back, wrong_digest_leaves_the_upload,
-           resumed_upload_is_trimmed_to_what_was_acknowledged,
+CHECK_MAIN("store/blob", a_blob_may_have_a_sha512_digest,
+           a_hint_of_the_algorithm_saves_the_second_reading, upload_commits_and_reads_back,
+           wrong_digest_leaves_the_upload, resumed_upload_is_trimmed_to_what_was_acknowledged,
            a_part_that_was_synced_outlives_its_process, one_process_has_an_upload_open,
            a_reader_pulls_any_range, a_serve_decision_says_where_the_bytes_are,
            partial_fetches_resume_and_make_room, a_commit_is_noted_until_it_is_discarded,
