@@ -121,7 +121,7 @@ void answer_fault(struct op *op, struct http_response *resp)
         break;
     case ROUTE_BAD_DIGEST:
         oci_error(req, resp, 400, OCI_DIGEST_INVALID, NULL,
-                  "not a digest that is spoken here (sha256:<64 hex digits>)");
+                  "not a digest that is spoken here (" DIGEST_FORMS ")");
         break;
     case ROUTE_BAD_TAG:
         if (req->method == HTTP_PUT)

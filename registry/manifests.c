@@ -171,6 +171,14 @@ static int put_charged(struct op *op, const struct manifest_put *p, struct put_r
     return rc;
 }
 
+// A manifest that is put by tag has a sha256 digest: what clients expect that name no digest.
+static enum digest_alg algorithm_wanted(const struct op *op)
+{
+    if (op->route.tag)
+        return DIGEST_SHA256;
+    return (enum digest_alg)op->route.digest.alg;
+}
+
 static void put(struct op *op, struct http_response *resp)
 {
     struct manifest m;
@@ -183,7 +191,7 @@ static void put(struct op *op, struct http_response *resp)
     bool conditional;
     if (writes_closed(op, resp))
         return;
-    int rc = digest_of(DIGEST_SHA256, p.content.p, p.content.n, &p.digest);
+    int rc = digest_of(algorithm_wanted(op), p.content.p, p.content.n, &p.digest);
     if (rc) {
         answer_error(op, resp, rc, "writing a manifest");
         return;

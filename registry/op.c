@@ -89,3 +89,9 @@ bool op_query_digest(struct op *op, const char *key)
     const char *text = http_query_get(op->req, key, 0);
     return text && !digest_parse(text, strlen(text), &op->digest);
 }
+
+bool op_query_algorithm(struct op *op)
+{
+    const char *text = http_query_get(op->req, DIGEST_ALGORITHM_PARAMETER, 0);
+    return !text || digest_alg_parse(text, strlen(text), &op->io.alg);
+}

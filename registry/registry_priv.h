@@ -13,6 +13,9 @@
 #include "registry/signed_url.h"
 
 #define PAGE_MAX 1000 // names in one page of a list
+#define DIGEST_FORMS "sha256:<64 hex digits> or sha512:<128>"
+// of the POST that starts an upload, and of its Locations
+#define DIGEST_ALGORITHM_PARAMETER "digest-algorithm"
 
 struct registry_service {
     char region[HOSTNAME_REGION_SIZE];
@@ -50,6 +53,9 @@ struct upload_io {
     bool ran;
     // u ends at `acked`, or had more written to it
     bool begun;
+    // of the digest that it will have, if that is known: its digest is in the query, or
+    // DIGEST_ALGORITHM_PARAMETER; else 0
+    enum digest_alg alg;
     // POST ?digest=: no row yet, and what remains is thrown away
     bool fresh;
     // Content-Range was given:
@@ -153,6 +159,8 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
 
 // the digest in the query goes to op->digest; false: none, or malformed
 bool op_query_digest(struct op *op, const char *key);
+// DIGEST_ALGORITHM_PARAMETER goes to op->io.alg; false: it is none that is spoken here
+bool op_query_algorithm(struct op *op);
 
 // upload_answer.c
 void upload_location(struct op *op, struct http_response *resp);

@@ -21,12 +21,21 @@ static int location_sign(struct op *op, const char **out)
     return signed_url_make(op->s->url_key, &u, &op->req->arena, out);
 }
 
+// "digest-algorithm=sha512", or "": the client sends it back with each piece, so that the bytes are
+// digested as they come.
+static const char *algorithm_text(const struct op *op)
+{
+    if (op->io.alg == DIGEST_SHA512)
+        return DIGEST_ALGORITHM_PARAMETER "=sha512";
+    return "";
+}
+
 void upload_location(struct op *op, struct http_response *resp)
 {
-    const char *value;
+    const char *value, *algorithm = algorithm_text(op);
     if (!op->sign) {
-        answer_header(op, resp, "Location", "%s/v2/%s/blobs/uploads/%s", op->upload_here,
-                      op->route.name, op->io.id);
+        answer_header(op, resp, "Location", "%s/v2/%s/blobs/uploads/%s%s%s", op->upload_here,
+                      op->route.name, op->io.id, *algorithm ? "?" : "", algorithm);
         return;
     }
     int rc = location_sign(op, &value);
@@ -34,8 +43,9 @@ void upload_location(struct op *op, struct http_response *resp)
         op->failed = rc;
         return;
     }
-    answer_header(op, resp, "Location", "%s/v2/%s/blobs/uploads/%s?" SIGNED_URL_PARAMETER "=%s",
-                  op->upload_here, op->route.name, op->io.id, value);
+    answer_header(op, resp, "Location", "%s/v2/%s/blobs/uploads/%s?%s%s" SIGNED_URL_PARAMETER "=%s",
+                  op->upload_here, op->route.name, op->io.id, algorithm, *algorithm ? "&" : "",
+                  value);
 }
 
 // Location, and how far it is. The range is inclusive, and "0-0" for nothing too: what clients know

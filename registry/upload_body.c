@@ -119,6 +119,8 @@ static int upload_open(struct op *op)
     if (!io->u)
         rc = blob_upload_open(op->s->blobs, io->id, &io->u);
     io->in_use = rc == ERR_BUSY;
+    if (!rc && io->alg)
+        blob_upload_expect(io->u, io->alg);
     return rc;
 }
 
@@ -150,6 +152,8 @@ static int begin_fresh(struct op *op)
     struct upload_io *io = &op->io;
     int rc = blob_upload_open(op->s->blobs, io->id, &io->u);
     io->begun = !rc;
+    if (!rc)
+        blob_upload_expect(io->u, io->alg);
     return rc;
 }
 

@@ -106,6 +106,16 @@ static int id_new(struct op *op)
     return ERR_NOMEM;
 }
 
+// POST ?digest-algorithm=: what the digest at the end will be of. False: answered.
+static bool algorithm_read(struct op *op, struct http_plan *plan)
+{
+    if (op_query_algorithm(op))
+        return true;
+    upload_digest_refused(op, &plan->response,
+                          "not a digest-algorithm that is spoken here (sha256, sha512)");
+    return false;
+}
+
 void upload_mount_read(struct op *op)
 {
     const char *from = http_query_get(op->req, "from", 0);
@@ -127,16 +137,19 @@ void upload_post_begin(struct op *op, struct http_plan *plan)
         op_plan(op, plan, HTTP_PLAN_RUN, op_query_digest(op, "mount") ? mount : start);
         return;
     }
+    if (!algorithm_read(op, plan))
+        return;
     if (!http_query_get(op->req, "digest", 0)) {
         op_plan(op, plan, HTTP_PLAN_RUN, start);
         return;
     }
     if (!op_query_digest(op, "digest")) {
         upload_digest_refused(op, &plan->response,
-                              "not a digest that is spoken here (sha256:<64 hex digits>)");
+                              "not a digest that is spoken here (" DIGEST_FORMS ")");
         return;
     }
     op->io.fresh = true;
+    op->io.alg = (enum digest_alg)op->digest.alg;
     op_plan(op, plan, HTTP_PLAN_STREAM, upload_finish);
     plan->sink = &upload_sink;
     plan->done = upload_done;

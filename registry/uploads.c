@@ -212,6 +212,7 @@ static bool upload_here(struct op *op, struct http_plan *plan)
 
 void upload_get_begin(struct op *op, struct http_plan *plan)
 {
+    (void)op_query_algorithm(op);
     if (upload_here(op, plan))
         op_plan(op, plan, HTTP_PLAN_RUN, status);
 }
@@ -220,6 +221,8 @@ void upload_patch_begin(struct op *op, struct http_plan *plan)
 {
     if (!upload_here(op, plan))
         return;
+    // it stands in the Location that POST gave; one that is not known costs a second reading alone
+    (void)op_query_algorithm(op);
     stream(op, plan, piece);
     // When the client has gone, a whole piece is kept like a part of one: it was not acknowledged.
     plan->for_answer = true;
@@ -230,11 +233,11 @@ void upload_put_begin(struct op *op, struct http_plan *plan)
     if (!upload_here(op, plan))
         return;
     op->io.ends = true;
-    if (op_query_digest(op, "digest"))
+    if (op_query_digest(op, "digest")) {
+        op->io.alg = (enum digest_alg)op->digest.alg;
         stream(op, plan, upload_finish);
-    else
-        upload_digest_refused(op, &plan->response,
-                              "ending an upload takes ?digest=sha256:<64 hex digits>");
+    } else
+        upload_digest_refused(op, &plan->response, "ending an upload takes ?digest=" DIGEST_FORMS);
 }
 
 void upload_delete_begin(struct op *op, struct http_plan *plan)
