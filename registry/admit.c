@@ -18,29 +18,70 @@ static int host_called(const struct op *op, const struct topology *t, char out[H
     return hostname_format(h.kind, t->domain, h.label, h.region, h.stamp, out);
 }
 
+// What a signature of this route must cover, but for the host.
+static struct signed_url url_of(const struct op *op, char digest[DIGEST_TEXT_SIZE])
+{
+    struct signed_url u = {.registry = op->registry, .repository = op->route.name};
+    if (op->route.kind == ROUTE_BLOB) {
+        u.kind = "blob";
+        u.methods = SIGNED_URL_BLOB_METHODS;
+        u.object = digest_format(&op->route.digest, digest);
+    } else {
+        u.kind = "upload";
+        u.methods = SIGNED_URL_UPLOAD_METHODS;
+        u.object = op->route.upload_id;
+    }
+    return u;
+}
+
 // A valid signature is authority by itself and wins over a Bearer that has gone stale. It holds at
 // the host that stands in its URL, as the request's own Host header says it, and not at the same
-// region's other names.
-static bool signature_holds(struct op *op, const struct topology *t)
+// region's other names. ERR_NOTFOUND: there is none; ERR_AUTH, ERR_EXPIRED: it does not hold.
+static int signature_judge(struct op *op, const struct topology *t)
 {
-    char name[HOSTNAME_TEXT_SIZE];
+    char name[HOSTNAME_TEXT_SIZE], digest[DIGEST_TEXT_SIZE];
     if (!op->row || !op->row->by_signature || op->route.fault)
-        return false;
+        return ERR_NOTFOUND;
     const char *value = http_query_get(op->req, SIGNED_URL_PARAMETER, 0);
     if (!value || host_called(op, t, name))
-        return false;
-    struct signed_url u = {.kind = "upload",
-                           .methods = SIGNED_URL_UPLOAD_METHODS,
-                           .host = name,
-                           .registry = op->registry,
-                           .repository = op->route.name,
-                           .upload_id = op->route.upload_id};
-    if (signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena,
-                         &op->principal))
-        return false;
-    op->sign = true; // the next Location carries one again
-    op->req->principal = op->principal;
-    return true;
+        return ERR_NOTFOUND;
+    struct signed_url u = url_of(op, digest);
+    u.host = name;
+    int rc = signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena,
+                              &op->principal);
+    if (!rc)
+        op->req->principal = op->principal;
+    return rc;
+}
+
+// The signature is the only authority on a data host. A Bearer, which some clients send along, says
+// nothing there: what a registry's name refuses cannot be had there either.
+static bool admitted_to_data(struct op *op, const struct topology *t, const struct hostname *host,
+                             struct http_response *resp)
+{
+    char registry[HOSTNAME_TEXT_SIZE];
+    int rc = signature_judge(op, t);
+    if (!rc)
+        return true;
+    if (rc == ERR_NOMEM ||
+        hostname_format(NAME_GLOBAL, t->domain, host->label, NULL, NULL, registry))
+        answer_error(op, resp, ERR_NOMEM, "checking a signature");
+    else if (rc == ERR_EXPIRED)
+        oci_error(op->req, resp, 403, OCI_UNAUTHORIZED, NULL,
+                  "this URL has expired: ask the registry (%s) for the blob again, which gives a "
+                  "fresh one",
+                  registry);
+    else if (rc == ERR_NOTFOUND)
+        oci_error(op->req, resp, 403, OCI_UNAUTHORIZED, NULL,
+                  "a data host serves blobs by signed URLs only: ask the registry (%s) for the "
+                  "blob, which gives one",
+                  registry);
+    else
+        oci_error(op->req, resp, 403, OCI_UNAUTHORIZED, NULL,
+                  "the signature of this URL does not hold: ask the registry (%s) for the blob "
+                  "again, which gives a fresh one",
+                  registry);
+    return false;
 }
 
 static bool holds_catalog(const struct access *acc)
@@ -87,8 +128,12 @@ static const char *scope_of(struct op *op)
 bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
                  const struct hostname *host, struct http_response *resp)
 {
-    if (signature_holds(op, t))
+    if (hostname_public_of(host->kind) == NAME_DATA)
+        return admitted_to_data(op, t, host, resp);
+    if (!signature_judge(op, t)) {
+        op->sign = true; // the next Location carries one again
         return true;
+    }
     int rc = auth_check(t, reg, op->req, clock_wall_ms(), &op->access);
     if (rc == ERR_NOMEM) {
         answer_error(op, resp, rc, "checking a token");

@@ -3,8 +3,13 @@
 // its bytes are served: by the edge, which does Range and the length, or by a redirect. A blob that
 // is here but not linked in this repository and one that is nowhere take the same way: the link is
 // asked, and nothing else. Runs on the pool.
+//
+// With data endpoints on, the edge's bytes come from the data host: a GET at a registry's name is
+// answered with a signed URL there, once the blob is known to be here. Each such answer has a fresh
+// one, so a client that goes on with the registry's URL after a break is judged again.
 #include "registry/registry_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -40,6 +45,41 @@ static void blob_elsewhere(struct op *op, struct http_response *resp, const char
     answer_header(op, resp, "Cache-Control", "no-store");
 }
 
+// The URL holds for requests that begin in the next 20 minutes.
+static void blob_at_data_host(struct op *op, struct http_response *resp)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    const char *value;
+    const struct signed_url u = {.kind = "blob",
+                                 .methods = SIGNED_URL_BLOB_METHODS,
+                                 .host = op->blob_host,
+                                 .registry = op->registry,
+                                 .repository = op->route.name,
+                                 .object = digest_format(&op->route.digest, digest),
+                                 .principal = op->principal,
+                                 .expires_s = clock_wall_ms() / 1000 + SIGNED_URL_BLOB_LIFETIME_S};
+    int rc = signed_url_make(op->s->url_key, &u, &op->req->arena, &value);
+    if (rc) {
+        op->failed = rc;
+        return;
+    }
+    const char *url =
+        arena_printf(&op->req->arena, "https://%s%s/v2/%s/blobs/%s?" SIGNED_URL_PARAMETER "=%s",
+                     op->blob_host, op->port, op->route.name, digest, value);
+    if (url)
+        blob_elsewhere(op, resp, url);
+    else
+        op->failed = ERR_NOMEM;
+}
+
+static void blob_by_path(struct op *op, struct http_response *resp, const char *relative)
+{
+    if (op->blob_host)
+        blob_at_data_host(op, resp);
+    else
+        blob_by_edge(op, resp, relative);
+}
+
 void blob_read(struct op *op, struct http_response *resp)
 {
     const struct digest *d = &op->route.digest;
@@ -68,7 +108,7 @@ void blob_read(struct op *op, struct http_response *resp)
         return;
     switch (how.kind) {
     case BLOB_SERVE_PATH:
-        blob_by_edge(op, resp, how.path);
+        blob_by_path(op, resp, how.path);
         break;
     case BLOB_SERVE_URL:
         blob_elsewhere(op, resp, how.url);

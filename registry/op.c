@@ -4,10 +4,36 @@
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
+#include "config/endpoints.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+// Where the bytes of the blob come from: a registry with data endpoints sends clients there, and
+// those that called a private name to the private one. Other regions get them here. So does a HEAD:
+// the specification wants 200 of it, with the size, and a client that reaches the registry's names
+// only learns what is here.
+static int blob_host_set(struct op *op, const struct topology *t, const struct registry *reg,
+                         const struct hostname *host)
+{
+    char name[HOSTNAME_TEXT_SIZE];
+    enum name_kind kind = NAME_DATA;
+    if (op->route.kind != ROUTE_BLOB || op->req->method != HTTP_GET)
+        return 0;
+    if (op->req->listener == LISTENER_PEER || !registry_offers(reg, NAME_DATA))
+        return 0;
+    if (hostname_public_of(host->kind) == NAME_DATA)
+        return 0;
+    if (hostname_public_of(host->kind) != host->kind)
+        kind = NAME_DATA_PRIVATE;
+    if (hostname_format(kind, t->domain, host->label, op->s->region, NULL, name))
+        return ERR_INVAL;
+    op->blob_host = arena_strdup(&op->req->arena, name);
+    if (!op->blob_host)
+        return ERR_NOMEM;
+    return 0;
+}
 
 // Where this request was sent to, and where uploads go on: on the global name, with regional
 // endpoints on, at this region's own name, so that a push stays where it began.
@@ -31,14 +57,16 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
         return ERR_INVAL;
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
+    op->port = arena_strdup(a, port);
     op->here = arena_printf(a, "https://%s%s", here, port);
     op->upload_host = arena_strdup(a, upload);
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
     op->registry = arena_strdup(a, reg->name);
     op->label = arena_strdup(a, reg->label);
-    if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label)
+    if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label ||
+        !op->port)
         return ERR_NOMEM;
-    return 0;
+    return blob_host_set(op, t, reg, host);
 }
 
 int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,

@@ -4,6 +4,10 @@
 // verified; bodies stream with bounded memory; blob bytes are served by the edge through Accel
 // paths. DELETE answers 405 until replication carries tombstones.
 //
+// Blobs: with data endpoints on, a GET at a registry's name is 307 to a signed URL on this region's
+// data host, where the signature is the only authority. HEAD is answered at once, with the size, and
+// other regions get bytes where they ask.
+//
 // When the disk is short (store/space.h), the registry refuses content with 507 and a sentence: the
 // start of an upload, a body whose Content-Length does not fit, the next window of a body of
 // unknown length, a manifest by rule 3 there. Reads, mounts, cancels, and the PUT that ends an

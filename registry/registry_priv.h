@@ -103,6 +103,10 @@ struct op {
     const char *upload_host;
     // upload Locations carry a signature
     bool sign;
+    // of the data host to which a GET of a blob is redirected; NULL: it is answered here
+    const char *blob_host;
+    // the public port as URLs have it, ":8443"; "" for 443
+    const char *port;
     // a header could not be set: latched, judged once
     int failed;
     // of the query: ?digest=, ?mount=

@@ -42,6 +42,7 @@ const struct route_row route_rows[] = {
      .methods = METHODS_READ,
      .action = ACTION_PULL,
      .asks = "pull",
+     .by_signature = true,
      .on_data = true,
      .body = HTTP_PLAN_RUN,
      .act = blob_read},

@@ -43,13 +43,13 @@ static int url_mac(const uint8_t *key, const struct signed_url *u, const char *k
                    const char *principal, int64_t expires_s, uint8_t out[SHA256_BYTES])
 {
     if (!field_ok(u->kind) || !field_ok(u->methods) || !field_ok(u->host) ||
-        !field_ok(u->registry) || !field_ok(u->repository) || !field_ok(u->upload_id) ||
+        !field_ok(u->registry) || !field_ok(u->repository) || !field_ok(u->object) ||
         !principal_ok(principal))
         return ERR_INVAL;
     AUTO_BUF struct buf b;
     buf_init(&b, 8192);
     buf_printf(&b, "meridian-url-1\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%" PRId64 "\n%s\n", u->kind,
-               u->methods, u->host, u->registry, u->repository, u->upload_id, principal, expires_s,
+               u->methods, u->host, u->registry, u->repository, u->object, principal, expires_s,
                kid);
     if (b.err)
         return b.err;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // URLs that carry their own authority (design section 6): an HMAC under this region's key over
-// kind, methods, host, registry, repository, upload id, principal, expiry and key id. docker and
-// ctr send no Authorization to a Location on another host, so an upload that moves to the regional
-// host needs a signed URL. After the upload's end the URL only permits the PUT that ended it, sent
-// again. The value is a secret until it expires, and never logged. Pure; HTTP threads and the pool.
+// kind, methods, host, registry, repository, upload id or digest, principal, expiry and key id.
+// docker and ctr send no Authorization to a Location on another host, so an upload that moves to
+// the regional host needs a signed URL, and so does a blob that is read from the data host. After
+// an upload's end its URL only permits the PUT that ended it, sent again. A blob's URL is judged
+// when a request begins; what runs then may last longer. The value is a secret until it expires,
+// and never logged. Pure; HTTP threads and the pool.
 //
 //   signed_url_make(key, &u, &req->arena, &value);   // "<kid>.<expiry>.<principal>.<mac>"
 //   // u->principal and u->expires_s are not read
@@ -19,15 +21,20 @@
 #define SIGNED_URL_KEY_BYTES 32
 #define SIGNED_URL_LIFETIME_S (6 * 3600)
 #define SIGNED_URL_UPLOAD_METHODS "GET HEAD PATCH PUT DELETE"
+#define SIGNED_URL_BLOB_LIFETIME_S (20 * 60)
+#define SIGNED_URL_BLOB_METHODS "GET HEAD"
 
 struct signed_url {
-    // "upload"
+    // "upload" or "blob"
     const char *kind;
-    // SIGNED_URL_UPLOAD_METHODS; the caller checks that the request's method is one of them
+    // SIGNED_URL_UPLOAD_METHODS or _BLOB_METHODS; the caller checks that the request's method is
+    // one of them
     const char *methods;
     // the name that stands in the URL: lower case, without a port, without a final dot
     const char *host;
-    const char *registry, *repository, *upload_id;
+    const char *registry, *repository;
+    // the upload's id, or the blob's digest
+    const char *object;
     // "" for anonymous, else principal_name_ok
     const char *principal;
     // Unix time

@@ -15,7 +15,7 @@ static int location_sign(struct op *op, const char **out)
                                  .host = op->upload_host,
                                  .registry = op->registry,
                                  .repository = op->route.name,
-                                 .upload_id = op->io.id,
+                                 .object = op->io.id,
                                  .principal = op->principal,
                                  .expires_s = clock_wall_ms() / 1000 + SIGNED_URL_LIFETIME_S};
     return signed_url_make(op->s->url_key, &u, &op->req->arena, out);

@@ -399,6 +399,15 @@ class Lab:
         finally:
             c.close()
 
+    def read(self, host, path, region=None, headers=None, timeout=15):
+        """A GET as clients make it: a redirect is followed, in the same region, without the token."""
+        status, got, body = self.request("GET", host, path, region, headers, timeout=timeout)
+        if status != 307:
+            return status, got, body
+        url = urllib.parse.urlsplit(got["location"])
+        more = {k: v for k, v in (headers or {}).items() if k != "Authorization"}
+        return self.request("GET", url.hostname, f"{url.path}?{url.query}", region, more, timeout=timeout)
+
     def token(self, scope, host=f"contoso.{DOMAIN}", region=None, user=USER, password=None):
         basic = base64.b64encode(f"{user}:{password or self.password}".encode()).decode()
         query = urllib.parse.urlencode({"service": f"{host.split('.')[0]}.{DOMAIN}", "scope": scope})

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole chain with real clients: names, login, push to one regional name, pull from another and from the global name."""
-import base64, json, re, unittest
+import base64, json, re, unittest, urllib.parse
 
 from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, USER, wait_until
 
@@ -115,16 +115,51 @@ class Chain(unittest.TestCase):
         self.assertEqual(len(headers["x-meridian-request-id"]), 32)
         layer = json.loads(manifest)["layers"][0]
         path = f"/v2/team/ranges/blobs/{layer['digest']}"
-        status, headers, whole = lab.request("GET", EAST, path, headers=auth)
+        status, headers, whole = lab.read(EAST, path, headers=auth)
         self.assertEqual((status, len(whole)), (200, layer["size"]))
         self.assertEqual(headers["docker-content-digest"], layer["digest"])
         self.assertEqual(headers["x-meridian-region"], "eastus")
-        status, headers, part = lab.request("GET", EAST, path, headers=dict(auth, Range="bytes=100-199"))
+        status, headers, part = lab.read(EAST, path, headers=dict(auth, Range="bytes=100-199"))
         self.assertEqual((status, part), (206, whole[100:200]))
         status, headers, body = lab.request("HEAD", EAST, path, headers=auth)
         self.assertEqual((status, headers["content-length"], body), (200, str(layer["size"]), b""))
         status, _, _ = lab.request("DELETE", EAST, path, headers=auth)
         self.assertEqual(status, 405)
+
+    def test_blobs_come_from_the_data_host(self):
+        """By a signed URL that each GET at a registry's name gives anew, and by nothing else."""
+        lab = self.lab
+        lab.push("data", EAST, "team/data", "1")
+        auth = lab.bearer("repository:team/data:pull,push")
+        layer = json.loads(lab.request("GET", EAST, "/v2/team/data/manifests/1", headers=auth)[2])["layers"][0]
+        path = f"/v2/team/data/blobs/{layer['digest']}"
+        data = f"contoso.eastus.data.{DOMAIN}"
+        private = {h: f"contoso.westeurope.data.privatelink.{DOMAIN}" for h in
+                   (f"contoso.privatelink.{DOMAIN}", f"contoso.westeurope.geo.privatelink.{DOMAIN}")}
+        lab.wait_replicated("contoso/team/data:1")
+        for host, region, want in ((EAST, "eastus", data), (GLOBAL, "eastus", data), *((h, "westeurope", d) for h, d in private.items())):
+            status, headers, body = lab.request("GET", host, path, region, auth)
+            self.assertEqual((status, headers["cache-control"], headers["docker-content-digest"], body),
+                             (307, "no-store", layer["digest"], b""))
+            url = urllib.parse.urlsplit(headers["location"])
+            self.assertEqual((url.scheme, url.netloc, url.path), ("https", want, path))
+            target = f"{url.path}?{url.query}"
+            for more in ({}, {"Authorization": "Bearer not.a.token"}):
+                status, headers, body = lab.request("GET", want, target, region, more)
+                self.assertEqual((status, len(body), headers["x-meridian-region"]), (200, layer["size"], region))
+            status, headers, body = lab.request("HEAD", want, target, region)
+            self.assertEqual((status, headers["content-length"], headers["docker-content-digest"]), (200, str(layer["size"]), layer["digest"]))
+            status, headers, body = lab.request("GET", want, target, region, {"Range": "bytes=-5"})
+            self.assertEqual((status, len(body)), (206, 5))
+            lab.check("curl", "-sSfL", "-o", "/dev/null", "-r", "7-", "-H", f"Authorization: {auth['Authorization']}", f"https://{EAST}{path}")
+        self.assertEqual(lab.request("HEAD", EAST, path, headers=auth)[0], 200)  # told at once
+        status, _, body = lab.request("GET", data, path, "eastus", auth)
+        self.assertEqual(status, 403)
+        self.assertIn(b"signed URLs only", body)
+        status, _, body = lab.request("GET", data, target, "eastus")  # westeurope's, of a private name
+        self.assertEqual(status, 403)
+        self.assertIn(b"does not hold", body)
+        self.assertNotIn("sig=", lab.said("eastus") + lab.said("westeurope"))
 
     def test_the_endpoints_are_those_of_the_documentation(self):
         """Every path of docs/registry-api.md with every method; and the paths there are those that the code knows."""

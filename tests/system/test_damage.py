@@ -218,7 +218,7 @@ class Damage(unittest.TestCase):
         put = lab.request("PUT", EAST, "/v2/team/rot/manifests/1", "eastus", dict(p.auth, **{"Content-Type": kind}), manifest)
         self.assertEqual(put[0], 201)
         lab.wait_replicated("contoso/team/rot:1", region="westeurope")
-        get = lambda b: lab.request("GET", EAST, f"/v2/team/rot/blobs/{b['digest']}", "eastus", p.auth)[2]
+        get = lambda b: lab.read(EAST, f"/v2/team/rot/blobs/{b['digest']}", "eastus", p.auth)[2]
         # a push of the right bytes mends it, although a file of that size is there
         self.invert("eastus", blobs[0]["digest"])
         self.assertNotEqual(get(blobs[0]), data[0])
@@ -260,7 +260,7 @@ class Damage(unittest.TestCase):
         os.truncate(files[0], 1000)
         os.unlink(files[1])
         for b, d in zip(blobs, data):  # never served as good; absent until it is whole again
-            status, headers, body = lab.request("GET", EAST, f"/v2/team/cut/blobs/{b['digest']}", "eastus", p.auth)
+            status, headers, body = lab.read(EAST, f"/v2/team/cut/blobs/{b['digest']}", "eastus", p.auth)
             self.assertTrue(status == 404 or (status, body) == (200, d), headers)
         lab.wait_said("eastus", f"blob {blobs[0]['digest']} of contoso/team/cut is damaged on this disk, as a reader here found", since)
         lab.wait_said("eastus", f"blob {blobs[1]['digest']} of contoso/team/cut is lost on this disk, as a reader here found", since)

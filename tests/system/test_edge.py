@@ -245,7 +245,7 @@ class Edge(unittest.TestCase):
         join = "&" if "?" in path else "?"
         status, headers, body_ = lab.request("PUT", EAST, f"{path}{join}digest={want}", headers=auth, timeout=120)
         self.assertEqual((status, headers.get("docker-content-digest")), (201, want), body_)
-        self.assertEqual(lab.check("sh", "-c", f"curl -sS -H 'Authorization: {auth['Authorization']}' "
+        self.assertEqual(lab.check("sh", "-c", f"curl -sSL -H 'Authorization: {auth['Authorization']}' "
                                    f"https://{EAST}/v2/team/big/blobs/{want} | sha256sum").split()[0], want[7:])
         supervisor = lab.daemons["eastus"].pid
         for pid in [supervisor, *children(supervisor)]:

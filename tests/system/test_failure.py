@@ -52,7 +52,7 @@ def whole(lab, host, region, repository, tag):
     assert status == 200, (region, repository, tag, status)
     document = json.loads(manifest)
     for d in document["layers"] + [document["config"]]:
-        status, _, data = lab.request("GET", host, f"/v2/{repository}/blobs/{d['digest']}", region, auth)
+        status, _, data = lab.read(host, f"/v2/{repository}/blobs/{d['digest']}", region, auth)
         assert status == 200, (region, d["digest"], status)
         assert "sha256:" + hashlib.sha256(data).hexdigest() == d["digest"]
     return headers["docker-content-digest"]

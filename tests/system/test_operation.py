@@ -515,7 +515,7 @@ class Operation(unittest.TestCase):
         self.assertEqual(lab.request("PATCH", EAST, silent.location, "eastus", dict(auth, **{"Content-Range": "5000-7999"}), rest)[0], 202)
         self.assertEqual(ends(silent.location, b"s" * 5000 + rest), 201)
         for content in (sent, b"s" * 5000 + rest):
-            self.assertEqual(lab.request("GET", EAST, f"/v2/team/restart/blobs/{sha256(content)}", "eastus", auth)[2], content)
+            self.assertEqual(lab.read(EAST, f"/v2/team/restart/blobs/{sha256(content)}", "eastus", auth)[2], content)
         self.assertEqual(lab.request("GET", EAST, "/v2/team/restart/manifests/slow", "eastus", auth)[2], manifest)
         self.assertEqual(seen(), changed, "another region never saw this one down")
         self.old_gone(before)

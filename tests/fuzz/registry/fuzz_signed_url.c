@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                            .host = "contoso.eastus.geo.meridian.test",
                            .registry = "contoso",
                            .repository = "app",
-                           .upload_id = "eastus.0123456789abcdef0123456789abcdef",
+                           .object = "eastus.0123456789abcdef0123456789abcdef",
                            .principal = "",
                            .expires_s = 2000000000};
     if (size > 4096)

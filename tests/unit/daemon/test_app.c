@@ -394,14 +394,14 @@ START_TEST(a_signed_url_holds_at_the_host_that_stands_in_it)
                            .host = "contoso.eastus.geo.example.io",
                            .registry = "contoso",
                            .repository = "team/app",
-                           .upload_id = "eastus.0123456789abcdef0123456789abcdef",
+                           .object = "eastus.0123456789abcdef0123456789abcdef",
                            .principal = "ada",
                            .expires_s = clock_wall_ms() / 1000 + 60};
     struct arena a;
     const char *value;
     arena_init(&a, 0);
     ck_assert_int_eq(signed_url_make(url_key, &u, &a, &value), 0);
-    AUTO_FREE char *target = mem_printf("/v2/team/app/blobs/uploads/%s?sig=%s", u.upload_id, value);
+    AUTO_FREE char *target = mem_printf("/v2/team/app/blobs/uploads/%s?sig=%s", u.object, value);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int got = ask(app_begin_public, "GET", rows[i].host, target, "203.0.113.5", NULL);
         ck_assert_msg(got == rows[i].status, "%s: %d, want %d", rows[i].host, got, rows[i].status);

@@ -27,6 +27,7 @@ static void (*world_dir_made)(void); // before anything is in it; may be NULL
 static uint64_t world_reserve;       // bytes; 0: no reserve
 // another backend of blobs; NULL: files
 static int (*world_blobs_open)(struct blob_store **out);
+static bool world_data_endpoints; // of every registry
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -40,7 +41,10 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     hostname_parse_http_host(req->host, "meridian.test", &h);
     const struct registry *reg = topology_by_label(fixture_t, h.label);
     ck_assert_ptr_nonnull(reg);
-    registry_service_begin(world_service, req, fixture_t, reg, &h, plan);
+    struct registry as_set = *reg;
+    if (world_data_endpoints)
+        as_set.data_endpoints = true;
+    registry_service_begin(world_service, req, fixture_t, &as_set, &h, plan);
 }
 static const struct http_app world_app = {.begin = world_begin, .words = &oci_words};
 

@@ -73,7 +73,8 @@ static const struct row {
     {"PUT", APP "/manifests/a%00b", REGIONAL, PUSH, 0, 0, "{}", 400, "MANIFEST_INVALID"},
     // not there
     {"GET", APP "/blobs/" ABSENT, REGIONAL, PUSH, 0, 0, 0, 404, "BLOB_UNKNOWN"},
-    {"HEAD", APP "/blobs/" ABSENT, DATA, PULL, 0, 0, 0, 404, "BLOB_UNKNOWN"},
+    {"HEAD", APP "/blobs/" ABSENT, REGIONAL, PULL, 0, 0, 0, 404, "BLOB_UNKNOWN"},
+    {"HEAD", APP "/blobs/" ABSENT, DATA, PULL, 0, 0, 0, 403, "UNAUTHORIZED"},
     {"GET", APP "/manifests/nope", REGIONAL, PULL, 0, 0, 0, 404, "MANIFEST_UNKNOWN"},
     {"GET", APP "/manifests/" ABSENT, REGIONAL, PULL, 0, 0, 0, 404, "MANIFEST_UNKNOWN"},
     {"GET", "/v2/team/other/tags/list", REGIONAL, PUSH, 0, 0, 0, 404, "NAME_UNKNOWN"},

@@ -18,7 +18,7 @@ static const struct signed_url good = {.kind = "upload",
                                        .host = "contoso.eastus.geo.meridian.test",
                                        .registry = "contoso",
                                        .repository = "team/app",
-                                       .upload_id = "eastus.0123456789abcdef0123456789abcdef",
+                                       .object = "eastus.0123456789abcdef0123456789abcdef",
                                        .principal = "ada",
                                        .expires_s = NOW_S + 60};
 
@@ -75,7 +75,7 @@ START_TEST(falls_with_every_field_of_the_request)
     u[2].host = "contoso.westeurope.geo.meridian.test";
     u[3].registry = "fabrikam";
     u[4].repository = "team/app2";
-    u[5].upload_id = "eastus.1123456789abcdef0123456789abcdef";
+    u[5].object = "eastus.1123456789abcdef0123456789abcdef";
     for (size_t i = 0; i < ARRAY_LEN(u); i++)
         ck_assert_int_eq(check(key, &u[i], v, NOW_S, who), ERR_AUTH);
     arena_done(&a);
