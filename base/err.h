@@ -39,7 +39,9 @@
     X(NOFILES, "too many files are open")           \
     X(AHEAD, "stamped too far ahead of the clock")  \
     X(INUSE, "another program has it")              \
-    X(FULL, "as many as are allowed are there")
+    X(FULL, "as many as are allowed are there")     \
+    X(LOCKED, "locked")                             \
+    X(FROZEN, "needs a newer program here")
 
 enum err {
     ERR_OK = 0,
