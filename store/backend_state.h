@@ -18,6 +18,7 @@
 #include "store/backend_log.h"
 #include "store/manifest.h"
 #include "store/meta_manifests.h"
+#include "store/meta_referrers.h"
 
 struct register_name {
     const char *registry, *repository;
@@ -87,6 +88,8 @@ struct state_ops {
     int (*manifest_children)(struct tx *tx, int64_t repo, const struct digest *digest,
                              struct arena *a, struct digest **out, size_t *out_n);
     int (*manifest_remove)(struct tx *tx, int64_t repo, const struct digest *digest);
+    int (*referrers)(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
+                     struct referrers_page *out);
 };
 
 // ERR_NOTFOUND.
@@ -200,6 +203,14 @@ static inline int manifest_children(struct tx *tx, int64_t repo, const struct di
 static inline int manifest_remove(struct tx *tx, int64_t repo, const struct digest *digest)
 {
     return tx->ops->state->manifest_remove(tx, repo, digest);
+}
+
+// The manifests that are there and have ask->subject as their subject, in the order of their
+// digests. An unknown repository has none.
+static inline int referrers(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
+                            struct referrers_page *out)
+{
+    return tx->ops->state->referrers(tx, ask, a, out);
 }
 
 // --- links: which blobs a repository has ---

@@ -9,6 +9,7 @@
 //
 // This header opens and closes the metadata and its writes; the others are parts of it by noun:
 //   meta_manifests.h   manifests, tags, links
+//   meta_referrers.h   manifests that are attached to a manifest
 //   meta_uploads.h     uploads
 //   meta_feed.h        the log: own entries and those of other regions
 //   meta_jobs.h        reading peers: entries that were read, and are applied
@@ -36,6 +37,7 @@
 #include "store/meta_feed.h"
 #include "store/meta_jobs.h"
 #include "store/meta_manifests.h"
+#include "store/meta_referrers.h"
 #include "store/meta_uploads.h"
 #include "store/meta_void.h"
 

@@ -122,8 +122,14 @@ int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, par
 
 // --- state.c ---
 int64_t limit_of(size_t max);
+// digest, media_type, content, stamp, origin, epoch from column 0
+int manifest_row_read(sqlite3_stmt *st, struct arena *a, struct manifest_row *out);
 // Columns 0, 1, 2: stamp, origin, epoch. The digest is the caller's.
 int register_row(sqlite3_stmt *st, struct register_now *out);
+
+// --- referrers.c ---
+int sqlite_referrers(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
+                     struct referrers_page *out);
 
 // The register's order (base/register.h) in SQL, of the table `t` ("" or "t."): for row values, and
 // for ORDER BY. A test holds it against register_order.

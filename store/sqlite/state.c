@@ -175,7 +175,7 @@ static int sqlite_manifest_add(struct tx *tx, int64_t repo, const struct registe
                   (uint64_t)m->content.n, (const void *)m->content.p, m->content.n);
 }
 
-static int manifest_row_read(sqlite3_stmt *st, struct arena *a, struct manifest_row *out)
+int manifest_row_read(sqlite3_stmt *st, struct arena *a, struct manifest_row *out)
 {
     struct manifest_row r = {.stamp = (uint64_t)sqlite3_column_int64(st, 3),
                              .epoch = (uint64_t)sqlite3_column_int64(st, 5)};
@@ -436,6 +436,7 @@ const struct state_ops sqlite_state_ops = {
     .manifest_reached = sqlite_manifest_reached,
     .manifest_children = sqlite_manifest_children,
     .manifest_remove = sqlite_manifest_remove,
+    .referrers = sqlite_referrers,
     .link_set = sqlite_link_set,
     .link_get = sqlite_link_get,
     .link_find = sqlite_link_find,

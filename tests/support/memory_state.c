@@ -417,6 +417,7 @@ const struct state_ops memory_state_ops = {
     .manifest_reached = manifest_reached_row,
     .manifest_children = manifest_children_rows,
     .manifest_remove = manifest_remove_row,
+    .referrers = memory_referrers,
     .link_set = link_set_row,
     .link_get = link_get_row,
     .link_find = link_find_row,

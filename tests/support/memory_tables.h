@@ -181,6 +181,9 @@ const struct m_feed *feed_by_id(struct tx *tx, int64_t id);
 int64_t repo_id(struct tx *tx, const char *registry, const char *repository);
 int digest_cmp(const struct digest *a, const struct digest *b);
 
+int memory_referrers(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
+                     struct referrers_page *out);
+
 extern const struct log_ops memory_log_ops;
 extern const struct state_ops memory_state_ops;
 extern const struct tag_ops memory_tag_ops;

@@ -721,6 +721,105 @@ START_TEST(what_is_put_in_reads_back)
 }
 END_TEST
 
+struct attached {
+    int64_t repo;
+    struct digest subject, by[5];
+};
+
+// Five manifests with a subject in one repository, and one each of another subject, another kind of
+// reference and another repository.
+static int attached_run(struct tx *tx, void *arg)
+{
+    struct attached *at = arg;
+    static const char *const texts[] = {"a", "bb", "ccc", "dddd", "eeeee", "other", "child"};
+    const struct manifest_ref subject = {.kind = REF_SUBJECT, .digest = at->subject},
+                              other = {.kind = REF_SUBJECT, .digest = digest_str("none")},
+                              child = {.kind = REF_MANIFEST, .digest = at->subject};
+    int64_t elsewhere;
+    int rc = repo_make(tx, REG, "attached", &at->repo);
+    if (!rc)
+        rc = repo_make(tx, REG, "elsewhere", &elsewhere);
+    for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++) {
+        const struct register_value v = {7 + i, "eastus", 1, digest_str(texts[i])};
+        const struct manifest_new m = {TYPE, bytes_str(texts[i])};
+        const struct manifest_ref *ref = &subject;
+        if (i == 5)
+            ref = &other;
+        if (i == 6)
+            ref = &child;
+        if (i < 5)
+            at->by[i] = v.digest;
+        rc = manifest_add(tx, at->repo, &v, &m);
+        if (!rc)
+            rc = refs_add(tx, at->repo, &v.digest, ref, 1);
+        if (!rc && i == 0)
+            rc = manifest_add(tx, elsewhere, &v, &m);
+        if (!rc && i == 0)
+            rc = refs_add(tx, elsewhere, &v.digest, ref, 1);
+    }
+    return rc;
+}
+
+static int digest_order(const void *pa, const void *pb)
+{
+    return memcmp(((const struct digest *)pa)->b, ((const struct digest *)pb)->b, SHA256_BYTES);
+}
+
+START_TEST(what_is_attached_comes_in_pages)
+{
+    begin();
+    struct attached at = {.subject = digest_str("subject")};
+    struct arena a;
+    arena_init(&a, 0);
+    ck_assert_int_eq(backend_write(b, attached_run, &at), 0);
+    qsort(at.by, ARRAY_LEN(at.by), sizeof at.by[0], digest_order);
+    reopen();
+    struct tx *tx = reader();
+    struct referrers_ask ask = {REG, "attached", &at.subject, .max = 9, .max_bytes = 1000};
+    struct referrers_page page;
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert_uint_eq(page.n, 5);
+    ck_assert(!page.more);
+    for (size_t i = 0; i < 5; i++) {
+        ck_assert(digest_equal(&page.rows[i].digest, &at.by[i]));
+        ck_assert_str_eq(page.rows[i].media_type, TYPE);
+        ck_assert_uint_gt(page.rows[i].content.n, 0);
+        ck_assert_uint_ge(page.rows[i].stamp, 7);
+        ck_assert_str_eq(page.rows[i].origin, "eastus");
+    }
+    // by number, and behind one
+    ask.max = 2;
+    ask.after = &at.by[1];
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert_uint_eq(page.n, 2);
+    ck_assert(page.more && digest_equal(&page.rows[0].digest, &at.by[2]));
+    ask.after = &at.by[2];
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert(page.n == 2 && !page.more);
+    ask.max = 0;
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert(page.n == 0 && page.more);
+    // by bytes: one that is larger than the page comes alone
+    ask = (struct referrers_ask){REG, "attached", &at.subject, .max = 9, .max_bytes = 0};
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert(page.n == 1 && page.more);
+    // nothing, and no such repository
+    const struct digest none = digest_str("nobody's");
+    ask = (struct referrers_ask){REG, "attached", &none, .max = 9, .max_bytes = 9};
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert(page.n == 0 && !page.more);
+    ask.repository = "absent";
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert_uint_eq(page.n, 0);
+    ask = (struct referrers_ask){REG, "elsewhere", &at.subject, .max = 9, .max_bytes = 9};
+    ck_assert_int_eq(referrers(tx, &ask, &a, &page), 0);
+    ck_assert_uint_eq(page.n, 1);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 // --- uploads ---
 
 static int upload_put(const char *id, const char *principal, uint64_t size, int64_t touched_ms)
@@ -794,4 +893,4 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            due_jobs_come_oldest_first_and_registries_by_name,
            parked_jobs_hold_nothing_back_and_fit_by_size, the_order_of_registers_is_one,
            a_history_keeps_the_highest_versions, what_is_put_in_reads_back,
-           uploads_are_counted_and_the_longest_rest_comes_first)
+           what_is_attached_comes_in_pages, uploads_are_counted_and_the_longest_rest_comes_first)

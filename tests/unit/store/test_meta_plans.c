@@ -77,6 +77,9 @@ static void content_use(void)
     ck_assert_int_eq(meta_tags_list(east.m, REG, "app", NULL, 5, &a, &names, &n), 0);
     ck_assert_int_eq(meta_repositories_list(east.m, REG, NULL, 5, &a, &names, &n), 0);
     ck_assert_int_eq(meta_tag_history(east.m, REG, "app", "v1", 5, &a, &v, &n), 0);
+    struct referrers_page page;
+    const struct referrers_ask ask = {REG, "app", &one, NULL, 5, 5};
+    ck_assert_int_eq(meta_referrers(east.m, &ask, &a, &page), 0);
     ck_assert(meta_writable(east.m));
     arena_done(&a);
 }
