@@ -4,9 +4,8 @@
 // refusing would tell a client that a manifest does not exist which does. Reads and the put run on
 // the pool.
 //
-// A manifest with `subject` is taken whether or not the subject is here. OCI-Subject is not sent:
-// it promises the referrers API, and a client that sees it no longer keeps the referrers tag that
-// stands in for it.
+// A manifest with `subject` is taken whether or not the subject is here, and OCI-Subject says that
+// the list of referrers has it now (referrers.c).
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -41,17 +40,9 @@ static void manifest_read(struct op *op, struct http_response *resp)
     answer_header(op, resp, "Content-Type", "%s", row.media_type);
 }
 
-// The content and what is parsed from it hang off the request: its ceiling grows by what a manifest
-// may need.
-static void arena_grow(struct op *op)
-{
-    if (op->req->arena.max_bytes)
-        op->req->arena.max_bytes += 2 * op->s->manifest_max_bytes + (4u << 20);
-}
-
 void manifest_read_begin(struct op *op, struct http_plan *plan)
 {
-    arena_grow(op);
+    op_manifests_fit(op);
     op_plan(op, plan, HTTP_PLAN_RUN, manifest_read);
 }
 
@@ -126,6 +117,15 @@ static bool condition_holds(struct op *op, struct http_response *resp, struct di
     return true;
 }
 
+// Tells who pushes an artifact that he need not keep a list of referrers himself.
+static void subject_answer(struct op *op, struct http_response *resp, const struct manifest_put *p)
+{
+    char text[DIGEST_TEXT_SIZE];
+    for (size_t i = 0; i < p->n_refs; i++)
+        if (p->refs[i].kind == REF_SUBJECT)
+            answer_header(op, resp, "OCI-Subject", "%s", digest_format(&p->refs[i].digest, text));
+}
+
 static void put_answer(struct op *op, struct http_response *resp, int rc,
                        const struct manifest_put *p, const struct put_result *result)
 {
@@ -154,6 +154,7 @@ static void put_answer(struct op *op, struct http_response *resp, int rc,
                       text);
         answer_header(op, resp, "Docker-Content-Digest", "%s", text);
         answer_header(op, resp, "ETag", "\"%s\"", text);
+        subject_answer(op, resp, p);
     }
 }
 
@@ -216,7 +217,7 @@ static void put(struct op *op, struct http_response *resp)
 
 void manifest_put_begin(struct op *op, struct http_plan *plan)
 {
-    arena_grow(op);
+    op_manifests_fit(op);
     // ignoring a condition would be worse than refusing it
     if (http_header_get(op->req, "If-None-Match")) {
         oci_error(op->req, &plan->response, 400, OCI_UNSUPPORTED, NULL,

@@ -112,6 +112,12 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
     plan->name = op->principal;
 }
 
+void op_manifests_fit(struct op *op)
+{
+    if (op->req->arena.max_bytes)
+        op->req->arena.max_bytes += 2 * op->s->manifest_max_bytes + (4u << 20);
+}
+
 bool op_query_digest(struct op *op, const char *key)
 {
     const char *text = http_query_get(op->req, key, 0);

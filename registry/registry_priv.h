@@ -8,11 +8,11 @@
 #include "registry/busy.h"
 #include "registry/oci_error.h"
 #include "registry/open_uploads.h"
+#include "registry/page.h"
 #include "registry/registry.h"
 #include "registry/routes.h"
 #include "registry/signed_url.h"
 
-#define PAGE_MAX 1000 // names in one page of a list
 #define DIGEST_FORMS "sha256:<64 hex digits> or sha512:<128>"
 // of the POST that starts an upload, and of its Locations
 #define DIGEST_ALGORITHM_PARAMETER "digest-algorithm"
@@ -160,6 +160,10 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
 // the plan: run `act` on the pool
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
              void (*act)(struct op *op, struct http_response *resp));
+
+// The content of manifests and what is parsed from it hang off the request: its ceiling grows by
+// what they may need.
+void op_manifests_fit(struct op *op);
 
 // the digest in the query goes to op->digest; false: none, or malformed
 bool op_query_digest(struct op *op, const char *key);

@@ -85,7 +85,7 @@ const struct route_row route_rows[] = {
      .methods = METHODS_READ,
      .action = ACTION_PULL,
      .asks = "pull",
-     .body = HTTP_PLAN_REPLY,
+     .body = HTTP_PLAN_RUN,
      .begin = referrers_begin},
 };
 const size_t n_route_rows = ARRAY_LEN(route_rows);

@@ -7,51 +7,24 @@
 #include "base/err.h"
 
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct page {
-    // wanted
-    size_t n;
-    // NULL: from the start
-    const char *after;
-    const char **names;
+struct names {
+    struct page_ask ask;
+    const char **list;
     // one more than wanted when there is more
-    size_t n_names;
+    size_t n;
 };
 
-// False: answered.
-static bool page_read(struct op *op, struct http_response *resp, struct page *p)
-{
-    const char *n = http_query_get(op->req, "n", 0), *last = http_query_get(op->req, "last", 0);
-    *p = (struct page){.n = PAGE_MAX, .after = last && *last ? last : NULL};
-    if (!n)
-        return true;
-    size_t digits = strspn(n, "0123456789");
-    if (!digits || n[digits]) {
-        oci_error(op->req, resp, 400, OCI_PAGINATION_NUMBER_INVALID, NULL, "n is not a number");
-        return false;
-    }
-    unsigned long long wanted = PAGE_MAX;
-    if (digits <= 9)
-        wanted = strtoull(n, NULL, 10);
-    if (wanted < PAGE_MAX)
-        p->n = (size_t)wanted;
-    else
-        p->n = PAGE_MAX;
-    return true;
-}
-
-static json_t *page_json(const struct page *p)
+static json_t *names_json(const struct names *p)
 {
     size_t n;
-    if (p->n_names < p->n)
-        n = p->n_names;
-    else
+    if (p->n < p->ask.n)
         n = p->n;
+    else
+        n = p->ask.n;
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
-        if (json_array_append_new(list, json_string(p->names[i]))) {
+        if (json_array_append_new(list, json_string(p->list[i]))) {
             json_decref(list);
             return NULL;
         }
@@ -59,8 +32,8 @@ static json_t *page_json(const struct page *p)
 }
 
 // Takes over root. Names need no escaping in a URL: their grammars see to that.
-static void page_answer(struct op *op, struct http_response *resp, const struct page *p,
-                        json_t *root, const char *path)
+static void names_answer(struct op *op, struct http_response *resp, const struct names *p,
+                         json_t *root, const char *path)
 {
     int rc = ERR_NOMEM;
     if (root)
@@ -69,18 +42,18 @@ static void page_answer(struct op *op, struct http_response *resp, const struct 
         answer_error(op, resp, rc, "listing");
         return;
     }
-    if (p->n && p->n_names > p->n)
-        answer_header(op, resp, "Link", "<%s?n=%zu&last=%s>; rel=\"next\"", path, p->n,
-                      p->names[p->n - 1]);
+    if (p->ask.n && p->n > p->ask.n)
+        page_link(op, resp,
+                  &(struct page_next){.path = path, .n = p->ask.n, .last = p->list[p->ask.n - 1]});
 }
 
 void tags_read(struct op *op, struct http_response *resp)
 {
-    struct page p;
-    if (!page_read(op, resp, &p))
+    struct names p;
+    if (!page_ask_read(op, resp, PAGE_MAX, &p.ask))
         return;
-    int rc = meta_tags_list(op->s->meta, op->registry, op->route.name, p.after, p.n + 1,
-                            &op->req->arena, &p.names, &p.n_names);
+    int rc = meta_tags_list(op->s->meta, op->registry, op->route.name, p.ask.last, p.ask.n + 1,
+                            &op->req->arena, &p.list, &p.n);
     if (rc == ERR_NOTFOUND) {
         oci_error(op->req, resp, 404, OCI_NAME_UNKNOWN, NULL, "no such repository");
         return;
@@ -92,23 +65,23 @@ void tags_read(struct op *op, struct http_response *resp)
     const char *path = arena_printf(&op->req->arena, "/v2/%s/tags/list", op->route.name);
     json_t *list = NULL;
     if (path)
-        list = page_json(&p);
-    page_answer(op, resp, &p,
-                list ? json_pack("{s:s, s:o}", "name", op->route.name, "tags", list) : NULL, path);
+        list = names_json(&p);
+    names_answer(op, resp, &p,
+                 list ? json_pack("{s:s, s:o}", "name", op->route.name, "tags", list) : NULL, path);
 }
 
 void catalog_read(struct op *op, struct http_response *resp)
 {
-    struct page p;
-    if (!page_read(op, resp, &p))
+    struct names p;
+    if (!page_ask_read(op, resp, PAGE_MAX, &p.ask))
         return;
-    int rc = meta_repositories_list(op->s->meta, op->registry, p.after, p.n + 1, &op->req->arena,
-                                    &p.names, &p.n_names);
+    int rc = meta_repositories_list(op->s->meta, op->registry, p.ask.last, p.ask.n + 1,
+                                    &op->req->arena, &p.list, &p.n);
     if (rc) {
         answer_error(op, resp, rc, "listing repositories");
         return;
     }
-    json_t *list = page_json(&p);
-    page_answer(op, resp, &p, list ? json_pack("{s:o}", "repositories", list) : NULL,
-                "/v2/_catalog");
+    json_t *list = names_json(&p);
+    names_answer(op, resp, &p, list ? json_pack("{s:o}", "repositories", list) : NULL,
+                 "/v2/_catalog");
 }
