@@ -14,7 +14,8 @@
 //   backend_log.h      the log of entries, its heads and marks, the own head with its clock
 //   backend_state.h    repositories, manifests, links
 //   backend_tags.h     tags and their history
-//   backend_jobs.h     entries that are not applied yet
+//   backend_tasks.h    the durable queue
+//   backend_jobs.h     its tasks that are entries, not applied yet
 //   backend_void.h     entries that became void, revoked keys
 //   backend_survey.h   searches of the log and the registers, for mending
 //   backend_uploads.h  uploads, and those that ended
@@ -24,7 +25,7 @@
 //
 // A backend is opened for one region, by a function of its own (store/sqlite/sqlite_store.h). Times
 // of the monotonic clock in its rows hold for the process that wrote them. So a backend that one
-// process opens begins them anew: all jobs are due, and an upload has been idle for as long as it
+// process opens begins them anew: all tasks are due, and an upload has been idle for as long as it
 // was when another upload was touched last. One that many processes open needs a clock of its own.
 //
 // What every operation keeps to:
@@ -87,6 +88,7 @@ struct backend_ops {
     const struct log_ops *log;
     const struct state_ops *state;
     const struct tag_ops *tags;
+    const struct task_ops *tasks;
     const struct job_ops *jobs;
     const struct void_ops *voids;
     const struct survey_ops *surveys;

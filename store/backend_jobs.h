@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations of a backend on jobs: entries of the log that are not applied yet. See backend.h for
-// what all operations keep to, and meta.h for what the rules do with jobs.
+// Operations of a backend on jobs: entries of the log that are not applied yet, the tasks of kind
+// TASK_APPLY. See backend.h for what all operations keep to, and meta.h for what the rules do with
+// jobs. Which are due is asked as of all tasks (backend_tasks.h).
 //
 //   rc = log_append(tx, e, e->content, &id);
 //   rc = job_add(tx, id, e);                    // due at once
@@ -58,11 +59,6 @@ struct job_ops {
     int (*remove)(struct tx *tx, int64_t id);
     int (*exists)(struct tx *tx, int64_t id);
     int (*get)(struct tx *tx, int64_t id, struct arena *a, struct job *out);
-    int (*registries_due)(struct tx *tx, int64_t now_ms, size_t max, struct arena *a,
-                          const char ***out, size_t *out_n);
-    int (*due)(struct tx *tx, const char *registry, int64_t now_ms, size_t max, int64_t *out_ids,
-               size_t *out_n);
-    int (*next_due)(struct tx *tx, int64_t now_ms, int64_t *out_due_ms);
     int (*postpone)(struct tx *tx, int64_t id, int64_t due_ms);
     int (*fail)(struct tx *tx, int64_t id, const struct job_failure *f);
     int (*wait)(struct tx *tx, int64_t id, int64_t due_ms, bool waits);
@@ -114,28 +110,6 @@ static inline int job_exists(struct tx *tx, int64_t id)
 static inline int job_get(struct tx *tx, int64_t id, struct arena *a, struct job *out)
 {
     return tx->ops->jobs->get(tx, id, a, out);
-}
-
-// --- which are due ---
-
-// Registries that have due jobs, by name, at most max.
-static inline int jobs_registries_due(struct tx *tx, int64_t now_ms, size_t max, struct arena *a,
-                                      const char ***out, size_t *out_n)
-{
-    return tx->ops->jobs->registries_due(tx, now_ms, max, a, out, out_n);
-}
-
-// The oldest due jobs of one registry, in out_ids[max].
-static inline int jobs_due(struct tx *tx, const char *registry, int64_t now_ms, size_t max,
-                           int64_t *out_ids, size_t *out_n)
-{
-    return tx->ops->jobs->due(tx, registry, now_ms, max, out_ids, out_n);
-}
-
-// The lowest due_ms above now_ms; INT64_MAX: none.
-static inline int jobs_next_due(struct tx *tx, int64_t now_ms, int64_t *out_due_ms)
-{
-    return tx->ops->jobs->next_due(tx, now_ms, out_due_ms);
 }
 
 // --- one job's state ---

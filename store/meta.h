@@ -12,6 +12,7 @@
 //   meta_referrers.h   manifests that are attached to a manifest
 //   meta_uploads.h     uploads
 //   meta_feed.h        the log: own entries and those of other regions
+//   meta_queue.h       the durable queue of what is to be done later
 //   meta_jobs.h        reading peers: entries that were read, and are applied
 //   meta_void.h        entries that became void, recovery, stamps of the future
 //
@@ -37,6 +38,7 @@
 #include "store/meta_feed.h"
 #include "store/meta_jobs.h"
 #include "store/meta_manifests.h"
+#include "store/meta_queue.h"
 #include "store/meta_referrers.h"
 #include "store/meta_uploads.h"
 #include "store/meta_void.h"

@@ -5,18 +5,12 @@
 //   5. A job ends only in the transaction that applies its entry (job_end), or makes it void; a
 //      failed try only moves its time. Deadlines are of the monotonic clock and hold in this
 //      process only: a wrong wall clock delays no job, and when a store opens all jobs are due.
-//   6. Fair by registry: registries take turns, and where there are more of them than places, the
-//      first one changes from call to call.
+//   6. Fair by registry: as all tasks are (meta_queue.c).
 #include "store/meta_jobs.h"
 
 #include "base/err.h"
 #include "store/kind_rules.h"
 #include "store/meta_priv.h"
-
-#include <assert.h>
-#include <string.h>
-
-#define REGISTRIES_MAX 4096 // that have due jobs, looked at in one call
 
 int job_end(struct tx *tx, int64_t id)
 {
@@ -152,132 +146,45 @@ int meta_job_retry(struct meta *m, int64_t id, int64_t due_ms, const char *error
 
 // --- which jobs are due ---
 
-// One registry and its due jobs, the oldest first.
-struct turn {
-    const char *registry;
+static int due_read(struct tx *tx, const struct task_pick *p, struct arena *a, struct job **out,
+                    size_t *out_n, int64_t *out_next_ms)
+{
     int64_t *ids;
     size_t n;
-};
-
-struct due {
-    struct tx *tx;
-    struct arena *a;
-    int64_t now_ms;
-    size_t max;
-    struct turn *turns;
-    size_t n_turns;
-    int64_t *picked;
-    size_t n_picked;
-    // due jobs are left
-    bool more;
-};
-
-static int turns_find(struct due *u)
-{
-    const char **names;
-    int rc = jobs_registries_due(u->tx, u->now_ms, REGISTRIES_MAX, u->a, &names, &u->n_turns);
+    int rc = tasks_pick(tx, p, a, &ids, &n, out_next_ms);
     if (rc)
         return rc;
-    u->turns = arena_array(u->a, u->n_turns + 1, sizeof *u->turns);
-    if (!u->turns)
+    struct job *jobs = arena_array(a, n + 1, sizeof *jobs);
+    if (!jobs)
         return ERR_NOMEM;
-    for (size_t i = 0; i < u->n_turns; i++)
-        u->turns[i].registry = names[i];
-    return 0;
-}
-
-static struct turn *turn_of(struct due *u, size_t first, size_t i)
-{
-    return &u->turns[(first + i) % u->n_turns];
-}
-
-static int turn_fill(struct due *u, struct turn *t)
-{
-    t->ids = arena_array(u->a, u->max, sizeof *t->ids);
-    if (!t->ids)
-        return ERR_NOMEM;
-    return jobs_due(u->tx, t->registry, u->now_ms, u->max, t->ids, &t->n);
-}
-
-// Takes turns among the n registries from `first` on: one job of each in every round.
-static void rounds(struct due *u, size_t first, size_t n)
-{
-    for (size_t round = 0;; round++) {
-        size_t before = u->n_picked;
-        for (size_t i = 0; i < n; i++) {
-            const struct turn *t = turn_of(u, first, i);
-            if (u->n_picked == u->max)
-                return;
-            if (round < t->n)
-                u->picked[u->n_picked++] = t->ids[round];
-        }
-        if (u->n_picked == before)
-            return;
-    }
-}
-
-static int pick(struct due *u, size_t first)
-{
-    u->picked = arena_array(u->a, u->max, sizeof *u->picked);
-    if (!u->picked)
-        return ERR_NOMEM;
-    // A registry whose turn cannot come in this call is not read.
-    size_t n = u->n_turns < u->max ? u->n_turns : u->max, total = 0;
-    u->more = n < u->n_turns;
     for (size_t i = 0; i < n; i++) {
-        struct turn *t = turn_of(u, first, i);
-        int rc = turn_fill(u, t);
+        rc = job_get(tx, ids[i], a, &jobs[i]);
         if (rc)
             return rc;
-        total += t->n;
-        if (t->n == u->max)
-            u->more = true;
     }
-    rounds(u, first, n);
-    assert(u->n_picked == (total < u->max ? total : u->max)); // 6: no turn was lost
-    if (u->n_picked < total)
-        u->more = true;
+    *out = jobs;
+    *out_n = n;
     return 0;
-}
-
-static int due_read(struct due *u, _Atomic unsigned *turn, struct job *out, int64_t *out_next_ms)
-{
-    int rc = turns_find(u);
-    if (rc)
-        return rc;
-    if (u->n_turns)
-        rc = pick(u, (*turn)++ % u->n_turns);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < u->n_picked; i++) {
-        rc = job_get(u->tx, u->picked[i], u->a, &out[i]);
-        if (rc)
-            return rc;
-    }
-    if (u->more) {
-        *out_next_ms = u->now_ms;
-        return 0;
-    }
-    return jobs_next_due(u->tx, u->now_ms, out_next_ms);
 }
 
 int meta_jobs_due(struct meta *m, int64_t now_ms, size_t max, struct arena *a, struct job **out,
                   size_t *out_n, int64_t *out_next_ms)
 {
-    struct due u = {.a = a, .now_ms = now_ms, .max = max ? max : 1};
-    int64_t next = INT64_MAX;
-    struct job *jobs = arena_array(a, u.max, sizeof *jobs);
-    if (!jobs)
-        return ERR_NOMEM;
-    int rc = backend_read_moment(m->b, &u.tx);
+    const struct task_pick p = {
+        .kind = TASK_APPLY, .now_ms = now_ms, .max = max, .turn = &m->turn[TASK_APPLY]};
+    struct tx *tx;
+    struct job *jobs;
+    size_t n;
+    int64_t next_ms;
+    int rc = backend_read_moment(m->b, &tx);
     if (rc)
         return rc;
-    rc = due_read(&u, &m->turn, jobs, &next);
-    tx_end(u.tx);
+    rc = due_read(tx, &p, a, &jobs, &n, &next_ms);
+    tx_end(tx);
     if (rc)
         return rc;
     *out = jobs;
-    *out_n = u.n_picked;
-    *out_next_ms = next;
+    *out_n = n;
+    *out_next_ms = next_ms;
     return 0;
 }

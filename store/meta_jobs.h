@@ -7,7 +7,8 @@
 //   rc = meta_apply(m, &jobs[0].entry, content, refs, n_refs, &missing);
 //   if (rc == ERR_NOTFOUND) rc = meta_job_retry(m, jobs[0].id, due_ms, NULL);
 //
-// All times of jobs are milliseconds of the monotonic clock. When a store opens, all jobs are due.
+// A job is a task of kind TASK_APPLY (meta_queue.h). All times of jobs are milliseconds of the
+// monotonic clock. When a store opens, all jobs are due.
 #ifndef MERIDIAN_STORE_META_JOBS_H
 #define MERIDIAN_STORE_META_JOBS_H
 

@@ -15,7 +15,8 @@
 //   meta_ended.c         uploads that ended
 //   meta_ingest.c        entries of peers
 //   meta_origins.c       how far they are read and applied
-//   meta_jobs.c          entries that are not applied yet
+//   meta_queue.c         the durable queue
+//   meta_jobs.c          its tasks that are entries, not applied yet
 //   meta_parked.c        those whose content has no room
 //   meta_recover.c       invariant 8
 //   meta_void.c          entries that are void
@@ -38,6 +39,7 @@
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
 #include "store/backend_tags.h"
+#include "store/backend_tasks.h"
 #include "store/backend_void.h"
 #include "store/meta.h"
 
@@ -61,8 +63,8 @@ struct meta {
         char why[META_WHY_SIZE];
     } gates[META_N_GATES];
 
-    // which registry is first when jobs are handed out
-    _Atomic unsigned turn;
+    // which registry is first when tasks are handed out
+    _Atomic unsigned turn[TASK_N_KINDS];
 };
 
 bool gates_closed(struct meta *m); // any; under m->lock
@@ -166,6 +168,17 @@ int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest);
 // --- recovery (meta_recover.c) ---
 // the next own entry: past this epoch and all that were used here
 int epoch_move(struct tx *tx, uint64_t at_least);
+
+// --- the queue (meta_queue.c) ---
+struct task_pick {
+    enum task_kind kind;
+    int64_t now_ms;
+    size_t max;
+    _Atomic unsigned *turn;
+};
+// The ids of due tasks, at most max; registries take turns. *out_next_ms as in meta_tasks_due.
+int tasks_pick(struct tx *tx, const struct task_pick *p, struct arena *a, int64_t **out_ids,
+               size_t *out_n, int64_t *out_next_ms);
 
 // --- jobs (meta_jobs.c, meta_parked.c) ---
 // The entry is applied: its job goes, and the content that the log kept for it.

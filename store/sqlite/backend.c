@@ -246,6 +246,7 @@ const struct backend_ops sqlite_backend_ops = {
     .log = &sqlite_log_ops,
     .state = &sqlite_state_ops,
     .tags = &sqlite_tag_ops,
+    .tasks = &sqlite_task_ops,
     .jobs = &sqlite_job_ops,
     .voids = &sqlite_void_ops,
     .surveys = &sqlite_survey_ops,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs in SQLite: the table `jobs`, of which the id is that of the entry in `feed`. See
-// store/backend_jobs.h.
+// Jobs in SQLite: rows of the table `tasks` with kind 0 (TASK_APPLY), of which the id is that of the
+// entry in `feed`. Other rows have NULL or 0 in the columns that are used here alone, and an id that
+// no entry has. See store/backend_jobs.h.
 #include "store/sqlite/sqlite_priv.h"
 
 #include "base/err.h"
@@ -22,21 +23,22 @@
 
 static int sqlite_job_add(struct tx *tx, int64_t id, const struct feed_entry *e)
 {
-    return db_run(sqlite_tx_db(tx),
-                  "INSERT INTO jobs(id,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
-                  " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,0)",
-                  "isuiuuss", id, e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
-                  e->registry, e->repository);
+    return db_run(
+        sqlite_tx_db(tx),
+        "INSERT INTO tasks(id,kind,origin,epoch,part,seq,stamp,registry,repository,due_ms)"
+        " VALUES(?1,0,?2,?3,?4,?5,?6,?7,?8,0)",
+        "isuiuuss", id, e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp, e->registry,
+        e->repository);
 }
 
 static int sqlite_job_remove(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_tx_db(tx), "DELETE FROM jobs WHERE id=?1", "i", id);
+    return db_run(sqlite_tx_db(tx), "DELETE FROM tasks WHERE id=?1", "i", id);
 }
 
 static int sqlite_job_exists(struct tx *tx, int64_t id)
 {
-    return db_exists(sqlite_tx_db(tx), "SELECT 1 FROM jobs WHERE id=?1", "i", id);
+    return db_exists(sqlite_tx_db(tx), "SELECT 1 FROM tasks WHERE id=?1", "i", id);
 }
 
 static int sqlite_job_get(struct tx *tx, int64_t id, struct arena *a, struct job *out)
@@ -44,7 +46,7 @@ static int sqlite_job_get(struct tx *tx, int64_t id, struct arena *a, struct job
     sqlite3_stmt *st;
     int rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT " FEED_COLUMNS
-                     ",j.attempts,j.due_ms,j.error,j.room FROM jobs j JOIN feed f ON f.id=j.id"
+                     ",j.attempts,j.due_ms,j.reason,j.room FROM tasks j JOIN feed f ON f.id=j.id"
                      " WHERE j.id=?1",
                      "i", id);
     if (rc == ERR_NOTFOUND && sqlite_job_exists(tx, id) == 0)
@@ -65,27 +67,8 @@ static int sqlite_job_get(struct tx *tx, int64_t id, struct arena *a, struct job
     return 0;
 }
 
-// --- what is due ---
-
-// The statement hops from registry to registry in the index; a plain DISTINCT would walk all jobs.
-static int sqlite_jobs_registries_due(struct tx *tx, int64_t now_ms, size_t max, struct arena *a,
-                                      const char ***out, size_t *out_n)
-{
-    sqlite3_stmt *st;
-    int rc = db_start(
-        sqlite_tx_db(tx), &st,
-        "WITH RECURSIVE r(x) AS (SELECT min(registry) FROM jobs UNION ALL"
-        " SELECT (SELECT min(registry) FROM jobs WHERE registry>x) FROM r WHERE x IS NOT NULL)"
-        " SELECT x FROM r WHERE x IS NOT NULL AND EXISTS(SELECT 1 FROM jobs WHERE registry=x AND"
-        " due_ms<=?1) LIMIT ?2",
-        "ii", now_ms, (int64_t)max);
-    if (rc)
-        return rc;
-    return db_names(sqlite_tx_db(tx), st, a, out, out_n);
-}
-
 // Column 0 of all rows.
-static int ids_read(struct db *d, sqlite3_stmt *st, size_t max, int64_t *out_ids, size_t *out_n)
+int ids_read(struct db *d, sqlite3_stmt *st, size_t max, int64_t *out_ids, size_t *out_n)
 {
     size_t n = 0;
     int rc;
@@ -99,36 +82,11 @@ static int ids_read(struct db *d, sqlite3_stmt *st, size_t max, int64_t *out_ids
     return 0;
 }
 
-static int sqlite_jobs_due(struct tx *tx, const char *registry, int64_t now_ms, size_t max,
-                           int64_t *out_ids, size_t *out_n)
-{
-    sqlite3_stmt *st;
-    int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT id FROM jobs WHERE registry=?1 AND due_ms<=?2 ORDER BY id LIMIT ?3",
-                      "sii", registry, now_ms, (int64_t)max);
-    if (rc)
-        return rc;
-    return ids_read(sqlite_tx_db(tx), st, max, out_ids, out_n);
-}
-
-static int sqlite_jobs_next_due(struct tx *tx, int64_t now_ms, int64_t *out_due_ms)
-{
-    sqlite3_stmt *st;
-    int rc =
-        db_find(sqlite_tx_db(tx), &st, "SELECT min(due_ms) FROM jobs WHERE due_ms>?1", "i", now_ms);
-    if (rc)
-        return rc;
-    bool none = sqlite3_column_type(st, 0) == SQLITE_NULL;
-    *out_due_ms = none ? INT64_MAX : sqlite3_column_int64(st, 0);
-    db_end(st);
-    return 0;
-}
-
 // --- moving one ---
 
 static int sqlite_job_postpone(struct tx *tx, int64_t id, int64_t due_ms)
 {
-    return db_run(sqlite_tx_db(tx), "UPDATE jobs SET due_ms=?2,room=0 WHERE id=?1", "ii", id,
+    return db_run(sqlite_tx_db(tx), "UPDATE tasks SET due_ms=?2,room=0 WHERE id=?1", "ii", id,
                   due_ms);
 }
 
@@ -136,14 +94,14 @@ static int sqlite_job_fail(struct tx *tx, int64_t id, const struct job_failure *
 {
     return db_change(
         sqlite_tx_db(tx),
-        "UPDATE jobs SET due_ms=?2,attempts=attempts+1,waiting=0,room=0,error=?3,failed_ms=?4,"
+        "UPDATE tasks SET due_ms=?2,attempts=attempts+1,waiting=0,room=0,reason=?3,failed_ms=?4,"
         "grade=?5 WHERE id=?1",
         "iisin", id, f->due_ms, f->error, f->failed_ms, f->grade);
 }
 
 static int sqlite_job_wait(struct tx *tx, int64_t id, int64_t due_ms, bool waits)
 {
-    return db_change(sqlite_tx_db(tx), "UPDATE jobs SET due_ms=?2,waiting=?3,room=0 WHERE id=?1",
+    return db_change(sqlite_tx_db(tx), "UPDATE tasks SET due_ms=?2,waiting=?3,room=0 WHERE id=?1",
                      "iin", id, due_ms, (int)waits);
 }
 
@@ -152,34 +110,34 @@ static int sqlite_job_park(struct tx *tx, int64_t id, uint64_t needed_bytes,
 {
     return db_change(
         sqlite_tx_db(tx),
-        "UPDATE jobs SET due_ms=?2,waiting=0,room=?3,error=?4,grade=?5,failed_ms=?6 WHERE id=?1",
+        "UPDATE tasks SET due_ms=?2,waiting=0,room=?3,reason=?4,grade=?5,failed_ms=?6 WHERE id=?1",
         "iiusni", id, NEVER, needed_bytes, f->error, f->grade, f->failed_ms);
 }
 
 static int sqlite_job_unpark(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_tx_db(tx), "UPDATE jobs SET room=0,error=NULL,grade=0 WHERE id=?1", "i",
+    return db_run(sqlite_tx_db(tx), "UPDATE tasks SET room=0,reason=NULL,grade=0 WHERE id=?1", "i",
                   id);
 }
 
 static int sqlite_job_try_parked(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_tx_db(tx), "UPDATE jobs SET due_ms=0 WHERE id=?1 AND room>0", "i", id);
+    return db_run(sqlite_tx_db(tx), "UPDATE tasks SET due_ms=0 WHERE id=?1 AND room>0", "i", id);
 }
 
 // --- making several due ---
 
 static int sqlite_jobs_wake_all(struct tx *tx)
 {
-    return db_run(sqlite_tx_db(tx), "UPDATE jobs SET due_ms=0,waiting=0 WHERE waiting=1", "");
+    return db_run(sqlite_tx_db(tx), "UPDATE tasks SET due_ms=0,waiting=0 WHERE waiting=1", "");
 }
 
 static int sqlite_jobs_wake_registry(struct tx *tx, const char *registry, int64_t after_ms)
 {
-    return db_run(
-        sqlite_tx_db(tx),
-        "UPDATE jobs SET due_ms=0 WHERE registry=?1 AND due_ms>?2 AND waiting=0 AND room=0", "si",
-        registry, after_ms);
+    return db_run(sqlite_tx_db(tx),
+                  "UPDATE tasks SET due_ms=0 WHERE kind=0 AND registry=?1 AND due_ms>?2 AND "
+                  "waiting=0 AND room=0",
+                  "si", registry, after_ms);
 }
 
 static int sqlite_jobs_wake_for(struct tx *tx, const char *registry, const char *repository,
@@ -187,8 +145,8 @@ static int sqlite_jobs_wake_for(struct tx *tx, const char *registry, const char 
 {
     return db_run(
         sqlite_tx_db(tx),
-        "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1"
-        " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND"
+        "UPDATE tasks SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1"
+        " AND EXISTS(SELECT 1 FROM feed f WHERE f.id=tasks.id AND"
         " (((?3>>f.kind)&1)=0 OR f.digest=?4))",
         "ssid", registry, repository, digest_kinds, manifest);
 }
@@ -196,10 +154,11 @@ static int sqlite_jobs_wake_for(struct tx *tx, const char *registry, const char 
 static int sqlite_jobs_wake_parked(struct tx *tx, const char *registry, const char *repository,
                                    size_t max)
 {
-    return db_run(sqlite_tx_db(tx),
-                  "UPDATE jobs SET due_ms=0 WHERE id IN (SELECT id FROM jobs WHERE registry=?1 AND"
-                  " repository=?2 AND room>0 AND due_ms=?3 ORDER BY failed_ms LIMIT ?4)",
-                  "ssii", registry, repository, NEVER, (int64_t)max);
+    return db_run(
+        sqlite_tx_db(tx),
+        "UPDATE tasks SET due_ms=0 WHERE id IN (SELECT id FROM tasks WHERE registry=?1 AND"
+        " repository=?2 AND room>0 AND due_ms=?3 ORDER BY failed_ms LIMIT ?4)",
+        "ssii", registry, repository, NEVER, (int64_t)max);
 }
 
 static int sqlite_jobs_wake_tag(struct tx *tx, const char *registry, const char *repository,
@@ -207,9 +166,9 @@ static int sqlite_jobs_wake_tag(struct tx *tx, const char *registry, const char 
 {
     return db_run(
         sqlite_tx_db(tx),
-        "UPDATE jobs SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1 AND"
-        " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=?1 AND p.repository=?2 AND p.room>0) AND"
-        " EXISTS(SELECT 1 FROM feed f WHERE f.id=jobs.id AND f.kind=?3 AND f.tag=?4)",
+        "UPDATE tasks SET due_ms=0,waiting=0 WHERE registry=?1 AND repository=?2 AND waiting=1 AND"
+        " EXISTS(SELECT 1 FROM tasks p WHERE p.registry=?1 AND p.repository=?2 AND p.room>0) AND"
+        " EXISTS(SELECT 1 FROM feed f WHERE f.id=tasks.id AND f.kind=?3 AND f.tag=?4)",
         "ssns", registry, repository, (int)ENTRY_TAG, tag);
 }
 
@@ -223,10 +182,10 @@ static int sqlite_jobs_parked_fitting(struct tx *tx, uint64_t needed_bytes, size
     struct parked_job *list = arena_array(a, max, sizeof *list);
     if (!list)
         return ERR_NOMEM;
-    int rc = db_start(
-        sqlite_tx_db(tx), &st,
-        "SELECT id,room FROM jobs WHERE room BETWEEN 1 AND ?1 AND due_ms=?2 ORDER BY id LIMIT ?3",
-        "uii", needed_bytes, NEVER, (int64_t)max);
+    int rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT id,room FROM tasks WHERE kind=0 AND due_ms=?2 AND room BETWEEN 1 AND "
+                      "?1 ORDER BY id LIMIT ?3",
+                      "uii", needed_bytes, NEVER, (int64_t)max);
     if (rc)
         return rc;
     while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {
@@ -245,7 +204,7 @@ static int sqlite_jobs_parked_stale(struct tx *tx, int64_t failed_ms, size_t max
 {
     sqlite3_stmt *st;
     int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT id FROM jobs WHERE room>0 AND due_ms=?1 AND failed_ms<=?2"
+                      "SELECT id FROM tasks WHERE kind=0 AND room>0 AND due_ms=?1 AND failed_ms<=?2"
                       " ORDER BY failed_ms LIMIT ?3",
                       "iii", NEVER, failed_ms, (int64_t)max);
     if (rc)
@@ -262,8 +221,8 @@ static int sqlite_jobs_parked_by_origin(struct tx *tx, size_t max, struct arena 
     if (!list)
         return ERR_NOMEM;
     int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT origin,count(*),total(room),min(room) FROM jobs INDEXED BY"
-                      " jobs_parked_of WHERE room>0 GROUP BY origin LIMIT ?1",
+                      "SELECT origin,count(*),total(room),min(room) FROM tasks INDEXED BY"
+                      " tasks_parked_of WHERE room>0 GROUP BY origin LIMIT ?1",
                       "i", (int64_t)max);
     if (rc)
         return rc;
@@ -289,11 +248,12 @@ static int sqlite_jobs_parked_for(struct tx *tx, const char *registry, const cha
                                   const struct digest *d, uint64_t *out_bytes)
 {
     sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT max(room) FROM jobs WHERE registry=?1 AND repository=?2 AND room>0 AND"
-                     " EXISTS(SELECT 1 FROM feed f JOIN jobs j ON j.id=f.id WHERE f.registry=?1 AND"
-                     " f.repository=?2 AND f.digest=?3)",
-                     "ssd", registry, repository, d);
+    int rc =
+        db_find(sqlite_tx_db(tx), &st,
+                "SELECT max(room) FROM tasks WHERE registry=?1 AND repository=?2 AND room>0 AND"
+                " EXISTS(SELECT 1 FROM feed f JOIN tasks j ON j.id=f.id WHERE f.registry=?1 AND"
+                " f.repository=?2 AND f.digest=?3)",
+                "ssd", registry, repository, d);
     if (rc)
         return rc;
     bool none = sqlite3_column_type(st, 0) == SQLITE_NULL;
@@ -307,19 +267,20 @@ static int sqlite_jobs_parked_for(struct tx *tx, const char *registry, const cha
 
 static int sqlite_jobs_any_of(struct tx *tx, const char *origin)
 {
-    return db_exists(sqlite_tx_db(tx), "SELECT 1 FROM jobs WHERE origin=?1 LIMIT 1", "s", origin);
+    return db_exists(sqlite_tx_db(tx), "SELECT 1 FROM tasks WHERE origin=?1 LIMIT 1", "s", origin);
 }
 
 static int sqlite_jobs_first_holding(struct tx *tx, const char *origin, uint32_t partition,
                                      struct feed_mark *out)
 {
     sqlite3_stmt *st;
-    int rc = db_find(
-        sqlite_tx_db(tx), &st,
-        "SELECT epoch,seq FROM jobs j WHERE origin=?1 AND part=?2 AND room=0 AND NOT (waiting=1 AND"
-        " EXISTS(SELECT 1 FROM jobs p WHERE p.registry=j.registry AND p.repository=j.repository AND"
-        " p.room>0)) ORDER BY epoch,seq LIMIT 1",
-        "si", origin, (int64_t)partition);
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT epoch,seq FROM tasks j WHERE origin=?1 AND part=?2 AND room=0 AND NOT "
+                     "(waiting=1 AND"
+                     " EXISTS(SELECT 1 FROM tasks p WHERE p.registry=j.registry AND "
+                     "p.repository=j.repository AND"
+                     " p.room>0)) ORDER BY epoch,seq LIMIT 1",
+                     "si", origin, (int64_t)partition);
     if (rc)
         return rc;
     *out = (struct feed_mark){.epoch = (uint64_t)sqlite3_column_int64(st, 0),
@@ -336,7 +297,7 @@ static int sqlite_jobs_count(struct tx *tx, const char *origin, const char *regi
     int rc =
         db_find(sqlite_tx_db(tx), &st,
                 "SELECT count(*),total(attempts>0 AND room=0),coalesce(min(stamp),0),total(room>0),"
-                "total(waiting=1 AND attempts=0),total(room) FROM jobs WHERE origin=?1 AND"
+                "total(waiting=1 AND attempts=0),total(room) FROM tasks WHERE origin=?1 AND"
                 " (?2 IS NULL OR registry=?2)",
                 "ss", origin, registry);
     if (rc)
@@ -355,10 +316,11 @@ static int sqlite_jobs_worst_error(struct tx *tx, const char *origin, const char
                                    struct arena *a, const char **out_error, int *out_grade)
 {
     sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT error,grade FROM jobs WHERE origin=?1 AND (?2 IS NULL OR registry=?2)"
-                     " AND error IS NOT NULL ORDER BY grade DESC,failed_ms DESC,id DESC LIMIT 1",
-                     "ss", origin, registry);
+    int rc =
+        db_find(sqlite_tx_db(tx), &st,
+                "SELECT reason,grade FROM tasks WHERE origin=?1 AND (?2 IS NULL OR registry=?2)"
+                " AND reason IS NOT NULL ORDER BY grade DESC,failed_ms DESC,id DESC LIMIT 1",
+                "ss", origin, registry);
     if (rc)
         return rc;
     int grade = sqlite3_column_int(st, 1);
@@ -374,9 +336,6 @@ const struct job_ops sqlite_job_ops = {
     .remove = sqlite_job_remove,
     .exists = sqlite_job_exists,
     .get = sqlite_job_get,
-    .registries_due = sqlite_jobs_registries_due,
-    .due = sqlite_jobs_due,
-    .next_due = sqlite_jobs_next_due,
     .postpone = sqlite_job_postpone,
     .fail = sqlite_job_fail,
     .wait = sqlite_job_wait,

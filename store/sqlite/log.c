@@ -236,7 +236,13 @@ static int sqlite_get(struct tx *tx, int64_t id, struct arena *a, struct feed_en
 
 static int sqlite_remove(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_write_db(tx), "DELETE FROM feed WHERE id=?1", "i", id);
+    struct db *d = sqlite_write_db(tx);
+    int rc = db_exists(d, "SELECT 1 FROM tasks WHERE id=?1", "i", id);
+    if (!rc)
+        return ERR_CONFLICT;
+    if (rc != ERR_NOTFOUND)
+        return rc;
+    return db_run(d, "DELETE FROM feed WHERE id=?1", "i", id);
 }
 
 static int sqlite_content_drop(struct tx *tx, int64_t id)

@@ -126,6 +126,30 @@ static const char *const steps[] = {
     "CREATE INDEX jobs_room ON jobs(room) WHERE room>0;"
     "CREATE INDEX jobs_parked ON jobs(registry,repository) WHERE room>0;"
     "CREATE INDEX jobs_parked_of ON jobs(origin,room) WHERE room>0;",
+    // 9: jobs become tasks of kind 0; their id is their entry's, and the columns from `origin` on
+    // are theirs alone. Tasks of other kinds have an id below 0 and a key.
+    "CREATE TABLE tasks(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, key TEXT, registry TEXT NOT "
+    "NULL,"
+    "  due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT,"
+    "  failed_ms INTEGER NOT NULL DEFAULT 0, revision INTEGER NOT NULL DEFAULT 0, payload TEXT,"
+    "  origin TEXT, epoch INTEGER, part INTEGER, seq INTEGER, stamp INTEGER, repository TEXT,"
+    "  waiting INTEGER NOT NULL DEFAULT 0, room INTEGER NOT NULL DEFAULT 0,"
+    "  grade INTEGER NOT NULL DEFAULT 0,"
+    "  CHECK((kind=0)=(id>0)), CHECK((kind=0)=(key IS NULL)), CHECK((kind=0)=(origin NOT NULL)));"
+    "INSERT INTO "
+    "tasks(id,kind,registry,due_ms,attempts,reason,failed_ms,origin,epoch,part,seq,stamp,"
+    "  repository,waiting,room,grade) SELECT id,0,registry,due_ms,attempts,error,failed_ms,origin,"
+    "  epoch,part,seq,stamp,repository,waiting,room,grade FROM jobs;"
+    "DROP TABLE jobs;"
+    "CREATE UNIQUE INDEX tasks_key ON tasks(kind,key) WHERE id<0;"
+    "CREATE INDEX tasks_due ON tasks(kind,due_ms);"
+    "CREATE INDEX tasks_registry ON tasks(kind,registry,id,due_ms);"
+    "CREATE INDEX tasks_registry_due ON tasks(kind,registry,due_ms);"
+    "CREATE INDEX tasks_origin ON tasks(origin,part,epoch,seq) WHERE origin IS NOT NULL;"
+    "CREATE INDEX tasks_waiting ON tasks(registry,repository) WHERE waiting=1;"
+    "CREATE INDEX tasks_room ON tasks(room) WHERE room>0;"
+    "CREATE INDEX tasks_parked ON tasks(registry,repository) WHERE room>0;"
+    "CREATE INDEX tasks_parked_of ON tasks(origin,room) WHERE room>0;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 
@@ -253,13 +277,17 @@ static int region_check(struct db *d, const char *path, const char *region, stru
     return rc;
 }
 
-// Times of another process's monotonic clock say nothing but how far they lie apart: all jobs are
+// Times of another process's monotonic clock say nothing but how far they lie apart: all tasks are
 // due, and an upload has been idle for as long as it was when another was touched last.
 static int deadlines_begin(struct db *d)
 {
-    int rc = db_run(d, "UPDATE jobs SET due_ms=0,waiting=0,failed_ms=0 WHERE due_ms>0", "");
-    if (rc)
-        return rc;
+    for (int kind = 0; kind < TASK_N_KINDS; kind++) {
+        int rc =
+            db_run(d, "UPDATE tasks SET due_ms=0,waiting=0,failed_ms=0 WHERE kind=?1 AND due_ms>0",
+                   "n", kind);
+        if (rc)
+            return rc;
+    }
     char sql[192]; // walks the uploads, which are bounded: not among the statements that are kept
     snprintf(sql, sizeof sql,
              "UPDATE uploads SET idle_ms=idle_ms+(SELECT max(touched_ms) FROM "

@@ -5,7 +5,7 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
-//   log.c, state.c, tags.c, jobs.c, voids.c, uploads.c   the operations, one file for each header
+//   log.c, state.c, tags.c, tasks.c, jobs.c, voids.c, uploads.c   the operations, one file for each header
 #ifndef MERIDIAN_STORE_SQLITE_PRIV_H
 #define MERIDIAN_STORE_SQLITE_PRIV_H
 
@@ -16,6 +16,7 @@
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
 #include "store/backend_tags.h"
+#include "store/backend_tasks.h"
 #include "store/backend_uploads.h"
 #include "store/backend_void.h"
 #include "store/sqlite/db.h"
@@ -88,6 +89,7 @@ extern const struct backend_ops sqlite_backend_ops;
 extern const struct log_ops sqlite_log_ops;
 extern const struct state_ops sqlite_state_ops;
 extern const struct tag_ops sqlite_tag_ops;
+extern const struct task_ops sqlite_task_ops;
 extern const struct job_ops sqlite_job_ops;
 extern const struct void_ops sqlite_void_ops;
 extern const struct survey_ops sqlite_survey_ops;
@@ -119,6 +121,10 @@ int own_load(struct sqlite_backend *b); // b->own from the tables
 // of FEED_COLUMNS from column 0
 int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
+
+// --- jobs.c ---
+// Column 0 of all rows of a statement that has a LIMIT of max.
+int ids_read(struct db *d, sqlite3_stmt *st, size_t max, int64_t *out_ids, size_t *out_n);
 
 // --- state.c ---
 int64_t limit_of(size_t max);

@@ -10,7 +10,7 @@
 
 // Entries that count for their register.
 #define COUNTS \
-    "(f.restates=0 OR f.restates<f.stamp) AND NOT EXISTS(SELECT 1 FROM jobs j WHERE j.id=f.id)"
+    "(f.restates=0 OR f.restates<f.stamp) AND NOT EXISTS(SELECT 1 FROM tasks t WHERE t.id=f.id)"
 // FEED_COLUMNS without the content.
 #define BARE_COLUMNS                                                                              \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \

@@ -318,6 +318,7 @@ static const struct backend_ops memory_ops = {
     .log = &memory_log_ops,
     .state = &memory_state_ops,
     .tags = &memory_tag_ops,
+    .tasks = &memory_task_ops,
     .jobs = &memory_job_ops,
     .voids = &memory_void_ops,
     .surveys = &memory_survey_ops,
@@ -347,17 +348,17 @@ static int uploads_run(struct tx *tx)
     return rc;
 }
 
-// All jobs become due; the first opener also brings the uploads to the present clock.
+// All tasks become due; the first opener also brings the uploads to the present clock.
 static int open_run(struct tx *tx, void *arg)
 {
     int rc = 0;
     if (*(const bool *)arg)
         rc = uploads_run(tx);
-    for (size_t i = 0; !rc && i < row_count(tx, T_JOBS); i++) {
-        struct m_job j = *(const struct m_job *)row_at(tx, T_JOBS, i);
+    for (size_t i = 0; !rc && i < row_count(tx, T_TASKS); i++) {
+        struct m_task j = *(const struct m_task *)row_at(tx, T_TASKS, i);
         j.due_ms = j.failed_ms = 0;
         j.waiting = false;
-        rc = row_put(tx, T_JOBS, &j);
+        rc = row_put(tx, T_TASKS, &j);
     }
     return rc;
 }

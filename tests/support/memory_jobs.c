@@ -9,19 +9,23 @@
 
 #define NEVER INT64_MAX // due_ms of a parked job
 
-typedef const struct m_job *job_ptr;
+typedef const struct m_task *job_ptr;
 
-static const struct m_job *job_at(struct tx *tx, int64_t id)
+#define EACH_JOB(tx, j)                     \
+    EACH_ROW(tx, T_TASKS, struct m_task, j) \
+    if (j->kind == TASK_APPLY)
+
+static const struct m_task *job_at(struct tx *tx, int64_t id)
 {
-    return row_find(tx, T_JOBS, &(struct m_job){.id = id});
+    return row_find(tx, T_TASKS, &(struct m_task){.id = id});
 }
 
-static bool is_parked(const struct m_job *j)
+static bool is_parked(const struct m_task *j)
 {
     return j->room && j->due_ms == NEVER;
 }
 
-static bool is_in(const struct m_job *j, const char *registry, const char *repository)
+static bool is_in(const struct m_task *j, const char *registry, const char *repository)
 {
     return !strcmp(j->registry, registry) && !strcmp(j->repository, repository);
 }
@@ -30,20 +34,20 @@ static int add(struct tx *tx, int64_t id, const struct feed_entry *e)
 {
     if (job_at(tx, id))
         return ERR_CONFLICT;
-    return row_put(tx, T_JOBS,
-                   &(struct m_job){.id = id,
-                                   .origin = e->origin,
-                                   .registry = e->registry,
-                                   .repository = e->repository,
-                                   .epoch = e->epoch,
-                                   .seq = e->seq,
-                                   .stamp = e->stamp,
-                                   .part = e->partition});
+    return row_put(tx, T_TASKS,
+                   &(struct m_task){.id = id,
+                                    .origin = e->origin,
+                                    .registry = e->registry,
+                                    .repository = e->repository,
+                                    .epoch = e->epoch,
+                                    .seq = e->seq,
+                                    .stamp = e->stamp,
+                                    .part = e->partition});
 }
 
 static int remove_job(struct tx *tx, int64_t id)
 {
-    int rc = row_remove(tx, T_JOBS, &(struct m_job){.id = id});
+    int rc = row_remove(tx, T_TASKS, &(struct m_task){.id = id});
     return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
@@ -54,151 +58,99 @@ static int exists(struct tx *tx, int64_t id)
 
 static int get(struct tx *tx, int64_t id, struct arena *a, struct job *out)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     if (!is)
         return ERR_NOTFOUND;
     struct job j = {.id = id, .attempts = is->attempts, .due_ms = is->due_ms, .room = is->room};
     int rc = entry_out(a, &feed_by_id(tx, id)->e, true, &j.entry);
     if (!rc)
-        rc = text_out(a, is->error, &j.last_error);
+        rc = text_out(a, is->reason, &j.last_error);
     if (!rc)
         *out = j;
     return rc;
-}
-
-// --- which are due ---
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int registries_due(struct tx *tx, int64_t now_ms, size_t max, struct arena *a,
-                          const char ***out, size_t *out_n)
-{
-    size_t n = 0, n_out = 0;
-    const char **all = arena_array(a, row_count(tx, T_JOBS) + 1, sizeof *all);
-    if (!all)
-        return ERR_NOMEM;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
-    if (j->due_ms <= now_ms)
-        all[n++] = j->registry;
-    qsort(all, n, sizeof *all, by_text);
-    for (size_t i = 0; i < n && n_out < max; i++) {
-        if (n_out && strcmp(all[n_out - 1], all[i]) == 0)
-            continue;
-        int rc = text_out(a, all[i], &all[n_out]);
-        if (rc)
-            return rc;
-        n_out++;
-    }
-    *out = all;
-    *out_n = n_out;
-    return 0;
-}
-
-static int due(struct tx *tx, const char *registry, int64_t now_ms, size_t max, int64_t *out_ids,
-               size_t *out_n)
-{
-    size_t n = 0;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
-    if (n < max && j->due_ms <= now_ms && !strcmp(j->registry, registry))
-        out_ids[n++] = j->id;
-    *out_n = n;
-    return 0;
-}
-
-static int next_due(struct tx *tx, int64_t now_ms, int64_t *out_due_ms)
-{
-    int64_t next_ms = INT64_MAX;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
-    if (j->due_ms > now_ms && j->due_ms < next_ms)
-        next_ms = j->due_ms;
-    *out_due_ms = next_ms;
-    return 0;
 }
 
 // --- one job's state ---
 
 static int postpone(struct tx *tx, int64_t id, int64_t due_ms)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     if (!is)
         return 0;
-    struct m_job j = *is;
+    struct m_task j = *is;
     j.due_ms = due_ms;
     j.room = 0;
-    return row_put(tx, T_JOBS, &j);
+    return row_put(tx, T_TASKS, &j);
 }
 
 static int fail(struct tx *tx, int64_t id, const struct job_failure *f)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     if (!is)
         return ERR_NOTFOUND;
-    struct m_job j = *is;
+    struct m_task j = *is;
     j.due_ms = f->due_ms;
     j.attempts++;
     j.waiting = false;
     j.room = 0;
-    j.error = f->error;
+    j.reason = f->error;
     j.failed_ms = f->failed_ms;
     j.grade = f->grade;
-    return row_put(tx, T_JOBS, &j);
+    return row_put(tx, T_TASKS, &j);
 }
 
 static int wait_job(struct tx *tx, int64_t id, int64_t due_ms, bool waits)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     if (!is)
         return ERR_NOTFOUND;
-    struct m_job j = *is;
+    struct m_task j = *is;
     j.due_ms = due_ms;
     j.waiting = waits;
     j.room = 0;
-    return row_put(tx, T_JOBS, &j);
+    return row_put(tx, T_TASKS, &j);
 }
 
 static int park(struct tx *tx, int64_t id, uint64_t needed_bytes, const struct job_failure *f)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     if (!is)
         return ERR_NOTFOUND;
     if (needed_bytes > INT64_MAX)
         return ERR_TOOBIG;
-    struct m_job j = *is;
+    struct m_task j = *is;
     j.due_ms = NEVER;
     j.waiting = false;
     j.room = needed_bytes;
-    j.error = f->error;
+    j.reason = f->error;
     j.grade = f->grade;
     j.failed_ms = f->failed_ms;
-    return row_put(tx, T_JOBS, &j);
+    return row_put(tx, T_TASKS, &j);
 }
 
 static int unpark(struct tx *tx, int64_t id)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     if (!is)
         return 0;
-    struct m_job j = *is;
+    struct m_task j = *is;
     j.room = 0;
-    j.error = NULL;
+    j.reason = NULL;
     j.grade = 0;
-    return row_put(tx, T_JOBS, &j);
+    return row_put(tx, T_TASKS, &j);
 }
 
-static int make_due(struct tx *tx, const struct m_job *is)
+static int make_due(struct tx *tx, const struct m_task *is)
 {
-    struct m_job j = *is;
+    struct m_task j = *is;
     j.due_ms = 0;
     j.waiting = false;
-    return row_put(tx, T_JOBS, &j);
+    return row_put(tx, T_TASKS, &j);
 }
 
 static int try_parked(struct tx *tx, int64_t id)
 {
-    const struct m_job *is = job_at(tx, id);
+    const struct m_task *is = job_at(tx, id);
     return is && is->room ? make_due(tx, is) : 0;
 }
 
@@ -211,19 +163,21 @@ struct wish {
 };
 
 static int wake(struct tx *tx,
-                bool (*wanted)(struct tx *tx, const struct m_job *j, const struct wish *w),
+                bool (*wanted)(struct tx *tx, const struct m_task *j, const struct wish *w),
                 const struct wish *w)
 {
-    for (size_t i = 0; i < row_count(tx, T_JOBS); i++) {
-        const struct m_job *j = row_at(tx, T_JOBS, i);
-        int rc = wanted(tx, j, w) ? make_due(tx, j) : 0;
+    for (size_t i = 0; i < row_count(tx, T_TASKS); i++) {
+        const struct m_task *j = row_at(tx, T_TASKS, i);
+        if (j->kind != TASK_APPLY || !wanted(tx, j, w))
+            continue;
+        int rc = make_due(tx, j);
         if (rc)
             return rc;
     }
     return 0;
 }
 
-static bool any_wait(struct tx *tx, const struct m_job *j, const struct wish *w)
+static bool any_wait(struct tx *tx, const struct m_task *j, const struct wish *w)
 {
     (void)tx, (void)w;
     return j->waiting;
@@ -234,7 +188,7 @@ static int wake_all(struct tx *tx)
     return wake(tx, any_wait, NULL);
 }
 
-static bool is_postponed(struct tx *tx, const struct m_job *j, const struct wish *w)
+static bool is_postponed(struct tx *tx, const struct m_task *j, const struct wish *w)
 {
     (void)tx;
     if (strcmp(j->registry, w->registry) != 0 || j->due_ms <= w->after_ms)
@@ -247,7 +201,7 @@ static int wake_registry(struct tx *tx, const char *registry, int64_t after_ms)
     return wake(tx, is_postponed, &(struct wish){.registry = registry, .after_ms = after_ms});
 }
 
-static bool may_wait_for(struct tx *tx, const struct m_job *j, const struct wish *w)
+static bool may_wait_for(struct tx *tx, const struct m_task *j, const struct wish *w)
 {
     if (!j->waiting || !is_in(j, w->registry, w->repository))
         return false;
@@ -267,7 +221,7 @@ static int wake_for(struct tx *tx, const char *registry, const char *repository,
                                .digest_kinds = digest_kinds});
 }
 
-static bool is_of_tag(struct tx *tx, const struct m_job *j, const struct wish *w)
+static bool is_of_tag(struct tx *tx, const struct m_task *j, const struct wish *w)
 {
     if (!j->waiting || !is_in(j, w->registry, w->repository))
         return false;
@@ -277,7 +231,7 @@ static bool is_of_tag(struct tx *tx, const struct m_job *j, const struct wish *w
 
 static bool room_needed(struct tx *tx, const char *registry, const char *repository)
 {
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     if (j->room && is_in(j, registry, repository))
         return true;
     return false;
@@ -301,8 +255,8 @@ static int by_failure(const void *a, const void *b)
 static job_ptr *parked_sorted(struct tx *tx, size_t *out_n)
 {
     size_t n = 0;
-    job_ptr *list = malloc((row_count(tx, T_JOBS) + 1) * sizeof *list);
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    job_ptr *list = malloc((row_count(tx, T_TASKS) + 1) * sizeof *list);
+    EACH_JOB(tx, j)
     if (list && is_parked(j))
         list[n++] = j;
     if (list)
@@ -338,7 +292,7 @@ static int parked_fitting(struct tx *tx, uint64_t free_bytes, size_t max, struct
     struct parked_job *list = arena_array(a, max + 1, sizeof *list);
     if (!list)
         return ERR_NOMEM;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     if (n < max && is_parked(j) && j->room <= free_bytes)
         list[n++] = (struct parked_job){j->id, j->room};
     *out = list;
@@ -378,10 +332,10 @@ static int parked_by_origin(struct tx *tx, size_t max, struct arena *a, struct p
                             size_t *out_n)
 {
     size_t n = 0;
-    struct parked *list = arena_array(a, row_count(tx, T_JOBS) + 1, sizeof *list);
+    struct parked *list = arena_array(a, row_count(tx, T_TASKS) + 1, sizeof *list);
     if (!list)
         return ERR_NOMEM;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     {
         if (!j->room)
             continue;
@@ -407,7 +361,7 @@ static int parked_by_origin(struct tx *tx, size_t max, struct arena *a, struct p
 static bool digest_has_job(struct tx *tx, const char *registry, const char *repository,
                            const struct digest *d)
 {
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     if (is_in(j, registry, repository) && digest_equal(&feed_by_id(tx, j->id)->e.digest, d))
         return true;
     return false;
@@ -417,7 +371,7 @@ static int parked_for(struct tx *tx, const char *registry, const char *repositor
                       const struct digest *d, uint64_t *out_bytes)
 {
     uint64_t most = 0;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     if (is_in(j, registry, repository) && j->room > most)
         most = j->room;
     if (!most || !digest_has_job(tx, registry, repository, d))
@@ -430,20 +384,20 @@ static int parked_for(struct tx *tx, const char *registry, const char *repositor
 
 static int any_of(struct tx *tx, const char *origin)
 {
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     if (strcmp(j->origin, origin) == 0)
         return 0;
     return ERR_NOTFOUND;
 }
 
-static bool holds(struct tx *tx, const struct m_job *j)
+static bool holds(struct tx *tx, const struct m_task *j)
 {
     if (j->room)
         return false;
     return !j->waiting || !room_needed(tx, j->registry, j->repository);
 }
 
-static bool is_before(const struct m_job *a, const struct m_job *b)
+static bool is_before(const struct m_task *a, const struct m_task *b)
 {
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq < b->seq);
 }
@@ -451,8 +405,8 @@ static bool is_before(const struct m_job *a, const struct m_job *b)
 static int first_holding(struct tx *tx, const char *origin, uint32_t partition,
                          struct feed_mark *out)
 {
-    const struct m_job *first = NULL;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    const struct m_task *first = NULL;
+    EACH_JOB(tx, j)
     {
         if (strcmp(j->origin, origin) != 0 || j->part != partition || !holds(tx, j))
             continue;
@@ -465,7 +419,7 @@ static int first_holding(struct tx *tx, const char *origin, uint32_t partition,
     return 0;
 }
 
-static bool is_of(const struct m_job *j, const char *origin, const char *registry)
+static bool is_of(const struct m_task *j, const char *origin, const char *registry)
 {
     return !strcmp(j->origin, origin) && (!registry || !strcmp(j->registry, registry));
 }
@@ -473,7 +427,7 @@ static bool is_of(const struct m_job *j, const char *origin, const char *registr
 static int counts(struct tx *tx, const char *origin, const char *registry, struct job_counts *out)
 {
     struct job_counts c = {0};
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
+    EACH_JOB(tx, j)
     {
         if (!is_of(j, origin, registry))
             continue;
@@ -489,7 +443,7 @@ static int counts(struct tx *tx, const char *origin, const char *registry, struc
     return 0;
 }
 
-static bool is_worse(const struct m_job *a, const struct m_job *b)
+static bool is_worse(const struct m_task *a, const struct m_task *b)
 {
     if (a->grade != b->grade)
         return a->grade > b->grade;
@@ -501,13 +455,13 @@ static bool is_worse(const struct m_job *a, const struct m_job *b)
 static int worst_error(struct tx *tx, const char *origin, const char *registry, struct arena *a,
                        const char **out_error, int *out_grade)
 {
-    const struct m_job *worst = NULL;
-    EACH_ROW(tx, T_JOBS, struct m_job, j)
-    if (j->error && is_of(j, origin, registry) && (!worst || is_worse(j, worst)))
+    const struct m_task *worst = NULL;
+    EACH_JOB(tx, j)
+    if (j->reason && is_of(j, origin, registry) && (!worst || is_worse(j, worst)))
         worst = j;
     if (!worst)
         return ERR_NOTFOUND;
-    int rc = text_out(a, worst->error, out_error);
+    int rc = text_out(a, worst->reason, out_error);
     if (!rc)
         *out_grade = worst->grade;
     return rc;
@@ -518,9 +472,6 @@ const struct job_ops memory_job_ops = {
     .remove = remove_job,
     .exists = exists,
     .get = get,
-    .registries_due = registries_due,
-    .due = due,
-    .next_due = next_due,
     .postpone = postpone,
     .fail = fail,
     .wait = wait_job,

@@ -142,7 +142,7 @@ static int remove_entry(struct tx *tx, int64_t id)
     const struct m_feed *f = feed_by_id(tx, id);
     if (!f)
         return 0;
-    if (row_find(tx, T_JOBS, &(struct m_job){.id = id}))
+    if (row_find(tx, T_TASKS, &(struct m_task){.id = id}))
         return ERR_CONFLICT;
     const struct m_place key = {f->e.origin, f->e.partition, f->e.epoch, f->e.seq, 0};
     int rc = row_remove(tx, T_PLACES, &key);

@@ -20,7 +20,7 @@ static bool does_count(struct tx *tx, const struct m_feed *f)
 {
     if (f->e.restates && f->e.restates >= f->e.stamp)
         return false;
-    return !row_find(tx, T_JOBS, &(struct m_job){.id = f->id});
+    return !row_find(tx, T_TASKS, &(struct m_task){.id = f->id});
 }
 
 static bool is_of(const struct feed_entry *e, enum entry_kind kind,

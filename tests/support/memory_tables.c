@@ -74,7 +74,7 @@ ORDER(tag_cmp, struct m_tag, i64_cmp(a->repo, b->repo), strcmp(a->tag, b->tag))
 ORDER(version_cmp, struct m_version, i64_cmp(a->repo, b->repo), strcmp(a->tag, b->tag),
       u64_cmp(a->stamp, b->stamp), strcmp(a->origin, b->origin), digest_cmp(&a->digest, &b->digest))
 ORDER(link_cmp, struct m_link, i64_cmp(a->repo, b->repo), digest_cmp(&a->digest, &b->digest))
-ORDER(job_cmp, struct m_job, i64_cmp(a->id, b->id))
+ORDER(task_cmp, struct m_task, i64_cmp(a->id, b->id))
 ORDER(void_cmp, struct m_void, i64_cmp(a->id, b->id))
 ORDER(revoked_cmp, struct revoked_key, strcmp(a->key, b->key))
 ORDER(outdone_cmp, struct m_outdone, i64_cmp(a->repo, b->repo), strcmp(a->tag, b->tag))
@@ -115,11 +115,12 @@ static const struct shape shapes[N_TABLES] = {
     [T_HISTORY] =
         {sizeof(struct m_version), version_cmp, 2, {AT(m_version, tag), AT(m_version, origin)}, 0},
     [T_LINKS] = {sizeof(struct m_link), link_cmp, 0, {0}, 0},
-    [T_JOBS] = {sizeof(struct m_job),
-                job_cmp,
-                4,
-                {AT(m_job, origin), AT(m_job, registry), AT(m_job, repository), AT(m_job, error)},
-                0},
+    [T_TASKS] = {sizeof(struct m_task),
+                 task_cmp,
+                 6,
+                 {AT(m_task, registry), AT(m_task, reason), AT(m_task, key), AT(m_task, payload),
+                  AT(m_task, origin), AT(m_task, repository)},
+                 0},
     [T_VOIDED] = {sizeof(struct m_void),
                   void_cmp,
                   8,

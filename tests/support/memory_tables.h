@@ -15,6 +15,7 @@
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
 #include "store/backend_tags.h"
+#include "store/backend_tasks.h"
 #include "store/backend_uploads.h"
 #include "store/backend_void.h"
 #include "tests/support/memory_backend.h"
@@ -30,7 +31,7 @@ enum table_id {
     T_TAGS,
     T_HISTORY,
     T_LINKS,
-    T_JOBS,
+    T_TASKS,
     T_VOIDED,
     T_REVOKED,
     T_OUTDONE,
@@ -47,7 +48,7 @@ struct m_own { // one row; also counters
     struct feed_mark last;
     uint64_t last_of_version;
     int64_t feed_id, repo_id, void_id, run_ms;
-    uint64_t ended_n;
+    uint64_t ended_n, task_n;
 };
 struct m_feed {
     int64_t id;
@@ -102,12 +103,19 @@ struct m_link {
     uint64_t size;
     int64_t added_ms;
 };
-struct m_job {
+struct m_task {
     int64_t id;
-    const char *origin, *registry, *repository, *error;
-    uint64_t epoch, seq, stamp, room;
-    uint32_t part, attempts;
+    enum task_kind kind;
+    const char *registry, *reason;
+    uint32_t attempts;
     int64_t due_ms, failed_ms;
+    // of all but jobs
+    const char *key, *payload;
+    uint64_t revision;
+    // of jobs
+    const char *origin, *repository;
+    uint64_t epoch, seq, stamp, room;
+    uint32_t part;
     int grade;
     bool waiting;
 };
@@ -187,6 +195,7 @@ int memory_referrers(struct tx *tx, const struct referrers_ask *ask, struct aren
 extern const struct log_ops memory_log_ops;
 extern const struct state_ops memory_state_ops;
 extern const struct tag_ops memory_tag_ops;
+extern const struct task_ops memory_task_ops;
 extern const struct job_ops memory_job_ops;
 extern const struct void_ops memory_void_ops;
 extern const struct survey_ops memory_survey_ops;

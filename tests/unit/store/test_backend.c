@@ -9,6 +9,7 @@
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
 #include "store/backend_tags.h"
+#include "store/backend_tasks.h"
 #include "store/backend_uploads.h"
 #include "store/backend_void.h"
 #include "tests/unit/store/meta_support.h"
@@ -57,6 +58,8 @@ struct call {
     int64_t id, ms;
     const struct feed_entry *e;
     const struct job_failure *failure;
+    const struct task_new *task;
+    const struct task_state *state;
     const struct upload_row *row;
     const char *name;
     uint64_t bytes;
@@ -78,6 +81,10 @@ CALL(job_park, job_park(tx, c->id, c->bytes, c->failure))
 CALL(job_unpark, job_unpark(tx, c->id))
 CALL(jobs_wake_all, jobs_wake_all(tx))
 CALL(log_remove, log_remove(tx, c->id))
+CALL(task_put, task_put(tx, c->task, c->ms != 0))
+CALL(task_set, task_set(tx, c->id, c->state))
+CALL(task_remove, task_remove(tx, c->id))
+CALL(task_remove_key, task_remove_key(tx, TASK_RETAIN, c->name))
 CALL(upload_add, upload_add(tx, c->row))
 CALL(upload_age, upload_age(tx, c->ms))
 CALL(upload_move, upload_move(tx, c->name, c->bytes, c->bytes + 5, c->ms))
@@ -470,35 +477,35 @@ START_TEST(due_jobs_come_oldest_first_and_registries_by_name)
     size_t n;
     arena_init(&a, 0);
     struct tx *tx = reader();
-    ck_assert_int_eq(jobs_registries_due(tx, 0, 9, &a, &names, &n), 0);
+    ck_assert_int_eq(tasks_registries_due(tx, TASK_APPLY, 0, 9, &a, &names, &n), 0);
     ck_assert_uint_eq(n, 2);
     ck_assert_str_eq(names[0], "contoso");
     ck_assert_str_eq(names[1], "fabrikam");
-    ck_assert_int_eq(jobs_registries_due(tx, 0, 1, &a, &names, &n), 0);
+    ck_assert_int_eq(tasks_registries_due(tx, TASK_APPLY, 0, 1, &a, &names, &n), 0);
     ck_assert_uint_eq(n, 1);
-    ck_assert_int_eq(jobs_due(tx, "contoso", 0, 4, ids, &n), 0);
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 0, 4, ids, &n), 0);
     ck_assert_uint_eq(n, 2);
     ck_assert(ids[0] == two && ids[1] == three); // by their ids
-    ck_assert_int_eq(jobs_due(tx, "fabrikam", 0, 4, ids, &n), 0);
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "fabrikam", 0, 4, ids, &n), 0);
     ck_assert(n == 1 && ids[0] == one);
     tx_end(tx);
     const struct job_failure failure = {.due_ms = 300, .error = "e"};
     ck_assert_int_eq(WRITE(job_wait, .id = two, .ms = 500), 0);
     ck_assert_int_eq(WRITE(job_fail, .id = three, .failure = &failure), 0);
     tx = reader();
-    ck_assert_int_eq(jobs_next_due(tx, 0, &next), 0);
+    ck_assert_int_eq(tasks_next_due(tx, TASK_APPLY, 0, &next), 0);
     ck_assert_int_eq(next, 300);
-    ck_assert_int_eq(jobs_next_due(tx, 500, &next), 0);
+    ck_assert_int_eq(tasks_next_due(tx, TASK_APPLY, 500, &next), 0);
     ck_assert_int_eq(next, INT64_MAX);
     tx_end(tx);
     ck_assert_int_eq(WRITE(jobs_wake_all, .id = 0), 0); // those that wait, not those that failed
     tx = reader();
-    ck_assert_int_eq(jobs_due(tx, "contoso", 0, 4, ids, &n), 0);
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 0, 4, ids, &n), 0);
     ck_assert(n == 1 && ids[0] == two);
     tx_end(tx);
     reopen(); // all are due
     tx = reader();
-    ck_assert_int_eq(jobs_due(tx, "contoso", 0, 4, ids, &n), 0);
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 0, 4, ids, &n), 0);
     ck_assert_uint_eq(n, 2);
     tx_end(tx);
     arena_done(&a);
@@ -536,6 +543,132 @@ START_TEST(parked_jobs_hold_nothing_back_and_fit_by_size)
     tx = reader();
     ck_assert_int_eq(jobs_first_holding(tx, "westeurope", 0, &first), 0);
     tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+// --- the queue ---
+
+static void ask(const char *registry, const char *key, int64_t due_ms, const char *payload)
+{
+    const struct task_new t = {.kind = TASK_RETAIN,
+                               .registry = registry,
+                               .key = key,
+                               .due_ms = due_ms,
+                               .payload = payload};
+    ck_assert_int_eq(WRITE(task_put, .task = &t, .ms = true), 0);
+}
+
+// All tasks of the kind, in the order of their keys.
+static size_t listed(struct arena *a, struct task **out)
+{
+    size_t n;
+    struct tx *tx = reader();
+    ck_assert_int_eq(tasks_list(tx, TASK_RETAIN, NULL, 16, a, out, &n), 0);
+    tx_end(tx);
+    return n;
+}
+
+static size_t due_at(const char *registry, int64_t now_ms, int64_t ids[4])
+{
+    size_t n;
+    struct tx *tx = reader();
+    ck_assert_int_eq(tasks_due(tx, TASK_RETAIN, registry, now_ms, 4, ids, &n), 0);
+    tx_end(tx);
+    return n;
+}
+
+START_TEST(a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again)
+{
+    begin();
+    struct arena a;
+    struct task *before, *t;
+    arena_init(&a, 0);
+    ask("contoso", "contoso/app", 500, "one");
+    ck_assert_uint_eq(listed(&a, &before), 1);
+    ck_assert(before->id < 0 && before->due_ms == 500 && before->attempts == 0);
+    ck_assert_str_eq(before->payload, "one");
+    ck_assert_ptr_null(before->reason);
+    ask("contoso", "contoso/app", 900, NULL); // later: the time stays, and so does the payload
+    ck_assert_uint_eq(listed(&a, &t), 1);
+    ck_assert(t->id == before->id && t->due_ms == 500 && t->revision > before->revision);
+    ck_assert_str_eq(t->payload, "one");
+    ask("contoso", "contoso/app", 200, "two");
+    ck_assert_uint_eq(listed(&a, &t), 1);
+    ck_assert_int_eq(t->due_ms, 200);
+    ck_assert_str_eq(t->payload, "two");
+    const struct task_new moved = {
+        .kind = TASK_RETAIN, .registry = "contoso", .key = "contoso/app", .due_ms = 900};
+    ck_assert_int_eq(WRITE(task_put, .task = &moved, .ms = false), 0);
+    ck_assert_uint_eq(listed(&a, &t), 1);
+    ck_assert_int_eq(t->due_ms, 900);
+    // Another kind has keys of its own.
+    const struct task_new other = {
+        .kind = TASK_COLLECT, .registry = "contoso", .key = "contoso/app"};
+    ck_assert_int_eq(WRITE(task_put, .task = &other, .ms = true), 0);
+    ck_assert_uint_eq(listed(&a, &t), 1);
+    ck_assert_int_eq(WRITE(task_remove_key, .name = "contoso/app"), 0);
+    ck_assert_int_eq(WRITE(task_remove_key, .name = "contoso/app"), 0);
+    ck_assert_uint_eq(listed(&a, &t), 0);
+    ask("contoso", "contoso/app", 1, NULL); // no id comes twice
+    ck_assert_uint_eq(listed(&a, &t), 1);
+    ck_assert(t->id != before->id);
+    ck_assert_str_eq(t->payload, "");
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+START_TEST(due_tasks_come_by_time_and_beside_the_jobs)
+{
+    begin();
+    struct arena a;
+    const char **names;
+    struct task *t;
+    struct task_count *c;
+    int64_t ids[4], next;
+    size_t n;
+    arena_init(&a, 0);
+    int64_t job = job_of("contoso", 1);
+    ask("contoso", "b", 30, NULL);
+    ask("contoso", "a", 30, NULL);
+    ask("contoso", "c", 10, NULL);
+    ask("fabrikam", "d", 99, NULL);
+    ck_assert_uint_eq(listed(&a, &t), 4);
+    ck_assert_str_eq(t[0].key, "a");
+    ck_assert_str_eq(t[3].registry, "fabrikam");
+    ck_assert_uint_eq(due_at("contoso", 50, ids), 3);
+    ck_assert(ids[0] == t[2].id && ids[1] == t[1].id && ids[2] == t[0].id);
+    ck_assert_uint_eq(due_at("contoso", 10, ids), 1);
+    struct tx *tx = reader();
+    ck_assert_int_eq(tasks_registries_due(tx, TASK_RETAIN, 50, 9, &a, &names, &n), 0);
+    ck_assert(n == 1 && strcmp(names[0], "contoso") == 0);
+    ck_assert_int_eq(tasks_next_due(tx, TASK_RETAIN, 30, &next), 0);
+    ck_assert_int_eq(next, 99);
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 50, 4, ids, &n), 0);
+    ck_assert(n == 1 && ids[0] == job);
+    ck_assert_int_eq(task_get(tx, job, &a, t), ERR_NOTFOUND); // a job is not a task of these
+    tx_end(tx);
+    const struct task_state failed = {.due_ms = 70, .attempts = 2, .reason = "no disk"};
+    ck_assert_int_eq(WRITE(task_set, .id = t[0].id, .state = &failed), 0);
+    ck_assert_int_eq(WRITE(task_set, .id = -999, .state = &failed), ERR_NOTFOUND);
+    ck_assert_int_eq(WRITE(jobs_wake_all, .id = 0), 0); // of jobs alone
+    ck_assert_int_eq(WRITE(task_remove, .id = t[1].id), 0);
+    ck_assert_int_eq(WRITE(task_remove, .id = t[1].id), 0);
+    tx = reader();
+    ck_assert_int_eq(tasks_count(tx, TASK_RETAIN, 50, 9, &a, &c, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(c[0].registry, "contoso");
+    ck_assert(c[0].n_all == 2 && c[0].n_due == 1 && c[0].n_failing == 1);
+    ck_assert(c[1].n_all == 1 && c[1].n_due == 0 && c[1].n_failing == 0);
+    ck_assert_int_eq(tasks_list(tx, TASK_RETAIN, "a", 1, &a, &t, &n), 0);
+    ck_assert(n == 1 && strcmp(t[0].key, "c") == 0);
+    tx_end(tx);
+    reopen(); // all are due, and what failed is not forgotten
+    ck_assert_uint_eq(due_at("contoso", 0, ids), 2);
+    ck_assert_uint_eq(listed(&a, &t), 3);
+    ck_assert(t[0].attempts == 2 && strcmp(t[0].reason, "no disk") == 0);
     arena_done(&a);
     end();
 }
@@ -891,6 +1024,8 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            who_comes_second_runs_again, a_place_has_one_entry,
            ids_rise_and_places_are_ordered_by_epoch_and_sequence, an_entry_with_a_job_stays,
            due_jobs_come_oldest_first_and_registries_by_name,
-           parked_jobs_hold_nothing_back_and_fit_by_size, the_order_of_registers_is_one,
+           parked_jobs_hold_nothing_back_and_fit_by_size,
+           a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
+           due_tasks_come_by_time_and_beside_the_jobs, the_order_of_registers_is_one,
            a_history_keeps_the_highest_versions, what_is_put_in_reads_back,
            what_is_attached_comes_in_pages, uploads_are_counted_and_the_longest_rest_comes_first)

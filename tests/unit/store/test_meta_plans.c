@@ -84,6 +84,26 @@ static void content_use(void)
     arena_done(&a);
 }
 
+static void queue_use(void)
+{
+    struct arena a;
+    struct task *tasks;
+    struct task_count *counts;
+    size_t n;
+    int64_t next;
+    arena_init(&a, 0);
+    const struct task_new t = {.kind = TASK_RETAIN, .key = REG "/app", .registry = REG};
+    ck_assert_int_eq(meta_task_add(west.m, &t), 0);
+    ck_assert_int_eq(meta_tasks_due(west.m, TASK_RETAIN, 1, 9, &a, &tasks, &n, &next), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(meta_task_retry(west.m, tasks->id, 1, "failed"), 0);
+    ck_assert_int_eq(meta_tasks_count(west.m, TASK_RETAIN, 1, 9, &a, &counts, &n), 0);
+    ck_assert_int_eq(meta_tasks_list(west.m, TASK_RETAIN, NULL, 9, &a, &tasks, &n), 0);
+    ck_assert_int_eq(meta_task_done(west.m, tasks->id, tasks->revision), 0);
+    ck_assert_int_eq(meta_task_cancel(west.m, TASK_RETAIN, t.key), 0);
+    arena_done(&a);
+}
+
 static void peers_use(void)
 {
     struct arena a;
@@ -116,6 +136,7 @@ static void peers_use(void)
     ck_assert_int_eq(meta_jobs_later(west.m, &jobs[2].id, 1, 5), 0);
     ck_assert_int_eq(meta_jobs_retry_now(west.m, registries, 1), 0);
     meta_jobs_wake(west.m);
+    queue_use();
     struct parked *parked;
     uint64_t room;
     ck_assert_int_eq(meta_job_park(west.m, jobs[3].id, 100, 5, "no room"), 0);
@@ -172,16 +193,17 @@ static void revoked_use(void)
     arena_done(&a);
 }
 
-static const char *const growing[] = {"feed",    "jobs",         "manifests", "manifest_refs",
+static const char *const growing[] = {"feed",    "tasks",        "manifests", "manifest_refs",
                                       "tags",    "tag_history",  "links",     "ended",
                                       "uploads", "repositories", "voided"};
 
 static bool walks(const char *detail, const char *sql)
 {
-    if (strcmp(detail, "SCAN jobs USING INDEX jobs_waiting") == 0) // only those that wait are in it
+    if (strcmp(detail, "SCAN tasks USING INDEX tasks_waiting") ==
+        0) // only those that wait are in it
         return false;
     // only those that are parked
-    if (strcmp(detail, "SCAN jobs USING COVERING INDEX jobs_parked_of") == 0)
+    if (strcmp(detail, "SCAN tasks USING COVERING INDEX tasks_parked_of") == 0)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(growing); i++) {
         const char *table = growing[i];
