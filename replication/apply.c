@@ -11,16 +11,16 @@
 #include <stdio.h>
 
 enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
-                               struct bytes content, const struct manifest *m, int *out_rc)
+                               struct bytes content, const struct manifest *m,
+                               struct digest *out_missing, int *out_rc)
 {
-    struct digest missing;
     const struct manifest_ref *refs = NULL;
     size_t n_refs = 0;
     if (m) {
         refs = m->refs;
         n_refs = m->n_refs;
     }
-    int rc = meta_apply(r->o.meta, e, content, refs, n_refs, &missing);
+    int rc = meta_apply(r->o.meta, e, content, refs, n_refs, out_missing);
     room_wrote(r->room, rc);
     *out_rc = rc;
     if (!rc)

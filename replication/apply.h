@@ -32,7 +32,8 @@ enum apply_result {
 };
 
 // What can be done without the network. On APPLY_FAILED *out_rc says why. On APPLY_NEEDS
-// *out_missing is the first blob that is missing (n 0: it is the manifest).
+// *out_missing is the first blob that is missing (n 0: it is the manifest), on APPLY_WAITS what the
+// entry waits for.
 enum apply_result apply_local(struct replicator *r, const struct job *job,
                               struct digest *out_missing, int *out_rc);
 // Fetches what is missing and applies. `error` is for status and log.

@@ -7,9 +7,10 @@
 #include "replication/apply.h"
 #include "store/manifest.h"
 
-// Gives the entry to the store. `m`: what it refers to; NULL: nothing. APPLY_DONE, APPLY_WAITS, or
-// APPLY_FAILED with *out_rc.
+// Gives the entry to the store. `m`: what it refers to; NULL: nothing. APPLY_DONE, APPLY_WAITS with
+// *out_missing, or APPLY_FAILED with *out_rc.
 enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
-                               struct bytes content, const struct manifest *m, int *out_rc);
+                               struct bytes content, const struct manifest *m,
+                               struct digest *out_missing, int *out_rc);
 
 #endif

@@ -9,9 +9,8 @@
 enum apply_result tag_apply_local(struct replicator *r, const struct feed_entry *e,
                                   struct digest *out_missing, int *out_rc)
 {
-    (void)out_missing;
     assert(entry_has(e, ENTRY_HAS_TAG));
-    return apply_finish(r, e, (struct bytes){0}, NULL, out_rc);
+    return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
 }
 
 void tag_show(const struct feed_entry *e, json_t *o)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a job fetches: the manifest and blobs of its entry, from the regions that hold the registry,
+// What a job fetches: manifests and blobs, from the regions that hold the registry,
 // the entry's origin first (content/content.h). On fetch workers.
 //
 // Invariants (design section 9)
@@ -61,13 +61,14 @@ static void outcome_take(struct attempt *w, int rc, const struct content_outcome
 }
 
 int manifest_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
-                   struct buf *out, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+                   const struct digest *d, struct buf *out, int64_t *out_not_before_mono,
+                   char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &w->job.entry;
     struct source *sources[TOPOLOGY_MAX_REGIONS];
     struct content_want want = {.registry = e->registry,
                                 .repository = e->repository,
-                                .digest = e->digest,
+                                .digest = *d,
                                 .sources = sources,
                                 .n_sources = peer_sources(w->r, t, reg, e->origin, sources),
                                 .max_running = peer_source_max(w->r)};

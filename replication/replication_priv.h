@@ -98,7 +98,8 @@ bool blob_in_flight(struct replicator *r, const struct digest *d);
 // One may be asked now.
 bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg);
 int manifest_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
-                   struct buf *out, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
+                   const struct digest *d, struct buf *out, int64_t *out_not_before_mono,
+                   char error[ERROR_TEXT_SIZE]);
 
 // --- routes, after serve.c has judged who asks ---
 void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t,
