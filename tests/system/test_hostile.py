@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input to the real daemons, through the real edge: malformed HTTP and OCI requests, bad tokens, malformed DNS packets,
 each with the answer it must get; and after all of it the region answers as before."""
-import base64, hashlib, hmac, json, os, re, socket, struct, subprocess, unittest, urllib.parse
+import base64, concurrent.futures, hashlib, hmac, json, os, re, socket, struct, subprocess, unittest, urllib.parse
 
+import hostile_requests
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, USER
 
 EAST = f"contoso.eastus.geo.{DOMAIN}"
@@ -132,6 +133,20 @@ class Hostile(unittest.TestCase):
             ("CONNECT", b"CONNECT a:1 HTTP/1.1\r\n" + host + b"\r\n", (400, 405)), ("TRACE", b"TRACE /v2/ HTTP/1.1\r\n" + host + b"\r\n", 405),
         ]
         self.judge([(what, self.raw(request), want) for what, request, want in rows])
+
+    def test_raw_requests(self):
+        lab, auth = self.lab, self.auth
+        up = self.start_upload()
+        self.assertEqual(lab.request("PATCH", EAST, up, headers=auth, body=b"0123456789")[0], 202)
+        rows = hostile_requests.rows(EAST, auth["Authorization"], self.digest, up)
+        self.assertGreaterEqual(len(rows), 500)
+        since = lab.log_end("eastus")
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda row: self.raw(row[1]), rows))
+        self.judge([(what, status, wanted) for (what, _, wanted), status in zip(rows, got)])
+        self.assertEqual(lab.request("GET", EAST, up, headers=auth)[1]["range"], "0-9")
+        self.assertEqual(lab.request("DELETE", EAST, up, headers=auth)[0], 204)
+        self.assertNotIn("assert", lab.said("eastus", since).lower())
 
     def judge(self, rows):
         bad = [(what, got, want) for what, got, want in rows if got not in (want if isinstance(want, tuple) else (want,))]
