@@ -10,6 +10,7 @@
 #include "config/advice.h"
 #include "config/catalogue.h"
 #include "config/frontend.h"
+#include "config/policy.h"
 #include "control/change.h"
 #include "control/changes_file.h"
 #include "control/compiled.h"
@@ -106,6 +107,25 @@ static void advise(const struct topology *t, const char *path)
     diag_done(&d);
 }
 
+#define NOTES_MAX 8
+
+// Of registries that come without an incarnation: nobody could tell them from an earlier one.
+static void note_new(const struct topology *old, const struct topology *t, const char *path)
+{
+    struct catalogue_iter it = {0};
+    size_t n = 0;
+    for (const struct registry *r; n < NOTES_MAX && (r = topology_next(t, &it));) {
+        if (r->incarnation || topology_registry(old, r->name))
+            continue;
+        n++;
+        fprintf(stderr,
+                "%s: note: registry %s is new. If there may have been another of its name before, "
+                "give it `incarnation: %llu`, so that nothing which that one left in a region is "
+                "taken for its own\n",
+                path, r->name, (unsigned long long)t->version);
+    }
+}
+
 // Would nodes that have `after` in force take it?
 static int check_after(const char *path, const struct topology *t, const char *after)
 {
@@ -129,6 +149,8 @@ static int check_after(const char *path, const struct topology *t, const char *a
     ok = ok && !diag_count(&d);
     diag_print(&d, stderr);
     diag_done(&d);
+    if (ok)
+        note_new(old.t, t, path);
     snapshot_unref(old.t);
     if (ok)
         return EXIT_DONE;
@@ -277,6 +299,25 @@ static bool same_private(const struct registry *x, const struct registry *y)
     return true;
 }
 
+static struct registry_policy rules_only(const struct registry *r)
+{
+    if (!r->policy)
+        return (struct registry_policy){0};
+    return (struct registry_policy){.repositories = r->policy->repositories,
+                                    .n_repositories = r->policy->n_repositories};
+}
+
+static bool same_rules(const struct registry *x, const struct registry *y)
+{
+    struct registry_policy p = rules_only(x), q = rules_only(y);
+    AUTO_BUF struct buf a, b;
+    buf_init(&a, 0);
+    buf_init(&b, 0);
+    policy_put(&a, &p);
+    policy_put(&b, &q);
+    return !a.err && !b.err && bytes_equal(bytes_of(a.p, a.n), bytes_of(b.p, b.n));
+}
+
 // What of it is other, in words; "" when nothing is.
 static const char *differences(struct cli *c, const struct registry *x, const struct registry *y)
 {
@@ -291,6 +332,10 @@ static const char *differences(struct cli *c, const struct registry *x, const st
         {x->anonymous_pull == y->anonymous_pull, "anonymous pull"},
         {same_access(x, y), "public access"},
         {same_private(x, y), "private endpoints"},
+        {policy_quota(x) == policy_quota(y), "quota"},
+        {policy_push_move(x) == policy_push_move(y), "where pushes move"},
+        {same_rules(x, y), "rules of repositories"},
+        {x->incarnation == y->incarnation, "another registry of that name"},
     };
     const char *out = "";
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

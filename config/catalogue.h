@@ -27,9 +27,11 @@ enum catalogue_flag {
     CATALOGUE_ACCESS_DISABLED = 32,
     CATALOGUE_ACCESS_CIDRS = 64,
     CATALOGUE_SETS = 128,  // some replica is off or drained
-    CATALOGUE_EXTRA = 256, // weights, networks, private endpoints or moves
+    CATALOGUE_EXTRA = 256, // weights, networks, private endpoints, moves or policies
     CATALOGUE_WEIGHTS = 512,
     CATALOGUE_MOVES = 1024, // some replica moves to another stamp, or has
+    CATALOGUE_INCARNATION = 2048,
+    CATALOGUE_POLICY = 4096,
 };
 
 struct catalogue_registry {
@@ -99,6 +101,8 @@ region_set catalogue_on(const struct catalogue *c, const struct catalogue_regist
 const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint8_t region);
 // Weight of each region, 0 to 100, by its index; NULL: all have 100.
 const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r);
+// The version that created it; 0: not said.
+uint64_t catalogue_incarnation(const struct catalogue_registry *r);
 // Its private endpoints. Returns how many.
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
                                    const struct private_endpoint *const **out);

@@ -30,6 +30,7 @@ struct catalogue_extra {
     size_t n_private_endpoints;
     const struct stamp_move *moves;
     size_t n_moves;
+    const struct registry_policy *policy;
 };
 
 // ---- records (catalogue_record.c) ----

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Records of the catalogue: a registry packed, and unpacked again; see catalogue_priv.h. A record
 // is the fixed head, home stamps by rank of their region, the label, and, on a multiple of eight
-// bytes, what its flags say: the sets of replicas that are on and drained, and the pointer to what
-// few have.
+// bytes, what its flags say: the sets of replicas that are on and drained, the pointer to what few
+// have, and the incarnation.
 #include "config/catalogue_priv.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/endpoints.h"
+#include "config/policy.h"
+#include "config/registry_key.h"
 
 #define UP8(n) (((n) + 7) & ~(size_t)7)
 
@@ -30,7 +32,7 @@ static region_set set_where(const struct registry *r, bool on, bool drained)
 
 bool extra_needed(const struct registry *r)
 {
-    return r->weights || r->n_public_cidrs || r->n_private_endpoints || r->n_moves;
+    return r->weights || r->n_public_cidrs || r->n_private_endpoints || r->n_moves || r->policy;
 }
 
 static unsigned flags_of(const struct registry *r)
@@ -44,7 +46,8 @@ static unsigned flags_of(const struct registry *r)
            (r->public_access == ACCESS_DISABLED ? CATALOGUE_ACCESS_DISABLED : 0) |
            (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) |
            (plain ? 0 : CATALOGUE_SETS) | (extra_needed(r) ? CATALOGUE_EXTRA : 0) |
-           (r->weights ? CATALOGUE_WEIGHTS : 0) | (r->n_moves ? CATALOGUE_MOVES : 0);
+           (r->weights ? CATALOGUE_WEIGHTS : 0) | (r->n_moves ? CATALOGUE_MOVES : 0) |
+           (r->incarnation ? CATALOGUE_INCARNATION : 0) | (r->policy ? CATALOGUE_POLICY : 0);
 }
 
 static size_t tail_at(size_t n_replicas, size_t label_n)
@@ -55,7 +58,8 @@ static size_t tail_at(size_t n_replicas, size_t label_n)
 static size_t tail_bytes(unsigned flags)
 {
     return (flags & CATALOGUE_SETS ? 2 * sizeof(region_set) : 0) +
-           (flags & CATALOGUE_EXTRA ? sizeof(struct catalogue_extra *) : 0);
+           (flags & CATALOGUE_EXTRA ? sizeof(struct catalogue_extra *) : 0) +
+           (flags & CATALOGUE_INCARNATION ? sizeof(uint64_t) : 0);
 }
 
 size_t record_bytes(const struct registry *r)
@@ -93,8 +97,12 @@ void record_pack(const struct registry *r, struct catalogue_extra *extra, uint16
         memcpy(tail + sizeof on, &drained, sizeof drained);
         tail += 2 * sizeof on;
     }
-    if (out->flags & CATALOGUE_EXTRA)
+    if (out->flags & CATALOGUE_EXTRA) {
         memcpy(tail, &extra, sizeof extra);
+        tail += sizeof extra;
+    }
+    if (out->flags & CATALOGUE_INCARNATION)
+        memcpy(tail, &r->incarnation, sizeof r->incarnation);
 }
 
 struct catalogue_extra *record_extra(const struct catalogue_registry *r)
@@ -123,6 +131,14 @@ region_set catalogue_on(const struct catalogue *c, const struct catalogue_regist
 {
     (void)c;
     return record_on(r);
+}
+
+uint64_t catalogue_incarnation(const struct catalogue_registry *r)
+{
+    uint64_t v = 0;
+    if (r->flags & CATALOGUE_INCARNATION) // the last of the tail
+        memcpy(&v, (const uint8_t *)r + record_size(r) - sizeof v, sizeof v);
+    return v;
 }
 
 const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r)
@@ -162,8 +178,11 @@ size_t catalogue_private_endpoints(const struct catalogue *c, const struct catal
 
 size_t record_unpacked_bytes(const struct catalogue_registry *r)
 {
+    size_t key = 0;
+    if (r->flags & CATALOGUE_INCARNATION)
+        key = REGISTRY_KEY_SIZE;
     return UP8((size_t)__builtin_popcountll(r->replicas) * sizeof(struct replica) +
-               2 * ((size_t)r->label_n + 1) + 1);
+               2 * ((size_t)r->label_n + 1) + 1 + key);
 }
 
 void record_unpack(const struct catalogue_registry *r, void *room, struct registry *out)
@@ -184,10 +203,16 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
         memcpy(name, label, name_n);
         name[name_n] = 0;
     }
+    const char *key = name;
+    uint64_t incarnation = catalogue_incarnation(r);
+    if (incarnation)
+        key = registry_key_format(name, incarnation, label + 2 * ((size_t)r->label_n + 1) + 1);
     *out = (struct registry){
         .name = name,
         .hash = name_n < r->label_n ? label + name_n + 1 : "",
         .label = label,
+        .incarnation = incarnation,
+        .key = key,
         .regional_endpoints = r->flags & CATALOGUE_REGIONAL,
         .data_endpoints = r->flags & CATALOGUE_OWN_DATA,
         .anonymous_pull = r->flags & CATALOGUE_ANONYMOUS,
@@ -207,13 +232,14 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
     out->n_private_endpoints = e->n_private_endpoints;
     out->moves = e->moves;
     out->n_moves = (uint8_t)e->n_moves;
+    out->policy = e->policy;
 }
 
 void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room,
                       struct registry *out)
 {
-    _Static_assert(sizeof room->bytes >=
-                       TOPOLOGY_MAX_REGIONS * sizeof(struct replica) + 2 * 256 + 16,
+    _Static_assert(sizeof room->bytes >= TOPOLOGY_MAX_REGIONS * sizeof(struct replica) + 2 * 256 +
+                                             16 + REGISTRY_KEY_SIZE,
                    "holds any");
     record_unpack(r, room->bytes, out);
 }
@@ -249,6 +275,48 @@ static struct private_endpoint *copy_endpoint(struct room *m, const struct priva
     return pe;
 }
 
+static const char *copy_text(struct room *m, const char *s)
+{
+    return room_copy(m, s, strlen(s) + 1);
+}
+
+static struct policy_globs copy_globs(struct room *m, const struct policy_globs *in)
+{
+    if (!in->n)
+        return (struct policy_globs){0};
+    const char **list = room_copy(m, in->list, in->n * sizeof *list);
+    for (size_t i = 0; i < in->n; i++) {
+        const char *text = copy_text(m, in->list[i]);
+        if (list)
+            list[i] = text;
+    }
+    return (struct policy_globs){list, in->n};
+}
+
+static struct repository_policy copy_rule(struct room *m, const struct repository_policy *in)
+{
+    struct repository_policy p = *in;
+    p.match = copy_text(m, in->match);
+    p.immutable = copy_globs(m, &in->immutable);
+    p.retention.tags = copy_globs(m, &in->retention.tags);
+    return p;
+}
+
+static const struct registry_policy *copy_policy(struct room *m, const struct registry_policy *in)
+{
+    struct registry_policy *p = room_copy(m, in, sizeof *in);
+    struct repository_policy *rules =
+        room_copy(m, in->repositories, in->n_repositories * sizeof *rules);
+    for (size_t i = 0; i < in->n_repositories; i++) {
+        struct repository_policy rule = copy_rule(m, &in->repositories[i]);
+        if (rules)
+            rules[i] = rule;
+    }
+    if (p)
+        p->repositories = rules;
+    return p;
+}
+
 static void fill(struct room *m, const struct registry *r)
 {
     struct catalogue_extra proto = {.n_cidrs = r->n_public_cidrs,
@@ -271,8 +339,12 @@ static void fill(struct room *m, const struct registry *r)
         if (m->p)
             list[i] = pe;
     }
+    const struct registry_policy *policy = NULL;
+    if (r->policy)
+        policy = copy_policy(m, r->policy);
     if (!e)
         return;
+    e->policy = policy;
     e->weights = weights;
     e->cidrs = cidrs;
     e->private_endpoints = list;

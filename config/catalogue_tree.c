@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/htab.h"
 #include "base/mem.h"
+#include "config/policy.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -313,7 +314,7 @@ static int allocate(struct building *b)
     return 0;
 }
 
-// Weights and networks that many registries have alike are kept once.
+// Weights, networks and policies that many registries have alike are kept once.
 static int extra_shared(struct building *b, const struct registry *r, struct catalogue_extra **out)
 {
     if (!extra_needed(r) || r->n_private_endpoints)
@@ -327,6 +328,9 @@ static int extra_shared(struct building *b, const struct registry *r, struct cat
         buf_printf(&key, "%u,%u,%lld;", r->moves[i].region, r->moves[i].was,
                    (long long)r->moves[i].since_s);
     buf_u8(&key, r->n_moves);
+    buf_u8(&key, r->policy != NULL);
+    if (r->policy)
+        policy_put(&key, r->policy);
     buf_add(&key, r->public_cidrs, r->n_public_cidrs * sizeof *r->public_cidrs);
     if (key.err || (!b->shared && !(b->shared = htab_new())))
         return ERR_NOMEM;

@@ -10,16 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct option_word duration_units[] = {
+struct unit {
+    const char *word;
+    uint64_t value;
+};
+static const struct unit duration_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-static const struct option_word size_units[] = {
-    {"", 1}, {"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+static const struct unit size_units[] = {{"", 1},
+                                         {"B", 1},
+                                         {"KiB", 1ull << 10},
+                                         {"MiB", 1ull << 20},
+                                         {"GiB", 1ull << 30},
+                                         {"TiB", 1ull << 40},
+                                         {"PiB", 1ull << 50}};
 static const struct option_word bool_words[] = {
     {"true", 1}, {"false", 0}, {"enabled", 1}, {"disabled", 0}};
 
 // Digits and then one of the units; no sign, blank or fraction.
-static int quantity_parse(const char *s, const struct option_word *units, size_t n_units,
-                          uint64_t *out)
+static int quantity_parse(const char *s, const struct unit *units, size_t n_units, uint64_t *out)
 {
     size_t n = strspn(s, "0123456789");
     if (n == 0)
@@ -49,7 +57,7 @@ int size_parse(const char *text, uint64_t *out_bytes)
 
 const char *option_quantity_format(enum option_type type, uint64_t v, char buf[32])
 {
-    const struct option_word *u = size_units;
+    const struct unit *u = size_units;
     if (type == OPT_DURATION)
         u = duration_units;
     size_t n = 1;
@@ -75,7 +83,7 @@ const char *option_quantity_format(enum option_type type, uint64_t v, char buf[3
 
 static int number_of(const struct option *o, const char *text, uint64_t *out)
 {
-    static const struct option_word none[] = {{"", 1}}, percent[] = {{"%", 1}};
+    static const struct unit none[] = {{"", 1}}, percent[] = {{"%", 1}};
     switch (o->type) {
     case OPT_DURATION:
         return duration_parse(text, out);
@@ -112,7 +120,7 @@ static void number_value(struct option_at *at, const char *text, void *field)
     static const char *const expect[] = {
         [OPT_INT] = "a whole number",
         [OPT_DURATION] = "a whole number with its unit (ms, s, m, h, d), as in 30s",
-        [OPT_SIZE] = "a size in bytes, as in 512, 64KiB, 4MiB or 1GiB",
+        [OPT_SIZE] = "a size in bytes, as in 512, 64KiB, 4MiB, 1GiB or 2TiB",
         [OPT_PERCENT] = "a whole percentage, as in 10%",
     };
     uint64_t v = 0, most = o->max ? o->max : UINT64_MAX;

@@ -32,7 +32,7 @@ enum option_type {
     OPT_INT,    // an unsigned field of any width
     // the same, in the row's unit_ms (1: milliseconds): "750ms", "1s", "5m", "1h", "30d"
     OPT_DURATION,
-    OPT_SIZE,      // the same, in bytes: "512", "64KiB", "4MiB", "1GiB"
+    OPT_SIZE,      // the same, in bytes: "512", "64KiB", "4MiB", "1GiB", "2TiB", "1PiB"
     OPT_PERCENT,   // the same: "10%"
     OPT_ENUM,      // an enum of int's width; words
     OPT_FLAGS,     // unsigned: a list of words, or-ed

@@ -31,6 +31,25 @@ struct spec_public {
     size_t n_cidrs;
 };
 
+struct spec_retention {
+    const struct doc_node *node;
+    uint64_t untagged_ms;
+    uint32_t keep_last;
+    const char *const *tags;
+    size_t n_tags;
+};
+
+struct spec_repository { // a rule of repositories
+    const struct doc_node *node;
+    const char *match;
+    uint64_t quota_bytes;
+    // 0 refused, 1 allowed
+    unsigned sparse;
+    const char *const *immutable;
+    size_t n_immutable;
+    struct spec_retention retention;
+};
+
 struct spec_registry {
     const struct doc_node *node;
     // as the document has it; `access`: the same as a value (registry_spec_access), or NULL
@@ -38,9 +57,16 @@ struct spec_registry {
     const struct spec_public *access;
     // label: set by registry_specs_build
     const char *name, *hash, *label;
+    // 0: not given
+    uint64_t incarnation;
     bool regional_endpoints, data_endpoints, anonymous_pull;
     const struct spec_replica *replicas;
     size_t n_replicas;
+    uint64_t quota_bytes;
+    // enum push_move
+    unsigned push_move;
+    const struct spec_repository *repositories;
+    size_t n_repositories;
 };
 
 struct spec_member { // "registry", "registry_<region>" or "registry_data_<region>"
@@ -58,8 +84,10 @@ struct spec_private { // a private endpoint
     const char *name, *registry, *view;
 };
 
-// Rows of one registry, of one private endpoint.
-extern const struct option_set spec_registry_set, spec_private_set;
+// Rows of one registry, of one private endpoint, of one rule of repositories.
+extern const struct option_set spec_registry_set, spec_private_set, spec_repository_set;
+// The words of `push_move`, and of `sparse`.
+extern const struct option_word spec_push_move_words[2], spec_sparse_words[2];
 
 // What a registry's `public_access` says (NULL: enabled).
 void registry_spec_access(struct option_ctx *ctx, const char *registry, const struct doc_node *v,

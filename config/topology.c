@@ -8,6 +8,7 @@
 #include "config/catalogue.h"
 #include "config/frontend.h"
 #include "config/private_index.h"
+#include "config/registry_key.h"
 #include "config/topology_make.h"
 #include "config/topology_priv.h"
 
@@ -122,6 +123,20 @@ static void build_ca(struct topology_build *b)
         b->t->ca_region = b->t->regions[r].name;
 }
 
+// Of a change control/changer.h judges it by the version in force.
+static void check_incarnations(struct topology_build *b)
+{
+    for (size_t i = 0; i < b->s->n_registries; i++) {
+        const struct spec_registry *r = &b->s->registries[i];
+        if (r->incarnation > b->t->version)
+            options_error(b->ctx, doc_key_line(r->node, "incarnation"),
+                          "registry %s: incarnation is the version that created it, and %llu is "
+                          "above the document's, %llu",
+                          r->name ? r->name : "", (unsigned long long)r->incarnation,
+                          (unsigned long long)b->t->version);
+    }
+}
+
 struct listed { // registries of an array
     const struct registry *all;
     size_t n, at;
@@ -160,6 +175,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
         topology_build_views,   topology_build_registries, topology_build_private,
         topology_build_routing, topology_build_identities, topology_build_transfer,
         topology_build_apex,    topology_build_dnssec,     topology_build_zone_serial,
+        check_incarnations,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](b);
@@ -281,6 +297,17 @@ const struct registry *topology_registry(const struct topology *t, const char *n
     const struct catalogue_registry *r = catalogue_find_name(t->catalogue, name);
     if (r)
         return catalogue_full(t->catalogue, r);
+    return NULL;
+}
+
+const struct registry *topology_registry_by_key(const struct topology *t, const char *key)
+{
+    struct registry_key k;
+    if (registry_key_parse(key, &k))
+        return NULL;
+    const struct registry *r = topology_registry(t, k.name);
+    if (r && r->incarnation == k.incarnation)
+        return r;
     return NULL;
 }
 

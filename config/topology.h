@@ -34,6 +34,7 @@
 struct option_set;
 struct catalogue;
 struct catalogue_registry;
+struct registry_policy;
 
 #define TOPOLOGY_MAX_REGIONS 64         // region sets are 64-bit masks
 #define TOPOLOGY_MAX_BYTES (512u << 20) // as a document or compiled
@@ -161,6 +162,11 @@ struct registry {
     const char *hash;
     // the login label: name or name-hash; unique
     const char *label;
+    // the version that created it; 0: not said, as of those from before there were any
+    uint64_t incarnation;
+    // the text that stands for it in stores, feeds, tokens and signed URLs (config/registry_key.h):
+    // "contoso", or "contoso@42" with an incarnation
+    const char *key;
     bool regional_endpoints;
     bool data_endpoints;
     bool anonymous_pull;
@@ -179,6 +185,8 @@ struct registry {
     const uint8_t *weights;
     const struct private_endpoint *const *private_endpoints;
     size_t n_private_endpoints;
+    // quotas and rules of repositories (config/policy.h); NULL: none
+    const struct registry_policy *policy;
 };
 
 // Which clients are answered: none in `deny`; if `allow` is not empty, only those in it. cidr sets.
@@ -460,6 +468,8 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
 const struct region *topology_region(const struct topology *t, const char *name); // NULL if none
 // by registry name
 const struct registry *topology_registry(const struct topology *t, const char *name);
+// By key. NULL: there is none, or only one of that name and another incarnation.
+const struct registry *topology_registry_by_key(const struct topology *t, const char *key);
 // by login label
 const struct registry *topology_by_label(const struct topology *t, const char *label);
 const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n);

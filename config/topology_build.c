@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/registry_key.h"
 
 #include <string.h>
 
@@ -415,6 +416,17 @@ static void check_twice(struct topology_build *b, size_t i)
                   x > y ? y : x);
 }
 
+static void build_key(struct topology_build *b, const struct spec_registry *in, struct registry *r)
+{
+    r->key = r->name;
+    r->incarnation = in->incarnation;
+    if (!r->incarnation || !in->name)
+        return;
+    char *key = build_temp(b, REGISTRY_KEY_SIZE, 1);
+    if (key)
+        r->key = registry_key_format(r->name, r->incarnation, key);
+}
+
 void topology_build_registry(struct topology_build *b, const struct spec_registry *in,
                              struct registry *r)
 {
@@ -427,11 +439,13 @@ void topology_build_registry(struct topology_build *b, const struct spec_registr
     else
         r->hash = "";
     r->label = in->label;
+    build_key(b, in, r);
     r->regional_endpoints = in->regional_endpoints;
     r->data_endpoints = in->data_endpoints;
     r->anonymous_pull = in->anonymous_pull;
     build_access(b, in, r);
     build_replicas(b, in, r);
+    topology_build_policy(b, in, r);
 }
 
 void topology_build_registries(struct topology_build *b)

@@ -227,6 +227,8 @@ void topology_build_regions(struct topology_build *b);
 void topology_build_registries(struct topology_build *b);
 void topology_build_registry(struct topology_build *b, const struct spec_registry *in,
                              struct registry *r);
+void topology_build_policy(struct topology_build *b, const struct spec_registry *in,
+                           struct registry *r); // topology_policy.c, rows included
 // by label, which it sets; false: out of memory
 bool topology_sort_registries(struct topology_build *b);
 void topology_build_location(const struct spec_region *in, struct region *r);

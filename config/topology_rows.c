@@ -3,6 +3,7 @@
 #include "config/topology_priv.h"
 
 #include "base/mem.h"
+#include "config/policy.h"
 
 #include <string.h>
 
@@ -151,6 +152,11 @@ static const struct option registry_rows[] = {
      .example = "contoso", .help = "the registry's name"},
     {"hash", OPT_STRING, OPT_AT(struct spec_registry, hash), .check = hostname_hash_ok,
      .expect = "16 lower-case letters and digits", .help = "makes the login label name-hash"},
+    {"incarnation", OPT_INT, OPT_AT(struct spec_registry, incarnation), .def = "0",
+     .max = INT64_MAX,
+     .help = "the version of this document that created it: what an earlier registry of its name "
+             "has left is then never taken for its own. It stays as it is as long as the registry "
+             "lives; 0: none"},
     {"regional_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, regional_endpoints),
      .def = "disabled", .help = "whether each replica has a hostname that never fails over"},
     {"data_endpoints", OPT_BOOL, OPT_AT(struct spec_registry, data_endpoints), .def = "disabled",
@@ -162,6 +168,16 @@ static const struct option registry_rows[] = {
     {"replicas", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, replicas, n_replicas),
      .required = true, .min = 1, .max = TOPOLOGY_MAX_REGIONS, .sub = &replica_set,
      .help = "the regions that hold it"},
+    {"quota", OPT_SIZE, OPT_AT(struct spec_registry, quota_bytes), .def = "0",
+     .max = POLICY_QUOTA_MAX,
+     .help = "bytes that it may hold in a region, manifests not counted; 0: no bound"},
+    {"push_move", OPT_ENUM, OPT_AT(struct spec_registry, push_move), .def = "none",
+     .words = spec_push_move_words, .n_words = ARRAY_LEN(spec_push_move_words),
+     .help = "where uploads go on that began on the global name: there, or, with "
+             "regional_endpoints, on the region's own hostname"},
+    {"repositories", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, repositories, n_repositories),
+     .max = POLICY_REPOSITORIES_MAX, .sub = &spec_repository_set,
+     .help = "rules of its repositories; the first whose match fits a repository holds"},
 };
 const struct option_set spec_registry_set = {registry_rows, ARRAY_LEN(registry_rows),
                                              sizeof(struct spec_registry),

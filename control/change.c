@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/document.h"
+#include "config/policy.h"
 
 #include <string.h>
 
@@ -14,6 +15,8 @@
 static const struct option change_rows[] = {
     {"version", OPT_INT, CHANGE_AT(version), .required = true, .min = 1, .max = INT64_MAX,
      .example = "2", .help = "the version that it makes: one more than the one before"},
+    {"incarnation", OPT_INT, CHANGE_AT(incarnation), .def = "0", .max = INT64_MAX,
+     .help = "of the registries that it creates: its version; meridian topology change adds it"},
     {"registries", OPT_LIST, CHANGE_ARRAY(registries), .sub = &spec_registry_set,
      .help = "whole rows, added, or in the place of what has their name"},
     {"remove", OPT_STRINGS, CHANGE_ARRAY(remove), .help = "names of registries that go"},
@@ -201,6 +204,60 @@ static void put_replica(struct buf *out, const struct spec_replica *r)
                truth(r->drained), (unsigned)r->weight);
 }
 
+static void put_globs(struct buf *out, const char *key, const char *const *list, size_t n)
+{
+    buf_printf(out, "%s: [", key);
+    for (size_t i = 0; i < n; i++) {
+        buf_str(out, i ? ", " : "");
+        put_word(out, list[i]);
+    }
+    buf_str(out, "]");
+}
+
+static void put_retention(struct buf *out, const struct spec_retention *r)
+{
+    if (!r->untagged_ms && !r->keep_last)
+        return;
+    buf_str(out, "        retention: { ");
+    if (r->untagged_ms)
+        buf_printf(out, "untagged: %llums", (unsigned long long)r->untagged_ms);
+    if (r->keep_last)
+        buf_printf(out, "%skeep_last: %u", r->untagged_ms ? ", " : "", (unsigned)r->keep_last);
+    if (r->n_tags) {
+        buf_str(out, ", ");
+        put_globs(out, "tags", r->tags, r->n_tags);
+    }
+    buf_str(out, " }\n");
+}
+
+static void put_rule(struct buf *out, const struct spec_repository *r)
+{
+    buf_str(out, "      - match: ");
+    put_word(out, r->match);
+    buf_printf(out, "\n        quota: %llu\n        sparse: %s\n",
+               (unsigned long long)r->quota_bytes, spec_sparse_words[r->sparse].word);
+    if (r->n_immutable) {
+        buf_str(out, "        ");
+        put_globs(out, "immutable", r->immutable, r->n_immutable);
+        buf_str(out, "\n");
+    }
+    put_retention(out, &r->retention);
+}
+
+// Nothing of a registry without: releases that know none of it read its rows too.
+static void put_policy(struct buf *out, const struct spec_registry *r)
+{
+    if (r->quota_bytes)
+        buf_printf(out, "    quota: %llu\n", (unsigned long long)r->quota_bytes);
+    if (r->push_move)
+        buf_printf(out, "    push_move: %s\n", spec_push_move_words[r->push_move].word);
+    if (!r->n_repositories)
+        return;
+    buf_str(out, "    repositories:\n");
+    for (size_t i = 0; i < r->n_repositories; i++)
+        put_rule(out, &r->repositories[i]);
+}
+
 static void put_registry(struct buf *out, const struct spec_registry *r)
 {
     buf_str(out, "  - name: ");
@@ -209,10 +266,13 @@ static void put_registry(struct buf *out, const struct spec_registry *r)
         buf_str(out, "\n    hash: ");
         put_word(out, r->hash);
     }
+    if (r->incarnation)
+        buf_printf(out, "\n    incarnation: %llu", (unsigned long long)r->incarnation);
     buf_printf(
         out, "\n    regional_endpoints: %s\n    data_endpoints: %s\n    anonymous_pull: %s\n",
         enabled(r->regional_endpoints), enabled(r->data_endpoints), truth(r->anonymous_pull));
     put_access(out, r->access);
+    put_policy(out, r);
     buf_str(out, "    replicas:\n");
     for (size_t i = 0; i < r->n_replicas; i++)
         put_replica(out, &r->replicas[i]);
@@ -246,6 +306,8 @@ int change_format(const struct change *c, struct buf *out)
 {
     if (c->version)
         buf_printf(out, "version: %llu\n", (unsigned long long)c->version);
+    if (c->incarnation)
+        buf_printf(out, "incarnation: %llu\n", (unsigned long long)c->incarnation);
     if (c->n_registries)
         buf_str(out, "registries:\n");
     for (size_t i = 0; i < c->n_registries; i++)
@@ -283,6 +345,39 @@ static int replica_row(const struct topology *t, const struct registry *r,
     return ERR_NOMEM;
 }
 
+static struct spec_repository rule_row(const struct repository_policy *p)
+{
+    return (struct spec_repository){
+        .match = p->match,
+        .quota_bytes = p->quota_bytes,
+        .sparse = p->sparse,
+        .immutable = p->immutable.list,
+        .n_immutable = p->immutable.n,
+        .retention = {.untagged_ms = p->retention.untagged_ms,
+                      .keep_last = p->retention.keep_last,
+                      .tags = p->retention.tags.list,
+                      .n_tags = p->retention.tags.n},
+    };
+}
+
+static int policy_rows(const struct registry_policy *p, struct arena *arena,
+                       struct spec_registry *out)
+{
+    if (!p)
+        return 0;
+    struct spec_repository *rules =
+        arena_array(arena, p->n_repositories ? p->n_repositories : 1, sizeof *rules);
+    if (!rules)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < p->n_repositories; i++)
+        rules[i] = rule_row(&p->repositories[i]);
+    out->quota_bytes = p->quota_bytes;
+    out->push_move = p->push_move;
+    out->repositories = rules;
+    out->n_repositories = p->n_repositories;
+    return 0;
+}
+
 int change_registry_row(const struct topology *t, const struct registry *r, struct arena *arena,
                         struct spec_registry *out)
 {
@@ -300,12 +395,13 @@ int change_registry_row(const struct topology *t, const struct registry *r, stru
     *out = (struct spec_registry){.access = access,
                                   .name = r->name,
                                   .hash = *r->hash ? r->hash : NULL,
+                                  .incarnation = r->incarnation,
                                   .regional_endpoints = r->regional_endpoints,
                                   .data_endpoints = r->data_endpoints,
                                   .anonymous_pull = r->anonymous_pull,
                                   .replicas = replicas,
                                   .n_replicas = r->n_replicas};
-    return 0;
+    return policy_rows(r->policy, arena, out);
 }
 
 struct spec_replica *change_replica(struct spec_registry *row, const char *region)

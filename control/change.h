@@ -3,6 +3,7 @@
 // each by names. It travels as a small YAML document, one version further than the one before it:
 //
 //   version: 43
+//   incarnation: 43                 # of the registries that it creates: its version
 //   # whole rows; one replaces what has its name
 //   registries: [{ name: contoso, replicas: [{ region: eastus }] }]
 //   remove: [fabrikam]
@@ -35,6 +36,9 @@ struct change {
     const struct doc_node *node;
     // that it makes; 0: not numbered yet
     uint64_t version;
+    // of the registries that it creates: the version, or 0 (none), as of changes made before there
+    // were incarnations. control/changes_file.h fills it in. Those that are there keep theirs.
+    uint64_t incarnation;
     struct spec_registry *registries;
     const struct spec_private *private_endpoints;
     // names

@@ -131,6 +131,13 @@ static int gather_and_judge(struct touched *x)
 static int check_version(const struct topology *t, const struct change *change,
                          struct option_ctx *ctx)
 {
+    if (change->version == t->version + 1 && change->incarnation &&
+        change->incarnation != change->version) {
+        options_error(ctx, doc_key_line(change->node, "incarnation"),
+                      "incarnation %llu: what this change creates has its version, %llu",
+                      (unsigned long long)change->incarnation, (unsigned long long)change->version);
+        return ERR_INVAL;
+    }
     if (change->version == t->version + 1)
         return 0;
     if (change->version <= t->version)

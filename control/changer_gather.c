@@ -6,6 +6,8 @@
 //    points into it.
 #include "control/changer_priv.h"
 
+#include "config/registry_key.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -47,6 +49,39 @@ static void touch(struct touched *x, const char *name)
     remember(x, &r);
 }
 
+static int registry_row_line(const struct change *c, const char *name, const char *key)
+{
+    for (size_t i = 0; i < c->n_registries; i++)
+        if (c->registries[i].name && !strcmp(c->registries[i].name, name))
+            return doc_key_line(c->registries[i].node, key);
+    return 0;
+}
+
+// A registry that is there keeps its incarnation; one that the change creates has the change's.
+static void gather_incarnation(struct touched *x, const struct catalogue_registry *old,
+                               struct registry *r)
+{
+    uint64_t given = r->incarnation, right = x->change->incarnation;
+    const char *what = "the version that creates it";
+    if (old) {
+        right = catalogue_incarnation(old);
+        what = "as long as it lives it keeps the one that it has";
+    }
+    r->incarnation = right;
+    r->key = r->name;
+    if (given && given != right)
+        options_error(x->ctx, registry_row_line(x->change, r->name, "incarnation"),
+                      "registry %s: its incarnation is %llu, not %llu: %s", r->name,
+                      (unsigned long long)right, (unsigned long long)given, what);
+    if (!right)
+        return;
+    char *key = arena_alloc(x->ctx->arena, REGISTRY_KEY_SIZE);
+    if (key)
+        r->key = registry_key_format(r->name, right, key);
+    else
+        x->ctx->nomem = true;
+}
+
 // The rows; what is there under their names keeps its private endpoints.
 static void gather_rows(struct touched *x)
 {
@@ -60,6 +95,8 @@ static void gather_rows(struct touched *x)
         if (old)
             r->n_private_endpoints =
                 catalogue_private_endpoints(x->t->catalogue, old, &r->private_endpoints);
+        if (*r->name)
+            gather_incarnation(x, old, r);
         remember(x, r);
     }
 }

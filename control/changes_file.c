@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/catalogue.h"
 #include "config/document.h"
 #include "control/change.h"
 #include "control/changer.h"
@@ -91,24 +92,50 @@ int changes_load(const char *path, struct diag *diag, struct topology **t, size_
 
 // ---- appending ----
 
-static bool has_version(const char *text, size_t n)
+// Does a row name a registry that is not there?
+static bool creates(const struct doc_node *root, const struct topology *t)
 {
+    const struct doc_node *list = doc_get(root, "registries");
+    for (const struct doc_node *row = list ? list->child : NULL; row; row = row->next) {
+        const struct doc_node *name = doc_get(row, "name");
+        if (name && name->kind == DOC_SCALAR && !catalogue_find_name(t->catalogue, name->text))
+            return true;
+    }
+    return false;
+}
+
+struct lacking { // what a document has yet to be given
+    bool version, incarnation;
+};
+
+static struct lacking lacks(const char *text, size_t n, const struct topology *t)
+{
+    struct lacking l = {0};
     struct arena a;
     struct doc_node *root;
     arena_init(&a, 0);
-    int rc = doc_parse(text, n, "", &a, NULL, &root);
     // of what is no mapping changer_apply says so
-    bool has = rc || root->kind != DOC_MAP || doc_get(root, "version");
+    if (!doc_parse(text, n, "", &a, NULL, &root) && root->kind == DOC_MAP) {
+        l.version = !doc_get(root, "version");
+        l.incarnation = !doc_get(root, "incarnation") && creates(root, t);
+    }
     arena_done(&a);
-    return has;
+    return l;
 }
 
-// The document as it is appended: with its version in front if it has none, and the line that ends
-// it, if it has not.
-static int with_version(const char *text, size_t n, uint64_t version, struct buf *out)
+// The document as it is appended after `t`: with its version in front if it has none, the
+// incarnation of what it creates, and the line that ends it, if it has not. *out_front: lines that
+// were added in front.
+static int completed(const char *text, size_t n, const struct topology *t, struct buf *out,
+                     int *out_front)
 {
-    if (!has_version(text, n))
-        buf_printf(out, "version: %llu\n", (unsigned long long)version);
+    struct lacking l = lacks(text, n, t);
+    unsigned long long version = t->version + 1;
+    *out_front = l.version + l.incarnation;
+    if (l.version)
+        buf_printf(out, "version: %llu\n", version);
+    if (l.incarnation)
+        buf_printf(out, "incarnation: %llu\n", version);
     buf_add(out, text, n);
     if (n && text[n - 1] != '\n')
         buf_str(out, "\n");
@@ -167,16 +194,15 @@ struct appending {
     struct diag *diag;
 };
 
-// May `doc` (of a->text, and as it would be appended) follow `t`?
+// May `doc` (of a->text, `front` lines further down, and as it would be appended) follow `t`?
 static int judge(const struct appending *a, const struct topology *t, const struct buf *doc,
-                 uint64_t *out_version)
+                 int front, uint64_t *out_version)
 {
     struct changer *c = changer_new();
     struct topology *next = NULL;
     if (!c)
         return ERR_NOMEM;
-    bool filled = doc->n > a->n && memcmp(doc->p, a->text, a->n < 8 ? a->n : 8) != 0;
-    int rc = changer_apply(c, t, doc->p, doc->n, a->source, filled ? 0 : 1, a->diag, &next);
+    int rc = changer_apply(c, t, doc->p, doc->n, a->source, 1 - front, a->diag, &next);
     changer_free(c);
     if (rc == ERR_BUSY) // only what holds now is appended
         rc = ERR_INVAL;
@@ -209,10 +235,11 @@ static int append_to(const struct appending *a, int fd, struct topology **t, uin
                  (unsigned long long)(*t)->version, (unsigned long long)a->expected);
         return ERR_CONFLICT;
     }
-    rc = with_version(a->text, a->n, (*t)->version + 1, &doc);
+    int front;
+    rc = completed(a->text, a->n, *t, &doc, &front);
     uint64_t version = 0;
     if (!rc)
-        rc = judge(a, *t, &doc, &version);
+        rc = judge(a, *t, &doc, front, &version);
     if (!rc)
         rc = cut_torn_end(fd, &now);
     if (!rc)

@@ -25,7 +25,8 @@ size_t change_whole(const char *text, size_t n);
 int changes_load(const char *path, struct diag *diag, struct topology **t, size_t *out_applied);
 
 // Judges one document (without the line that ends it) by changer_apply, on the topology with its
-// changes, and appends it durably. The version is filled in when the document has none. Waits for
+// changes, and appends it durably. The version is filled in when the document has none, and the
+// incarnation of registries that it creates (config/registry_key.h) likewise. Waits for
 // another process that appends. `expected`: the version that must be in force (0: any), else
 // ERR_CONFLICT; otherwise the errors of changer_apply, ERR_INVAL in the place of ERR_BUSY. diag
 // says why.

@@ -4,6 +4,7 @@
 #include "control/compiled_priv.h"
 
 #include "base/err.h"
+#include "config/policy.h"
 #include "config/registry_spec.h"
 
 #include <stdarg.h>
@@ -183,9 +184,24 @@ static bool judge_endpoint(struct compiled_judge *j, const struct registry *x,
     return true;
 }
 
+static bool judge_policy(struct compiled_judge *j, const struct registry *x)
+{
+    size_t rule;
+    const char *why = NULL;
+    if (x->policy)
+        why = policy_wrong(x->policy, &rule);
+    if (why)
+        return wrong(j, "%s: %s", x->name, why);
+    if (x->incarnation > j->t->version)
+        return wrong(j, "%s: made by a later version than this one", x->name);
+    return true;
+}
+
 static bool judge(struct compiled_judge *j, const struct registry *x)
 {
     if (!judge_names(j, x) || !judge_replicas(j, x) || !judge_moves(j, x) || !judge_access(j, x))
+        return false;
+    if (!judge_policy(j, x))
         return false;
     for (size_t i = 0; i < x->n_private_endpoints; i++)
         if (!judge_endpoint(j, x, x->private_endpoints[i]))

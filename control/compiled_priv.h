@@ -10,6 +10,8 @@
 //                   bits); u16 n, private endpoints: u8 n, name; u32 view; u16 n, members: u8 kind,
 //                   u8 region, 16 bytes
 //   MOVES:          (with EXTRA) u8 n, moves: u8 region, u8 stamp it was, u64 seconds
+//   POLICY:         (with EXTRA) as config/policy.h writes it
+//   INCARNATION:    u64
 #ifndef MERIDIAN_CONTROL_COMPILED_PRIV_H
 #define MERIDIAN_CONTROL_COMPILED_PRIV_H
 

@@ -5,7 +5,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/policy.h"
 #include "config/private_index.h"
+#include "config/registry_key.h"
 #include "config/registry_spec.h"
 #include "config/topology_make.h"
 
@@ -14,7 +16,8 @@
 
 #define OWN_FLAGS                                                                                \
     (CATALOGUE_REGIONAL | CATALOGUE_OWN_DATA | CATALOGUE_ANONYMOUS | CATALOGUE_ACCESS_DISABLED | \
-     CATALOGUE_ACCESS_CIDRS | CATALOGUE_SETS | CATALOGUE_EXTRA | CATALOGUE_MOVES)
+     CATALOGUE_ACCESS_CIDRS | CATALOGUE_SETS | CATALOGUE_EXTRA | CATALOGUE_MOVES |               \
+     CATALOGUE_INCARNATION | CATALOGUE_POLICY)
 #define SCRATCH_BYTES (64u << 10)
 #define MEMBER_BYTES 18
 
@@ -80,6 +83,10 @@ void compiled_put_registry(struct buf *b, const struct catalogue *c,
         put_extra(b, &full);
     if (r->flags & CATALOGUE_MOVES)
         put_moves(b, &full);
+    if (r->flags & CATALOGUE_POLICY)
+        policy_put(b, full.policy);
+    if (r->flags & CATALOGUE_INCARNATION)
+        compiled_put(b, full.incarnation, 8);
 }
 
 // ---- reading one ----
@@ -91,7 +98,7 @@ struct reading {
     struct arena scratch;
     struct registry one;
     struct replica replicas[TOPOLOGY_MAX_REGIONS];
-    char label[HOSTNAME_LABEL_SIZE], name[HOSTNAME_LABEL_SIZE];
+    char label[HOSTNAME_LABEL_SIZE], name[HOSTNAME_LABEL_SIZE], key[REGISTRY_KEY_SIZE];
     bool nomem;
 };
 
@@ -210,6 +217,25 @@ static void take_moves(struct reading *r, struct registry *out)
     out->n_moves = (uint8_t)n;
 }
 
+static void take_policy(struct reading *r, struct registry *out)
+{
+    out->policy = policy_take(&r->c, &r->scratch);
+    if (!out->policy && !r->c.failed)
+        r->nomem = r->c.failed = true;
+}
+
+static void take_incarnation(struct reading *r, struct registry *out)
+{
+    out->incarnation = cursor_u64(&r->c);
+    // what its name is was not judged yet
+    if (!out->incarnation || out->incarnation > INT64_MAX ||
+        strlen(out->name) >= HOSTNAME_REGISTRY_SIZE) {
+        r->c.failed = true;
+        return;
+    }
+    out->key = registry_key_format(out->name, out->incarnation, r->key);
+}
+
 struct sets { // of the replicas: those with global routing on, those drained
     region_set on, drained;
 };
@@ -231,7 +257,7 @@ static bool flags_fit(unsigned flags)
         return false;
     if ((flags & access) == access)
         return false;
-    return !(flags & CATALOGUE_MOVES) || flags & CATALOGUE_EXTRA;
+    return !(flags & (CATALOGUE_MOVES | CATALOGUE_POLICY)) || flags & CATALOGUE_EXTRA;
 }
 
 static void put_replicas(struct reading *r, const struct sets *sets, const uint8_t *stamps)
@@ -282,6 +308,11 @@ static bool take_one(struct reading *r)
         take_extra(r, out);
     if (flags & CATALOGUE_MOVES && !r->c.failed)
         take_moves(r, out);
+    out->key = out->name;
+    if (flags & CATALOGUE_POLICY && !r->c.failed)
+        take_policy(r, out);
+    if (flags & CATALOGUE_INCARNATION && !r->c.failed)
+        take_incarnation(r, out);
     return !r->c.failed;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "config/frontend.h"
+#include "control/incarnations.h"
 #include "control/moves.h"
 
 #include <stdlib.h>
@@ -21,5 +22,7 @@ bool successor_ok(const struct topology *before, const struct topology *next, st
         free(why);
         return false;
     }
+    if (!incarnations_may_follow(before, next, text, diag))
+        return false;
     return moves_may_follow(before, next, text, now_s, diag, out_again_s);
 }

@@ -37,7 +37,7 @@ static void check(const struct topology *t)
     size_t n = 0;
     for (const struct registry *r; (r = topology_next(t, &it)); n++)
         must(r->n_replicas && topology_registry(t, r->name) == r &&
-             topology_by_label(t, r->label) == r);
+             topology_by_label(t, r->label) == r && topology_registry_by_key(t, r->key) == r);
     must(n == t->n_registries);
     AUTO_BUF struct buf out;
     struct topology *again = NULL;

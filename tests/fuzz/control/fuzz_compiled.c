@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "config/catalogue.h"
+#include "config/policy.h"
 #include "control/compiled.h"
 
 #include <stdlib.h>
@@ -32,7 +33,8 @@ static void check(const struct topology *t)
     size_t n = 0;
     for (const struct registry *r; (r = topology_next(t, &it)); n++) {
         must(r->n_replicas && topology_registry(t, r->name) == r &&
-             topology_by_label(t, r->label) == r);
+             topology_by_label(t, r->label) == r && topology_registry_by_key(t, r->key) == r);
+        must(policy_of(r, "prod/app")->match[0] && policy_runner(t, r, "prod/app") < t->n_regions);
         for (size_t k = 0; k < r->n_replicas; k++)
             must(topology_replica_stamp(t, &r->replicas[k])->name[0]);
         for (size_t k = 0; k < r->n_moves; k++)

@@ -2,6 +2,7 @@
 #include "tests/unit/control/registries.h"
 
 #include "base/diag.h"
+#include "config/policy.h"
 #include "control/topology_file.h"
 
 #include <check.h>
@@ -21,6 +22,19 @@ const char *registries_name(unsigned i, char buf[64])
     return buf;
 }
 
+static void random_policy(struct buf *b)
+{
+    static const char *const words[] = {
+        "    quota: 500GiB\n",
+        "    push_move: regional\n",
+        "    repositories:\n      - { match: 'prod/*', quota: 3, sparse: allowed, immutable: v* }\n"
+        "      - { match: '*', retention: { untagged: 7d, keep_last: 10, tags: ['dev-*', '*-pr'] } "
+        "}\n",
+        "    repositories: [{ match: only/this, retention: { keep_last: 1 } }]\n",
+    };
+    buf_str(b, words[registries_random(4)]);
+}
+
 void registries_row(struct buf *b, unsigned i)
 {
     static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus",
@@ -37,6 +51,8 @@ void registries_row(struct buf *b, unsigned i)
     if (registries_random(4) == 0)
         buf_printf(b, "    public_access: %s\n",
                    registries_random(2) ? "disabled" : "[10.0.0.0/8, '2001:db8::/32']");
+    if (registries_random(5) == 0)
+        random_policy(b);
     buf_printf(b, "    data_endpoints: %s\n    anonymous_pull: %s\n",
                registries_random(2) ? "enabled" : "disabled",
                registries_random(2) ? "true" : "false");
@@ -69,8 +85,11 @@ void registries_private(struct buf *b, unsigned i)
 void registries_document(struct buf *b, unsigned n, unsigned private_every)
 {
     buf_str(b, REGISTRIES_FRAME "registries:\n");
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         registries_row(b, i);
+        if (i % 5 == 0)
+            buf_printf(b, "    incarnation: %u\n", 1 + i % 3);
+    }
     if (private_every)
         buf_str(b, "private_endpoints:\n");
     for (unsigned i = 0; private_every && i < n; i += private_every)
@@ -101,9 +120,26 @@ static void private_equal(const struct private_endpoint *x, const struct private
     }
 }
 
+static void policy_equal(const struct registry_policy *x, const struct registry_policy *y)
+{
+    AUTO_BUF struct buf a, b;
+    buf_init(&a, 0);
+    buf_init(&b, 0);
+    ck_assert_int_eq(!x, !y);
+    if (!x)
+        return;
+    policy_put(&a, x);
+    policy_put(&b, y);
+    ck_assert_uint_eq(a.n, b.n);
+    ck_assert_mem_eq(a.p, b.p, a.n);
+}
+
 static void registry_equal(const struct registry *x, const struct registry *y)
 {
     ck_assert_str_eq(x->name, y->name);
+    ck_assert_uint_eq(x->incarnation, y->incarnation);
+    ck_assert_str_eq(x->key, y->key);
+    policy_equal(x->policy, y->policy);
     ck_assert_str_eq(x->hash, y->hash);
     ck_assert_str_eq(x->label, y->label);
     ck_assert_int_eq(x->regional_endpoints, y->regional_endpoints);
