@@ -15,6 +15,8 @@
 //   GET  /v1/replication?registry=NAME
 //   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended
 //                                                        (daemon/admin_repair.c)
+//   GET  /v1/tasks?kind=NAME[&after=KEY][&n=COUNT]   the durable queue (daemon/admin_tasks.c)
+//   POST /v1/tasks/run?kind=NAME&key=KEY
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -26,6 +28,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/source.h"
+#include "daemon/admin_tasks.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
 #include "net/refuse.h"
@@ -99,6 +102,8 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
                                       "feedKey", region_keys_feed_id(app->keys)));
     if (doc)
         json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
+    if (doc)
+        json_object_set_new(doc, "tasks", tasks_json(app));
     if (doc)
         json_object_set_new(doc, "conditions", conditions_json(conditions));
     arena_done(&a);
@@ -291,6 +296,8 @@ static const struct admin_route {
     {HTTP_POST, "/v1/config/reload", post_reload},
     {HTTP_GET, "/v1/replication", get_replication},
     {HTTP_POST, "/v1/replication/repair-clock", admin_post_repair_clock},
+    {HTTP_GET, "/v1/tasks", admin_get_tasks},
+    {HTTP_POST, "/v1/tasks/run", admin_post_task_run},
     {HTTP_GET, "/v1/certs", get_certs},
     {HTTP_POST, "/v1/certs/renew", post_renew},
     {HTTP_GET, "/v1/dns/explain", get_explain},

@@ -65,6 +65,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct blob_store *blobs;
     // of the store's disk
     struct space *space;
+    // runs the durable queue of `meta`; NULL without it
+    struct task_runner *tasks;
     struct vitals *vitals;
     // wall
     int64_t started_ms;

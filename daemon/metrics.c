@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "control/source.h"
+#include "daemon/admin_tasks.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -242,6 +243,7 @@ static void metrics_text(const struct app *app, struct buf *out)
     app_judge_writes((struct app *)app);
     conditions_metrics(&app->vitals->conditions, out);
     write_gates(app, out);
+    tasks_metrics(app, out);
     replication_metrics(app->replicator, out);
     if (app->resolver)
         resolver_metrics_write(app->resolver, out);

@@ -11,6 +11,7 @@
 #include "daemon/late.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
+#include "daemon/task_runner.h"
 #include "registry/oci_error.h"
 #include "resolver/sign/signing.h"
 #include "resolver/zone/zone_maintainer.h"
@@ -400,6 +401,15 @@ static int start_replicator(struct worker *w)
     return rc;
 }
 
+// It has forerunners no more: only one process runs tasks.
+static int start_tasks(struct worker *w)
+{
+    int rc = task_runner_new(w->app.meta, &w->app.tasks);
+    if (rc)
+        return rc;
+    return task_runner_start(w->app.tasks);
+}
+
 int worker_start_rooms(struct worker *w, struct diag *d)
 {
     unsigned roles = w->node->roles;
@@ -415,10 +425,12 @@ int worker_start_rooms(struct worker *w, struct diag *d)
     if (rc)
         return rc;
     if (roles & ROLE_REPLICATOR)
-        return start_replicator(w);
-    if (w->app.meta)
+        rc = start_replicator(w);
+    else if (w->app.meta)
         meta_gate_open(w->app.meta, META_GATE_RECOVERY); // nobody to ask
-    return 0;
+    if (!rc && w->app.meta)
+        rc = start_tasks(w);
+    return rc;
 }
 
 // ---- servers ----

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "control/source.h"
 #include "daemon/supervisor_ipc.h"
+#include "daemon/task_runner.h"
 #include "resolver/sign/signing.h"
 #include "resolver/zone/zone_maintainer.h"
 
@@ -18,6 +19,7 @@ static void rooms_stop(struct worker *w)
 {
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));
+    task_runner_stop(w->app.tasks);
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
     atomic_store(&w->replicator, NULL);
     if (w->app.meta)
@@ -113,6 +115,7 @@ void worker_stop(struct worker *w, bool yields)
     pool_free(w->app.late_pool);
     pool_free(w->app.pool);
     registry_service_free(w->app.registry);
+    task_runner_free(w->app.tasks);
     meta_close(w->app.meta);
     blob_store_close(w->app.blobs);
     space_close(w->app.space);

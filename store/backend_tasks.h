@@ -33,6 +33,8 @@ struct task_state {
 struct task_ops {
     int (*put)(struct tx *tx, const struct task_new *t, bool only_earlier);
     int (*get)(struct tx *tx, int64_t id, struct arena *a, struct task *out);
+    int (*find)(struct tx *tx, enum task_kind kind, const char *key, struct arena *a,
+                struct task *out);
     int (*set)(struct tx *tx, int64_t id, const struct task_state *s);
     int (*remove)(struct tx *tx, int64_t id);
     int (*remove_key)(struct tx *tx, enum task_kind kind, const char *key);
@@ -60,6 +62,13 @@ static inline int task_put(struct tx *tx, const struct task_new *t, bool only_ea
 static inline int task_get(struct tx *tx, int64_t id, struct arena *a, struct task *out)
 {
     return tx->ops->tasks->get(tx, id, a, out);
+}
+
+// ERR_NOTFOUND.
+static inline int task_find(struct tx *tx, enum task_kind kind, const char *key, struct arena *a,
+                            struct task *out)
+{
+    return tx->ops->tasks->find(tx, kind, key, a, out);
 }
 
 // Its revision stays. ERR_NOTFOUND.

@@ -104,6 +104,18 @@ int meta_task_cancel(struct meta *m, enum task_kind kind, const char *key)
     return meta_write(m, cancel_run, &t, false);
 }
 
+int meta_task_get(struct meta *m, enum task_kind kind, const char *key, struct arena *a,
+                  struct task *out)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = task_find(tx, kind, key, a, out);
+    tx_end(tx);
+    return rc;
+}
+
 // How a try ended.
 struct outcome {
     int64_t id, due_ms;

@@ -97,6 +97,9 @@ int meta_task_add(struct meta *m, const struct task_new *t);
 int meta_task_move(struct meta *m, const struct task_new *t);
 int meta_task_cancel(struct meta *m, enum task_kind kind, const char *key);
 
+// ERR_NOTFOUND: nothing of that key is queued.
+int meta_task_get(struct meta *m, enum task_kind kind, const char *key, struct arena *a,
+                  struct task *out);
 // Due tasks of a kind, at most max: registries take turns, and within one the task comes first that
 // has been due longest. *out_next_ms: when the next one becomes due; now_ms when more are due than
 // were asked for; INT64_MAX: none.

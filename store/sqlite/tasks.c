@@ -71,6 +71,20 @@ static int sqlite_task_get(struct tx *tx, int64_t id, struct arena *a, struct ta
     return rc;
 }
 
+static int sqlite_task_find(struct tx *tx, enum task_kind kind, const char *key, struct arena *a,
+                            struct task *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT " COLUMNS " FROM tasks WHERE kind=?1 AND key=?2 AND id<0", "ns",
+                     (int)kind, key);
+    if (rc)
+        return rc;
+    rc = task_row(st, a, out);
+    db_end(st);
+    return rc;
+}
+
 static int sqlite_task_set(struct tx *tx, int64_t id, const struct task_state *s)
 {
     struct db *d = sqlite_write_db(tx);
@@ -214,6 +228,7 @@ static int sqlite_tasks_list(struct tx *tx, enum task_kind kind, const char *aft
 const struct task_ops sqlite_task_ops = {
     .put = sqlite_task_put,
     .get = sqlite_task_get,
+    .find = sqlite_task_find,
     .set = sqlite_task_set,
     .remove = sqlite_task_remove,
     .remove_key = sqlite_task_remove_key,

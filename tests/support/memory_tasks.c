@@ -83,6 +83,15 @@ static int get(struct tx *tx, int64_t id, struct arena *a, struct task *out)
     return task_out(t, a, out);
 }
 
+static int find(struct tx *tx, enum task_kind kind, const char *key, struct arena *a,
+                struct task *out)
+{
+    const struct m_task *t = task_with(tx, kind, key);
+    if (!t)
+        return ERR_NOTFOUND;
+    return task_out(t, a, out);
+}
+
 static int set(struct tx *tx, int64_t id, const struct task_state *s)
 {
     const struct m_task *is = task_at(tx, id);
@@ -268,6 +277,7 @@ static int list_tasks(struct tx *tx, enum task_kind kind, const char *after, siz
 const struct task_ops memory_task_ops = {
     .put = put,
     .get = get,
+    .find = find,
     .set = set,
     .remove = remove_task,
     .remove_key = remove_key,

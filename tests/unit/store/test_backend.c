@@ -649,6 +649,10 @@ START_TEST(due_tasks_come_by_time_and_beside_the_jobs)
     ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 50, 4, ids, &n), 0);
     ck_assert(n == 1 && ids[0] == job);
     ck_assert_int_eq(task_get(tx, job, &a, t), ERR_NOTFOUND); // a job is not a task of these
+    struct task found;
+    ck_assert_int_eq(task_find(tx, TASK_RETAIN, "c", &a, &found), 0);
+    ck_assert(found.id == t[2].id && found.due_ms == 10);
+    ck_assert_int_eq(task_find(tx, TASK_COLLECT, "c", &a, &found), ERR_NOTFOUND);
     tx_end(tx);
     const struct task_state failed = {.due_ms = 70, .attempts = 2, .reason = "no disk"};
     ck_assert_int_eq(WRITE(task_set, .id = t[0].id, .state = &failed), 0);
