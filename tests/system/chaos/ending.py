@@ -55,7 +55,7 @@ def feed_problems(fleet):
                 if n != high - low + 1:
                     yield f"{region} holds {n} entries of {origin} from {low} to {high} in epoch {epoch}: a gap"
                 heads.setdefault((origin, epoch), {})[region] = high
-            n_jobs, = db.execute("SELECT count(*) FROM jobs").fetchone()
+            n_jobs, = db.execute("SELECT count(*) FROM tasks WHERE kind=0").fetchone()
             if n_jobs:
                 yield f"{region} still has {n_jobs} jobs"
     for (origin, epoch), by_region in heads.items():
