@@ -226,9 +226,9 @@ static int replication_status(struct cli *c, int argc, char **argv)
 // What a region says of itself as a replica: the least good of its states, or why it says nothing.
 static json_t *display_status(struct cli *c, const json_t *rows, const char *region)
 {
-    static const char *const worst_last[] = {"Ready",      "Syncing",  "Retrying",
-                                             "NoSpace",    "Refused",  "Unreachable",
-                                             "ClockAhead", "Diverged", "Denied"};
+    static const char *const worst_last[] = {"Ready",    "Syncing", "NeedsUpgrade", "Retrying",
+                                             "NoSpace",  "Refused", "Unreachable",  "ClockAhead",
+                                             "Diverged", "Denied"};
     size_t worst = 0, i, n = 0;
     const char *why = NULL;
     json_t *row;

@@ -40,6 +40,23 @@ static const char *digest_of(struct cli *c, const json_t *o, const char *key)
     return "gone";
 }
 
+// What the entry sets it to, in few words.
+static const char *value_of(struct cli *c, const json_t *o)
+{
+    const json_t *lock = json_object_get(o, "lock");
+    bool write = json_is_true(json_object_get(lock, "write"));
+    bool del = json_is_true(json_object_get(lock, "delete"));
+    if (json_is_false(json_object_get(o, "known")))
+        return arena_printf(&c->arena, "%s (not known there)", text_of(o, "attribute"));
+    if (lock && !write && !del)
+        return "unlocked";
+    if (lock)
+        return arena_printf(&c->arena, "locked:%s%s", write ? " write" : "", del ? " delete" : "");
+    if (json_is_true(json_object_get(o, "gone")))
+        return "gone";
+    return digest_of(c, o, "digest");
+}
+
 // ---- feed ----
 
 static bool place_parse(const char *s, unsigned long long *out_epoch,
@@ -61,14 +78,13 @@ static void print_feed(struct cli *c, const json_t *rows)
 {
     size_t n = json_array_size(rows), i;
     const char **cells = arena_array(&c->arena, 6 * (n + 1), sizeof *cells);
-    const char *head[] = {"written at", "epoch/seq", "key", "what", "digest", "hash"};
+    const char *head[] = {"written at", "epoch/seq", "key", "what", "value", "hash"};
     json_t *o;
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
-        const char *row[] = {text_of(o, "writtenAt"),   place_of(c, o),
-                             text_of(o, "key"),         what_of(c, o),
-                             digest_of(c, o, "digest"), text_of(o, "hash")};
+        const char *row[] = {text_of(o, "writtenAt"), place_of(c, o), text_of(o, "key"),
+                             what_of(c, o),           value_of(c, o), text_of(o, "hash")};
         memcpy(cells + 6 * (i + 1), row, sizeof row);
     }
     cli_table(cells, n + 1, 6);

@@ -34,13 +34,26 @@ static uint64_t number_of(const json_t *doc, const char *key)
     return 0;
 }
 
+// A manifest may show after its tombstone, as long as something leads to it.
+static bool is_gone(const json_t *doc)
+{
+    return json_is_true(json_object_get(doc, "gone")) &&
+           !json_is_true(json_object_get(doc, "found"));
+}
+
 // The value that a region told; its strings are the document's. false: it has none.
 static bool value_of(const json_t *doc, struct register_value *out)
 {
     const char *digest = json_string_value(json_object_get(doc, "digest"));
-    const char *origin = json_string_value(json_object_get(doc, "origin"));
-    struct register_value v = {number_of(doc, "stamp"), origin, number_of(doc, "epoch"), {0}};
-    if (!digest || !origin || digest_parse(digest, strlen(digest), &v.digest))
+    struct register_value v = {.stamp = number_of(doc, "stamp"),
+                               .origin = json_string_value(json_object_get(doc, "origin")),
+                               .epoch = number_of(doc, "epoch"),
+                               .gone = is_gone(doc),
+                               .create_only = json_is_true(json_object_get(doc, "createOnly")),
+                               .generation = number_of(doc, "generation")};
+    if (!v.origin || (!digest && !v.gone))
+        return false;
+    if (digest && digest_parse(digest, strlen(digest), &v.digest))
         return false;
     *out = v;
     return true;
@@ -75,7 +88,8 @@ static void value_take(struct wait *w, const json_t *doc)
         return;
     w->value = v;
     w->value.origin = arena_strdup(&w->c->arena, v.origin);
-    w->digest = arena_strdup(&w->c->arena, json_string_value(json_object_get(doc, "digest")));
+    const char *digest = json_string_value(json_object_get(doc, "digest"));
+    w->digest = arena_strdup(&w->c->arena, digest ? digest : "gone");
 }
 
 // No region that answered has it. Was there one that did not, that is why nobody can tell.
@@ -141,24 +155,41 @@ static const struct {
 static const char *until_path(struct wait *w, uint64_t wait_ms)
 {
     const char *path = have_path(w, wait_ms);
-    if (!*w->tag) // the stamp only tells whether it can come at all now
-        return arena_printf(&w->c->arena, "%s&stamp=%llu", path,
-                            (unsigned long long)w->value.stamp);
-    return arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu&digest=%s", path,
+    if (!*w->tag) // the stamp tells whether it can come at all now, and what ended it later
+        return arena_printf(&w->c->arena, "%s&stamp=%llu%s", path,
+                            (unsigned long long)w->value.stamp, w->value.gone ? "&gone=1" : "");
+    path = arena_printf(&w->c->arena, "%s&stamp=%llu&origin=%s&epoch=%llu", path,
                         (unsigned long long)w->value.stamp, w->value.origin,
-                        (unsigned long long)w->value.epoch, cli_urlencode(w->c, w->digest));
+                        (unsigned long long)w->value.epoch);
+    if (w->value.create_only)
+        path = arena_printf(&w->c->arena, "%s&generation=%llu", path,
+                            (unsigned long long)w->value.generation);
+    if (w->value.gone)
+        return arena_printf(&w->c->arena, "%s&gone=1", path);
+    return arena_printf(&w->c->arena, "%s&digest=%s", path, cli_urlencode(w->c, w->digest));
 }
 
-// Is the wait for a region over with what it has now? A digest that is waited for is there or not;
-// a tag has the value that was fixed, or a newer one.
+static bool manifest_is_there(const struct wait *w, const struct register_value *here, bool found)
+{
+    if (w->value.gone)
+        return here->gone && here->stamp >= w->value.stamp;
+    return found || (here->gone && here->stamp > w->value.stamp);
+}
+
+// Is the wait for a region over with what it has now? A digest that is waited for is there, or was
+// deleted later; a tag has the value that was fixed, or a newer one, or went with its manifest.
 static bool outcome_of(struct wait *w, const json_t *doc, enum outcome *out)
 {
     struct register_value here;
     if (!value_of(doc, &here))
         return false;
+    bool found = json_is_true(json_object_get(doc, "found"));
     if (*w->tag && register_order(&here, &w->value) < 0)
         return false;
-    if (digest_equal(&here.digest, &w->value.digest))
+    if (!*w->tag && !manifest_is_there(w, &here, found))
+        return false;
+    bool same = here.gone == w->value.gone && digest_equal(&here.digest, &w->value.digest);
+    if (same && (found || here.gone))
         *out = WAIT_DONE;
     else
         *out = WAIT_SUPERSEDED;

@@ -56,7 +56,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     def have(self, q):
         until = time.monotonic() + int(q.get("wait_ms", 0)) / 1000
-        wanted = (int(q["stamp"]), q["origin"], int(q["epoch"]), q["digest"]) if "stamp" in q else None
+        wanted = (int(q["stamp"]), q["origin"], int(q["epoch"]), q["digest"]) if "digest" in q and "stamp" in q else None
         while True:
             v = self.server.now()
             if (isinstance(v, tuple) and (not wanted or v >= wanted)) or time.monotonic() >= until:
@@ -148,6 +148,21 @@ class Wait(unittest.TestCase):
                 self.assertEqual(code, want, text)
                 self.assertIn("is in no region that answers; " + said, text)
 
+    def test_a_deletion_is_waited_for_like_a_write(self):
+        gone = {"found": False, "gone": True, "stamp": str(STAMP), "origin": "eastus", "epoch": "1"}
+        old = {"found": True, "stamp": str(STAMP - 1), "origin": "westeurope", "epoch": "1", "digest": DIGESTS["westeurope"]}
+        dead = dict(old, found=False, dead=True)
+        code, outcomes, text = self.wait({"eastus": [(0, gone)], "southeastasia": [(0, gone)], "westeurope": [(0, old), (0.5, gone)]})
+        self.assertEqual((code, set(outcomes.values())), (0, {"done"}), text)
+        # a tag whose manifest was deleted after it, there alone: that region has something newer
+        code, outcomes, text = self.wait({"eastus": [(0, old)], "southeastasia": [(0, old)], "westeurope": [(0, dead)]})
+        self.assertEqual((code, outcomes), (0, {"eastus": "done", "southeastasia": "done", "westeurope": "superseded"}), text)
+        # who created first wins, whatever the stamps
+        first = dict(old, createOnly=True, generation="7", stamp=str(STAMP - 5))
+        later = dict(first, stamp=str(STAMP), digest=DIGESTS["eastus"], origin="eastus")
+        code, outcomes, text = self.wait({"eastus": [(0, later), (0.3, first)], "southeastasia": [(0, first)], "westeurope": [(0, first)]})
+        self.assertEqual((code, set(outcomes.values())), (0, {"done"}), text)
+
     def test_each_region_says_why_it_has_it_not(self):
         values = {name: [(0, value("eastus"))] for name in NAMES}
         for more, want, outcome, said in (
@@ -165,7 +180,7 @@ class Wait(unittest.TestCase):
 
     def test_status_says_by_its_exit_what_its_rows_say(self):
         states = {n: {o: "Ready" for o in NAMES if o != n} for n in NAMES}
-        for state, want in (("Ready", 0), ("Syncing", 0), ("Retrying", 0), ("Unreachable", 4), ("ClockAhead", 6), ("NoSpace", 8),
+        for state, want in (("Ready", 0), ("Syncing", 0), ("NeedsUpgrade", 0), ("Retrying", 0), ("Unreachable", 4), ("ClockAhead", 6), ("NoSpace", 8),
                             ("Diverged", 9)):
             with self.subTest(state):
                 states["westeurope"]["eastus"] = state
