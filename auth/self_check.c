@@ -31,7 +31,7 @@ static int token_round(const struct topology *t, const struct registry *r,
     const char *service, *token;
     int rc = token_service(t, r, a, &service);
     if (!rc)
-        rc = token_issue_access(keys, service, "", &grant, 1, now_ms, a, &token);
+        rc = token_issue_access(keys, service, r->incarnation, "", &grant, 1, now_ms, a, &token);
     if (!rc)
         rc = token_verify_access(t, r, token, now_ms, a, &access);
     if (rc)

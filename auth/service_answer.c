@@ -145,10 +145,11 @@ void call_grant(struct call *c, struct http_request *req, struct http_response *
     const char *access, *refresh = c->offline ? kept : NULL;
     int rc = scope.err;
     if (!rc)
-        rc = token_issue_access(c->s->o.keys, c->service, who ? who->name : "", granted, n, now,
-                                &req->arena, &access);
+        rc = token_issue_access(c->s->o.keys, c->service, c->r->incarnation, who ? who->name : "",
+                                granted, n, now, &req->arena, &access);
     if (!rc && who && c->offline && !refresh)
-        rc = token_issue_refresh(c->s->o.keys, c->service, who, now, &req->arena, &refresh);
+        rc = token_issue_refresh(c->s->o.keys, c->service, c->r->incarnation, who, now, &req->arena,
+                                 &refresh);
     if (rc)
         call_refuse_code(c, req, resp, rc);
     else

@@ -53,24 +53,32 @@ static json_t *grants_json(const struct access_grant *grants, size_t n)
     return list;
 }
 
-// The claims that both kinds have.
-static json_t *claims_begin(const char *type, const char *service, const char *subject,
-                            int64_t now_ms, unsigned lifetime_s)
+// The claims that both kinds have. The incarnation only where there is one: tokens of registries
+// without are what they always were.
+static json_t *claims_begin(const char *type, const char *service, uint64_t incarnation,
+                            const char *subject, int64_t now_ms, unsigned lifetime_s)
 {
     char id[JTI_BYTES * 2 + 1];
     json_int_t now = now_ms / 1000;
     if (random_hex(id, JTI_BYTES))
         return NULL;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "iss", TOKEN_ISSUER, "sub",
-                     subject, "aud", service, "typ", type, "jti", id, "iat", now, "nbf", now, "exp",
-                     now + lifetime_s);
+    json_t *claims = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "iss", TOKEN_ISSUER,
+                               "sub", subject, "aud", service, "typ", type, "jti", id, "iat", now,
+                               "nbf", now, "exp", now + lifetime_s);
+    if (!claims || !incarnation)
+        return claims;
+    if (!json_object_set_new(claims, "inc", json_integer((json_int_t)incarnation)))
+        return claims;
+    json_decref(claims);
+    return NULL;
 }
 
-int token_issue_access(const struct region_keys *keys, const char *service, const char *subject,
-                       const struct access_grant *grants, size_t n_grants, int64_t now_ms,
-                       struct arena *a, const char **out)
+int token_issue_access(const struct region_keys *keys, const char *service, uint64_t incarnation,
+                       const char *subject, const struct access_grant *grants, size_t n_grants,
+                       int64_t now_ms, struct arena *a, const char **out)
 {
-    json_t *claims = claims_begin("access", service, subject, now_ms, ACCESS_LIFETIME_S);
+    json_t *claims =
+        claims_begin("access", service, incarnation, subject, now_ms, ACCESS_LIFETIME_S);
     // json_object_set_new takes its value over also when it fails, and takes NULL
     if (claims && json_object_set_new(claims, "access", grants_json(grants, n_grants))) {
         json_decref(claims);
@@ -79,11 +87,12 @@ int token_issue_access(const struct region_keys *keys, const char *service, cons
     return jws_issue(keys, claims, a, out);
 }
 
-int token_issue_refresh(const struct region_keys *keys, const char *service,
+int token_issue_refresh(const struct region_keys *keys, const char *service, uint64_t incarnation,
                         const struct principal *who, int64_t now_ms, struct arena *a,
                         const char **out)
 {
-    json_t *claims = claims_begin("refresh", service, who->name, now_ms, REFRESH_LIFETIME_S);
+    json_t *claims =
+        claims_begin("refresh", service, incarnation, who->name, now_ms, REFRESH_LIFETIME_S);
     if (claims && json_object_set_new(claims, "gen", json_integer((json_int_t)who->generation))) {
         json_decref(claims);
         return ERR_NOMEM;

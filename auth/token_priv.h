@@ -55,10 +55,12 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
 const char *token_fault(const struct topology *t, const struct registry *r, const char *token,
                         int rc, struct arena *a);
 
-int token_issue_access(const struct region_keys *keys, const char *service, const char *subject,
-                       const struct access_grant *grants, size_t n_grants, int64_t now_ms,
-                       struct arena *a, const char **out);
-int token_issue_refresh(const struct region_keys *keys, const char *service,
+// Of the registry with that service and incarnation (config/registry_key.h): a token for one that was
+// deleted is none for the next of its name.
+int token_issue_access(const struct region_keys *keys, const char *service, uint64_t incarnation,
+                       const char *subject, const struct access_grant *grants, size_t n_grants,
+                       int64_t now_ms, struct arena *a, const char **out);
+int token_issue_refresh(const struct region_keys *keys, const char *service, uint64_t incarnation,
                         const struct principal *who, int64_t now_ms, struct arena *a,
                         const char **out);
 // The registry's global name: the service of its tokens.

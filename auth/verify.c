@@ -138,7 +138,22 @@ static int grants_parse(const json_t *list, struct arena *a, struct claims *out)
     return 0;
 }
 
-static int claims_judge(const json_t *root, const char *service, enum token_type type,
+// A token without the claim is for a registry that has no incarnation.
+static bool incarnation_is(const json_t *root, uint64_t expected)
+{
+    const json_t *v = json_object_get(root, "inc");
+    if (!v)
+        return !expected;
+    return json_is_integer(v) && json_integer_value(v) > 0 &&
+           (uint64_t)json_integer_value(v) == expected;
+}
+
+struct audience { // whom a token is for
+    const char *service;
+    uint64_t incarnation;
+};
+
+static int claims_judge(const json_t *root, const struct audience *aud, enum token_type type,
                         int64_t now_ms, struct arena *a, struct claims *out)
 {
     struct claims c = {0};
@@ -146,7 +161,9 @@ static int claims_judge(const json_t *root, const char *service, enum token_type
         return ERR_AUTH;
     const char *subject = claim_text(root, "sub", PRINCIPAL_NAME_MAX),
                *id = claim_text(root, "jti", ID_MAX_BYTES);
-    if (!claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", service))
+    if (!claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", aud->service))
+        return ERR_AUTH;
+    if (!incarnation_is(root, aud->incarnation))
         return ERR_AUTH;
     if (!claim_is(root, "typ", type == TOKEN_ACCESS ? "access" : "refresh"))
         return ERR_AUTH;
@@ -196,7 +213,7 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
     if (es256_verify_again(key->spki_b64, j.signed_at, j.n_signed, j.sig))
         return ERR_AUTH;
     json_t *root = json_loadb((const char *)j.payload.p, j.payload.n, JSON_REJECT_DUPLICATES, NULL);
-    rc = claims_judge(root, service, type, now_ms, a, out);
+    rc = claims_judge(root, &(struct audience){service, r->incarnation}, type, now_ms, a, out);
     json_decref(root);
     return rc;
 }
@@ -214,7 +231,7 @@ const char *token_fault(const struct topology *t, const struct registry *r, cons
         return "its signing key is not in the topology";
     if (!registry_replica(r, key->region))
         return "signed by a region without a replica of this registry";
-    return "its signature, registry, kind or dates are not right";
+    return "its signature, registry or incarnation, kind or dates are not right";
 }
 
 int token_verify_access(const struct topology *t, const struct registry *r, const char *token,

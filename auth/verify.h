@@ -45,7 +45,8 @@ struct access {
 };
 
 // Verifies a compact JWS for `service` (the registry's global name). ES256 only, `kid` bound to its
-// region, which must hold a replica of the registry; typ "access"; lifetime capped; skew allowed.
+// region, which must hold a replica of the registry, and of its incarnation (config/registry_key.h);
+// typ "access"; lifetime capped; skew allowed.
 // ERR_AUTH, ERR_EXPIRED. *out hangs off the arena.
 int token_verify_access(const struct topology *t, const struct registry *r, const char *token,
                         int64_t now_ms, struct arena *arena, struct access *out);

@@ -20,7 +20,7 @@ static void blob_lost(struct op *op, const char *how)
     static struct log_limit limit = LOG_LIMIT(1000);
     const struct digest *d = &op->route.digest;
     char text[DIGEST_TEXT_SIZE];
-    log_limited(&limit, LOG_ERROR, "registry: %s/%s links %s, which %s", op->registry,
+    log_limited(&limit, LOG_ERROR, "registry: %s/%s links %s, which %s", op->registry_name,
                 op->route.name, digest_format(d, text), how);
     if (op->s->on_lost)
         op->s->on_lost(op->s->on_lost_ctx, op->registry, op->route.name, d);

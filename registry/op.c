@@ -61,10 +61,11 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     op->here = arena_printf(a, "https://%s%s", here, port);
     op->upload_host = arena_strdup(a, upload);
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
-    op->registry = arena_strdup(a, reg->name);
+    op->registry = arena_strdup(a, reg->key);
+    op->registry_name = arena_strdup(a, reg->name);
     op->label = arena_strdup(a, reg->label);
     if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label ||
-        !op->port)
+        !op->registry_name || !op->port)
         return ERR_NOMEM;
     return blob_host_set(op, t, reg, host);
 }

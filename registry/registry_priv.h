@@ -88,8 +88,8 @@ struct op {
     struct route route;
     // of the route table; NULL: no such method there, or no such path
     const struct route_row *row;
-    // its name, and its login label
-    const char *registry, *label;
+    // its key, by which the store and signatures know it; its name, for people; its login label
+    const char *registry, *registry_name, *label;
     // no other region holds the registry
     bool sole_replica;
     struct access access;

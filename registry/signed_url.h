@@ -32,7 +32,9 @@ struct signed_url {
     const char *methods;
     // the name that stands in the URL: lower case, without a port, without a final dot
     const char *host;
-    const char *registry, *repository;
+    // the registry's key
+    const char *registry;
+    const char *repository;
     // the upload's id, or the blob's digest
     const char *object;
     // "" for anonymous, else principal_name_ok

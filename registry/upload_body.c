@@ -256,7 +256,7 @@ static int cut_keep(struct op *op)
                     "registry: what came of an upload of %s in %s before its connection broke is "
                     "dropped: more bytes "
                     "are left behind than are allowed (uploads.bytes_per_principal)",
-                    op->principal, op->registry);
+                    op->principal, op->registry_name);
     return rc;
 }
 

@@ -23,7 +23,7 @@ static void uploads_full(struct op *op, struct http_response *resp, enum upload_
     }
     log_limited(&limit, LOG_WARN,
                 "registry: %s has %" PRIu64 " uploads open in %s, as many as are allowed (%s)", who,
-                bound, op->registry, setting);
+                bound, op->registry_name, setting);
     oci_error(op->req, resp, 429, OCI_TOOMANYREQUESTS, NULL,
               "%s has %" PRIu64
               " uploads open here, as many as are allowed at once, and none of %s is idle: end or "

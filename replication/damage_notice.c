@@ -74,14 +74,14 @@ void damage_notice_send(struct peer *p, const struct topology *t, const struct c
 
 // --- being told ---
 
-// The registry of a notice, when both regions hold it; else NULL.
+// The registry of a notice, by its key, when both regions hold it; else NULL.
 static const struct registry *shared_of(struct replicator *r, const struct topology *t,
                                         const struct region *peer, const char *name)
 {
     const struct region *self = topology_region(t, r->o.region);
     if (!self || !name)
         return NULL;
-    const struct registry *reg = topology_registry(t, name);
+    const struct registry *reg = topology_registry_by_key(t, name);
     if (!reg)
         return NULL;
     bool both = registry_replica(reg, self->index) && registry_replica(reg, peer->index);
@@ -106,7 +106,7 @@ void damaged_begin(struct replicator *r, struct http_request *req, const struct 
         serve_refuse(req, &plan->response, 400, "repository and digest: both are needed");
         return;
     }
-    int rc = mender_suspect(r->mender, peer->name, reg->name, repository, &d);
+    int rc = mender_suspect(r->mender, peer->name, reg->key, repository, &d);
     if (rc)
         serve_refuse(req, &plan->response, 429, "enough is being looked at");
     else

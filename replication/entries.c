@@ -30,7 +30,8 @@ json_t *entry_json(const struct feed_entry *e)
 
 struct entries_ask {
     struct replicator *r;
-    const char *registry, *origin;
+    // by its key, and its name
+    const char *registry, *name, *origin;
     // epoch 0: from the end
     struct feed_mark before;
 };
@@ -47,8 +48,8 @@ static void *list_json(void *ask, struct arena *a)
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
         json_array_append_new(list, entry_json(&e[i]));
-    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "region", q->r->o.region, "registry",
-                             q->registry, "origin", q->origin, "entries", list);
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->name,
+                             "origin", q->origin, "entries", list);
     if (root && next.epoch)
         json_object_set_new(
             root, "next",
@@ -78,15 +79,16 @@ void entries_begin(struct replicator *r, struct http_request *req, const struct 
 {
     struct entries_ask *q = arena_alloc(&req->arena, sizeof *q);
     const char *origin = http_query_get(req, "origin", 0),
+               *key = arena_strdup(&req->arena, reg->key),
                *name = arena_strdup(&req->arena, reg->name);
     const struct region *of = NULL;
     if (origin)
         of = topology_region(t, origin);
-    if (!q || !name) {
+    if (!q || !key || !name) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *q = (struct entries_ask){.r = r, .registry = name};
+    *q = (struct entries_ask){.r = r, .registry = key, .name = name};
     if (!of || !registry_replica(reg, of->index)) {
         serve_refuse(req, &plan->response, 404, "origin: no region that holds this registry");
         return;

@@ -55,7 +55,7 @@ static bool must_wait(const struct pass *pass, const struct job *job, const stru
     if (missing->n && blob_in_flight(pass->r, missing))
         return true;
     if (pass->topology)
-        reg = topology_registry(pass->topology, job->entry.registry);
+        reg = topology_registry_by_key(pass->topology, job->entry.registry);
     return reg && !sources_free(pass->r, pass->topology, reg);
 }
 

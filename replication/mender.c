@@ -208,7 +208,7 @@ static int fetch(struct mender *m, const struct topology *t, const struct regist
 static int mend_through(struct mender *m, const struct topology *t, const struct link_row *l,
                         const struct digest *d, char error[CONTENT_TEXT_SIZE])
 {
-    const struct registry *reg = topology_registry(t, l->registry);
+    const struct registry *reg = topology_registry_by_key(t, l->registry);
     if (!reg)
         return ERR_NOTFOUND;
     struct space_charge charge = {0};

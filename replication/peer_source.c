@@ -63,7 +63,7 @@ static void add_header(struct dial *d, const char *header)
 static int request(struct peer *p, const struct topology *t, const struct content_ask *ask,
                    const _Atomic bool *stop, struct response_reader **out)
 {
-    const struct registry *reg = topology_registry(t, ask->registry);
+    const struct registry *reg = topology_registry_by_key(t, ask->registry);
     if (!reg)
         return ERR_NOTFOUND;
     char target[512], text[DIGEST_TEXT_SIZE];

@@ -14,7 +14,8 @@
 
 struct revoked_ask {
     struct replicator *r;
-    const char *registry;
+    // by its key, and its name
+    const char *registry, *name;
     int64_t after;
 };
 
@@ -42,8 +43,8 @@ static void *list_json(void *ask, struct arena *a)
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
         json_array_append_new(list, row_json(&rows[i]));
-    json_t *root = json_pack("{s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->registry,
-                             "voided", list);
+    json_t *root =
+        json_pack("{s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->name, "voided", list);
     if (root && n == LIST_MAX)
         json_object_set_new(root, "next", json_integer((json_int_t)rows[n - 1].id));
     return root;
@@ -68,13 +69,14 @@ void revoked_begin(struct replicator *r, struct http_request *req, const struct 
                    struct http_plan *plan)
 {
     struct revoked_ask *q = arena_alloc(&req->arena, sizeof *q);
-    const char *name = arena_strdup(&req->arena, reg->name),
+    const char *key = arena_strdup(&req->arena, reg->key),
+               *name = arena_strdup(&req->arena, reg->name),
                *after = http_query_get(req, "after", 0);
-    if (!q || !name) {
+    if (!q || !key || !name) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *q = (struct revoked_ask){.r = r, .registry = name};
+    *q = (struct revoked_ask){.r = r, .registry = key, .name = name};
     if (after && !number_ok(after, &q->after)) {
         serve_refuse(req, &plan->response, 400, "after: not a number");
         return;

@@ -353,7 +353,7 @@ START_TEST(refresh_tokens_work_until_they_are_revoked)
                                          clock_wall_ms(), &a, &acc),
                      ERR_AUTH); // not a Bearer
     const char *access;
-    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, clock_wall_ms(),
+    token_issue_access(fixture_keys[0], "contoso.meridian.test", 0, "ada", NULL, 0, clock_wall_ms(),
                        &a, &access);
     ck_assert_int_eq(refresh_status(access, ""), 401); // nor the reverse
     registry_name = "fabrikam";

@@ -25,8 +25,8 @@ START_TEST(what_a_region_issues_every_region_believes)
     for (int i = 0; i < 3; i++) {
         const char *token;
         struct access acc;
-        ck_assert_int_eq(token_issue_access(fixture_keys[i], "contoso.meridian.test", "ada", grants,
-                                            2, NOW_MS, &a, &token),
+        ck_assert_int_eq(token_issue_access(fixture_keys[i], "contoso.meridian.test", 0, "ada",
+                                            grants, 2, NOW_MS, &a, &token),
                          0);
         ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
         ck_assert_str_eq(acc.principal, "ada");
@@ -281,6 +281,78 @@ START_TEST(expiry_allows_for_skew_and_is_told_apart)
 }
 END_TEST
 
+static struct registry of_incarnation(uint64_t incarnation)
+{
+    struct registry r = *topology_registry(fixture_t, "contoso");
+    r.incarnation = incarnation;
+    return r;
+}
+
+// A name may have gone to another owner: what was given for the registry before is good for
+// nothing.
+START_TEST(a_token_is_for_one_incarnation)
+{
+    static const uint64_t all[] = {0, 1, 7, 8, INT64_MAX};
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    const struct principal who = {.name = "ada", .generation = 3};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        const char *access, *refresh;
+        ck_assert_int_eq(token_issue_access(fixture_keys[0], "contoso.meridian.test", all[i], "ada",
+                                            NULL, 0, NOW_MS, &a, &access),
+                         0);
+        ck_assert_int_eq(token_issue_refresh(fixture_keys[0], "contoso.meridian.test", all[i], &who,
+                                             NOW_MS, &a, &refresh),
+                         0);
+        for (size_t k = 0; k < ARRAY_LEN(all); k++) {
+            struct registry r = of_incarnation(all[k]);
+            struct claims c;
+            int wanted = i == k ? 0 : ERR_AUTH;
+            ck_assert_int_eq(token_verify(fixture_t, &r, access, TOKEN_ACCESS, NOW_MS, &a, &c),
+                             wanted);
+            ck_assert_int_eq(token_verify(fixture_t, &r, refresh, TOKEN_REFRESH, NOW_MS, &a, &c),
+                             wanted);
+        }
+    }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(an_incarnation_is_a_whole_number)
+{
+    static const struct {
+        const char *claim;
+        uint64_t incarnation;
+        int rc;
+    } cases[] = {
+        {",\"inc\":7", 7, 0},
+        {",\"inc\":7.0", 7, ERR_AUTH},
+        {",\"inc\":\"7\"", 7, ERR_AUTH},
+        {",\"inc\":[7]", 7, ERR_AUTH},
+        {",\"inc\":null", 7, ERR_AUTH},
+        {",\"inc\":null", 0, ERR_AUTH},
+        {",\"inc\":0", 0, ERR_AUTH},
+        {",\"inc\":-7", 0, ERR_AUTH},
+        {",\"inc\":18446744073709551623", 7, ERR_AUTH},
+    };
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_FREE char *h = fixture_header(0), *p = fixture_payload(NULL, NULL, cases[i].claim),
+                       *token = fixture_sign(h, p, 0);
+        struct registry r = of_incarnation(cases[i].incarnation);
+        struct access acc;
+        int rc = token_verify_access(fixture_t, &r, token, NOW_MS, &a, &acc);
+        ck_assert_msg(rc == cases[i].rc, "%s: %d", cases[i].claim, rc);
+    }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
 START_TEST(a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned)
 {
     fixture_setup();
@@ -288,14 +360,14 @@ START_TEST(a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is
     arena_init(&a, 0);
     struct access acc;
     const char *token;
-    token_issue_access(fixture_keys[2], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a,
+    token_issue_access(fixture_keys[2], "fabrikam.meridian.test", 0, "ada", NULL, 0, NOW_MS, &a,
                        &token);
     // southeastasia holds no fabrikam
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
-    token_issue_access(fixture_keys[1], "fabrikam.meridian.test", "ada", NULL, 0, NOW_MS, &a,
+    token_issue_access(fixture_keys[1], "fabrikam.meridian.test", 0, "ada", NULL, 0, NOW_MS, &a,
                        &token);
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), 0);
-    token_issue_access(fixture_keys[0], "contoso.meridian.test", "ada", NULL, 0, NOW_MS, &a,
+    token_issue_access(fixture_keys[0], "contoso.meridian.test", 0, "ada", NULL, 0, NOW_MS, &a,
                        &token);
     ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
     struct topology *without = fixture_topology(2, false);
@@ -452,7 +524,8 @@ END_TEST
 CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes,
            a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good,
            bad_tokens_are_refused, malformed_texts_are_refused,
-           expiry_allows_for_skew_and_is_told_apart,
+           expiry_allows_for_skew_and_is_told_apart, a_token_is_for_one_incarnation,
+           an_incarnation_is_a_whole_number,
            a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned,
            a_region_judges_its_own_token_key,
            requests_are_judged_by_bearer_then_peer_then_as_anonymous,

@@ -7,6 +7,7 @@
 
 #include "base/clock_test.h"
 #include "base/log.h"
+#include "config/registry_key.h"
 #include "net/http_test.h"
 #include "registry/oci_error.h"
 #include "registry/registry.h"
@@ -27,7 +28,8 @@ static void (*world_dir_made)(void); // before anything is in it; may be NULL
 static uint64_t world_reserve;       // bytes; 0: no reserve
 // another backend of blobs; NULL: files
 static int (*world_blobs_open)(struct blob_store **out);
-static bool world_data_endpoints; // of every registry
+static bool world_data_endpoints;  // of every registry
+static uint64_t world_incarnation; // likewise
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -42,8 +44,11 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     const struct registry *reg = topology_by_label(fixture_t, h.label);
     ck_assert_ptr_nonnull(reg);
     struct registry as_set = *reg;
+    char key[REGISTRY_KEY_SIZE];
     if (world_data_endpoints)
         as_set.data_endpoints = true;
+    as_set.incarnation = world_incarnation;
+    as_set.key = registry_key_format(reg->name, world_incarnation, key);
     registry_service_begin(world_service, req, fixture_t, &as_set, &h, plan);
 }
 static const struct http_app world_app = {.begin = world_begin, .words = &oci_words};
