@@ -41,7 +41,9 @@
     X(INUSE, "another program has it")              \
     X(FULL, "as many as are allowed are there")     \
     X(LOCKED, "locked")                             \
-    X(FROZEN, "needs a newer program here")
+    X(FROZEN, "needs a newer program here")         \
+    X(BEHIND, "a region runs an older version")     \
+    X(GAP, "entries before it are missing")
 
 enum err {
     ERR_OK = 0,

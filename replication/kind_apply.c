@@ -3,6 +3,7 @@
 #include "replication/kind_apply.h"
 
 #include "replication/apply_manifest.h"
+#include "replication/apply_priv.h"
 #include "replication/apply_tag.h"
 
 static const struct kind_apply apply_manifest = {
@@ -19,6 +20,40 @@ static const struct kind_apply apply_tag = {
     .show = tag_show,
 };
 
+// Nothing is fetched for what is deleted or locked.
+static enum apply_result plain_apply_local(struct replicator *r, const struct feed_entry *e,
+                                           struct digest *out_missing, int *out_rc)
+{
+    return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
+}
+
+static const struct kind_apply apply_manifest_gone = {
+    .local = plain_apply_local,
+    .waits_ms = 30000,
+};
+
+static const struct kind_apply apply_tag_gone = {
+    .local = plain_apply_local,
+    .waits_ms = 30000,
+    .show = tag_show,
+};
+
+static const struct kind_apply apply_manifest_lock = {
+    .local = plain_apply_local,
+    .waits_ms = 30000,
+};
+
+static const struct kind_apply apply_tag_lock = {
+    .local = plain_apply_local,
+    .waits_ms = 30000,
+    .show = tag_show,
+};
+
+static const struct kind_apply apply_repository_lock = {
+    .local = plain_apply_local,
+    .waits_ms = 30000,
+};
+
 const struct kind_apply *kind_apply(enum entry_kind kind)
 {
     switch (kind) {
@@ -27,6 +62,8 @@ const struct kind_apply *kind_apply(enum entry_kind kind)
         return &apply_##ident;
         ENTRY_KINDS(APPLY_OF)
 #undef APPLY_OF
+    case ENTRY_UNKNOWN:
+        break;
     }
     return NULL; // a number of a later version
 }

@@ -12,6 +12,7 @@
 //
 // The operations come as tables of functions, one by noun, each with its own header:
 //   backend_log.h      the log of entries, its heads and marks, the own head with its clock
+//   backend_chain.h    chains by registry, entries that are not known, numbers
 //   backend_state.h    repositories, manifests, links
 //   backend_tags.h     tags and their history
 //   backend_tasks.h    the durable queue
@@ -86,6 +87,7 @@ struct backend_ops {
     int (*attempt)(struct tx *tx, tx_run *run, void *arg);
     int (*probe)(struct tx *tx);
     const struct log_ops *log;
+    const struct chain_ops *chains;
     const struct state_ops *state;
     const struct tag_ops *tags;
     const struct task_ops *tasks;

@@ -72,16 +72,18 @@ static const struct kind_rules rules_tag = {
 };
 
 // --- the table ---
+// Kinds without rules here are kept as unknown ones are (meta_ingest).
+#define RULED_KINDS(KIND)             \
+    KIND(ENTRY_MANIFEST, 1, manifest) \
+    KIND(ENTRY_TAG, 2, tag)
 
 const struct kind_rules *kind_rules(enum entry_kind kind)
 {
-    switch (kind) {
 #define RULES_OF(constant, number, ident) \
-    case constant:                        \
+    if (kind == constant)                 \
         return &rules_##ident;
-        ENTRY_KINDS(RULES_OF)
+    RULED_KINDS(RULES_OF)
 #undef RULES_OF
-    }
     return NULL;
 }
 
@@ -91,7 +93,7 @@ int64_t kinds_that_wait(enum kind_waits waits)
 #define ADD(constant, number, ident)  \
     if (rules_##ident.waits == waits) \
         kinds |= (int64_t)1 << constant;
-    ENTRY_KINDS(ADD)
+    RULED_KINDS(ADD)
 #undef ADD
     return kinds;
 }

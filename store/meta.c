@@ -36,6 +36,8 @@ int meta_open(struct backend *b, const struct meta_options *o, struct diag *diag
         b->on_commit = o->on_commit;
         b->on_commit_ctx = o->on_commit_ctx;
         rc = ended_load(m);
+        if (!rc)
+            rc = unknown_adopt(m);
         if (rc)
             diag_add(diag, o->region, 0, "the state of its metadata cannot be read: %s",
                      err_text(rc));

@@ -13,6 +13,8 @@
 //   meta_uploads.h     uploads
 //   meta_feed.h        the log: own entries and those of other regions
 //   meta_queue.h       the durable queue of what is to be done later
+//   meta_speaks.h      versions of entries, and who reads which
+//   meta_unknown.h     entries that this program does not know
 //   meta_jobs.h        reading peers: entries that were read, and are applied
 //   meta_void.h        entries that became void, recovery, stamps of the future
 //
@@ -40,6 +42,8 @@
 #include "store/meta_manifests.h"
 #include "store/meta_queue.h"
 #include "store/meta_referrers.h"
+#include "store/meta_speaks.h"
+#include "store/meta_unknown.h"
 #include "store/meta_uploads.h"
 #include "store/meta_void.h"
 

@@ -39,7 +39,7 @@ static int entry_look(struct tx *tx, int64_t id, struct register_set *set, struc
     struct feed_entry e;
     struct register_row *row;
     int rc = log_get(tx, id, scratch, &e);
-    if (rc)
+    if (rc || e.kind == ENTRY_UNKNOWN) // without a register, nothing holds
         return rc;
     struct register_name name = register_of(&e);
     rc = register_set_add(set, &name, &row);

@@ -6,6 +6,7 @@
 //   1. An own entry is minted in the transaction that changes the state.
 //   8. A place (origin, epoch, partition, seq) has one entry for ever: the table's key; an epoch
 //      only grows.
+#include "store/backend_chain.h"
 #include "store/entry_kind.h"
 #include "store/meta_priv.h"
 
@@ -47,18 +48,49 @@ int own_reload(struct tx *tx)
     return own_set(tx, &own);
 }
 
-static int mint_at(struct meta *m, struct tx *tx, struct own_head *own, struct bytes keep_content,
-                   struct feed_entry *e, int64_t *out_id)
+// The entry's body, behind the last one of its registry. `body` holds it until the entry is in the
+// log.
+static int body_make(const struct chain_head *head, struct feed_entry *e, struct buf *body)
 {
-    e->origin = tx->region;
-    e->epoch = own->epoch;
-    e->partition = 0;
-    e->seq = 1;
-    if (own->last.epoch == own->epoch)
-        e->seq = own->last.seq + 1;
-    e->key = m->o.key_id;
-    assert(e->stamp > own->stamp);                                     // invariant 9
-    assert(e->epoch > own->last.epoch || e->seq == own->last.seq + 1); // invariant 8: no gap
+    const struct entry_form *form = entry_form(e->kind);
+    e->registry_seq = head->registry_seq + 1;
+    memcpy(e->registry_prev, head->hash, ENTRY_HASH_BYTES);
+    int rc = entry_body_make(e, body);
+    if (rc)
+        return rc;
+    e->body = bytes_of(body->p, body->n);
+    if (form) { // what is said again keeps its own
+        e->subject = form->subject;
+        e->attribute = form->attribute;
+    }
+    return 0;
+}
+
+// Own entries above the own clock are about to become void (meta_repair.c): the chain goes on
+// without them. `last`: the stamp of the last own entry that stays.
+static int text_make(struct meta *m, struct tx *tx, uint64_t last, struct feed_entry *e,
+                     struct buf *body)
+{
+    const struct chain_query q = {
+        .origin = tx->region, .registry = e->registry, .stamp_max = last ? last : 1};
+    struct chain_head head = {0};
+    e->version = 2;
+    int rc = chain_last(tx, &q, &head);
+    if (rc == ERR_NOTFOUND)
+        rc = mint_version(m, tx, e->registry, &e->version);
+    if (rc)
+        return rc;
+    if (e->version == 2)
+        return body_make(&head, e, body);
+    if (entry_needs_v2(e))
+        return ERR_BEHIND;
+    e->body = (struct bytes){0};
+    return 0;
+}
+
+static int entry_finish(struct meta *m, struct tx *tx, const struct own_head *own,
+                        struct bytes keep_content, struct feed_entry *e, int64_t *out_id)
+{
     int rc = entry_hash(own->last.hash, e, e->hash);
     if (rc)
         return rc;
@@ -68,6 +100,27 @@ static int mint_at(struct meta *m, struct tx *tx, struct own_head *own, struct b
     rc = log_append(tx, e, keep_content, out_id);
     if (rc == ERR_CONFLICT)
         return ERR_CORRUPT; // a place that is taken: the own head is not the log's
+    return rc;
+}
+
+static int mint_at(struct meta *m, struct tx *tx, struct own_head *own, struct bytes keep_content,
+                   struct feed_entry *e, int64_t *out_id)
+{
+    AUTO_BUF struct buf body;
+    buf_init(&body, 0);
+    e->origin = tx->region;
+    e->epoch = own->epoch;
+    e->partition = 0;
+    e->seq = 1;
+    if (own->last.epoch == own->epoch)
+        e->seq = own->last.seq + 1;
+    e->key = m->o.key_id;
+    assert(e->stamp > own->stamp);                                     // invariant 9
+    assert(e->epoch > own->last.epoch || e->seq == own->last.seq + 1); // invariant 8: no gap
+    int rc = text_make(m, tx, own->stamp, e, &body);
+    if (!rc)
+        rc = entry_finish(m, tx, own, keep_content, e, out_id);
+    e->value = e->body = (struct bytes){0};
     if (rc)
         return rc;
     own->last = (struct feed_mark){.epoch = e->epoch, .seq = e->seq};
@@ -219,5 +272,36 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
     tx_end(tx);
     if (rc == ERR_NOTFOUND)
         return ERR_CONFLICT;
+    return rc;
+}
+
+int meta_registry_head(struct meta *m, const char *origin, const char *registry,
+                       const struct feed_mark *upto, uint64_t *out_seq,
+                       uint8_t out_hash[ENTRY_HASH_BYTES])
+{
+    const struct chain_query q = {.origin = origin, .registry = registry, .upto = upto};
+    struct chain_head head = {0};
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = chain_last(tx, &q, &head);
+    tx_end(tx);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    *out_seq = head.registry_seq;
+    memcpy(out_hash, head.hash, ENTRY_HASH_BYTES);
+    return 0;
+}
+
+int meta_registry_has(struct meta *m, const char *origin, const char *registry,
+                      uint64_t registry_seq, const uint8_t hash[ENTRY_HASH_BYTES])
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = chain_has(tx, origin, registry, registry_seq, hash);
+    tx_end(tx);
     return rc;
 }

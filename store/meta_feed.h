@@ -33,6 +33,17 @@ int meta_feed_tail(struct meta *m, const char *origin, const char *registry,
                    const struct feed_mark *before, size_t max, struct arena *a,
                    struct feed_entry **out, size_t *out_n, struct feed_mark *out_next);
 
+// --- chains: an origin's entries of version 2 in one registry ---
+
+// The last one that is held at or before a place (NULL: of all): its number, and the hash of its
+// body. 0 and zeros: none is held.
+int meta_registry_head(struct meta *m, const char *origin, const char *registry,
+                       const struct feed_mark *upto, uint64_t *out_seq,
+                       uint8_t out_hash[ENTRY_HASH_BYTES]);
+// 0: the one with this number and hash is held. ERR_NOTFOUND.
+int meta_registry_has(struct meta *m, const char *origin, const char *registry,
+                      uint64_t registry_seq, const uint8_t hash[ENTRY_HASH_BYTES]);
+
 // 0: the mark is a place of the feed that is held here. ERR_CONFLICT: it is past the head, or its
 // hash differs.
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark);

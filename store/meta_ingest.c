@@ -6,9 +6,12 @@
 //   2, 3. Applying is the part of meta_merge.c.
 //   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that
 //      applies its entry.
+// And of the feed's version 2:
+//   10. Entries of one origin and registry are taken in without a gap, whoever relays them.
 #include "store/meta_jobs.h"
 
 #include "base/err.h"
+#include "store/backend_chain.h"
 #include "store/kind_rules.h"
 #include "store/meta_priv.h"
 
@@ -21,6 +24,64 @@ struct ingest {
     size_t n;
     const struct feed_mark *upto;
 };
+
+// --- chains ---
+
+static bool follows(const struct chain_head *head, const struct feed_entry *e)
+{
+    return e->registry_seq == head->registry_seq + 1 &&
+           memcmp(e->registry_prev, head->hash, ENTRY_HASH_BYTES) == 0;
+}
+
+// Void entries of a revoked key are left out of feeds, so what follows them has a gap before it.
+static int has_revoked(struct tx *tx, const char *origin)
+{
+    struct revoked_key *list;
+    size_t n;
+    struct arena a;
+    arena_init(&a, 0);
+    int rc = revoked_list(tx, &a, &list, &n);
+    bool has = false;
+    for (size_t i = 0; !rc && i < n; i++)
+        has = has || strcmp(list[i].origin, origin) == 0;
+    arena_done(&a);
+    if (rc)
+        return rc;
+    return has ? 0 : ERR_NOTFOUND;
+}
+
+// A new epoch may go on from an earlier entry: the origin lost those that follow it here. Its very
+// first follows nothing.
+static int goes_on_earlier(struct tx *tx, const struct chain_head *head, const struct feed_entry *e)
+{
+    if (e->epoch <= head->at.epoch)
+        return ERR_NOTFOUND;
+    if (e->registry_seq == 1)
+        return 0;
+    return chain_has(tx, e->origin, e->registry, e->registry_seq - 1, e->registry_prev);
+}
+
+// Nothing of the origin's entries of version 2 in this registry was left out before this one
+// (invariant 10).
+static int chain_check(struct tx *tx, const struct feed_entry *e)
+{
+    struct chain_head head = {0};
+    const struct chain_query q = {.origin = e->origin, .registry = e->registry};
+    int rc = chain_last(tx, &q, &head);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (rc == ERR_NOTFOUND) {
+        rc = v2_begin(tx, e->registry);
+        if (rc)
+            return rc;
+    }
+    if (follows(&head, e))
+        return 0;
+    rc = goes_on_earlier(tx, &head, e);
+    if (rc == ERR_NOTFOUND)
+        rc = has_revoked(tx, e->origin);
+    return rc == ERR_NOTFOUND ? ERR_GAP : rc;
+}
 
 static int ingest_one(struct tx *tx, const struct feed_entry *e)
 {
@@ -35,10 +96,17 @@ static int ingest_one(struct tx *tx, const struct feed_entry *e)
         rc = ERR_NOTFOUND;
     if (rc != ERR_NOTFOUND)
         return rc; // held already, or another entry in its place
-    rc = log_append(tx, e, e->content, &id);
-    if (rc)
+    struct feed_entry kept = *e;
+    if (e->version == 2) {
+        rc = chain_check(tx, e);
+        if (rc)
+            return rc;
+        entry_as_known(&kept);
+    }
+    rc = log_append(tx, &kept, kept.content, &id);
+    if (rc || kept.kind == ENTRY_UNKNOWN)
         return rc;
-    return job_add(tx, id, e);
+    return job_add(tx, id, &kept);
 }
 
 // The mark never goes back here: an older page that comes late moves nothing.
@@ -71,13 +139,25 @@ int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *ent
         return ERR_INVAL;
     uint64_t limit = meta_stamp_limit(m);
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(entries[i].origin, origin) != 0 || entry_malformed(&entries[i]))
+        if (strcmp(entries[i].origin, origin) != 0)
+            return ERR_INVAL;
+        if (entries[i].version != 2 && entry_malformed(&entries[i]))
             return ERR_INVAL;
         if (entries[i].stamp > limit)
             return ERR_AHEAD;
     }
     struct ingest in = {origin, entries, n, upto};
     return meta_write(m, ingest_run, &in, false);
+}
+
+static int read_again_run(struct tx *tx, void *arg)
+{
+    return mark_remove(tx, arg, 0);
+}
+
+int meta_read_again(struct meta *m, const char *origin)
+{
+    return meta_write(m, read_again_run, (void *)origin, false);
 }
 
 // --- applying ---

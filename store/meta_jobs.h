@@ -23,11 +23,21 @@ struct meta;
 
 // In one transaction the entries go into the log, each becomes a job, and the read mark moves to
 // `upto` (which may lie behind the last entry, where a stretch was filtered out). An entry that is
-// held already is passed over. The caller has verified the signatures. ERR_CONFLICT: another entry
-// is held in the place of one; ERR_AUTH: one is void; ERR_AHEAD: one is of the future. Then nothing
-// was stored.
+// held already is passed over. One of version 2 that is not known here, or malformed, is kept and
+// has no job (meta_unknown.h). The caller has verified the signatures. ERR_CONFLICT: another entry
+// is held in the place of one; ERR_AUTH: one is void; ERR_AHEAD: one is of the future; ERR_GAP: one
+// of version 2 does not follow the last one of its origin and registry, so entries were left out
+// (meta_read_again); ERR_INVAL: one of version 1 is malformed. Then nothing was stored.
+//
+// A chain goes by (registry_seq, registry_prev). In a new epoch it may go on from an earlier entry
+// that is held: the origin lost the others. Once a key of the origin is revoked, gaps are taken:
+// void entries are left out.
 int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
                 const struct feed_mark *upto);
+
+// The feed of this origin is read from its start again; what is held is passed over. Only the thread
+// that ingests this origin calls it, between two sessions.
+int meta_read_again(struct meta *m, const char *origin);
 
 // --- jobs ---
 

@@ -250,6 +250,9 @@ static int put_run(struct tx *tx, void *arg)
     int rc = own_lock(tx, &own);
     if (rc)
         return rc;
+    rc = repository_frozen(tx, p->registry, p->repository);
+    if (rc)
+        return rc;
     rc = present_read(tx, u);
     if (rc)
         return rc;

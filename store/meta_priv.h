@@ -5,6 +5,8 @@
 //   meta_gates.c         writes open or closed
 //   meta_clock.c         which stamps are minted and taken
 //   meta_feed.c          minting and reading the log
+//   meta_speaks.c        which version is minted
+//   meta_unknown.c       entries that are not known here
 //   meta_manifest.c      push
 //   meta_merge.c         what an entry does to the state
 //   kind_rules.c         the same by kinds of entries
@@ -65,6 +67,10 @@ struct meta {
 
     // which registry is first when tasks are handed out
     _Atomic unsigned turn[TASK_N_KINDS];
+
+    // set before the first write (meta_speaks.h)
+    meta_behind_fn *behind;
+    void *behind_ctx;
 };
 
 bool gates_closed(struct meta *m); // any; under m->lock
@@ -116,9 +122,24 @@ int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *
 // entry that the log holds. Epoch and clock never go down.
 int own_reload(struct tx *tx);
 // Gives `e` (kind, names, digest, restates … filled) the next place in the own feed: stamp greater
-// than `above`, hash, signature, row. ERR_CLOSED: another process mints.
+// than `above`, version, hash, signature, row. With a body, all from the repository on is said
+// again as it stands there. Afterwards `value` and `body` are empty. ERR_CLOSED: another process
+// mints. ERR_BEHIND: it cannot be said in version 1, and a region reads no other.
 int feed_mint(struct meta *m, struct tx *tx, uint64_t above, struct bytes keep_content,
               struct feed_entry *e, int64_t *out_id);
+
+// --- versions and unknown entries (meta_speaks.c, meta_unknown.c) ---
+// In which version entries of this registry are minted. 2 is remembered.
+int mint_version(struct meta *m, struct tx *tx, const char *registry, unsigned *out);
+int v2_begin(struct tx *tx, const char *registry); // an entry of version 2 is in its log
+// It has rules here, and is not malformed: it becomes a job.
+bool entry_is_known(const struct feed_entry *e);
+// Makes an entry of version 2 that is about to be stored one of kind ENTRY_UNKNOWN, if it is not
+// known. One that is malformed counts for nothing then.
+void entry_as_known(struct feed_entry *e);
+// Entries that are stored as unknown and are known here become jobs.
+int unknown_adopt(struct meta *m);
+
 // --- the state (meta_merge.c) ---
 // Applies an entry to the registers. repo_make was called. ERR_NOTFOUND with *out_missing: nothing
 // changed.

@@ -75,7 +75,7 @@ static int apply_try(struct tx *tx, void *arg)
     const struct kind_rules *rules = kind_rules(t->e->kind);
     int64_t repo;
     if (!rules)
-        return ERR_UNSUPPORTED;
+        return 0; // kept for a program that knows it
     int rc = repo_make(tx, t->e->registry, t->e->repository, &repo);
     if (rc)
         return rc;
@@ -151,10 +151,14 @@ static int place_taken(struct tx *tx, const struct feed_entry *e)
 static int put_back(struct tx *tx, const struct feed_entry *e)
 {
     int64_t id;
-    int rc = log_append(tx, e, e->content, &id);
+    struct feed_entry kept = *e;
+    entry_as_known(&kept);
+    int rc = log_append(tx, &kept, kept.content, &id);
+    if (!rc && e->version == 2)
+        rc = v2_begin(tx, e->registry);
     if (rc)
         return rc;
-    rc = apply_or_job(tx, id, e);
+    rc = apply_or_job(tx, id, &kept);
     if (rc)
         return rc;
     return clock_raise(tx, e->stamp);
@@ -196,8 +200,9 @@ static int restate_one(struct meta *m, struct tx *tx, const struct feed_entry *e
     if (rc != ERR_NOTFOUND)
         return rc;
     struct feed_entry again = *e;
+    entry_as_known(&again);
     again.restates = entry_register_stamp(e);
-    rc = feed_mint(m, tx, again.restates, e->content, &again, &id);
+    rc = feed_mint(m, tx, again.restates, again.content, &again, &id);
     if (rc)
         return rc;
     assert(again.epoch > e->epoch); // 8: where peers still read

@@ -244,6 +244,7 @@ const struct backend_ops sqlite_backend_ops = {
     .attempt = writer_attempt,
     .probe = sqlite_probe,
     .log = &sqlite_log_ops,
+    .chains = &sqlite_chain_ops,
     .state = &sqlite_state_ops,
     .tags = &sqlite_tag_ops,
     .tasks = &sqlite_task_ops,

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DB_STMTS 160
+#define DB_STMTS 320
 
 struct db {
     sqlite3 *h;

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "store/entry_kind.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -37,9 +38,47 @@ static int bytes_copy(sqlite3_stmt *st, int col, uint8_t *out, int size)
     return 0;
 }
 
-int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+// The members that rows of both versions have in columns: hash, key, signature, content.
+static int proofs_of_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *e)
 {
-    struct feed_entry e = {.epoch = (uint64_t)sqlite3_column_int64(st, 2),
+    int rc = bytes_copy(st, 14, e->hash, ENTRY_HASH_BYTES);
+    if (rc)
+        return rc;
+    rc = db_text(st, 15, a, &e->key);
+    if (rc)
+        return rc;
+    rc = bytes_copy(st, 16, e->sig, ENTRY_SIG_BYTES);
+    if (rc)
+        return rc;
+    return db_blob(st, 17, a, &e->content);
+}
+
+// The body says all.
+static int v2_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+{
+    struct bytes body;
+    struct feed_entry e;
+    int rc = db_blob(st, 19, a, &body);
+    if (rc)
+        return rc;
+    rc = entry_body_parse(body, a, &e);
+    if (rc == ERR_PROTO)
+        return ERR_CORRUPT;
+    if (rc)
+        return rc;
+    rc = proofs_of_row(st, a, &e);
+    if (rc)
+        return rc;
+    if (!e.key)
+        return ERR_CORRUPT;
+    *out = e;
+    return 0;
+}
+
+static int v1_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+{
+    struct feed_entry e = {.version = 1,
+                           .epoch = (uint64_t)sqlite3_column_int64(st, 2),
                            .partition = (uint32_t)sqlite3_column_int(st, 3),
                            .seq = (uint64_t)sqlite3_column_int64(st, 4),
                            .stamp = (uint64_t)sqlite3_column_int64(st, 5),
@@ -50,25 +89,40 @@ int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
     const struct {
         int col;
         const char **to;
-    } texts[] = {{1, &e.origin}, {8, &e.registry},    {9, &e.repository},
-                 {10, &e.tag},   {12, &e.media_type}, {15, &e.key}};
+    } texts[] = {
+        {1, &e.origin}, {8, &e.registry}, {9, &e.repository}, {10, &e.tag}, {12, &e.media_type}};
     for (size_t i = 0; !rc && i < ARRAY_LEN(texts); i++)
         rc = db_text(st, texts[i].col, a, texts[i].to);
     if (rc)
         return rc;
+    rc = proofs_of_row(st, a, &e);
+    if (rc)
+        return rc;
     if (!names_there(&e))
         return ERR_CORRUPT;
-    rc = bytes_copy(st, 14, e.hash, ENTRY_HASH_BYTES);
-    if (rc)
-        return rc;
-    rc = bytes_copy(st, 16, e.sig, ENTRY_SIG_BYTES);
-    if (rc)
-        return rc;
-    rc = db_blob(st, 17, a, &e.content);
-    if (rc)
-        return rc;
+    const struct entry_form *form = entry_form(e.kind);
+    e.attribute = e.by = e.rule = e.judged_origin = "";
+    if (form) {
+        e.subject = form->subject;
+        e.attribute = form->attribute;
+    }
     *out = e;
     return 0;
+}
+
+int feed_row_read(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+{
+    if (sqlite3_column_int(st, 18) == 2)
+        return v2_row(st, a, out);
+    return v1_row(st, a, out);
+}
+
+int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+{
+    int rc = feed_row_read(st, a, out);
+    if (!rc && sqlite3_column_int(st, 7) == ENTRY_UNKNOWN)
+        out->kind = ENTRY_UNKNOWN;
+    return rc;
 }
 
 // --- the own head: in memory, because this process alone mints ---
@@ -142,20 +196,37 @@ static int sqlite_own_set(struct tx *tx, const struct own_head *own)
 
 // --- entries ---
 
+static const char *said(const char *s)
+{
+    return s ? s : "";
+}
+
 static int sqlite_append(struct tx *tx, const struct feed_entry *e, struct bytes content,
                          int64_t *out_id)
 {
     struct db *d = sqlite_write_db(tx);
+    const char *attribute = "";
+    int version = 1;
+    bool freezes = e->kind == ENTRY_UNKNOWN && e->must && *said(e->attribute);
+    if (e->version == 2) {
+        version = 2;
+        attribute = said(e->attribute);
+    }
     int rc = db_run(
         d,
         "INSERT INTO feed(origin,epoch,part,seq,stamp,restates,kind,registry,repository,tag,digest,"
-        "media_type,size,hash,key,sig,content)"
-        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
-        "suiuuunsssdsubsbb", e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
-        e->restates, (int)e->kind, e->registry, e->repository, e->tag ? e->tag : "", &e->digest,
-        e->media_type ? e->media_type : "", e->size, (const void *)e->hash,
-        (size_t)ENTRY_HASH_BYTES, e->key, (const void *)e->sig, (size_t)ENTRY_SIG_BYTES,
-        (const void *)content.p, content.n);
+        "media_type,size,hash,key,sig,content,version,body,registry_seq,attribute,freezes,"
+        "create_only,generation,judged_stamp,judged_origin,judged_epoch)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?"
+        "23,"
+        "?24,?25,?26,?27)",
+        "suiuuunsssdsubsbbnbusnnuusu", e->origin, e->epoch, (int64_t)e->partition, e->seq, e->stamp,
+        e->restates, (int)e->kind, e->registry, e->repository, said(e->tag), &e->digest,
+        said(e->media_type), e->size, (const void *)e->hash, (size_t)ENTRY_HASH_BYTES, e->key,
+        (const void *)e->sig, (size_t)ENTRY_SIG_BYTES, (const void *)content.p, content.n, version,
+        (const void *)e->body.p, e->body.n, e->registry_seq, attribute, (int)freezes,
+        (int)e->create_only, e->generation, e->judged_stamp, said(e->judged_origin),
+        e->judged_epoch);
     if (rc)
         return rc;
     *out_id = sqlite3_last_insert_rowid(d->h);

@@ -150,6 +150,26 @@ static const char *const steps[] = {
     "CREATE INDEX tasks_room ON tasks(room) WHERE room>0;"
     "CREATE INDEX tasks_parked ON tasks(registry,repository) WHERE room>0;"
     "CREATE INDEX tasks_parked_of ON tasks(origin,room) WHERE room>0;",
+    // 10: entries of version 2 with their bodies, which say all; the other new columns are copies of
+    // what is searched for. kind 0: not known; its attribute is '' when it counts for nothing, and
+    // it may freeze its repository
+    "ALTER TABLE feed ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE feed ADD COLUMN body BLOB;"
+    "ALTER TABLE feed ADD COLUMN registry_seq INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE feed ADD COLUMN attribute TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE feed ADD COLUMN freezes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE feed ADD COLUMN create_only INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE feed ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE feed ADD COLUMN judged_stamp INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE feed ADD COLUMN judged_origin TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE feed ADD COLUMN judged_epoch INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX feed_chain ON feed(origin,registry,epoch,seq,registry_seq) WHERE version=2;"
+    "CREATE INDEX feed_unknown ON feed(registry,origin,repository,attribute,freezes) WHERE kind=0;"
+    "CREATE INDEX feed_unknown_ids ON feed(id) WHERE kind=0;"
+    "CREATE INDEX feed_freezes ON feed(registry,repository) WHERE freezes=1;"
+    "ALTER TABLE voided ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE voided ADD COLUMN body BLOB;"
+    "CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

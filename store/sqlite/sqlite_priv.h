@@ -5,12 +5,14 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
-//   log.c, state.c, tags.c, tasks.c, jobs.c, voids.c, uploads.c   the operations, one file for each header
+//   log.c, chains.c, state.c, tags.c, tasks.c, jobs.c, voids.c, uploads.c
+//               the operations, one file for each header
 #ifndef MERIDIAN_STORE_SQLITE_PRIV_H
 #define MERIDIAN_STORE_SQLITE_PRIV_H
 
 #include "base/diag.h"
 #include "store/backend.h"
+#include "store/backend_chain.h"
 #include "store/backend_jobs.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
@@ -87,6 +89,7 @@ static inline struct db *sqlite_write_db(struct tx *tx)
 
 extern const struct backend_ops sqlite_backend_ops;
 extern const struct log_ops sqlite_log_ops;
+extern const struct chain_ops sqlite_chain_ops;
 extern const struct state_ops sqlite_state_ops;
 extern const struct tag_ops sqlite_tag_ops;
 extern const struct task_ops sqlite_task_ops;
@@ -114,12 +117,18 @@ void writer_hand_over(struct backend *b);
 int own_load(struct sqlite_backend *b); // b->own from the tables
 #define FEED_COLUMNS                                                                              \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
-    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,f.content"
-#define FEED_N_COLUMNS 18
-// entry_register_stamp in SQL
-#define FEED_REGISTER_STAMP "CASE f.restates WHEN 0 THEN f.stamp ELSE f.restates END"
-// of FEED_COLUMNS from column 0
+    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,f.content,f.version,f.body"
+#define FEED_N_COLUMNS 20
+// entry_register_stamp, _origin and _epoch in SQL
+#define FEED_REGISTER_STAMP                                                             \
+    "CASE WHEN f.judged_stamp>0 THEN f.judged_stamp WHEN f.restates>0 THEN f.restates " \
+    "ELSE f.stamp END"
+#define FEED_REGISTER_ORIGIN "CASE WHEN f.judged_stamp>0 THEN f.judged_origin ELSE f.origin END"
+#define FEED_REGISTER_EPOCH "CASE WHEN f.judged_stamp>0 THEN f.judged_epoch ELSE f.epoch END"
+// Of FEED_COLUMNS from column 0. What is stored as unknown stays so.
 int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
+// The same, but an entry of version 2 is what this program reads in it.
+int feed_row_read(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
 
 // --- jobs.c ---

@@ -14,7 +14,7 @@
 // FEED_COLUMNS without the content.
 #define BARE_COLUMNS                                                                              \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
-    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,NULL"
+    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,NULL,f.version,f.body"
 #define REPOSITORY "(SELECT id FROM repositories WHERE registry=?1 AND name=?2)"
 
 static bool id_in(const struct id_set *set, int64_t id)

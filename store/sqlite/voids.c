@@ -14,12 +14,15 @@ static int sqlite_void_add(struct tx *tx, const struct voided_row *v)
     const struct feed_entry *e = &v->entry;
     return db_run(sqlite_tx_db(tx),
                   "INSERT OR REPLACE INTO voided(reason,was,at_ms,origin,epoch,part,seq,stamp,"
-                  "restates,kind,registry,repository,tag,digest,media_type,size,hash,key,sig)"
-                  " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
-                  "ssisuiuuunsssdsubsb", v->reason, v->was, v->at_ms, e->origin, e->epoch,
+                  "restates,kind,registry,repository,tag,digest,media_type,size,hash,key,sig,"
+                  "version,body)"
+                  " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,"
+                  "?21)",
+                  "ssisuiuuunsssdsubsbnb", v->reason, v->was, v->at_ms, e->origin, e->epoch,
                   (int64_t)e->partition, e->seq, e->stamp, e->restates, (int)e->kind, e->registry,
                   e->repository, e->tag, &e->digest, e->media_type, e->size, (const void *)e->hash,
-                  (size_t)ENTRY_HASH_BYTES, e->key, (const void *)e->sig, (size_t)ENTRY_SIG_BYTES);
+                  (size_t)ENTRY_HASH_BYTES, e->key, (const void *)e->sig, (size_t)ENTRY_SIG_BYTES,
+                  e->version == 2 ? 2 : 1, (const void *)e->body.p, e->body.n);
 }
 
 static int sqlite_void_reason(struct tx *tx, const char *origin, const struct feed_mark *place,

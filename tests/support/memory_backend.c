@@ -316,6 +316,7 @@ static const struct backend_ops memory_ops = {
     .attempt = memory_attempt,
     .probe = memory_probe,
     .log = &memory_log_ops,
+    .chains = &memory_chain_ops,
     .state = &memory_state_ops,
     .tags = &memory_tag_ops,
     .tasks = &memory_task_ops,

@@ -3,6 +3,7 @@
 #include "tests/support/memory_tables.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <assert.h>
 #include <string.h>
@@ -94,10 +95,13 @@ static int append(struct tx *tx, const struct feed_entry *e, struct bytes conten
     if (place_at(tx, e->origin, e->partition, e->epoch, e->seq))
         return ERR_CONFLICT;
     f.e.content = content;
-    if (!f.e.tag)
-        f.e.tag = "";
-    if (!f.e.media_type)
-        f.e.media_type = "";
+    const char **const texts[] = {&f.e.tag,           &f.e.media_type, &f.e.attribute,
+                                  &f.e.judged_origin, &f.e.rule,       &f.e.by};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (!*texts[i])
+            *texts[i] = "";
+    if (f.e.version != 2)
+        f.e.version = 1;
     int rc = row_put(tx, T_OWN, &own);
     if (!rc)
         rc = row_put(tx, T_FEED, &f);

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define MAX_TEXTS 8
+#define MAX_TEXTS 12
+#define MAX_BYTES 4
 
 struct table {
     _Atomic size_t n_refs;
@@ -80,6 +81,7 @@ ORDER(revoked_cmp, struct revoked_key, strcmp(a->key, b->key))
 ORDER(outdone_cmp, struct m_outdone, i64_cmp(a->repo, b->repo), strcmp(a->tag, b->tag))
 ORDER(upload_cmp, struct m_upload, strcmp(a->id, b->id))
 ORDER(ended_cmp, struct m_ended, strcmp(a->id, b->id))
+ORDER(number_cmp, struct m_number, strcmp(a->name, b->name))
 
 // --- what a row is made of ---
 
@@ -88,60 +90,70 @@ struct shape {
     int (*cmp)(const void *a, const void *b);
     // offsets of its texts; 0 ends the list, unless it is the first
     size_t n_texts, texts[MAX_TEXTS];
-    // of its struct bytes; 0: none
-    size_t bytes;
+    // of its struct bytes; 0 ends the list
+    size_t bytes[MAX_BYTES + 1];
 };
 
 #define AT(type, member) offsetof(struct type, member)
 
+// Of an entry `e` in a row.
+#define ENTRY_N_TEXTS 10
+#define ENTRY_TEXTS(type)                                                                          \
+    AT(type, e.origin), AT(type, e.registry), AT(type, e.repository), AT(type, e.tag),             \
+        AT(type, e.media_type), AT(type, e.key), AT(type, e.attribute), AT(type, e.judged_origin), \
+        AT(type, e.rule), AT(type, e.by)
+#define ENTRY_BYTES(type) \
+    AT(type, e.content), AT(type, e.value), AT(type, e.body), AT(type, e.absent)
+
 static const struct shape shapes[N_TABLES] = {
-    [T_OWN] = {sizeof(struct m_own), own_cmp, 0, {0}, 0},
+    [T_OWN] = {sizeof(struct m_own), own_cmp, 0, {0}, {0}},
     [T_FEED] = {sizeof(struct m_feed),
                 feed_cmp,
-                6,
-                {AT(m_feed, e.origin), AT(m_feed, e.registry), AT(m_feed, e.repository),
-                 AT(m_feed, e.tag), AT(m_feed, e.media_type), AT(m_feed, e.key)},
-                AT(m_feed, e.content)},
-    [T_PLACES] = {sizeof(struct m_place), place_cmp, 1, {AT(m_place, origin)}, 0},
-    [T_MARKS] = {sizeof(struct m_mark), mark_cmp, 1, {AT(m_mark, origin)}, 0},
-    [T_REPOS] = {sizeof(struct m_repo), repo_cmp, 2, {AT(m_repo, registry), AT(m_repo, name)}, 0},
+                ENTRY_N_TEXTS,
+                {ENTRY_TEXTS(m_feed)},
+                {ENTRY_BYTES(m_feed)}},
+    [T_PLACES] = {sizeof(struct m_place), place_cmp, 1, {AT(m_place, origin)}, {0}},
+    [T_MARKS] = {sizeof(struct m_mark), mark_cmp, 1, {AT(m_mark, origin)}, {0}},
+    [T_REPOS] = {sizeof(struct m_repo), repo_cmp, 2, {AT(m_repo, registry), AT(m_repo, name)}, {0}},
     [T_MANIFESTS] = {sizeof(struct m_manifest),
                      manifest_cmp,
                      2,
                      {AT(m_manifest, media_type), AT(m_manifest, origin)},
-                     AT(m_manifest, content)},
-    [T_REFS] = {sizeof(struct m_ref), ref_cmp, 0, {0}, 0},
-    [T_TAGS] = {sizeof(struct m_tag), tag_cmp, 2, {AT(m_tag, tag), AT(m_tag, origin)}, 0},
-    [T_HISTORY] =
-        {sizeof(struct m_version), version_cmp, 2, {AT(m_version, tag), AT(m_version, origin)}, 0},
-    [T_LINKS] = {sizeof(struct m_link), link_cmp, 0, {0}, 0},
+                     {AT(m_manifest, content)}},
+    [T_REFS] = {sizeof(struct m_ref), ref_cmp, 0, {0}, {0}},
+    [T_TAGS] = {sizeof(struct m_tag), tag_cmp, 2, {AT(m_tag, tag), AT(m_tag, origin)}, {0}},
+    [T_HISTORY] = {sizeof(struct m_version),
+                   version_cmp,
+                   2,
+                   {AT(m_version, tag), AT(m_version, origin)},
+                   {0}},
+    [T_LINKS] = {sizeof(struct m_link), link_cmp, 0, {0}, {0}},
     [T_TASKS] = {sizeof(struct m_task),
                  task_cmp,
                  6,
                  {AT(m_task, registry), AT(m_task, reason), AT(m_task, key), AT(m_task, payload),
                   AT(m_task, origin), AT(m_task, repository)},
-                 0},
+                 {0}},
     [T_VOIDED] = {sizeof(struct m_void),
                   void_cmp,
-                  8,
-                  {AT(m_void, reason), AT(m_void, was), AT(m_void, e.origin),
-                   AT(m_void, e.registry), AT(m_void, e.repository), AT(m_void, e.tag),
-                   AT(m_void, e.media_type), AT(m_void, e.key)},
-                  0},
-    [T_REVOKED] = {sizeof(struct revoked_key), revoked_cmp, 1, {AT(revoked_key, key)}, 0},
-    [T_OUTDONE] = {sizeof(struct m_outdone), outdone_cmp, 1, {AT(m_outdone, tag)}, 0},
+                  2 + ENTRY_N_TEXTS,
+                  {AT(m_void, reason), AT(m_void, was), ENTRY_TEXTS(m_void)},
+                  {ENTRY_BYTES(m_void)}},
+    [T_REVOKED] = {sizeof(struct revoked_key), revoked_cmp, 1, {AT(revoked_key, key)}, {0}},
+    [T_OUTDONE] = {sizeof(struct m_outdone), outdone_cmp, 1, {AT(m_outdone, tag)}, {0}},
     [T_UPLOADS] = {sizeof(struct m_upload),
                    upload_cmp,
                    5,
                    {AT(m_upload, id), AT(m_upload, row.id), AT(m_upload, row.registry),
                     AT(m_upload, row.repository), AT(m_upload, row.principal)},
-                   0},
+                   {0}},
     [T_ENDED] = {sizeof(struct m_ended),
                  ended_cmp,
                  5,
                  {AT(m_ended, id), AT(m_ended, row.id), AT(m_ended, row.registry),
                   AT(m_ended, row.repository), AT(m_ended, row.principal)},
-                 0},
+                 {0}},
+    [T_NUMBERS] = {sizeof(struct m_number), number_cmp, 1, {AT(m_number, name)}, {0}},
 };
 
 static struct header *header_of(void *row)
@@ -173,8 +185,8 @@ static size_t room_of(const struct shape *s, void *row)
         if (text)
             n += strlen(text) + 1;
     }
-    if (s->bytes)
-        n += bytes_at(row, s->bytes)->n;
+    for (size_t i = 0; s->bytes[i]; i++)
+        n += bytes_at(row, s->bytes[i])->n;
     return n;
 }
 
@@ -197,10 +209,13 @@ static void *row_copy(const struct shape *s, const void *of)
         *text = to;
         to += n;
     }
-    struct bytes *b = s->bytes ? bytes_at(row, s->bytes) : NULL;
-    if (b && b->n) {
+    for (size_t i = 0; s->bytes[i]; i++) {
+        struct bytes *b = bytes_at(row, s->bytes[i]);
+        if (!b->n)
+            continue;
         memcpy(to, b->p, b->n);
         b->p = (const uint8_t *)to;
+        to += b->n;
     }
     return row;
 }
@@ -386,22 +401,34 @@ int text_out(struct arena *a, const char *s, const char **out)
     return *out ? 0 : ERR_NOMEM;
 }
 
+static int bytes_out(struct arena *a, struct bytes *b)
+{
+    if (!b->n) {
+        *b = (struct bytes){0};
+        return 0;
+    }
+    b->p = arena_copy(a, b->p, b->n);
+    return b->p ? 0 : ERR_NOMEM;
+}
+
 int entry_out(struct arena *a, const struct feed_entry *e, bool with_content,
               struct feed_entry *out)
 {
     struct feed_entry c = *e;
-    const char **const texts[] = {&c.origin, &c.registry,   &c.repository,
-                                  &c.tag,    &c.media_type, &c.key};
+    const char **const texts[] = {&c.origin, &c.registry,  &c.repository,    &c.tag,  &c.media_type,
+                                  &c.key,    &c.attribute, &c.judged_origin, &c.rule, &c.by};
+    struct bytes *const bytes[] = {&c.content, &c.value, &c.body, &c.absent};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         int rc = text_out(a, *texts[i], texts[i]);
         if (rc)
             return rc;
     }
-    c.content = (struct bytes){0};
-    if (with_content && e->content.n) {
-        c.content = bytes_of(arena_copy(a, e->content.p, e->content.n), e->content.n);
-        if (!c.content.p)
-            return ERR_NOMEM;
+    if (!with_content)
+        c.content = (struct bytes){0};
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
+        int rc = bytes_out(a, bytes[i]);
+        if (rc)
+            return rc;
     }
     *out = c;
     return 0;

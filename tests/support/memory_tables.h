@@ -10,6 +10,7 @@
 #ifndef MERIDIAN_TESTS_MEMORY_TABLES_H
 #define MERIDIAN_TESTS_MEMORY_TABLES_H
 
+#include "store/backend_chain.h"
 #include "store/backend_jobs.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
@@ -37,6 +38,7 @@ enum table_id {
     T_OUTDONE,
     T_UPLOADS,
     T_ENDED,
+    T_NUMBERS,
     N_TABLES
 };
 
@@ -141,6 +143,11 @@ struct m_ended {
     uint64_t n;
 };
 
+struct m_number {
+    const char *name;
+    uint64_t value;
+};
+
 struct table;
 struct state { // of the database
     _Atomic size_t n_refs;
@@ -193,6 +200,7 @@ int memory_referrers(struct tx *tx, const struct referrers_ask *ask, struct aren
                      struct referrers_page *out);
 
 extern const struct log_ops memory_log_ops;
+extern const struct chain_ops memory_chain_ops;
 extern const struct state_ops memory_state_ops;
 extern const struct tag_ops memory_tag_ops;
 extern const struct task_ops memory_task_ops;
