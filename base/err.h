@@ -43,7 +43,8 @@
     X(LOCKED, "locked")                             \
     X(FROZEN, "needs a newer program here")         \
     X(BEHIND, "a region runs an older version")     \
-    X(GAP, "entries before it are missing")
+    X(GAP, "entries before it are missing")         \
+    X(QUOTA, "more than the quota allows")
 
 enum err {
     ERR_OK = 0,

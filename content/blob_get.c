@@ -97,14 +97,17 @@ static int body_keep(struct blob_get *g, struct source *s, struct source_body *b
 
 static int commit(struct blob_get *g)
 {
+    struct blob_name name;
     uint64_t size;
-    int rc = blob_upload_commit(g->upload, &g->want->digest, &size);
+    int rc = blob_upload_commit(g->upload, &g->want->digest, &name, &size);
     if (rc == ERR_DIGEST) {
         int again = start_over(g); // invariant 1: what was kept of it is worth nothing
         if (again)
             return again;
         return ERR_DIGEST;
     }
+    if (!rc && g->want->published)
+        rc = g->want->published(g->want->ctx, &name, size);
     if (rc)
         return own_failed(g, rc);
     return 0;
@@ -177,12 +180,18 @@ static int ask_source(void *arg, struct source *s, struct content_outcome *out,
 static int look_here(struct blob_get *g)
 {
     const struct content_want *w = g->want;
-    struct blob_store *blobs = g->content->blobs;
-    uint64_t size;
-    int rc = blob_stat(blobs, &w->digest, &size);
-    if (rc || size >= w->size)
+    struct content *c = g->content;
+    struct blob_name name;
+    uint64_t said, size;
+    int rc = c->find(c->find_ctx, &w->digest, &name, &said);
+    if (!rc)
+        rc = blob_stat(c->blobs, &name, &size);
+    if (rc)
         return rc;
-    rc = blob_verify(blobs, &w->digest, 0, flight_stop(g->flight));
+    bool whole = size == said && size >= w->size;
+    if (whole)
+        return 0;
+    rc = blob_verify(c->blobs, &name, 0, flight_stop(g->flight));
     if (rc != ERR_DIGEST)
         return rc;
     log_error("content: a blob in the store is damaged: %" PRIu64 " of %" PRIu64

@@ -15,6 +15,8 @@ int content_new(const struct content_options *o, struct content **out)
     if (!c)
         return ERR_NOMEM;
     c->blobs = o->blobs;
+    c->find = o->find;
+    c->find_ctx = o->find_ctx;
     c->region = mem_strdup(o->region);
     int rc = ERR_NOMEM;
     if (c->region)

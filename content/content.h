@@ -10,7 +10,7 @@
 //   struct content_outcome out;
 //   rc = content_blob(content, &want, &out);           // here, or an error and out.error
 //
-// Who may see the content is not decided here, and no link, tag or entry is written: that is the
+// Who may see the content is not decided here, and no lease, tag or entry is written: that is the
 // caller's. Nor is room on the disk granted here: the caller has charged what is known to come
 // (store/space.h) and gives the charge.
 //
@@ -35,6 +35,10 @@
 struct content;
 struct content_options {
     struct blob_store *blobs;
+    // Which generation of the digest serves here (meta_blob_find). ERR_NOTFOUND: the blob is not
+    // here.
+    int (*find)(void *ctx, const struct digest *d, struct blob_name *out, uint64_t *out_size);
+    void *find_ctx;
     // this region's name, for messages; copied
     const char *region;
     // so many blobs may be fetched at once
@@ -60,6 +64,11 @@ struct content_want {
 
     // The rest may be NULL; `ctx` is for all of them.
 
+    // The bytes came and were committed under this name: notes them, so that the name serves
+    // (store/publish.h), before others who want the blob look. On the thread that fetches; an error
+    // is this region's own, and is the result. Not called when the blob was here already. NULL:
+    // nobody needs them.
+    int (*published)(void *ctx, const struct blob_name *name, uint64_t size);
     // Another thread fetches the same blob. May this one wait for it? Asked again and again;
     // false: content_blob returns ERR_BUSY.
     bool (*may_wait)(void *ctx);

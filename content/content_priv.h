@@ -7,6 +7,8 @@
 
 struct content {
     struct blob_store *blobs;
+    int (*find)(void *ctx, const struct digest *d, struct blob_name *out, uint64_t *out_size);
+    void *find_ctx;
     char *region;
     struct flights *flights;
     _Atomic bool stopping;

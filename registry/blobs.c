@@ -80,14 +80,30 @@ static void blob_by_path(struct op *op, struct http_response *resp, const char *
         blob_by_edge(op, resp, relative);
 }
 
+// Who may push takes a HEAD that says 200 as leave to skip an upload: the blob must still be there
+// when the manifest comes.
+static int lease_renew(struct op *op, const struct blob_here *here)
+{
+    if (!(access_actions(&op->access, op->route.name) & ACTION_PUSH))
+        return 0;
+    int rc = meta_lease_renew(op->s->meta, op->registry, op->route.name, here);
+    if (rc == ERR_NOTFOUND)
+        return rc;
+    return 0; // the lease that is there lasts for half of the grace at least
+}
+
 void blob_read(struct op *op, struct http_response *resp)
 {
     const struct digest *d = &op->route.digest;
     struct blob_serve how;
-    struct blob_serve_want want = {
-        .digest = d, .head = op->req->method == HTTP_HEAD, .arena = &op->req->arena};
-    int rc = meta_link_get(op->s->meta, op->registry, op->route.name, d, &want.size);
+    struct blob_here here;
+    bool head = op->req->method == HTTP_HEAD;
+    struct blob_serve_want want = {.name = &here.name, .head = head, .arena = &op->req->arena};
+    int rc = meta_blob_look(op->s->meta, op->registry, op->route.name, d, &here);
+    if (!rc && head)
+        rc = lease_renew(op, &here);
     if (!rc) {
+        want.size = here.size;
         rc = blob_serve(op->s->blobs, &want, &how);
         if (rc == ERR_NOTFOUND)
             blob_lost(op, "is not in the store");

@@ -73,6 +73,8 @@ struct upload_io {
     bool ends;
     // the bytes have become a blob, in this request or an earlier one that could not link it
     bool committed;
+    // under this name
+    struct blob_name published;
     // and the upload is over
     bool linked;
     // a PUT that ended this upload before: nothing is left to do

@@ -38,13 +38,14 @@ int upload_row_get(struct op *op, struct upload_row *out)
 static int file_gone(struct op *op)
 {
     struct upload_io *io = &op->io;
-    struct digest d;
+    struct blob_name name;
     uint64_t size;
-    int rc = blob_upload_outcome(op->s->blobs, io->id, &d);
+    int rc = blob_upload_outcome(op->s->blobs, io->id, &name);
     if (!rc)
-        rc = blob_stat(op->s->blobs, &d, &size);
-    if (!rc && io->ends && digest_equal(&d, &op->digest)) {
+        rc = blob_stat(op->s->blobs, &name, &size);
+    if (!rc && io->ends && digest_equal(&name.digest, &op->digest)) {
         io->committed = true;
+        io->published = name;
         return 0;
     }
     if (!rc) // nothing else can be done with it than that PUT
@@ -61,13 +62,13 @@ static int file_gone(struct op *op)
 static int repeat(struct op *op)
 {
     struct upload_io *io = &op->io;
-    uint64_t size;
+    struct blob_here here;
     if (!io->ends)
         return ERR_NOTFOUND;
     const struct upload_end end = {io->id, op->principal};
     int rc = meta_upload_ended(op->s->meta, op->registry, op->route.name, &end, &op->digest);
     if (!rc) // it was there; it must be still
-        rc = meta_link_get(op->s->meta, op->registry, op->route.name, &op->digest, &size);
+        rc = meta_blob_look(op->s->meta, op->registry, op->route.name, &op->digest, &here);
     io->repeats = !rc;
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "store/publish.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -65,29 +66,38 @@ static bool may_pull(void *ctx, const char *repository)
     return access_actions(&op->access, repository) & ACTION_PULL;
 }
 
-// Links a blob of another repository that the caller may pull; with no `from`, of any such.
+// Finds the blob in another repository that the caller may pull; with no `from`, in any such.
+static int mount_source(struct op *op)
+{
+    struct blob_here here;
+    int rc = ERR_NOTFOUND;
+    if (!op->mount_from)
+        rc = meta_blob_look_any(op->s->meta, op->registry, &op->digest, may_pull, op, &here);
+    else if (may_pull(op, op->mount_from))
+        rc = meta_blob_look(op->s->meta, op->registry, op->mount_from, &op->digest, &here);
+    if (rc)
+        return rc;
+    // damaged: the push that follows replaces it
+    return blob_is_here(op->s->blobs, &here.name, here.size);
+}
+
+// A lease of a blob of another repository.
 // When that is not possible it is an ordinary start, so that a mount does not reveal what other
 // repositories hold.
 static void mount(struct op *op, struct http_response *resp)
 {
-    uint64_t size, is;
-    int rc = ERR_NOTFOUND;
+    const struct lease_add add = {
+        .registry = op->registry, .repository = op->route.name, .digest = op->digest};
+    struct lease_result result;
     if (writes_closed(op, resp))
         return;
-    if (!op->mount_from)
-        rc = meta_link_find(op->s->meta, op->registry, &op->digest, may_pull, op, &size);
-    else if (may_pull(op, op->mount_from))
-        rc = meta_link_get(op->s->meta, op->registry, op->mount_from, &op->digest, &size);
+    int rc = mount_source(op);
     if (!rc)
-        rc = blob_stat(op->s->blobs, &op->digest, &is);
-    if (!rc && is != size)
-        rc = ERR_NOTFOUND; // damaged: the push that follows replaces it
+        rc = meta_lease_add(op->s->meta, &add, &result);
     if (rc == ERR_NOTFOUND) {
         start(op, resp);
         return;
     }
-    if (!rc)
-        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size, NULL);
     if (rc)
         answer_error(op, resp, rc, "mounting a blob");
     else

@@ -8,11 +8,28 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "store/publish.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-// The bytes are whole: a blob under the digest that was promised, and a link.
+static int upload_publish(struct op *op, uint64_t size)
+{
+    const struct upload_io *io = &op->io;
+    const struct upload_end end = {io->id, op->principal};
+    struct lease_add add = {.registry = op->registry,
+                            .repository = op->route.name,
+                            .digest = op->digest,
+                            .published = &io->published,
+                            .size = size};
+    struct lease_result result;
+    if (!io->fresh)
+        add.end = &end;
+    return blob_publish(op->s->blobs, op->s->meta, &add, &result);
+}
+
+// The bytes are whole: a blob under the digest that was promised, and a lease, which a manifest
+// that comes makes a link.
 void upload_finish(struct op *op, struct http_response *resp)
 {
     struct upload_io *io = &op->io;
@@ -27,9 +44,9 @@ void upload_finish(struct op *op, struct http_response *resp)
     }
     int rc;
     if (io->committed)
-        rc = blob_stat(op->s->blobs, &op->digest, &size);
+        rc = blob_stat(op->s->blobs, &io->published, &size);
     else
-        rc = blob_upload_commit(io->u, &op->digest, &size);
+        rc = blob_upload_commit(io->u, &op->digest, &io->published, &size);
     if (rc == ERR_DIGEST) {
         upload_digest_refused(
             op, resp, "the content does not have this digest; nothing of this request was kept");
@@ -37,9 +54,7 @@ void upload_finish(struct op *op, struct http_response *resp)
     }
     if (!rc) {
         io->committed = true;
-        const struct upload_end end = {io->id, op->principal};
-        rc = meta_link_add(op->s->meta, op->registry, op->route.name, &op->digest, size,
-                           io->fresh ? NULL : &end);
+        rc = upload_publish(op, size);
     }
     io->linked = !rc;
     if (rc)

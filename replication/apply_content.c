@@ -56,11 +56,10 @@ int want_parse(const struct manifest_want *m, struct bytes content, struct arena
 bool want_ref_here(struct replicator *r, const struct manifest_want *m,
                    const struct manifest_ref *ref)
 {
-    uint64_t size;
-    struct digest d = ref->digest;
+    struct blob_here here;
     if (ref->kind != REF_BLOB)
         return true;
-    return meta_link_get(r->o.meta, m->registry, m->repository, &d, &size) == 0;
+    return meta_blob_look(r->o.meta, m->registry, m->repository, &ref->digest, &here) == 0;
 }
 
 // --- with the network ---
@@ -80,10 +79,14 @@ static bool seen_before(const struct manifest *m, size_t i)
 // fetches now is its.
 static uint64_t ref_lacks(struct replicator *r, const struct manifest_ref *ref)
 {
+    struct blob_name name;
     uint64_t size;
     if (blob_in_flight(r, &ref->digest))
         return 0;
-    if (blob_stat(r->o.blobs, &ref->digest, &size) == 0) // of a cut one the rest comes by windows
+    int rc = meta_blob_find(r->o.meta, &ref->digest, &name, &size);
+    if (!rc)
+        rc = blob_stat(r->o.blobs, &name, &size);
+    if (!rc) // of a cut one the rest comes by windows
         return 0;
     uint64_t all = room_size(r->room, &ref->digest, ref->size);
     uint64_t had = blob_partial_size(r->o.blobs, &ref->digest);
@@ -107,19 +110,19 @@ static uint64_t bytes_needed(struct replicator *r, const struct manifest_want *w
     return sum;
 }
 
-// Makes the blob be here, and linked.
+// Makes the blob be here, and gives the repository a lease of it, unless the fetch did.
 static int blob_get(struct attempt *w, const struct topology *t, const struct registry *reg,
                     const struct manifest_want *want, const struct manifest_ref *ref,
                     int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
     struct replicator *r = w->r;
-    struct digest d = ref->digest;
-    uint64_t size;
-    int rc = blob_fetch(w, t, reg, &d, ref->size, out_not_before, error);
-    if (!rc)
-        rc = blob_stat(r->o.blobs, &d, &size);
-    if (!rc) {
-        rc = meta_link_add(r->o.meta, want->registry, want->repository, &d, size, NULL);
+    const struct lease_add add = {
+        .registry = want->registry, .repository = want->repository, .digest = ref->digest};
+    struct lease_result result;
+    bool published = false;
+    int rc = blob_fetch(w, t, reg, ref, &published, out_not_before, error);
+    if (!rc && !published) {
+        rc = meta_lease_add(r->o.meta, &add, &result);
         room_wrote(r->room, rc);
     }
     if (rc && rc != ERR_BUSY && !*error)

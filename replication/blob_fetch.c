@@ -12,6 +12,7 @@
 #include "replication/replication_priv.h"
 
 #include "base/err.h"
+#include "store/publish.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 struct job_fetch {
     struct attempt *w;
     struct digest digest;
+    // the fetch has given the repository its lease
+    bool published;
     // as the manifest says
     uint64_t size;
     // bytes of the job that come after this blob
@@ -44,6 +47,22 @@ static void no_space(void *ctx, uint64_t bytes)
 {
     struct job_fetch *j = ctx;
     j->w->lacks = room_failed(j->w->r->room, &j->digest, j->size, bytes, j->left_after);
+}
+
+static int published(void *ctx, const struct blob_name *name, uint64_t size)
+{
+    struct job_fetch *j = ctx;
+    struct replicator *r = j->w->r;
+    const struct lease_add add = {.registry = j->w->job.entry.registry,
+                                  .repository = j->w->job.entry.repository,
+                                  .digest = j->digest,
+                                  .published = name,
+                                  .size = size};
+    struct lease_result result;
+    int rc = blob_publish(r->o.blobs, r->o.meta, &add, &result);
+    room_wrote(r->room, rc);
+    j->published = rc == 0;
+    return rc;
 }
 
 // What the job's caller learns of it beside the code.
@@ -79,22 +98,23 @@ int manifest_fetch(struct attempt *w, const struct topology *t, const struct reg
 }
 
 int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
-               const struct digest *d, uint64_t size, int64_t *out_not_before_mono,
+               const struct manifest_ref *ref, bool *out_published, int64_t *out_not_before_mono,
                char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &w->job.entry;
-    struct job_fetch j = {.w = w, .digest = *d, .size = size};
-    if (w->bytes_left > size)
-        j.left_after = w->bytes_left - size;
+    struct job_fetch j = {.w = w, .digest = ref->digest, .size = ref->size};
+    if (w->bytes_left > ref->size)
+        j.left_after = w->bytes_left - ref->size;
     struct source *sources[TOPOLOGY_MAX_REGIONS];
     struct content_want want = {.registry = e->registry,
                                 .repository = e->repository,
-                                .digest = *d,
-                                .size = size,
+                                .digest = ref->digest,
+                                .size = ref->size,
                                 .sources = sources,
                                 .n_sources = peer_sources(w->r, t, reg, e->origin, sources),
                                 .max_running = peer_source_max(w->r),
                                 .charge = &w->charge,
+                                .published = published,
                                 .may_wait = may_wait,
                                 .arrived = arrived,
                                 .no_space = no_space,
@@ -102,6 +122,7 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
     struct content_outcome outcome;
     int rc = content_blob(w->r->content, &want, &outcome);
     outcome_take(w, rc, &outcome, out_not_before_mono, error);
+    *out_published = j.published;
     job_queue_kick(w->r->jobs); // a job that was put off for this blob's flight may go on
     return rc;
 }

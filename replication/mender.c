@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wait.h"
+#include "store/publish.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -97,7 +98,6 @@ static void blob_judged(const struct suspect *s, int rc)
                   text, s->registry, s->repository, by);
         return;
     case 0:
-    case ERR_BUSY:
         log_warn(
             "replication: %s says that blob %s of %s/%s is damaged here: it was read and is whole",
             by, text, s->registry, s->repository);
@@ -136,8 +136,8 @@ static bool manifest_damaged(struct mender *m, const struct suspect *s)
 
 static enum verdict suspect_look(struct mender *m, const struct suspect *s)
 {
-    uint64_t size;
-    int rc = meta_link_get(m->o.meta, s->registry, s->repository, &s->digest, &size);
+    struct blob_here is;
+    int rc = meta_blob_look(m->o.meta, s->registry, s->repository, &s->digest, &is);
     if (rc == ERR_NOTFOUND) {
         if (manifest_damaged(m, s))
             return VERDICT_DAMAGED;
@@ -145,7 +145,7 @@ static enum verdict suspect_look(struct mender *m, const struct suspect *s)
     }
     if (rc)
         return VERDICT_UNKNOWN;
-    rc = blob_verify(m->o.blobs, &s->digest, VERIFY_BYTES_PER_S, m->o.stop);
+    rc = blob_verify(m->o.blobs, &is.name, VERIFY_BYTES_PER_S, m->o.stop);
     if (rc == ERR_NOTFOUND && blob_damaged_note(m->o.blobs, &s->digest))
         log_warn("replication: a lost blob cannot be noted: it is fetched anew when it is asked "
                  "for again");
@@ -156,7 +156,7 @@ static enum verdict suspect_look(struct mender *m, const struct suspect *s)
     case ERR_DIGEST:
     case ERR_NOTFOUND:
         return VERDICT_DAMAGED;
-    default: // it cannot be read, or is another file by now
+    default: // it cannot be read
         return VERDICT_UNKNOWN;
     }
 }
@@ -181,19 +181,46 @@ static bool suspects_look(struct mender *m)
 
 // --- mending ---
 
+struct mending {
+    struct mender *m;
+    const struct link_row *link;
+    const struct digest *digest;
+};
+
+static bool may_wait(void *ctx)
+{
+    const struct mending *x = ctx;
+    return !x->m->o.may_wait || x->m->o.may_wait(x->m->o.ctx);
+}
+
+// What came serves from now on, in place of what is damaged or lost.
+static int published(void *ctx, const struct blob_name *name, uint64_t size)
+{
+    const struct mending *x = ctx;
+    const struct lease_add add = {.registry = x->link->registry,
+                                  .repository = x->link->repository,
+                                  .digest = *x->digest,
+                                  .published = name,
+                                  .size = size};
+    struct lease_result result;
+    return blob_publish(x->m->o.blobs, x->m->o.meta, &add, &result);
+}
+
 static int fetch(struct mender *m, const struct topology *t, const struct registry *reg,
                  const struct link_row *l, const struct digest *d, struct space_charge *charge,
                  char error[CONTENT_TEXT_SIZE])
 {
     struct source *sources[TOPOLOGY_MAX_REGIONS];
+    struct mending mending = {m, l, d};
     struct content_want want = {.registry = l->registry,
                                 .repository = l->repository,
                                 .digest = *d,
                                 .size = l->size,
                                 .sources = sources,
                                 .charge = charge,
-                                .may_wait = m->o.may_wait,
-                                .ctx = m->o.ctx};
+                                .published = published,
+                                .may_wait = may_wait,
+                                .ctx = &mending};
     want.n_sources = m->o.sources(m->o.ctx, t, reg, sources, &want.max_running);
     struct content_outcome outcome;
     int rc = content_blob(m->o.content, &want, &outcome);
@@ -265,14 +292,23 @@ static int mend_linked(struct mender *m, const struct topology *t, const struct 
     return rc;
 }
 
+// As far as its length tells.
+static bool is_whole(struct mender *m, const struct digest *d)
+{
+    struct blob_name name;
+    uint64_t size;
+    if (meta_blob_find(m->o.meta, d, &name, &size))
+        return false;
+    return blob_is_here(m->o.blobs, &name, size) == 0;
+}
+
 // true: nothing is left to do for this blob.
 static bool mend_one(struct mender *m, const struct topology *t, const struct digest *d)
 {
     struct arena a;
     struct link_row *links = NULL;
     size_t n = 0;
-    uint64_t size;
-    if (blob_stat(m->o.blobs, d, &size) == 0) // published, and still listed
+    if (is_whole(m, d)) // published, and still listed
         return blob_damaged_forget(m->o.blobs, d) == 0;
     arena_init(&a, 1 << 20);
     int rc = meta_links_of(m->o.meta, d, LINKS_MAX, &a, &links, &n);

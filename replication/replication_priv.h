@@ -90,9 +90,10 @@ int voided_take(struct peer *p, const struct topology *t, const struct feed_mark
 
 // --- blob_fetch.c ---
 // Makes the blob be here; any of the registry's other regions may give it, the origin first.
-// ERR_BUSY: see APPLY_BUSY.
+// *out_published: it was fetched, and the entry's repository has its lease. ERR_BUSY: see
+// APPLY_BUSY.
 int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
-               const struct digest *d, uint64_t size, int64_t *out_not_before_mono,
+               const struct manifest_ref *ref, bool *out_published, int64_t *out_not_before_mono,
                char error[ERROR_TEXT_SIZE]);
 bool blob_in_flight(struct replicator *r, const struct digest *d);
 // One may be asked now.

@@ -112,12 +112,20 @@ static bool mender_may_wait(void *ctx)
     return job_queue_has_idle(r->jobs);
 }
 
+static int blob_find(void *ctx, const struct digest *d, struct blob_name *out, uint64_t *out_size)
+{
+    return meta_blob_find(ctx, d, out, out_size);
+}
+
 // What is fetched, where it goes, and who mends it.
 static int content_objects_new(struct replicator *r)
 {
     // each worker fetches one blob at a time, and so does the mender
-    const struct content_options content = {
-        .blobs = r->o.blobs, .region = r->o.region, .max_flights = r->o.n_fetches + 1};
+    const struct content_options content = {.blobs = r->o.blobs,
+                                            .find = blob_find,
+                                            .find_ctx = r->o.meta,
+                                            .region = r->o.region,
+                                            .max_flights = r->o.n_fetches + 1};
     const struct room_options room = {
         .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     int rc = content_new(&content, &r->content);

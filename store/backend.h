@@ -13,7 +13,8 @@
 // The operations come as tables of functions, one by noun, each with its own header:
 //   backend_log.h      the log of entries, its heads and marks, the own head with its clock
 //   backend_chain.h    chains by registry, entries that are not known, numbers
-//   backend_state.h    repositories, manifests, links
+//   backend_state.h    repositories, manifests
+//   backend_links.h    what blobs a repository has, the blobs, usage
 //   backend_tags.h     tags and their history
 //   backend_tasks.h    the durable queue
 //   backend_jobs.h     its tasks that are entries, not applied yet
@@ -95,6 +96,7 @@ struct backend_ops {
     const struct void_ops *voids;
     const struct survey_ops *surveys;
     const struct upload_ops *uploads;
+    const struct link_ops *links;
 };
 
 // Frees the backend too. Nobody may be calling it. NULL is accepted.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations of a backend on what clients see, but for tags (backend_tags.h): repositories,
-// manifests and what they refer to, links to blobs. See backend.h for what all operations keep to.
+// Operations of a backend on what clients see, but for tags (backend_tags.h) and blobs
+// (backend_links.h): repositories, manifests and what they refer to. See backend.h for what all
+// operations keep to.
 //
 //   rc = repo_make(tx, "contoso", "app", &repo);
 //   rc = refs_check(tx, repo, refs, n_refs, &missing);     // ERR_NOTFOUND: one is not there
@@ -76,20 +77,14 @@ struct state_ops {
     int (*unasserted_below)(struct tx *tx, int64_t repo, const struct digest *parent, int max_depth,
                             const struct log_assertion *by, struct arena *a,
                             struct unasserted_row **out, size_t *out_n);
-    int (*link_set)(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
-                    int64_t now_ms);
-    int (*link_get)(struct tx *tx, const char *registry, const char *repository,
-                    const struct digest *d, uint64_t *out_size);
-    int (*link_find)(struct tx *tx, const char *registry, const struct digest *d,
-                     bool (*may)(void *ctx, const char *repository), void *ctx, uint64_t *out_size);
-    int (*links_of)(struct tx *tx, const struct digest *d, size_t max, struct arena *a,
-                    struct link_row **out, size_t *out_n);
     int (*manifest_reached)(struct tx *tx, int64_t repo, const struct digest *digest);
     int (*manifest_children)(struct tx *tx, int64_t repo, const struct digest *digest,
                              struct arena *a, struct digest **out, size_t *out_n);
     int (*manifest_remove)(struct tx *tx, int64_t repo, const struct digest *digest);
     int (*referrers)(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
                      struct referrers_page *out);
+    int (*manifest_size)(struct tx *tx, int64_t repo, const struct digest *digest,
+                         uint64_t *out_size);
 };
 
 // ERR_NOTFOUND.
@@ -167,7 +162,7 @@ static inline int refs_add(struct tx *tx, int64_t repo, const struct digest *par
     return tx->ops->state->refs_add(tx, repo, parent, refs, n);
 }
 
-// 0: every blob among `refs` is linked in the repository, and every child manifest is visible.
+// 0: the repository has every blob among `refs`, and every child manifest is visible.
 // ERR_NOTFOUND with the first, in their order, that is not. Other kinds of references need not be
 // there.
 static inline int refs_check(struct tx *tx, int64_t repo, const struct manifest_ref *refs, size_t n,
@@ -213,36 +208,11 @@ static inline int referrers(struct tx *tx, const struct referrers_ask *ask, stru
     return tx->ops->state->referrers(tx, ask, a, out);
 }
 
-// --- links: which blobs a repository has ---
-
-// Adds the link, or sets its size and time (wall) anew.
-static inline int link_set(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
-                           int64_t now_ms)
+// Of its content. ERR_NOTFOUND.
+static inline int manifest_size(struct tx *tx, int64_t repo, const struct digest *digest,
+                                uint64_t *out_size)
 {
-    return tx->ops->state->link_set(tx, repo, d, size, now_ms);
-}
-
-// ERR_NOTFOUND.
-static inline int link_get(struct tx *tx, const char *registry, const char *repository,
-                           const struct digest *d, uint64_t *out_size)
-{
-    return tx->ops->state->link_get(tx, registry, repository, d, out_size);
-}
-
-// The size of any link to the blob in a repository of this registry for which `may` says yes.
-// ERR_NOTFOUND.
-static inline int link_find(struct tx *tx, const char *registry, const struct digest *d,
-                            bool (*may)(void *ctx, const char *repository), void *ctx,
-                            uint64_t *out_size)
-{
-    return tx->ops->state->link_find(tx, registry, d, may, ctx, out_size);
-}
-
-// Up to `max` links to the blob, of all registries, in any order.
-static inline int links_of(struct tx *tx, const struct digest *d, size_t max, struct arena *a,
-                           struct link_row **out, size_t *out_n)
-{
-    return tx->ops->state->links_of(tx, d, max, a, out, out_n);
+    return tx->ops->state->manifest_size(tx, repo, digest, out_size);
 }
 
 #endif

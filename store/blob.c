@@ -29,10 +29,19 @@ static bool id_ok(const char *id)
     return strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n;
 }
 
+void blob_store_init(struct blob_store *bs, const struct blob_backend *backend)
+{
+    bs->backend = backend;
+    pthread_mutex_init(&bs->retired.lock, NULL);
+}
+
 void blob_store_close(struct blob_store *bs)
 {
-    if (bs)
-        bs->backend->close(bs);
+    if (!bs)
+        return;
+    blob_retired_remove(bs, INT64_MAX);
+    pthread_mutex_destroy(&bs->retired.lock);
+    bs->backend->close(bs);
 }
 
 bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
@@ -42,26 +51,93 @@ bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes)
 
 // --- blobs ---
 
-int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size)
+bool blob_generation_ok(const char *generation)
 {
-    int rc = digest_check(d);
-    if (rc)
-        return rc;
-    return bs->backend->stat(bs, d, out_size);
+    size_t n = strnlen(generation, BLOB_GENERATION_SIZE);
+    if (n == 0)
+        return true;
+    return n == BLOB_GENERATION_SIZE - 1 && strspn(generation, "0123456789abcdef") == n;
 }
 
-int blob_remove(struct blob_store *bs, const struct digest *d)
+bool blob_name_equal(const struct blob_name *a, const struct blob_name *b)
 {
-    int rc = digest_check(d);
-    if (rc)
-        return rc;
-    return bs->backend->remove(bs, d);
+    return digest_equal(&a->digest, &b->digest) && strcmp(a->generation, b->generation) == 0;
 }
 
-int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
+static int name_check(const struct blob_name *name)
+{
+    if (!blob_generation_ok(name->generation))
+        return ERR_INVAL;
+    return digest_check(&name->digest);
+}
+
+int blob_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size)
+{
+    int rc = name_check(name);
+    if (rc)
+        return rc;
+    return bs->backend->stat(bs, name, out_size);
+}
+
+int blob_remove(struct blob_store *bs, const struct blob_name *name)
+{
+    int rc = name_check(name);
+    if (rc)
+        return rc;
+    return bs->backend->remove(bs, name);
+}
+
+// Takes the first one off the list, if its time has come or the list is full. Under no lock.
+static bool retired_take(struct blob_store *bs, int64_t now_ms, struct blob_name *out)
+{
+    struct blob_retired *r = &bs->retired;
+    pthread_mutex_lock(&r->lock);
+    bool due = r->n > 0 && r->list[r->first].due_ms <= now_ms;
+    if (due || r->n == BLOB_RETIRED_MAX) {
+        *out = r->list[r->first].name;
+        r->first = (r->first + 1) % BLOB_RETIRED_MAX;
+        r->n--;
+        due = true;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return due;
+}
+
+void blob_retired_remove(struct blob_store *bs, int64_t now_mono_ms)
+{
+    struct blob_name name;
+    while (retired_take(bs, now_mono_ms, &name))
+        (void)blob_remove(bs, &name); // what stays is swept
+}
+
+void blob_retire(struct blob_store *bs, const struct blob_name *name)
+{
+    struct blob_retired *r = &bs->retired;
+    int64_t now_ms = clock_mono_ms();
+    blob_retired_remove(bs, now_ms);
+    pthread_mutex_lock(&r->lock);
+    if (r->n < BLOB_RETIRED_MAX) { // else others were faster: it is swept
+        size_t last = (r->first + r->n++) % BLOB_RETIRED_MAX;
+        r->list[last].name = *name;
+        r->list[last].due_ms = now_ms + BLOB_RETIRE_MS;
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+int blob_walk(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
+              size_t *out_n)
+{
+    *out_n = 0;
+    if (at->ended)
+        return 0;
+    return bs->backend->walk(bs, at, out, max, out_n);
+}
+
+int blob_put(struct blob_store *bs, const void *p, size_t n, struct blob_name *out)
 {
     static _Atomic unsigned n_puts;
     struct digest d;
+    struct blob_name name;
     char id[64];
     struct blob_upload *u;
     int rc = digest_of(DIGEST_SHA256, p, n, &d);
@@ -74,20 +150,20 @@ int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out)
         return rc;
     rc = blob_upload_write(u, p, n);
     if (!rc)
-        rc = blob_upload_commit(u, &d, NULL);
+        rc = blob_upload_commit(u, &d, &name, NULL);
     blob_upload_close(u);
     (void)blob_upload_discard(bs, id); // nobody resumes it
     if (!rc)
-        *out = d;
+        *out = name;
     return rc;
 }
 
-int blob_reader_open(struct blob_store *bs, const struct digest *d, struct blob_reader **out)
+int blob_reader_open(struct blob_store *bs, const struct blob_name *name, struct blob_reader **out)
 {
-    int rc = digest_check(d);
+    int rc = name_check(name);
     if (rc)
         return rc;
-    return bs->backend->reader_open(bs, d, out);
+    return bs->backend->reader_open(bs, name, out);
 }
 
 uint64_t blob_reader_size(const struct blob_reader *r)
@@ -108,7 +184,7 @@ void blob_reader_close(struct blob_reader *r)
 
 int blob_serve(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out)
 {
-    int rc = digest_check(want->digest);
+    int rc = name_check(want->name);
     if (rc)
         return rc;
     return bs->backend->serve(bs, want, out);
@@ -210,19 +286,28 @@ int blob_upload_truncate(struct blob_upload *u)
     return blob_upload_trim(u, 0);
 }
 
-int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size)
+int blob_upload_commit(struct blob_upload *u, const struct digest *expected, struct blob_name *out,
+                       uint64_t *out_size)
 {
+    struct blob_name name = {.digest = *expected};
     int rc = digest_check(expected);
     if (rc)
         return rc;
+    rc = random_hex(name.generation, BLOB_GENERATION_BYTES); // invariant 4
+    if (rc)
+        return rc;
     u->alg = (enum digest_alg)expected->alg;
-    rc = u->backend->upload_commit(u, expected);
-    if (!rc && out_size)
+    rc = u->backend->upload_commit(u, &name);
+    if (rc)
+        return rc;
+    if (out)
+        *out = name;
+    if (out_size)
         *out_size = u->size;
-    return rc;
+    return 0;
 }
 
-int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out)
+int blob_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out)
 {
     if (!id_ok(id))
         return ERR_INVAL;
@@ -318,22 +403,20 @@ static int digest_of_reader(struct blob_reader *r, enum digest_alg alg, uint64_t
     return rc;
 }
 
-int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s,
+int blob_verify(struct blob_store *bs, const struct blob_name *name, uint64_t bytes_per_s,
                 const _Atomic bool *stop)
 {
     struct blob_reader *r;
     struct digest is;
-    int rc = blob_reader_open(bs, d, &r);
+    int rc = blob_reader_open(bs, name, &r);
     if (rc)
         return rc;
-    rc = digest_of_reader(r, (enum digest_alg)d->alg, bytes_per_s, stop, &is);
-    if (!rc && !digest_equal(&is, d)) {
-        rc = bs->backend->set_aside(r, d);
-        if (!rc)
-            rc = ERR_DIGEST;
-    }
+    rc = digest_of_reader(r, (enum digest_alg)name->digest.alg, bytes_per_s, stop, &is);
     blob_reader_close(r);
-    return rc;
+    if (rc || digest_equal(&is, &name->digest))
+        return rc;
+    rc = bs->backend->set_aside(bs, name);
+    return rc ? rc : ERR_DIGEST;
 }
 
 int blob_damaged_note(struct blob_store *bs, const struct digest *d)

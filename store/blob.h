@@ -7,12 +7,12 @@
 //   blob_upload_open(bs, id, &u);               // new, or an earlier one that goes on
 //   blob_upload_write(u, p, n);                 // a part, appended
 //   blob_upload_sync(u);                        // durable up to blob_upload_resume_at(u)
-//   blob_upload_commit(u, &expected, &size);    // verifies and publishes; ERR_DIGEST leaves the
-//                                               // upload as it was
+//   blob_upload_commit(u, &expected, &name, &size); // verifies and publishes; ERR_DIGEST leaves
+//                                               // the upload as it was
 //   blob_upload_close(u);                       // keeps the bytes for a later resume
 //
 //   struct blob_serve how;
-//   blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = size, .arena = a}, &how);
+//   blob_serve(bs, &(struct blob_serve_want){.name = &name, .size = size, .arena = a}, &how);
 //                                               // how the edge or the client gets the bytes
 //
 // Threads: a store is shared by all threads. One thread at a time uses an upload or a reader. Two
@@ -22,10 +22,12 @@
 //
 // Invariants:
 //   1. A blob has the content that its digest says. Its bytes were complete and durable before it
-//      became visible. A disk may damage it later; so each commit replaces the blob that is there,
-//      also one of the same size.
+//      became visible.
 //   2. The blob store does not decide who may see a blob: the metadata's links do.
 //   3. No path, no descriptor and no address leaves a backend, except in a serve decision.
+//   4. Each commit publishes a new generation, and a name is never used twice. So whoever removes
+//      one removes the bytes that it judged, and never those that came meanwhile. The metadata says
+//      which generation of a digest serves (store/meta_links.h).
 #ifndef MERIDIAN_STORE_BLOB_H
 #define MERIDIAN_STORE_BLOB_H
 
@@ -39,6 +41,19 @@ struct blob_store;
 struct blob_upload;
 struct blob_reader;
 
+// "" (bytes that were published before there were generations) or 16 lower-case hex digits
+#define BLOB_GENERATION_SIZE 17
+#define BLOB_GENERATION_BYTES 8
+
+// Names one publication of a blob.
+struct blob_name {
+    struct digest digest;
+    char generation[BLOB_GENERATION_SIZE];
+};
+
+bool blob_generation_ok(const char *generation);
+bool blob_name_equal(const struct blob_name *a, const struct blob_name *b);
+
 void blob_store_close(struct blob_store *bs);
 // Writes, syncs and removes a probe. *out_free_bytes (may be NULL) is set even when the probe
 // fails, provided that the backend can tell: UINT64_MAX where there is no such limit.
@@ -46,14 +61,32 @@ bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes);
 
 // --- blobs ---
 // ERR_NOTFOUND
-int blob_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size);
-// Stores a small blob from memory.
-int blob_put(struct blob_store *bs, const void *p, size_t n, struct digest *out);
-int blob_remove(struct blob_store *bs, const struct digest *d);
+int blob_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size);
+// Stores a small blob from memory, by its sha256.
+int blob_put(struct blob_store *bs, const void *p, size_t n, struct blob_name *out);
+// This generation alone. ERR_NOTFOUND.
+int blob_remove(struct blob_store *bs, const struct blob_name *name);
+// Removes it in a minute, or when the store closes: another generation serves from now on, but who
+// was told of this one a moment ago is about to open it. What a process that dies leaves is swept
+// by the collection.
+#define BLOB_RETIRE_MS 60000
+void blob_retire(struct blob_store *bs, const struct blob_name *name);
+// Removes the retired ones whose time has come. blob_retire does the same.
+void blob_retired_remove(struct blob_store *bs, int64_t now_mono_ms);
 
-// A reader pulls bytes of one blob. It goes on reading the same bytes when the blob is replaced or
-// removed meanwhile, or fails with ERR_BUSY; it never mixes two.
-int blob_reader_open(struct blob_store *bs, const struct digest *d, struct blob_reader **out);
+// Walks over all published blobs, in pieces. A blob that is published or removed meanwhile may be
+// missed; none comes twice in one walk, unless others were removed meanwhile. {0}: from the start.
+struct blob_walk {
+    unsigned shard;
+    size_t skip;
+    bool ended;
+};
+int blob_walk(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
+              size_t *out_n);
+
+// A reader pulls bytes of one blob. It goes on reading the same bytes when the blob is removed
+// meanwhile, or fails with ERR_BUSY.
+int blob_reader_open(struct blob_store *bs, const struct blob_name *name, struct blob_reader **out);
 uint64_t blob_reader_size(const struct blob_reader *r);
 // Up to `cap` bytes from `at` on. *out_n is less than `cap` only at the end, and 0 past it.
 int blob_reader_read(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n);
@@ -69,7 +102,7 @@ enum blob_serve_kind {
     BLOB_SERVE_URL,
 };
 struct blob_serve_want {
-    const struct digest *digest;
+    const struct blob_name *name;
     // as the metadata has it
     uint64_t size;
     // HEAD: a signed URL holds for one method
@@ -79,8 +112,8 @@ struct blob_serve_want {
 };
 struct blob_serve {
     enum blob_serve_kind kind;
-    // Of BLOB_SERVE_PATH: below the directory that the edge was told of, "sha256/ab/abcd…". Built
-    // from the algorithm's enum and hex digits only, never from stored text.
+    // Of BLOB_SERVE_PATH: below the directory that the edge was told of, "sha256/ab/abcd….0123…".
+    // Built from the algorithm's enum and hex digits only, never from stored text.
     char path[BLOB_SERVE_PATH_SIZE];
     // of BLOB_SERVE_URL: absolute, https
     const char *url;
@@ -125,12 +158,15 @@ void blob_upload_expect(struct blob_upload *u, enum digest_alg alg);
 // size; a backend may take others too. Reads nothing. ERR_RANGE: the upload is shorter.
 int blob_upload_trim(struct blob_upload *u, uint64_t size);
 int blob_upload_truncate(struct blob_upload *u); // back to nothing
-// Verifies and publishes. On success the handle takes no more bytes (ERR_CLOSED).
-int blob_upload_commit(struct blob_upload *u, const struct digest *expected, uint64_t *out_size);
-// The digest under which a commit published this upload, until it is discarded: its owner may have
+// Verifies and publishes, as a new generation. On success the handle takes no more bytes
+// (ERR_CLOSED). Nobody serves the bytes until the metadata names them (store/publish.h). out and
+// out_size may be NULL.
+int blob_upload_commit(struct blob_upload *u, const struct digest *expected, struct blob_name *out,
+                       uint64_t *out_size);
+// The name under which a commit published this upload, until it is discarded: its owner may have
 // died or failed before it noted the blob. Does not tell whether that blob is still there.
 // ERR_NOTFOUND: no commit.
-int blob_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
+int blob_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out);
 void blob_upload_close(struct blob_upload *u);
 void blob_upload_drop(struct blob_upload *u); // closes it and removes its bytes
 bool blob_upload_elsewhere(struct blob_store *bs, const char *id); // another process has it open
@@ -144,13 +180,12 @@ int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
 
 // --- damage ---
 // Reads the blob, at most so many bytes a second (0: no limit), until *stop (may be NULL). 0: the
-// bytes match the digest. ERR_DIGEST: they do not; the blob was set aside and is absent from now
-// on. ERR_BUSY: they do not, but a whole blob has taken its place meanwhile. ERR_NOTFOUND,
-// ERR_CANCELED; ERR_IO when it cannot be read: then nothing was changed.
-int blob_verify(struct blob_store *bs, const struct digest *d, uint64_t bytes_per_s,
+// bytes match the digest. ERR_DIGEST: they do not; this generation was set aside and is absent from
+// now on. ERR_NOTFOUND, ERR_CANCELED; ERR_IO when it cannot be read: then nothing was changed.
+int blob_verify(struct blob_store *bs, const struct blob_name *name, uint64_t bytes_per_s,
                 const _Atomic bool *stop);
-// The list of blobs to be mended: those set aside, and those noted because they are lost. A commit
-// of the blob takes it off the list.
+// The list of digests to be mended: those set aside, and those noted because they are lost. Who
+// has seen to it that a whole generation serves takes the digest off the list.
 int blob_damaged_note(struct blob_store *bs, const struct digest *d);
 int blob_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
 // Frees the bytes that were set aside; the blob stays on the list.

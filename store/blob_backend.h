@@ -14,18 +14,36 @@
 // For an object store (S3): a growing blob is a multipart upload; `resume_at` is the end of its last
 // part, and a tail below the least size of a part is an object of its own. Bytes of parts cannot be
 // read back, so such a backend stores the state of the running hash at each resume point, beside
-// the list of parts. Files read their bytes back instead. `set_aside` and `reader_read` name one
-// version of an object by its ETag. `serve` signs a URL.
+// the list of parts. Files read their bytes back instead. An object's key carries the generation.
+// `serve` signs a URL.
 #ifndef MERIDIAN_STORE_BLOB_BACKEND_H
 #define MERIDIAN_STORE_BLOB_BACKEND_H
 
 #include "store/blob.h"
 
+#include <pthread.h>
+
 struct blob_backend;
+
+// Generations that are removed soon, in the order of their times.
+#define BLOB_RETIRED_MAX 256
+struct blob_retired {
+    pthread_mutex_t lock;
+    struct {
+        struct blob_name name;
+        int64_t due_ms;
+    } list[BLOB_RETIRED_MAX];
+    size_t first, n;
+};
 
 struct blob_store {
     const struct blob_backend *backend;
+    // store/blob.c's
+    struct blob_retired retired;
 };
+
+// A backend's open function calls it first.
+void blob_store_init(struct blob_store *bs, const struct blob_backend *backend);
 
 struct blob_upload {
     const struct blob_backend *backend;
@@ -58,11 +76,14 @@ struct blob_backend {
     void (*close)(struct blob_store *bs);
     bool (*writable)(struct blob_store *bs, uint64_t *out_free_bytes);
 
-    int (*stat)(struct blob_store *bs, const struct digest *d, uint64_t *out_size);
-    int (*remove)(struct blob_store *bs, const struct digest *d);
+    int (*stat)(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size);
+    int (*remove)(struct blob_store *bs, const struct blob_name *name);
+    int (*walk)(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
+                size_t *out_n);
     int (*serve)(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out);
 
-    int (*reader_open)(struct blob_store *bs, const struct digest *d, struct blob_reader **out);
+    int (*reader_open)(struct blob_store *bs, const struct blob_name *name,
+                       struct blob_reader **out);
     int (*reader_read)(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n);
     void (*reader_close)(struct blob_reader *r);
 
@@ -72,12 +93,12 @@ struct blob_backend {
     int (*upload_write)(struct blob_upload *u, const void *p, size_t n);
     int (*upload_sync)(struct blob_upload *u);
     int (*upload_trim)(struct blob_upload *u, uint64_t size);
-    // Also notes the outcome of one of BLOB_AREA_UPLOADS, before the blob becomes visible, and takes
-    // the digest off the list of damaged blobs after that.
-    int (*upload_commit)(struct blob_upload *u, const struct digest *expected);
+    // Publishes under a name that nothing has yet. Also notes the outcome of one of
+    // BLOB_AREA_UPLOADS, before the blob becomes visible.
+    int (*upload_commit)(struct blob_upload *u, const struct blob_name *as);
     // With `drop` its bytes are removed, unless it was committed.
     void (*upload_close)(struct blob_upload *u, bool drop);
-    int (*upload_outcome)(struct blob_store *bs, const char *id, struct digest *out);
+    int (*upload_outcome)(struct blob_store *bs, const char *id, struct blob_name *out);
     bool (*upload_elsewhere)(struct blob_store *bs, const char *id);
     int (*upload_discard)(struct blob_store *bs, const char *id);
     // 0: none
@@ -88,9 +109,9 @@ struct blob_backend {
     int (*expire)(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,
                   bool (*known)(void *ctx, const char *id), void *ctx, size_t *n_removed);
 
-    // What `r` reads is not what its digest says: it goes on the list of damaged blobs and out of
-    // sight, in one step. ERR_BUSY: the blob is another one than `r` reads by now.
-    int (*set_aside)(struct blob_reader *r, const struct digest *d);
+    // The bytes of this name are not what its digest says: they go out of sight, and the digest on
+    // the list of damaged blobs, in one step. ERR_NOTFOUND: they are gone.
+    int (*set_aside)(struct blob_store *bs, const struct blob_name *name);
     int (*damaged_note)(struct blob_store *bs, const struct digest *d);
     int (*damaged_list)(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
     int (*damaged_release)(struct blob_store *bs, const struct digest *d);

@@ -29,6 +29,7 @@ int meta_open(struct backend *b, const struct meta_options *o, struct diag *diag
     }
     m->b = b;
     meta_set_skew(m, SKEW_MS);
+    meta_set_lease_grace(m, META_LEASE_GRACE_MS);
     pthread_mutex_init(&m->lock, NULL);
     meta_gate_close(m, META_GATE_RECOVERY, "the store was just opened");
     int rc = options_copy(m, o);

@@ -8,7 +8,9 @@
 //   … meta_close(m);
 //
 // This header opens and closes the metadata and its writes; the others are parts of it by noun:
-//   meta_manifests.h   manifests, tags, links
+//   meta_manifests.h   manifests, tags
+//   meta_links.h       which blobs a repository has
+//   meta_usage.h       how much is used, quotas
 //   meta_referrers.h   manifests that are attached to a manifest
 //   meta_uploads.h     uploads
 //   meta_feed.h        the log: own entries and those of other regions
@@ -39,12 +41,14 @@
 #include "store/backend.h"
 #include "store/meta_feed.h"
 #include "store/meta_jobs.h"
+#include "store/meta_links.h"
 #include "store/meta_manifests.h"
 #include "store/meta_queue.h"
 #include "store/meta_referrers.h"
 #include "store/meta_speaks.h"
 #include "store/meta_unknown.h"
 #include "store/meta_uploads.h"
+#include "store/meta_usage.h"
 #include "store/meta_void.h"
 
 #include <stdbool.h>

@@ -264,7 +264,13 @@ static int put_run(struct tx *tx, void *arg)
     rc = refs_check(tx, u->repo, p->refs, p->n_refs, &u->result->missing);
     if (rc)
         return rc;
-    return put_write(tx, u);
+    rc = put_write(tx, u);
+    if (rc || !u->result->created)
+        return rc;
+    int64_t bytes = (int64_t)p->content.n;
+    return quota_judge(tx, p->registry, p->repository, p->limits,
+                       &(struct usage_delta){.bytes = bytes, .registry_bytes = bytes},
+                       &u->result->over);
 }
 
 static bool put_ok(const struct manifest_put *p)
@@ -296,5 +302,7 @@ int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_r
         *out = result;
     else if (rc == ERR_NOTFOUND)
         out->missing = result.missing;
+    else if (rc == ERR_QUOTA)
+        out->over = result.over;
     return rc;
 }

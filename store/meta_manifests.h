@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Manifests, tags and links in a region's metadata: what a client pushes and pulls. Part of
+// Manifests and tags in a region's metadata: what a client pushes and pulls. Part of
 // store/meta.h, whose opening lines hold here too.
 //
 //   rc = meta_manifest_put(m, &put, &result);       // ERR_NOTFOUND: result.missing is not there
@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "store/manifest.h"
+#include "store/meta_usage.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,8 @@ struct manifest_put {
     const struct digest *if_match;
     // The registry has one replica: a push of what is here as it says needs no new entry.
     bool sole_replica;
+    // NULL: none.
+    const struct usage_limits *limits;
 };
 
 struct put_result {
@@ -42,12 +45,15 @@ struct put_result {
     struct digest missing;
     // the manifest was not visible before
     bool created;
+    // of ERR_QUOTA, set on failure
+    struct usage_over over;
 };
 
 // Stores and announces a manifest, and a tag if one is given. It mints also when all is here as it
 // says (the tag's entry alone, where this region asserted the manifest before); pushes of the same
 // that wait for the same commit share one entry. ERR_INVAL: a name or the media type is malformed.
-// ERR_DIGEST: the content has another digest. ERR_BUSY: a write gate is closed.
+// ERR_DIGEST: the content has another digest. ERR_BUSY: a write gate is closed. ERR_QUOTA: the
+// manifest is not here yet, and a limit is in the way.
 int meta_manifest_put(struct meta *m, const struct manifest_put *p, struct put_result *out);
 
 // --- pulling ---
@@ -65,7 +71,7 @@ struct manifest_row {
 int meta_manifest_get(struct meta *m, const char *registry, const char *repository, const char *tag,
                       const struct digest *digest, struct arena *a, struct manifest_row *out);
 
-// It has, or had, a manifest or a link.
+// It has, or had, a manifest or a blob.
 bool meta_repository_exists(struct meta *m, const char *registry, const char *repository);
 
 // Names after `after` (NULL: from the start) in byte order, at most `max`. ERR_NOTFOUND: no such
@@ -88,30 +94,5 @@ struct tag_version {
 // The present value first, then what it replaced. ERR_NOTFOUND: no such tag.
 int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag,
                      size_t max, struct arena *a, struct tag_version **out, size_t *out_n);
-
-// --- links: which blobs a repository has ---
-
-// Links the blob, and ends the upload `end` that became it (may be NULL) in the same transaction:
-// the upload's row goes, and what it became is remembered.
-int meta_link_add(struct meta *m, const char *registry, const char *repository,
-                  const struct digest *d, uint64_t size, const struct upload_end *end);
-
-// ERR_NOTFOUND.
-int meta_link_get(struct meta *m, const char *registry, const char *repository,
-                  const struct digest *d, uint64_t *out_size);
-
-// Any repository of this registry that links d and for which `may` says yes (for mounts that name
-// no source). ERR_NOTFOUND.
-int meta_link_find(struct meta *m, const char *registry, const struct digest *d,
-                   bool (*may)(void *ctx, const char *repository), void *ctx, uint64_t *out_size);
-
-struct link_row {
-    const char *registry, *repository;
-    uint64_t size;
-};
-
-// Up to `max` repositories that link d, of all registries.
-int meta_links_of(struct meta *m, const struct digest *d, size_t max, struct arena *a,
-                  struct link_row **out, size_t *out_n);
 
 #endif

@@ -51,7 +51,13 @@ static int manifest_put_in(struct tx *tx, int64_t repo, const struct feed_entry 
     int rc = refs_check(tx, repo, refs, n_refs, out_missing);
     if (rc)
         return rc;
-    return manifest_add(tx, repo, &v, &m);
+    rc = manifest_add(tx, repo, &v, &m);
+    if (rc)
+        return rc;
+    rc = refs_add(tx, repo, &e->digest, refs, n_refs);
+    if (rc)
+        return rc;
+    return links_manifest_live(tx, repo, &e->digest, out_missing);
 }
 
 static int presence_merge(struct tx *tx, int64_t repo, const struct feed_entry *e,
@@ -74,9 +80,6 @@ int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, stru
         rc = manifest_put_in(tx, repo, e, content, refs, n_refs, out_missing);
     else
         rc = presence_merge(tx, repo, e, &here);
-    if (rc)
-        return rc;
-    rc = refs_add(tx, repo, &e->digest, refs, n_refs);
     if (rc)
         return rc;
     rc = jobs_wake_for(tx, e->registry, e->repository, &e->digest,
@@ -114,6 +117,10 @@ static int tag_show(struct tx *tx, int64_t repo, const struct feed_entry *e,
     if (rc)
         return rc;
     rc = tag_set(tx, repo, e->tag, v);
+    if (rc)
+        return rc;
+    if (!was)
+        rc = usage_tags(tx, repo, 1);
     if (rc)
         return rc;
     rc = version_add(tx, repo, e->tag, v);

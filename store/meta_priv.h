@@ -11,7 +11,8 @@
 //   meta_merge.c         what an entry does to the state
 //   kind_rules.c         the same by kinds of entries
 //   meta_read.c          what clients see
-//   meta_link.c          links
+//   meta_link.c          links and leases
+//   meta_usage.c         usage and quotas
 //   meta_upload.c        uploads
 //   meta_upload_room.c   bounds of uploads
 //   meta_ended.c         uploads that ended
@@ -37,6 +38,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "store/backend_jobs.h"
+#include "store/backend_links.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
@@ -55,6 +57,8 @@ struct meta {
     _Atomic uint32_t skew_ms;
     // the key that signs own entries
     _Atomic bool key_revoked;
+    // how long a lease lasts (meta_link.c)
+    _Atomic int64_t lease_grace_ms;
     // mono: when this region would have begun, had it run ever since (meta_ended.c)
     int64_t run_from_ms;
 
@@ -146,6 +150,25 @@ int unknown_adopt(struct meta *m);
 int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, struct bytes content,
                    const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
 int merge_tag(struct tx *tx, int64_t repo, const struct feed_entry *e, struct digest *out_missing);
+
+// --- links and leases (meta_link.c) ---
+// The manifest has become live: its row is there with its content, and its references are noted.
+// ERR_NOTFOUND: the repository does not have a blob that it refers to.
+int links_manifest_live(struct tx *tx, int64_t repo, const struct digest *manifest,
+                        struct digest *out_missing);
+// The manifest, which was live, is not any more; its row and its references are still there. Blobs
+// that only it linked are kept by leases from now on.
+int links_manifest_dead(struct tx *tx, int64_t repo, const struct digest *manifest);
+// The repository does not have the blob any more, whose hold has that size. ERR_NOTFOUND.
+int hold_drop(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size);
+
+// --- usage (meta_usage.c) ---
+// So many tags more show a value.
+int usage_tags(struct tx *tx, int64_t repo, int64_t more);
+// Is what this transaction has added too much? `limits` NULL: no. ERR_QUOTA.
+int quota_judge(struct tx *tx, const char *registry, const char *repository,
+                const struct usage_limits *limits, const struct usage_delta *added,
+                struct usage_over *out);
 
 // --- void entries (meta_void.c) ---
 #define VOID_REVOKED "revoked"

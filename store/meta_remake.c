@@ -70,6 +70,9 @@ static int manifest_go(struct tx *tx, int64_t repo, const struct digest *digest,
     rc = digests_add(l, children, n);
     if (rc)
         return rc;
+    rc = links_manifest_dead(tx, repo, digest);
+    if (rc)
+        return rc;
     tx->notify = true;
     return manifest_remove(tx, repo, digest);
 }
@@ -231,7 +234,11 @@ static int tag_remake(struct tx *tx, int64_t repo, const struct register_name *n
     rc = value_remake(tx, repo, name, &a, &shown);
     if (!rc)
         rc = jobs_remake(tx, repo, name, &shown);
+    bool has_value = !rc && *shown.origin;
     arena_done(&a);
+    if (rc)
+        return rc;
+    rc = usage_tags(tx, repo, (int64_t)has_value - (int64_t)had_value);
     if (rc || !had_value)
         return rc;
     return presence_settle(tx, repo, &was.value.digest);

@@ -5,7 +5,7 @@
 //
 //   rc = meta_upload_create(m, &row, &bounds, &full);             // ERR_FULL: no room for it
 //   rc = meta_upload_progress(m, id, size, clock_mono_ms(), &bounds); // synced; the client is told
-//   rc = meta_link_add(m, registry, repository, &digest, size, &end); // it ends as this blob
+//   rc = blob_publish(blobs, m, &lease, &result);                  // it ends as this blob
 //
 // Invariant: the row is the truth. `size` bytes were acknowledged, `received` bytes are on the disk
 // and recorded; size <= received. The blob store may hold more; that does not count.
@@ -85,7 +85,7 @@ bool meta_upload_is_idle(struct meta *m, const char *id, int64_t idle_ms);
 int meta_uploads_bound(struct meta *m, const struct upload_bounds *bounds, int64_t now_mono_ms);
 
 // --- uploads that ended ---
-// An upload that becomes a blob, and who ends it; see meta_link_add.
+// An upload that becomes a blob, and who ends it; see struct lease_add.
 struct upload_end {
     const char *id, *principal;
 };

@@ -3,7 +3,7 @@
 """Registry data-plane benchmark; started by run.sh. All servers run at once, on one core; the load comes from another.
 Each case goes round the servers, so that what else the machine does meets them all alike; the median of the rounds is
 kept. Server CPU per request moves little where rates move much: compare that first."""
-import argparse, base64, hashlib, http.client, json, os, re, resource, shutil, signal, socket, ssl, statistics
+import argparse, base64, glob, hashlib, http.client, json, os, re, resource, shutil, signal, socket, ssl, statistics
 import subprocess, sys, tempfile, threading, time, urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -211,7 +211,8 @@ drain: 2s
 
     def forget(self, digest):
         h = digest[7:]
-        os.unlink(f'{self.root}/eastus/store/blobs/sha256/{h[:2]}/{h}')
+        for path in glob.glob(f'{self.root}/eastus/store/blobs/sha256/{h[:2]}/{h}*'):
+            os.unlink(path)
 
 
 def leaf(host):  # a CA and a certificate of its own

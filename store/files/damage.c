@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_SIZE 160 // "sha512-<hex>"
+#define NAME_SIZE DIGEST_TEXT_SIZE // "sha512-<hex>"
 
 static void name_format(const struct digest *d, char out[NAME_SIZE])
 {
@@ -59,45 +59,21 @@ static int damaged_open(struct file_store *fs, int *out_fd)
     return file_dir_at(fs->root_fd, "damaged", 02700, false, NULL, out_fd);
 }
 
-// Does the name lead to the file that was read? fs->lock is held, which publishing takes as well.
-static bool leads_to(int dir_fd, const char *name, int fd)
+int file_set_aside(struct blob_store *bs, const struct blob_name *name)
 {
-    struct stat was_read, named;
-    if (fstat(fd, &was_read) || fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW))
-        return false;
-    return was_read.st_ino == named.st_ino && was_read.st_dev == named.st_dev;
-}
-
-static int move_aside(int shard, const char *hex, int damaged, const char *name, int fd)
-{
-    if (!leads_to(shard, hex, fd))
-        return ERR_BUSY;
-    if (renameat(shard, hex, damaged, name))
-        return err_from_errno(errno);
-    if (leads_to(damaged, name, fd))
-        return 0;
-    // another process, in a restart, had just published a whole one: that one goes back
-    return renameat(damaged, name, shard, hex) ? err_from_errno(errno) : ERR_BUSY;
-}
-
-int file_set_aside(struct blob_reader *br, const struct digest *d)
-{
-    struct file_reader *r = (struct file_reader *)br;
+    struct file_store *fs = file_store_of(bs);
     AUTO_CLOSE int shard = -1, damaged = -1;
-    char hex[DIGEST_HEX_SIZE], name[NAME_SIZE];
-    int rc = file_shard_open(r->fs, d, false, &shard);
+    char from[FILE_NAME_SIZE], to[NAME_SIZE];
+    int rc = file_shard_open(fs, &name->digest, false, &shard);
     if (rc)
         return rc;
-    rc = damaged_make(r->fs, &damaged);
+    rc = damaged_make(fs, &damaged);
     if (rc)
         return rc;
-    hex_format(d->b, d->n, hex);
-    name_format(d, name);
-    pthread_mutex_lock(&r->fs->lock);
-    rc = move_aside(shard, hex, damaged, name, r->fd);
-    pthread_mutex_unlock(&r->fs->lock);
-    if (rc)
-        return rc;
+    file_name(name, from);
+    name_format(&name->digest, to);
+    if (renameat(shard, from, damaged, to))
+        return err_from_errno(errno);
     return fsync(damaged) || fsync(shard) ? err_from_errno(errno) : 0;
 }
 

@@ -167,16 +167,28 @@ int file_shard_open(struct file_store *fs, const struct digest *d, bool make, in
     return 0;
 }
 
-static int file_reader_open(struct blob_store *bs, const struct digest *d, struct blob_reader **out)
+void file_name(const struct blob_name *name, char out[FILE_NAME_SIZE])
+{
+    char hex[DIGEST_HEX_SIZE];
+    const char *dot = "";
+    assert(blob_generation_ok(name->generation)); // store/blob.c checked it
+    if (*name->generation)
+        dot = ".";
+    hex_format(name->digest.b, name->digest.n, hex);
+    snprintf(out, FILE_NAME_SIZE, "%s%s%s", hex, dot, name->generation);
+}
+
+static int file_reader_open(struct blob_store *bs, const struct blob_name *name,
+                            struct blob_reader **out)
 {
     struct file_store *fs = file_store_of(bs);
     AUTO_CLOSE int dir = -1;
-    int rc = file_shard_open(fs, d, false, &dir);
+    int rc = file_shard_open(fs, &name->digest, false, &dir);
     if (rc)
         return rc;
-    char hex[DIGEST_HEX_SIZE];
-    hex_format(d->b, d->n, hex);
-    AUTO_CLOSE int fd = openat(dir, hex, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    char text[FILE_NAME_SIZE];
+    file_name(name, text);
+    AUTO_CLOSE int fd = openat(dir, text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return errno == ELOOP ? ERR_CORRUPT : err_from_errno(errno);
     struct stat st;
@@ -188,7 +200,6 @@ static int file_reader_open(struct blob_store *bs, const struct digest *d, struc
     if (!r)
         return ERR_NOMEM;
     r->base = (struct blob_reader){.backend = bs->backend, .size = (uint64_t)st.st_size};
-    r->fs = fs;
     r->fd = fd;
     fd = -1;
     *out = &r->base;
@@ -220,16 +231,16 @@ static void file_reader_close(struct blob_reader *br)
     free(r);
 }
 
-static int file_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size)
+static int file_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size)
 {
     AUTO_CLOSE int dir = -1;
-    int rc = file_shard_open(file_store_of(bs), d, false, &dir);
+    int rc = file_shard_open(file_store_of(bs), &name->digest, false, &dir);
     if (rc)
         return rc;
-    char hex[DIGEST_HEX_SIZE];
-    hex_format(d->b, d->n, hex);
+    char text[FILE_NAME_SIZE];
     struct stat st;
-    if (fstatat(dir, hex, &st, AT_SYMLINK_NOFOLLOW))
+    file_name(name, text);
+    if (fstatat(dir, text, &st, AT_SYMLINK_NOFOLLOW))
         return err_from_errno(errno);
     if (!S_ISREG(st.st_mode))
         return ERR_CORRUPT;
@@ -241,30 +252,30 @@ static int file_stat(struct blob_store *bs, const struct digest *d, uint64_t *ou
 static int file_serve(struct blob_store *bs, const struct blob_serve_want *want,
                       struct blob_serve *out)
 {
-    const struct digest *d = want->digest;
+    const struct digest *d = &want->name->digest;
     uint64_t size;
-    int rc = file_stat(bs, d, &size);
+    int rc = file_stat(bs, want->name, &size);
     if (rc)
         return rc;
     if (size != want->size)
         return ERR_DIGEST;
-    char hex[DIGEST_HEX_SIZE];
-    hex_format(d->b, d->n, hex);
+    char text[FILE_NAME_SIZE];
+    file_name(want->name, text);
     out->kind = BLOB_SERVE_PATH;
     snprintf(out->path, sizeof out->path, "%s/%.2s/%s", digest_alg_name((enum digest_alg)d->alg),
-             hex, hex);
+             text, text);
     return 0;
 }
 
-static int file_remove(struct blob_store *bs, const struct digest *d)
+static int file_remove(struct blob_store *bs, const struct blob_name *name)
 {
     AUTO_CLOSE int dir = -1;
-    int rc = file_shard_open(file_store_of(bs), d, false, &dir);
+    int rc = file_shard_open(file_store_of(bs), &name->digest, false, &dir);
     if (rc)
         return rc;
-    char hex[DIGEST_HEX_SIZE];
-    hex_format(d->b, d->n, hex);
-    return unlinkat(dir, hex, 0) ? err_from_errno(errno) : 0;
+    char text[FILE_NAME_SIZE];
+    file_name(name, text);
+    return unlinkat(dir, text, 0) ? err_from_errno(errno) : 0;
 }
 
 // --- the table ---
@@ -275,6 +286,7 @@ static const struct blob_backend files_backend = {
     .writable = file_writable,
     .stat = file_stat,
     .remove = file_remove,
+    .walk = file_walk,
     .serve = file_serve,
     .reader_open = file_reader_open,
     .reader_read = file_reader_read,
@@ -303,7 +315,7 @@ int blob_files_open(const char *dir, struct blob_store **out)
     struct file_store *fs = mem_zalloc(sizeof *fs);
     if (!fs)
         return ERR_NOMEM;
-    fs->base.backend = &files_backend;
+    blob_store_init(&fs->base, &files_backend);
     fs->root_fd = fs->blobs_fd = fs->uploads_fd = fs->part_fd = -1;
     pthread_mutex_init(&fs->lock, NULL);
     int rc = layout_open(fs, dir);

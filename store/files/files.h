@@ -8,12 +8,14 @@
 //   blob_store_close(bs);
 //
 // Layout under the store's directory:
-//   blobs/sha256/ab/abcd…     final, 0640, never changed, replaced as a whole only; directories
-//                             02750. The edge sends these: a serve decision is a path below
-//                             blobs/. Those of the other algorithm are in sha512/
+//   blobs/sha256/ab/abcd….0123…   final, 0640, never changed nor replaced: the digest's hex digits
+//                             and the generation; without ".0123…" it is from before there were
+//                             generations. Directories 02750. The edge sends these files: a serve
+//                             decision is a path below blobs/. Those of the other algorithm are in
+//                             sha512/
 //   uploads/<id>              growing; directory 02700
-//   uploads/=<id>             a symbolic link whose text is the digest under which the upload was
-//                             committed, until it is discarded
+//   uploads/=<id>             a symbolic link whose text is the digest and the generation under
+//                             which the upload was committed, until it is discarded
 //   partial/sha256-abcd…      fetches from peers; directory 02700
 //   damaged/sha256-abcd…      files whose bytes do not match their digest, until a whole one is
 //                             there; directory 02700

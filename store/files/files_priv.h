@@ -14,7 +14,7 @@ struct file_store {
     struct blob_store base;
     // directories; all access goes through them, without following symlinks
     int root_fd, blobs_fd, uploads_fd, part_fd;
-    // guards `open`, and which file a blob's name leads to
+    // guards `open`
     pthread_mutex_t lock;
     // every upload that is open now
     struct file_upload *open;
@@ -26,7 +26,6 @@ struct file_store {
 
 struct file_reader {
     struct blob_reader base;
-    struct file_store *fs;
     int fd;
 };
 
@@ -58,6 +57,9 @@ int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool 
 // The directory that holds d's file: blobs/sha256/ab. With `make` it is created, and its parent is
 // synced.
 int file_shard_open(struct file_store *fs, const struct digest *d, bool make, int *out_fd);
+// The name of a blob's file in its shard: the hex digits, and the generation behind a dot.
+#define FILE_NAME_SIZE (DIGEST_HEX_SIZE + 1 + BLOB_GENERATION_SIZE)
+void file_name(const struct blob_name *name, char out[FILE_NAME_SIZE]);
 
 // --- growing files (upload.c) ---
 // Keeps a growing file from being opened, here (fs->lock is held) and in other processes, until
@@ -68,9 +70,9 @@ int file_upload_open(struct blob_store *bs, enum blob_area area, const char *nam
 int file_upload_write(struct blob_upload *bu, const void *p, size_t n);
 int file_upload_sync(struct blob_upload *bu);
 int file_upload_trim(struct blob_upload *bu, uint64_t size);
-int file_upload_commit(struct blob_upload *bu, const struct digest *expected);
+int file_upload_commit(struct blob_upload *bu, const struct blob_name *as);
 void file_upload_close(struct blob_upload *bu, bool drop);
-int file_upload_outcome(struct blob_store *bs, const char *id, struct digest *out);
+int file_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out);
 bool file_upload_elsewhere(struct blob_store *bs, const char *id);
 int file_upload_discard(struct blob_store *bs, const char *id);
 
@@ -80,8 +82,12 @@ int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes
 int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,
                 bool (*known)(void *ctx, const char *id), void *ctx, size_t *n_removed);
 
+// --- published files, one after the other (walk.c) ---
+int file_walk(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
+              size_t *out_n);
+
 // --- damage (damage.c) ---
-int file_set_aside(struct blob_reader *br, const struct digest *d);
+int file_set_aside(struct blob_store *bs, const struct blob_name *name);
 int file_damaged_note(struct blob_store *bs, const struct digest *d);
 int file_damaged_list(struct blob_store *bs, struct digest *out, size_t max, size_t *out_n);
 int file_damaged_release(struct blob_store *bs, const struct digest *d);

@@ -8,12 +8,12 @@
 #include "base/mem.h"
 
 // The blob's file, whether or not it is there; `dir` is the store's. Freed by the caller.
-static inline char *files_test_path(const char *dir, const struct digest *d)
+static inline char *files_test_path(const char *dir, const struct blob_name *name)
 {
-    char hex[2 * sizeof d->b + 1];
-    hex_format(d->b, d->n, hex);
-    return mem_printf("%s/blobs/%s/%.2s/%s", dir, digest_alg_name((enum digest_alg)d->alg), hex,
-                      hex);
+    char text[FILE_NAME_SIZE];
+    file_name(name, text);
+    return mem_printf("%s/blobs/%s/%.2s/%s", dir,
+                      digest_alg_name((enum digest_alg)name->digest.alg), text, text);
 }
 
 // bytes that were read back from growing files

@@ -295,30 +295,21 @@ static void group_follow(struct file_upload *u, int shard)
         (void)!fchown(u->fd, (uid_t)-1, dir.st_gid);
 }
 
-// Gives the file its name, over whatever has it: this file was verified, the other may have been
-// damaged since. A reader of the old one reads on. The bytes that were set aside under this name
-// are no longer needed.
-static int publish(struct file_upload *u, const struct digest *d)
+// Gives the file its name, which nothing had before.
+static int publish(struct file_upload *u, const struct blob_name *as)
 {
     AUTO_CLOSE int shard = -1;
-    int rc = file_shard_open(u->fs, d, true, &shard);
+    char name[FILE_NAME_SIZE];
+    int rc = file_shard_open(u->fs, &as->digest, true, &shard);
     if (rc)
         return rc;
-    char hex[DIGEST_HEX_SIZE];
-    hex_format(d->b, d->n, hex);
+    file_name(as, name);
     group_follow(u, shard);
-    pthread_mutex_lock(&u->fs->lock); // a file is set aside only while its name leads to it
-    rc = renameat(u->dir_fd, u->name, shard, hex) ? err_from_errno(errno) : 0;
-    pthread_mutex_unlock(&u->fs->lock);
-    if (rc)
-        return rc;
+    if (renameat(u->dir_fd, u->name, shard, name))
+        return err_from_errno(errno);
     assert(!u->hasher); // the content was verified with it
     u->dead = ERR_CLOSED;
-    if (fsync(shard))
-        return err_from_errno(errno);
-    // if it stays, the mender finds the blob whole and takes it off the list
-    (void)file_damaged_forget(&u->fs->base, d);
-    return 0;
+    return fsync(shard) ? err_from_errno(errno) : 0;
 }
 
 // The name of the note that holds an upload's outcome: no id has a '='.
@@ -328,45 +319,65 @@ static void outcome_name(const char *id, char out[BLOB_NAME_SIZE + 1])
     snprintf(out + 1, BLOB_NAME_SIZE, "%s", id);
 }
 
+#define OUTCOME_SIZE (DIGEST_TEXT_SIZE + BLOB_GENERATION_SIZE)
+
 // A symbolic link comes to be whole, name and text, in one step; nothing ever follows it. It is
 // written after the content was verified and before the file moves, so that a file that moved
 // always has one.
-static int outcome_note(struct file_upload *u, const struct digest *d)
+static int outcome_note(struct file_upload *u, const struct blob_name *as)
 {
-    char name[BLOB_NAME_SIZE + 1], text[DIGEST_TEXT_SIZE];
+    char name[BLOB_NAME_SIZE + 1], digest[DIGEST_TEXT_SIZE], text[OUTCOME_SIZE];
     outcome_name(u->name, name);
-    digest_format(d, text);
+    snprintf(text, sizeof text, "%s.%s", digest_format(&as->digest, digest), as->generation);
     if (unlinkat(u->dir_fd, name, 0) && errno != ENOENT)
         return err_from_errno(errno);
     return symlinkat(text, u->dir_fd, name) ? err_from_errno(errno) : 0;
 }
 
-int file_upload_outcome(struct blob_store *bs, const char *id, struct digest *out)
+// "sha256:<hex>.<generation>"; without the dot it is from before there were generations.
+static int outcome_parse(char *text, struct blob_name *out)
 {
-    char name[BLOB_NAME_SIZE + 1], text[DIGEST_TEXT_SIZE];
-    outcome_name(id, name);
-    ssize_t n = readlinkat(file_store_of(bs)->uploads_fd, name, text, sizeof text);
-    if (n < 0)
-        return err_from_errno(errno);
-    return digest_parse(text, (size_t)n, out) ? ERR_CORRUPT : 0;
+    struct blob_name name = {0};
+    char *dot = strchr(text, '.');
+    if (dot) {
+        *dot++ = '\0';
+        if (!blob_generation_ok(dot))
+            return ERR_CORRUPT;
+        snprintf(name.generation, sizeof name.generation, "%s", dot);
+    }
+    if (digest_parse(text, strlen(text), &name.digest))
+        return ERR_CORRUPT;
+    *out = name;
+    return 0;
 }
 
-int file_upload_commit(struct blob_upload *bu, const struct digest *expected)
+int file_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out)
+{
+    char name[BLOB_NAME_SIZE + 1], text[OUTCOME_SIZE];
+    outcome_name(id, name);
+    ssize_t n = readlinkat(file_store_of(bs)->uploads_fd, name, text, sizeof text - 1);
+    if (n < 0)
+        return err_from_errno(errno);
+    text[n] = '\0';
+    return outcome_parse(text, out);
+}
+
+int file_upload_commit(struct blob_upload *bu, const struct blob_name *as)
 {
     struct file_upload *u = file_upload_of(bu);
     if (u->dead)
         return u->dead;
-    int rc = verify(u, expected);
+    int rc = verify(u, &as->digest);
     if (rc)
         return rc;
     if (fsync(u->fd))
         return sync_failed(u, errno);
     if (u->dir_fd == u->fs->uploads_fd) {
-        rc = outcome_note(u, expected);
+        rc = outcome_note(u, as);
         if (rc)
             return rc;
     }
-    return publish(u, expected);
+    return publish(u, as);
 }
 
 static int remove_if_there(int dir_fd, const char *name)

@@ -2,6 +2,7 @@
 // Opening and closing the SQLite backend, and the readers' connections; see sqlite_store.h.
 #include "store/sqlite/sqlite_store.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -97,7 +98,8 @@ static int database_open(struct sqlite_backend *b, struct diag *diag)
     rc = writer_connect(b, diag);
     if (rc)
         return rc;
-    rc = schema_open(&b->w.db, b->path, b->region, diag);
+    b->opened_ms = clock_mono_ms();
+    rc = schema_open(&b->w.db, b->path, b->region, diag, &b->era);
     if (rc)
         return rc;
     rc = own_load(b);
@@ -252,6 +254,7 @@ const struct backend_ops sqlite_backend_ops = {
     .voids = &sqlite_void_ops,
     .surveys = &sqlite_survey_ops,
     .uploads = &sqlite_upload_ops,
+    .links = &sqlite_link_ops,
 };
 
 int sqlite_meta_open(const char *path, const struct meta_options *o, struct diag *diag,

@@ -170,6 +170,49 @@ static const char *const steps[] = {
     "ALTER TABLE voided ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"
     "ALTER TABLE voided ADD COLUMN body BLOB;"
     "CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
+    // 11: links count the live manifests that refer to a blob (n); without any they are leases that
+    // have lasted since since_ms of an opening of the database (era). reg: the registry, as the id
+    // of its first repository. blobs: which generation of the bytes serves (its file's name carries
+    // it, "" before there were generations), and whether they are live (0), condemned (1) or deleted
+    // (2). Usage. In a released store all manifests are live, and manifest_refs are theirs alone;
+    // kind 0 is a blob, and 1 a manifest.
+    "ALTER TABLE repositories ADD COLUMN reg INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE repositories SET reg=(SELECT min(id) FROM repositories f WHERE "
+    "f.registry=repositories.registry);"
+    "ALTER TABLE links RENAME TO links_before;"
+    "DROP INDEX links_digest;"
+    "CREATE TABLE links(repo INTEGER NOT NULL REFERENCES repositories(id), digest BLOB NOT NULL,"
+    "  reg INTEGER NOT NULL, size INTEGER NOT NULL, n INTEGER NOT NULL, era INTEGER NOT NULL,"
+    "  since_ms INTEGER NOT NULL, peer TEXT NOT NULL, PRIMARY KEY(repo,digest)) WITHOUT ROWID;"
+    "INSERT INTO links SELECT l.repo,l.digest,r.reg,l.size,(SELECT count(*) FROM manifest_refs x"
+    "  WHERE x.repo=l.repo AND x.child=l.digest AND x.kind=0),0,0,'' FROM links_before l JOIN "
+    "repositories r"
+    "  ON r.id=l.repo ORDER BY l.repo,l.digest;"
+    "DROP TABLE links_before;"
+    "CREATE INDEX links_blob ON links(digest,reg);"
+    "CREATE INDEX links_leases ON links(era,since_ms) WHERE n=0;"
+    "CREATE TABLE blobs(digest BLOB PRIMARY KEY, size INTEGER NOT NULL, generation TEXT NOT NULL,"
+    "  state INTEGER NOT NULL, era INTEGER NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO blobs SELECT digest,max(size),'',0,0,0 FROM links GROUP BY digest;"
+    "CREATE INDEX blobs_state ON blobs(state,era,since_ms) WHERE state>0;"
+    "CREATE TABLE repository_usage(repo INTEGER PRIMARY KEY, bytes INTEGER NOT NULL,"
+    "  blobs INTEGER NOT NULL, manifests INTEGER NOT NULL, tags INTEGER NOT NULL);"
+    "CREATE TABLE registry_usage(reg INTEGER PRIMARY KEY, bytes INTEGER NOT NULL,"
+    "  blobs INTEGER NOT NULL, manifests INTEGER NOT NULL, tags INTEGER NOT NULL);"
+    "INSERT INTO repository_usage SELECT r.id,"
+    "  (SELECT coalesce(sum(size),0) FROM links WHERE repo=r.id)"
+    "  +(SELECT coalesce(sum(size),0) FROM manifests WHERE repo=r.id),"
+    "  (SELECT count(*) FROM links WHERE repo=r.id),"
+    "  (SELECT count(*) FROM manifests WHERE repo=r.id),"
+    "  (SELECT count(*) FROM tags WHERE repo=r.id) FROM repositories r;"
+    "INSERT INTO registry_usage SELECT r.reg,"
+    "  sum((SELECT coalesce(sum(size),0) FROM manifests WHERE repo=r.id)),0,"
+    "  sum(u.manifests),sum(u.tags) FROM repositories r JOIN repository_usage u ON u.repo=r.id"
+    "  GROUP BY r.reg;"
+    "UPDATE registry_usage SET bytes=registry_usage.bytes+s.bytes,blobs=s.blobs FROM"
+    "  (SELECT reg,sum(size) AS bytes,count(*) AS blobs FROM"
+    "    (SELECT reg,max(size) AS size FROM links GROUP BY digest,reg) GROUP BY reg) AS s"
+    "  WHERE s.reg=registry_usage.reg;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 
@@ -316,7 +359,21 @@ static int deadlines_begin(struct db *d)
     return db_exec(d, sql);
 }
 
-static int steps_open(struct db *d, const char *path, const char *region, struct diag *diag)
+// Times of leases and of condemned blobs count anew: rows of an earlier era count from now.
+static int era_begin(struct db *d, uint64_t *out_era)
+{
+    uint64_t era = 0;
+    int rc = state_get(d, "era", &era);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    rc = state_set(d, "era", era + 1);
+    if (!rc)
+        *out_era = era + 1;
+    return rc;
+}
+
+static int steps_open(struct db *d, const char *path, const char *region, struct diag *diag,
+                      uint64_t *out_era)
 {
     int64_t version = 0;
     int rc = version_check(d, path, diag, &version);
@@ -332,13 +389,17 @@ static int steps_open(struct db *d, const char *path, const char *region, struct
     rc = region_check(d, path, region, diag);
     if (rc)
         return rc;
-    return deadlines_begin(d);
+    rc = deadlines_begin(d);
+    if (rc)
+        return rc;
+    return era_begin(d, out_era);
 }
 
-int schema_open(struct db *d, const char *path, const char *region, struct diag *diag)
+int schema_open(struct db *d, const char *path, const char *region, struct diag *diag,
+                uint64_t *out_era)
 {
     size_t said = diag_count(diag);
-    int rc = steps_open(d, path, region, diag);
+    int rc = steps_open(d, path, region, diag, out_era);
     if (rc && diag_count(diag) == said)
         diag_add(diag, path, 0, "%s (%s)", err_text(rc), sqlite3_errmsg(d->h));
     return rc;

@@ -5,7 +5,7 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
-//   log.c, chains.c, state.c, tags.c, tasks.c, jobs.c, voids.c, uploads.c
+//   log.c, chains.c, state.c, tags.c, links.c, tasks.c, jobs.c, voids.c, uploads.c
 //               the operations, one file for each header
 #ifndef MERIDIAN_STORE_SQLITE_PRIV_H
 #define MERIDIAN_STORE_SQLITE_PRIV_H
@@ -14,6 +14,7 @@
 #include "store/backend.h"
 #include "store/backend_chain.h"
 #include "store/backend_jobs.h"
+#include "store/backend_links.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
@@ -50,6 +51,9 @@ struct sqlite_backend {
     // a page that was read is malformed: not writable any more, whatever a probe says
     _Atomic bool damaged;
     _Atomic bool handed_over;
+    // which opening of the database this is, and when it was, mono (links.c)
+    uint64_t era;
+    int64_t opened_ms;
 
     // Writer thread only. The head is taken back when a request or its group fails.
     struct sqlite_tx w;
@@ -97,9 +101,12 @@ extern const struct job_ops sqlite_job_ops;
 extern const struct void_ops sqlite_void_ops;
 extern const struct survey_ops sqlite_survey_ops;
 extern const struct upload_ops sqlite_upload_ops;
+extern const struct link_ops sqlite_link_ops;
 
 // --- schema.c ---
-int schema_open(struct db *d, const char *path, const char *region, struct diag *diag);
+// *out_era: how often the database was opened.
+int schema_open(struct db *d, const char *path, const char *region, struct diag *diag,
+                uint64_t *out_era);
 int schema_is_ours(struct db *d); // ERR_VERSION: another program has changed it since
 extern const int schema_version;
 // numbers by name, in the table `state`

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients see, in SQLite: the tables `repositories`, `manifests`, `manifest_refs` and `links`.
-// See store/backend_state.h.
+// What clients see, in SQLite: the tables `repositories`, `manifests` and `manifest_refs`. See
+// store/backend_state.h.
 #include "store/sqlite/sqlite_priv.h"
 
 #include "base/err.h"
@@ -29,12 +29,16 @@ static int sqlite_repo_make(struct tx *tx, const char *registry, const char *rep
     int rc = sqlite_repo_find(tx, registry, repository, out_id);
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = db_run(d, "INSERT INTO repositories(registry,name) VALUES(?1,?2)", "ss", registry,
-                repository);
+    rc =
+        db_run(d,
+               "INSERT INTO repositories(registry,name,reg) VALUES(?1,?2,coalesce((SELECT reg FROM "
+               "repositories WHERE registry=?1 LIMIT 1),0))",
+               "ss", registry, repository);
     if (rc)
         return rc;
     *out_id = sqlite3_last_insert_rowid(d->h);
-    return 0;
+    // the first one of a registry stands for it
+    return db_run(d, "UPDATE repositories SET reg=id WHERE id=?1 AND reg=0", "i", *out_id);
 }
 
 int64_t limit_of(size_t max)
@@ -152,6 +156,19 @@ static int sqlite_manifest_children(struct tx *tx, int64_t repo, const struct di
         return rc;
     *out = list;
     *out_n = n;
+    return 0;
+}
+
+static int sqlite_manifest_size(struct tx *tx, int64_t repo, const struct digest *digest,
+                                uint64_t *out_size)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT size FROM manifests WHERE repo=?1 AND digest=?2", "id", repo, digest);
+    if (rc)
+        return rc;
+    *out_size = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
     return 0;
 }
 
@@ -328,98 +345,6 @@ static int sqlite_unasserted_below(struct tx *tx, int64_t repo, const struct dig
     return 0;
 }
 
-// --- links ---
-
-static int sqlite_link_set(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
-                           int64_t now_ms)
-{
-    return db_run(
-        sqlite_write_db(tx),
-        "INSERT INTO links(repo,digest,size,added_ms) VALUES(?1,?2,?3,?4)"
-        " ON CONFLICT(repo,digest) DO UPDATE SET size=excluded.size,added_ms=excluded.added_ms",
-        "idui", repo, d, size, now_ms);
-}
-
-static int sqlite_link_get(struct tx *tx, const char *registry, const char *repository,
-                           const struct digest *d, uint64_t *out_size)
-{
-    sqlite3_stmt *st;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT l.size FROM links l JOIN repositories r ON r.id=l.repo"
-                     " WHERE r.registry=?1 AND r.name=?2 AND l.digest=?3",
-                     "ssd", registry, repository, d);
-    if (rc)
-        return rc;
-    *out_size = (uint64_t)sqlite3_column_int64(st, 0);
-    db_end(st);
-    return 0;
-}
-
-static int sqlite_link_find(struct tx *tx, const char *registry, const struct digest *digest,
-                            bool (*may)(void *ctx, const char *repository), void *ctx,
-                            uint64_t *out_size)
-{
-    struct db *d = sqlite_tx_db(tx);
-    sqlite3_stmt *st;
-    int rc = db_start(d, &st,
-                      "SELECT r.name,l.size FROM links l JOIN repositories r ON r.id=l.repo"
-                      " WHERE l.digest=?1 AND r.registry=?2",
-                      "ds", digest, registry);
-    if (rc)
-        return rc;
-    while ((rc = db_step(d, st)) == 1) {
-        const char *name = (const char *)sqlite3_column_text(st, 0);
-        if (name && !may(ctx, name))
-            continue;
-        if (name)
-            *out_size = (uint64_t)sqlite3_column_int64(st, 1);
-        db_end(st);
-        return name ? 0 : ERR_NOMEM;
-    }
-    if (rc)
-        return rc;
-    return ERR_NOTFOUND;
-}
-
-static int link_read(sqlite3_stmt *st, struct arena *a, struct link_row *out)
-{
-    out->size = (uint64_t)sqlite3_column_int64(st, 2);
-    int rc = db_text(st, 0, a, &out->registry);
-    if (rc)
-        return rc;
-    return db_text(st, 1, a, &out->repository);
-}
-
-static int sqlite_links_of(struct tx *tx, const struct digest *digest, size_t max, struct arena *a,
-                           struct link_row **out, size_t *out_n)
-{
-    struct db *d = sqlite_tx_db(tx);
-    sqlite3_stmt *st;
-    size_t n = 0;
-    struct link_row *list = arena_array(a, max ? max : 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    int rc = db_start(d, &st,
-                      "SELECT r.registry,r.name,l.size FROM links l JOIN repositories r ON "
-                      "r.id=l.repo WHERE l.digest=?1 LIMIT ?2",
-                      "di", digest, limit_of(max));
-    if (rc)
-        return rc;
-    while ((rc = db_step(d, st)) == 1) {
-        rc = link_read(st, a, &list[n]);
-        if (rc) {
-            db_end(st);
-            break;
-        }
-        n++;
-    }
-    if (rc)
-        return rc;
-    *out = list;
-    *out_n = n;
-    return 0;
-}
-
 const struct state_ops sqlite_state_ops = {
     .repo_find = sqlite_repo_find,
     .repo_make = sqlite_repo_make,
@@ -437,8 +362,5 @@ const struct state_ops sqlite_state_ops = {
     .manifest_children = sqlite_manifest_children,
     .manifest_remove = sqlite_manifest_remove,
     .referrers = sqlite_referrers,
-    .link_set = sqlite_link_set,
-    .link_get = sqlite_link_get,
-    .link_find = sqlite_link_find,
-    .links_of = sqlite_links_of,
+    .manifest_size = sqlite_manifest_size,
 };

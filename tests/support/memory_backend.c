@@ -324,6 +324,7 @@ static const struct backend_ops memory_ops = {
     .voids = &memory_void_ops,
     .surveys = &memory_survey_ops,
     .uploads = &memory_upload_ops,
+    .links = &memory_link_ops,
 };
 
 static int64_t touched_last(struct tx *tx)
@@ -349,12 +350,34 @@ static int uploads_run(struct tx *tx)
     return rc;
 }
 
-// All tasks become due; the first opener also brings the uploads to the present clock.
+// The same of leases and of blobs that are not live.
+static int holds_run(struct tx *tx)
+{
+    int64_t now_ms = clock_mono_ms();
+    int rc = 0;
+    for (size_t i = 0; !rc && i < row_count(tx, T_LINKS); i++) {
+        struct m_link l = *(const struct m_link *)row_at(tx, T_LINKS, i);
+        l.hold.since_ms = now_ms;
+        rc = row_put(tx, T_LINKS, &l);
+    }
+    for (size_t i = 0; !rc && i < row_count(tx, T_BLOBS); i++) {
+        struct m_blob b = *(const struct m_blob *)row_at(tx, T_BLOBS, i);
+        b.row.since_ms = now_ms;
+        rc = row_put(tx, T_BLOBS, &b);
+    }
+    return rc;
+}
+
+// All tasks become due; the first opener also brings the uploads, the leases and the blobs to the
+// present clock.
 static int open_run(struct tx *tx, void *arg)
 {
     int rc = 0;
-    if (*(const bool *)arg)
+    bool is_first = *(const bool *)arg;
+    if (is_first)
         rc = uploads_run(tx);
+    if (!rc && is_first)
+        rc = holds_run(tx);
     for (size_t i = 0; !rc && i < row_count(tx, T_TASKS); i++) {
         struct m_task j = *(const struct m_task *)row_at(tx, T_TASKS, i);
         j.due_ms = j.failed_ms = 0;

@@ -21,7 +21,8 @@ struct content {
 
 struct object {
     struct object *next;
-    struct digest digest;
+    // of a damaged one without its generation
+    struct blob_name name;
     struct content *content;
 };
 
@@ -48,7 +49,7 @@ struct growing {
 struct outcome {
     struct outcome *next;
     char id[BLOB_NAME_SIZE];
-    struct digest digest;
+    struct blob_name name;
     int64_t at_ms;
 };
 
@@ -112,16 +113,21 @@ static struct content *content_new(const void *p, size_t n)
     return c;
 }
 
-static struct object **object_at(struct object **list, const struct digest *d)
+static struct object **object_at(struct object **list, const struct blob_name *name)
 {
-    while (*list && !digest_equal(&(*list)->digest, d))
+    while (*list && !blob_name_equal(&(*list)->name, name))
         list = &(*list)->next;
     return list;
 }
 
-static bool object_drop(struct object **list, const struct digest *d)
+static struct blob_name damaged_name(const struct digest *d)
 {
-    struct object **at = object_at(list, d);
+    return (struct blob_name){.digest = *d};
+}
+
+static bool object_drop(struct object **list, const struct blob_name *name)
+{
+    struct object **at = object_at(list, name);
     struct object *o = *at;
     if (!o)
         return false;
@@ -132,16 +138,16 @@ static bool object_drop(struct object **list, const struct digest *d)
 }
 
 // Takes the reference to `c` (may be NULL).
-static int object_put(struct object **list, const struct digest *d, struct content *c)
+static int object_put(struct object **list, const struct blob_name *name, struct content *c)
 {
-    struct object *o = *object_at(list, d);
+    struct object *o = *object_at(list, name);
     if (!o) {
         o = mem_zalloc(sizeof *o);
         if (!o) {
             content_unref(c);
             return ERR_NOMEM;
         }
-        o->digest = *d;
+        o->name = *name;
         o->next = *list;
         *list = o;
     }
@@ -150,22 +156,39 @@ static int object_put(struct object **list, const struct digest *d, struct conte
     return 0;
 }
 
-static int op_stat(struct blob_store *bs, const struct digest *d, uint64_t *out_size)
+static int op_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size)
 {
     struct memory_blobs *m = lock(bs);
-    const struct object *o = *object_at(&m->objects, d);
+    const struct object *o = *object_at(&m->objects, name);
     if (o)
         *out_size = o->content->n;
     unlock(m);
     return o ? 0 : ERR_NOTFOUND;
 }
 
-static int op_remove(struct blob_store *bs, const struct digest *d)
+static int op_remove(struct blob_store *bs, const struct blob_name *name)
 {
     struct memory_blobs *m = lock(bs);
-    bool was = object_drop(&m->objects, d);
+    bool was = object_drop(&m->objects, name);
     unlock(m);
     return was ? 0 : ERR_NOTFOUND;
+}
+
+// A new one comes first in the list, so that it shifts the places behind it.
+static int op_walk(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
+                   size_t *out_n)
+{
+    struct memory_blobs *m = lock(bs);
+    size_t n_all = 0;
+    for (const struct object *o = m->objects; o; o = o->next) {
+        if (n_all++ < at->skip || *out_n == max)
+            continue;
+        out[(*out_n)++] = o->name;
+    }
+    at->skip += *out_n;
+    at->ended = at->skip >= n_all;
+    unlock(m);
+    return 0;
 }
 
 static int op_serve(struct blob_store *bs, const struct blob_serve_want *want,
@@ -173,14 +196,14 @@ static int op_serve(struct blob_store *bs, const struct blob_serve_want *want,
 {
     uint64_t size;
     char text[DIGEST_TEXT_SIZE];
-    int rc = op_stat(bs, want->digest, &size);
+    int rc = op_stat(bs, want->name, &size);
     if (rc)
         return rc;
     if (size != want->size)
         return ERR_DIGEST;
     int64_t expires_ms = clock_wall_ms() + MEMORY_BLOBS_URL_MS;
     const char *url = arena_printf(want->arena, MEMORY_BLOBS_URL "%s?method=%s&expires=%lld",
-                                   strchr(digest_format(want->digest, text), ':') + 1,
+                                   strchr(digest_format(&want->name->digest, text), ':') + 1,
                                    want->head ? "HEAD" : "GET", (long long)expires_ms / 1000);
     if (!url)
         return ERR_NOMEM;
@@ -190,13 +213,14 @@ static int op_serve(struct blob_store *bs, const struct blob_serve_want *want,
     return 0;
 }
 
-static int op_reader_open(struct blob_store *bs, const struct digest *d, struct blob_reader **out)
+static int op_reader_open(struct blob_store *bs, const struct blob_name *name,
+                          struct blob_reader **out)
 {
     struct memory_reader *r = mem_zalloc(sizeof *r);
     if (!r)
         return ERR_NOMEM;
     struct memory_blobs *m = lock(bs);
-    const struct object *o = *object_at(&m->objects, d);
+    const struct object *o = *object_at(&m->objects, name);
     if (o) {
         r->content = o->content;
         r->content->n_refs++;
@@ -414,7 +438,7 @@ static int op_upload_trim(struct blob_upload *bu, uint64_t size)
     return 0;
 }
 
-static int outcome_note(struct memory_blobs *m, const char *id, const struct digest *d)
+static int outcome_note(struct memory_blobs *m, const char *id, const struct blob_name *as)
 {
     struct outcome *o = m->outcomes;
     while (o && strcmp(o->id, id) != 0)
@@ -427,7 +451,7 @@ static int outcome_note(struct memory_blobs *m, const char *id, const struct dig
         o->next = m->outcomes;
         m->outcomes = o;
     }
-    o->digest = *d;
+    o->name = *as;
     o->at_ms = clock_wall_ms();
     return 0;
 }
@@ -449,39 +473,38 @@ static int verify(struct memory_upload *u, const struct digest *expected)
     return digest_equal(&is, expected) ? 0 : ERR_DIGEST;
 }
 
-static int publish(struct memory_upload *u, const struct digest *d)
+static int publish(struct memory_upload *u, const struct blob_name *as)
 {
     struct memory_blobs *m = u->s->m;
     struct content *c = content_new(u->g->b, u->base.size);
     if (!c)
         return ERR_NOMEM;
     if (u->g->area == BLOB_AREA_UPLOADS) {
-        int rc = outcome_note(m, u->g->name, d);
+        int rc = outcome_note(m, u->g->name, as);
         if (rc) {
             content_unref(c);
             return rc;
         }
     }
-    int rc = object_put(&m->objects, d, c);
+    int rc = object_put(&m->objects, as, c);
     if (rc)
         return rc;
-    object_drop(&m->damaged, d);
     growing_drop(m, u->g);
     u->g = NULL;
     u->dead = ERR_CLOSED;
     return 0;
 }
 
-static int op_upload_commit(struct blob_upload *bu, const struct digest *expected)
+static int op_upload_commit(struct blob_upload *bu, const struct blob_name *as)
 {
     struct memory_upload *u = (struct memory_upload *)bu;
     if (u->dead)
         return u->dead;
-    int rc = verify(u, expected);
+    int rc = verify(u, &as->digest);
     if (rc)
         return rc;
     struct memory_blobs *m = lock(&u->s->base);
-    rc = publish(u, expected);
+    rc = publish(u, as);
     unlock(m);
     return rc;
 }
@@ -499,14 +522,14 @@ static void op_upload_close(struct blob_upload *bu, bool drop)
     free(u);
 }
 
-static int op_upload_outcome(struct blob_store *bs, const char *id, struct digest *out)
+static int op_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out)
 {
     struct memory_blobs *m = lock(bs);
     const struct outcome *o = m->outcomes;
     while (o && strcmp(o->id, id) != 0)
         o = o->next;
     if (o)
-        *out = o->digest;
+        *out = o->name;
     unlock(m);
     return o ? 0 : ERR_NOTFOUND;
 }
@@ -612,28 +635,29 @@ static int op_expire(struct blob_store *bs, enum blob_area area, int64_t older_t
 
 // --- damage ---
 
-static int op_set_aside(struct blob_reader *br, const struct digest *d)
+static int op_set_aside(struct blob_store *bs, const struct blob_name *name)
 {
-    struct memory_reader *r = (struct memory_reader *)br;
-    pthread_mutex_lock(&r->m->lock);
-    const struct object *o = *object_at(&r->m->objects, d);
-    int rc = ERR_BUSY;
-    if (o && o->content == r->content) {
-        r->content->n_refs++;
-        rc = object_put(&r->m->damaged, d, r->content);
+    struct memory_blobs *m = lock(bs);
+    const struct object *o = *object_at(&m->objects, name);
+    const struct blob_name damaged = damaged_name(&name->digest);
+    int rc = ERR_NOTFOUND;
+    if (o) {
+        o->content->n_refs++;
+        rc = object_put(&m->damaged, &damaged, o->content);
         if (!rc)
-            object_drop(&r->m->objects, d);
+            object_drop(&m->objects, name);
     }
-    unlock(r->m);
+    unlock(m);
     return rc;
 }
 
 static int op_damaged_note(struct blob_store *bs, const struct digest *d)
 {
     struct memory_blobs *m = lock(bs);
+    const struct blob_name damaged = damaged_name(d);
     int rc = 0;
-    if (!*object_at(&m->damaged, d))
-        rc = object_put(&m->damaged, d, NULL);
+    if (!*object_at(&m->damaged, &damaged))
+        rc = object_put(&m->damaged, &damaged, NULL);
     unlock(m);
     return rc;
 }
@@ -642,7 +666,7 @@ static int op_damaged_list(struct blob_store *bs, struct digest *out, size_t max
 {
     struct memory_blobs *m = lock(bs);
     for (const struct object *o = m->damaged; o && *out_n < max; o = o->next)
-        out[(*out_n)++] = o->digest;
+        out[(*out_n)++] = o->name.digest;
     unlock(m);
     return 0;
 }
@@ -650,7 +674,8 @@ static int op_damaged_list(struct blob_store *bs, struct digest *out, size_t max
 static int op_damaged_release(struct blob_store *bs, const struct digest *d)
 {
     struct memory_blobs *m = lock(bs);
-    struct object *o = *object_at(&m->damaged, d);
+    const struct blob_name damaged = damaged_name(d);
+    struct object *o = *object_at(&m->damaged, &damaged);
     if (o)
         content_unref(take_ptr(o->content));
     unlock(m);
@@ -660,7 +685,8 @@ static int op_damaged_release(struct blob_store *bs, const struct digest *d)
 static int op_damaged_forget(struct blob_store *bs, const struct digest *d)
 {
     struct memory_blobs *m = lock(bs);
-    object_drop(&m->damaged, d);
+    const struct blob_name damaged = damaged_name(d);
+    object_drop(&m->damaged, &damaged);
     unlock(m);
     return 0;
 }
@@ -686,6 +712,7 @@ static const struct blob_backend memory_backend = {
     .writable = op_writable,
     .stat = op_stat,
     .remove = op_remove,
+    .walk = op_walk,
     .serve = op_serve,
     .reader_open = op_reader_open,
     .reader_read = op_reader_read,
@@ -745,15 +772,16 @@ int memory_blobs_open(struct memory_blobs *m, struct blob_store **out)
     struct memory_store *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;
-    *s = (struct memory_store){.base.backend = &memory_backend, .m = m};
+    blob_store_init(&s->base, &memory_backend);
+    s->m = m;
     *out = &s->base;
     return 0;
 }
 
-void memory_blobs_damage(struct memory_blobs *m, const struct digest *d)
+void memory_blobs_damage(struct memory_blobs *m, const struct blob_name *name)
 {
     pthread_mutex_lock(&m->lock);
-    const struct object *o = *object_at(&m->objects, d);
+    const struct object *o = *object_at(&m->objects, name);
     for (size_t i = 0; o && i < o->content->n; i++)
         o->content->b[i] = (uint8_t)~o->content->b[i];
     unlock(m);

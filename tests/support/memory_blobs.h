@@ -28,6 +28,6 @@ struct memory_blobs *memory_blobs_new(void);
 void memory_blobs_free(struct memory_blobs *m); // no store of it is open any more
 int memory_blobs_open(struct memory_blobs *m, struct blob_store **out);
 // Changes each byte of a blob; its size stays.
-void memory_blobs_damage(struct memory_blobs *m, const struct digest *d);
+void memory_blobs_damage(struct memory_blobs *m, const struct blob_name *name);
 
 #endif

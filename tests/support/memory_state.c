@@ -330,74 +330,13 @@ static int manifest_remove_row(struct tx *tx, int64_t repo, const struct digest 
     return 0;
 }
 
-// --- links ---
-
-static int link_set_row(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
-                        int64_t now_ms)
+static int manifest_size_row(struct tx *tx, int64_t repo, const struct digest *d,
+                             uint64_t *out_size)
 {
-    if (size > INT64_MAX)
-        return ERR_TOOBIG;
-    return row_put(tx, T_LINKS, &(struct m_link){repo, *d, size, now_ms});
-}
-
-static int link_get_row(struct tx *tx, const char *registry, const char *repository,
-                        const struct digest *d, uint64_t *out_size)
-{
-    const struct m_link *l = row_find(
-        tx, T_LINKS, &(struct m_link){.repo = repo_id(tx, registry, repository), .digest = *d});
-    if (!l)
+    const struct m_manifest *m = manifest_at(tx, repo, d);
+    if (!m)
         return ERR_NOTFOUND;
-    *out_size = l->size;
-    return 0;
-}
-
-static const struct m_repo *repo_of(struct tx *tx, int64_t id)
-{
-    EACH_ROW(tx, T_REPOS, struct m_repo, r)
-    if (r->id == id)
-        return r;
-    return NULL;
-}
-
-static int link_find_row(struct tx *tx, const char *registry, const struct digest *d,
-                         bool (*may)(void *ctx, const char *repository), void *ctx,
-                         uint64_t *out_size)
-{
-    EACH_ROW(tx, T_LINKS, struct m_link, l)
-    {
-        if (!digest_equal(&l->digest, d))
-            continue;
-        const struct m_repo *r = repo_of(tx, l->repo);
-        if (strcmp(r->registry, registry) != 0 || !may(ctx, r->name))
-            continue;
-        *out_size = l->size;
-        return 0;
-    }
-    return ERR_NOTFOUND;
-}
-
-static int links_of_rows(struct tx *tx, const struct digest *d, size_t max, struct arena *a,
-                         struct link_row **out, size_t *out_n)
-{
-    size_t n = 0;
-    struct link_row *list = arena_array(a, row_count(tx, T_LINKS) + 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    EACH_ROW(tx, T_LINKS, struct m_link, l)
-    {
-        if (n == max || !digest_equal(&l->digest, d))
-            continue;
-        const struct m_repo *r = repo_of(tx, l->repo);
-        list[n].size = l->size;
-        int rc = text_out(a, r->registry, &list[n].registry);
-        if (!rc)
-            rc = text_out(a, r->name, &list[n].repository);
-        if (rc)
-            return rc;
-        n++;
-    }
-    *out = list;
-    *out_n = n;
+    *out_size = m->content.n;
     return 0;
 }
 
@@ -418,8 +357,5 @@ const struct state_ops memory_state_ops = {
     .manifest_children = manifest_children_rows,
     .manifest_remove = manifest_remove_row,
     .referrers = memory_referrers,
-    .link_set = link_set_row,
-    .link_get = link_get_row,
-    .link_find = link_find_row,
-    .links_of = links_of_rows,
+    .manifest_size = manifest_size_row,
 };

@@ -75,6 +75,8 @@ ORDER(tag_cmp, struct m_tag, i64_cmp(a->repo, b->repo), strcmp(a->tag, b->tag))
 ORDER(version_cmp, struct m_version, i64_cmp(a->repo, b->repo), strcmp(a->tag, b->tag),
       u64_cmp(a->stamp, b->stamp), strcmp(a->origin, b->origin), digest_cmp(&a->digest, &b->digest))
 ORDER(link_cmp, struct m_link, i64_cmp(a->repo, b->repo), digest_cmp(&a->digest, &b->digest))
+ORDER(blob_cmp, struct m_blob, digest_cmp(&a->digest, &b->digest))
+ORDER(usage_cmp, struct m_usage, strcmp(a->registry, b->registry), i64_cmp(a->repo, b->repo))
 ORDER(task_cmp, struct m_task, i64_cmp(a->id, b->id))
 ORDER(void_cmp, struct m_void, i64_cmp(a->id, b->id))
 ORDER(revoked_cmp, struct revoked_key, strcmp(a->key, b->key))
@@ -128,6 +130,8 @@ static const struct shape shapes[N_TABLES] = {
                    {AT(m_version, tag), AT(m_version, origin)},
                    {0}},
     [T_LINKS] = {sizeof(struct m_link), link_cmp, 0, {0}, {0}},
+    [T_BLOBS] = {sizeof(struct m_blob), blob_cmp, 0, {0}, {0}},
+    [T_USAGE] = {sizeof(struct m_usage), usage_cmp, 1, {AT(m_usage, registry)}, {0}},
     [T_TASKS] = {sizeof(struct m_task),
                  task_cmp,
                  6,

@@ -12,6 +12,7 @@
 
 #include "store/backend_chain.h"
 #include "store/backend_jobs.h"
+#include "store/backend_links.h"
 #include "store/backend_log.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
@@ -32,6 +33,8 @@ enum table_id {
     T_TAGS,
     T_HISTORY,
     T_LINKS,
+    T_BLOBS,
+    T_USAGE,
     T_TASKS,
     T_VOIDED,
     T_REVOKED,
@@ -102,8 +105,17 @@ struct m_version {
 struct m_link {
     int64_t repo;
     struct digest digest;
-    uint64_t size;
-    int64_t added_ms;
+    struct hold hold;
+};
+struct m_blob {
+    struct digest digest;
+    struct blob_row row;
+};
+struct m_usage {
+    // of the repository; 0: of the registry
+    const char *registry;
+    int64_t repo;
+    struct usage usage;
 };
 struct m_task {
     int64_t id;
@@ -208,5 +220,6 @@ extern const struct job_ops memory_job_ops;
 extern const struct void_ops memory_void_ops;
 extern const struct survey_ops memory_survey_ops;
 extern const struct upload_ops memory_upload_ops;
+extern const struct link_ops memory_link_ops;
 
 #endif

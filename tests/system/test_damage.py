@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What breaks, and what Meridian does then: full and read-only disks, damaged files, revoked peers and keys, taken ports,
 wrong modes. docs/failures.md is the table; its rows name these tests."""
-import hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest
+import glob, hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, MERIDIAND, REGIONS, wait_until
 from test_failure import Pusher, whole
@@ -197,9 +197,14 @@ class Damage(unittest.TestCase):
             os.rename(home + ".disk", home)
             lab.start(region)
 
+    def blob_file(self, region, digest):
+        """The generation that was published last: one that it took the place of stays for a minute."""
+        found = glob.glob(f"{self.lab.dir}/{region}/store/blobs/sha256/{digest[7:9]}/{digest[7:]}*")
+        return max(found, key=os.path.getmtime)
+
     def invert(self, region, digest):
         """Ten bytes in the middle of a blob's file change; its size does not."""
-        path = f"{self.lab.dir}/{region}/store/blobs/sha256/{digest[7:9]}/{digest[7:]}"
+        path = self.blob_file(region, digest)
         with open(path, "r+b") as f:
             f.seek(1000)
             bytes_ = f.read(10)
@@ -238,7 +243,7 @@ class Damage(unittest.TestCase):
         r = lab.run(MERIDIAN, "replication", "status", "-r", "contoso", check=False)
         self.assertIn("southeastasia got wrong bytes from eastus", r.stdout)
         # a lost file comes back by itself once somebody misses it
-        os.unlink(f"{lab.dir}/eastus/store/blobs/sha256/{blobs[0]['digest'][7:9]}/{blobs[0]['digest'][7:]}")
+        os.unlink(self.blob_file("eastus", blobs[0]["digest"]))
         wait_until(20, lambda: get(blobs[0]) == data[0], "the lost blob is there again")
 
     def test_c_cut_and_missing_blob_files(self):
@@ -255,7 +260,7 @@ class Damage(unittest.TestCase):
                                   dict(p.auth, **{"Content-Type": "application/vnd.oci.image.manifest.v1+json"}), manifest)
         self.assertEqual(put()[0], 201)
         lab.wait_replicated("contoso/team/cut:1", region="westeurope")
-        files = [f"{lab.dir}/eastus/store/blobs/sha256/{b['digest'][7:9]}/{b['digest'][7:]}" for b in blobs]
+        files = [self.blob_file("eastus", b["digest"]) for b in blobs]
         since = lab.log_end("eastus")
         os.truncate(files[0], 1000)
         os.unlink(files[1])

@@ -64,9 +64,12 @@ START_TEST(a_linked_blob_that_is_lost_is_absent)
     begin();
     char text[DIGEST_TEXT_SIZE];
     struct digest d;
+    struct blob_name name;
+    uint64_t size;
     blob_push("team/app", "lost", text);
     ck_assert_int_eq(digest_parse(text, strlen(text), &d), 0);
-    ck_assert_int_eq(blob_remove(world_blobs, &d), 0);
+    ck_assert_int_eq(meta_blob_find(world_meta, &d, &name, &size), 0);
+    ck_assert_int_eq(blob_remove(world_blobs, &name), 0);
     ck_assert_int_eq(blob_status("team/app", text), 404);
     blob_push("team/app", "lost", text);
     expect_redirect("GET", text);

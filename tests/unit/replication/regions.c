@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Three regions in one process; see regions.h.
 #include "tests/unit/replication/regions.h"
+#include "store/publish.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -118,11 +119,12 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
                         const char *repository, const struct digest *d, struct http_response *resp)
 {
     uint64_t size;
+    struct blob_here here;
     struct blob_reader *reader;
     size_t n;
     r->n_blob_gets++;
-    if (r->fault == FAULT_ABSENT || meta_link_get(r->meta, registry, repository, d, &size) ||
-        blob_reader_open(r->blobs, d, &reader)) {
+    if (r->fault == FAULT_ABSENT || meta_blob_look(r->meta, registry, repository, d, &here) ||
+        blob_reader_open(r->blobs, &here.name, &reader)) {
         http_response_text(req, resp, 404, "no");
         return;
     }
@@ -645,9 +647,17 @@ static void layer_put(struct test_region *r, const char *registry, const char *r
         x = x * 1664525u + 1013904223u;
         p[i] = (uint8_t)(x >> 24);
     }
-    ck_assert_int_eq(blob_put(r->blobs, p, n, out), 0);
+    struct blob_name name;
+    struct lease_result result;
+    ck_assert_int_eq(blob_put(r->blobs, p, n, &name), 0);
     free(p);
-    ck_assert_int_eq(meta_link_add(r->meta, registry, repository, out, n, NULL), 0);
+    const struct lease_add add = {.registry = registry,
+                                  .repository = repository,
+                                  .digest = name.digest,
+                                  .published = &name,
+                                  .size = n};
+    ck_assert_int_eq(blob_publish(r->blobs, r->meta, &add, &result), 0);
+    *out = name.digest;
 }
 
 void region_push(struct test_region *r, const char *registry, const char *repository,
@@ -711,9 +721,11 @@ bool region_has(struct test_region *r, const char *registry, const char *reposit
         ck_assert_int_eq(manifest_parse(row.content, row.media_type, &a, NULL, &m), 0);
         for (size_t i = 0; i < m.n_refs; i++) {
             uint64_t size;
-            ck_assert_int_eq(meta_link_get(r->meta, registry, repository, &m.refs[i].digest, &size),
-                             0);
-            ck_assert_int_eq(blob_stat(r->blobs, &m.refs[i].digest, &size), 0);
+            struct blob_here here;
+            ck_assert_int_eq(
+                meta_blob_look(r->meta, registry, repository, &m.refs[i].digest, &here), 0);
+            ck_assert(here.linked);
+            ck_assert_int_eq(blob_stat(r->blobs, &here.name, &size), 0);
             ck_assert_uint_eq(size, m.refs[i].size);
         }
     }

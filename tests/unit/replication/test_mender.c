@@ -20,10 +20,27 @@ static struct world w;
 static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
                                  *const south = &w.regions[2];
 
+// The generation that serves.
+static struct blob_name name_of(struct test_region *r, const struct digest *d)
+{
+    struct blob_name name;
+    uint64_t size;
+    ck_assert_int_eq(meta_blob_find(r->meta, d, &name, &size), 0);
+    return name;
+}
+
 static char *blob_path(struct test_region *r, const struct digest *d)
 {
     AUTO_FREE char *dir = mem_printf("%s/store", r->dir);
-    return files_test_path(dir, d);
+    struct blob_name name = name_of(r, d);
+    return files_test_path(dir, &name);
+}
+
+static bool is_absent(struct test_region *r, const struct digest *d)
+{
+    struct blob_name name = name_of(r, d);
+    uint64_t size;
+    return blob_stat(r->blobs, &name, &size) == ERR_NOTFOUND;
 }
 
 // The first layer of an image that region_push made from `seed`.
@@ -54,7 +71,8 @@ static void damage(struct test_region *r, const struct digest *d)
 
 static bool is_whole(struct test_region *r, const struct digest *d)
 {
-    return blob_verify(r->blobs, d, 0, NULL) == 0;
+    struct blob_name name = name_of(r, d);
+    return blob_verify(r->blobs, &name, 0, NULL) == 0;
 }
 
 // Without setting it aside.
@@ -144,7 +162,6 @@ END_TEST
 START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
 {
     struct digest d, layer, again;
-    uint64_t size;
     world_up(&w);
     region_cut(south, true);
     region_down(south);
@@ -156,7 +173,7 @@ START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
     region_cut(west, false);
     west->absent_ms = 1000;
     region_up(west);
-    WAIT_FOR(blob_stat(east->blobs, &layer, &size) == ERR_NOTFOUND, 20000);
+    WAIT_FOR(is_absent(east, &layer), 20000);
     WAIT_FOR(faults_say(east, "is damaged or lost here and set aside"), 10000);
     // it is not there, or who is away may have it
     WAIT_FOR(!error_has(west, "eastus", "wrong bytes"), 30000);

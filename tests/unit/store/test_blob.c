@@ -71,7 +71,12 @@ static struct digest digest_str(const char *s)
     return d;
 }
 
-static void expect_blob(const struct digest *d, const char *content)
+static struct blob_name name_of(const struct digest *d)
+{
+    return (struct blob_name){.digest = *d};
+}
+
+static void expect_blob(const struct blob_name *d, const char *content)
 {
     struct blob_reader *r;
     size_t n;
@@ -89,20 +94,22 @@ START_TEST(upload_commits_and_reads_back)
     begin();
     struct blob_upload *u;
     struct digest d = digest_str("hello world");
+    struct blob_name name = name_of(&d);
     uint64_t size = 0;
-    ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_stat(bs, &name, &size), ERR_NOTFOUND);
     ck_assert_int_eq(blob_upload_open(bs, "eastus.0123", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "hello ", 6), 0);
     ck_assert_int_eq(blob_upload_write(u, "world", 5), 0);
     ck_assert_int_eq(blob_upload_sync(u), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, &size), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, &size), 0);
+    ck_assert(digest_equal(&name.digest, &d));
     ck_assert_uint_eq(size, 11);
     ck_assert_int_eq(blob_upload_write(u, "x", 1), ERR_CLOSED);
     blob_upload_close(u);
-    expect_blob(&d, "hello world");
-    ck_assert_int_eq(blob_remove(bs, &d), 0);
-    ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND);
-    ck_assert_int_eq(blob_remove(bs, &d), ERR_NOTFOUND);
+    expect_blob(&name, "hello world");
+    ck_assert_int_eq(blob_remove(bs, &name), 0);
+    ck_assert_int_eq(blob_stat(bs, &name, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_remove(bs, &name), ERR_NOTFOUND);
     end();
 }
 END_TEST
@@ -112,17 +119,18 @@ START_TEST(wrong_digest_leaves_the_upload)
     begin();
     struct blob_upload *u;
     struct digest right = digest_str("abcdef"), wrong = digest_str("abc");
+    struct blob_name name = name_of(&right);
     uint64_t size;
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "abc", 3), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &right, &size), ERR_DIGEST);
-    ck_assert_int_eq(blob_stat(bs, &right, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_upload_commit(u, &right, NULL, &size), ERR_DIGEST);
+    ck_assert_int_eq(blob_stat(bs, &name, &size), ERR_NOTFOUND);
     ck_assert_uint_eq(blob_upload_size(u), 3);
     ck_assert_int_eq(blob_upload_write(u, "def", 3), 0); // goes on after a refused commit
-    ck_assert_int_eq(blob_upload_commit(u, &wrong, &size), ERR_DIGEST);
-    ck_assert_int_eq(blob_upload_commit(u, &right, &size), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &wrong, NULL, &size), ERR_DIGEST);
+    ck_assert_int_eq(blob_upload_commit(u, &right, &name, &size), 0);
     blob_upload_close(u);
-    expect_blob(&right, "abcdef");
+    expect_blob(&name, "abcdef");
     end();
 }
 END_TEST
@@ -149,14 +157,15 @@ START_TEST(resumed_upload_is_trimmed_to_what_was_acknowledged)
     ck_assert_int_eq(blob_upload_trim(u, 3), 0);
     ck_assert_uint_eq(blob_upload_size(u), 3);
     ck_assert_int_eq(blob_upload_write(u, "XYZ", 3), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    struct blob_name name;
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, NULL), 0);
     blob_upload_close(u);
-    expect_blob(&d, "abcXYZ");
+    expect_blob(&name, "abcXYZ");
     ck_assert_int_eq(blob_upload_open(bs, "t", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "junk", 4), 0);
     ck_assert_int_eq(blob_upload_truncate(u), 0);
     struct digest nothing = digest_str("");
-    ck_assert_int_eq(blob_upload_commit(u, &nothing, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &nothing, NULL, NULL), 0);
     blob_upload_close(u);
     end();
 }
@@ -182,9 +191,10 @@ START_TEST(a_part_that_was_synced_outlives_its_process)
     ck_assert_uint_eq(blob_upload_size(u), 6);
     ck_assert_uint_eq(blob_upload_resume_at(u), 6);
     ck_assert_int_eq(blob_upload_write(u, "second", 6), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    struct blob_name name;
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, NULL), 0);
     blob_upload_close(u);
-    expect_blob(&d, "first second");
+    expect_blob(&name, "first second");
     end();
 }
 END_TEST
@@ -211,7 +221,8 @@ END_TEST
 START_TEST(a_reader_pulls_any_range)
 {
     begin();
-    struct digest d = digest_str("0123456789"), absent = digest_str("absent");
+    struct digest none = digest_str("absent");
+    struct blob_name d, absent = name_of(&none);
     struct blob_reader *r;
     char b[16];
     size_t n;
@@ -239,16 +250,17 @@ END_TEST
 START_TEST(a_serve_decision_says_where_the_bytes_are)
 {
     begin();
-    struct digest d = digest_str("served");
+    struct digest digest = digest_str("served");
+    struct blob_name d = name_of(&digest);
     struct blob_serve how;
     struct arena a;
     arena_init(&a, 4096);
-    struct blob_serve_want want = {.digest = &d, .size = 6, .arena = &a};
+    struct blob_serve_want want = {.name = &d, .size = 6, .arena = &a};
     ck_assert_int_eq(blob_serve(bs, &want, &how), ERR_NOTFOUND);
     ck_assert_int_eq(blob_put(bs, "served", 6, &d), 0);
     ck_assert_int_eq(blob_serve(bs, &want, &how), 0);
     if (how.kind == BLOB_SERVE_PATH) {
-        ck_assert_int_eq(strspn(how.path, "/abcdefhs0123456789"), strlen(how.path));
+        ck_assert_int_eq(strspn(how.path, "/.abcdefhs0123456789"), strlen(how.path));
         ck_assert_int_eq(strncmp(how.path, "sha256/", 7), 0);
     } else {
         ck_assert_int_eq(how.kind, BLOB_SERVE_URL);
@@ -289,46 +301,110 @@ START_TEST(a_commit_is_noted_until_it_is_discarded)
 {
     begin();
     struct blob_upload *u;
-    struct digest d = digest_str("noted"), wrong = digest_str("other"), noted;
+    struct digest d = digest_str("noted"), wrong = digest_str("other");
+    struct blob_name name, noted;
     ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "noted", 5), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &wrong, NULL), ERR_DIGEST);
+    ck_assert_int_eq(blob_upload_commit(u, &wrong, NULL, NULL), ERR_DIGEST);
     ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, NULL), 0);
     blob_upload_close(u);
     ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), 0);
-    ck_assert(digest_equal(&noted, &d));
+    ck_assert(blob_name_equal(&noted, &name));
     ck_assert_int_eq(blob_upload_outcome(bs, "../u", &noted), ERR_INVAL);
     ck_assert_int_eq(blob_upload_discard(bs, "u"), 0);
     ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
-    expect_blob(&d, "noted");
+    expect_blob(&name, "noted");
     end();
 }
 END_TEST
 
-START_TEST(second_copy_removes_its_upload_file)
+// Each is a publication of its own, and leaves nothing behind where it grew.
+START_TEST(each_commit_is_a_generation)
 {
     begin();
-    struct digest d, again;
+    struct blob_name first, again, third;
     struct blob_upload *u;
-    ck_assert_int_eq(blob_put(bs, "same", 4, &d), 0);
+    uint64_t size;
+    ck_assert_int_eq(blob_put(bs, "same", 4, &first), 0);
     ck_assert_int_eq(blob_put(bs, "same", 4, &again), 0);
-    ck_assert(digest_equal(&d, &again));
-    ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
+    ck_assert(digest_equal(&first.digest, &again.digest));
+    ck_assert_str_ne(first.generation, again.generation);
+    ck_assert_int_eq(blob_partial_open(bs, &first.digest, &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "same", 4), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &first.digest, &third, NULL), 0);
     blob_upload_close(u);
+    ck_assert_int_eq(blob_remove(bs, &first), 0);
+    ck_assert_int_eq(blob_stat(bs, &first, &size), ERR_NOTFOUND);
+    expect_blob(&again, "same");
+    struct blob_name bad = again;
+    strcpy(bad.generation, "../0123456789ab");
+    ck_assert_int_eq(blob_stat(bs, &bad, &size), ERR_INVAL);
     size_t n = 99;
     ck_assert_int_eq(blob_uploads_expire(bs, INT64_MAX, NULL, NULL, &n), 0);
     ck_assert_uint_eq(n, 0); // nothing was left behind
-    expect_blob(&d, "same");
+    expect_blob(&third, "same");
+    end();
+}
+END_TEST
+
+START_TEST(what_is_retired_goes_after_a_minute)
+{
+    begin();
+    struct blob_name old, anew;
+    uint64_t size;
+    ck_assert_int_eq(blob_put(bs, "same", 4, &old), 0);
+    ck_assert_int_eq(blob_put(bs, "same", 4, &anew), 0);
+    blob_retire(bs, &old);
+    blob_retired_remove(bs, clock_mono_ms());
+    expect_blob(&old, "same");
+    blob_retired_remove(bs, clock_mono_ms() + BLOB_RETIRE_MS);
+    ck_assert_int_eq(blob_stat(bs, &old, &size), ERR_NOTFOUND);
+    expect_blob(&anew, "same");
+    // none waits for longer than there is room on the list
+    struct blob_name first = {0};
+    for (int i = 0; i < BLOB_RETIRED_MAX + 1; i++) {
+        ck_assert_int_eq(blob_put(bs, "more", 4, &old), 0);
+        blob_retire(bs, &old);
+        if (!i)
+            first = old;
+    }
+    ck_assert_int_eq(blob_stat(bs, &first, &size), ERR_NOTFOUND);
+    restart();
+    ck_assert_int_eq(blob_stat(bs, &old, &size), ERR_NOTFOUND);
+    expect_blob(&anew, "same");
+    end();
+}
+END_TEST
+
+START_TEST(a_walk_finds_all)
+{
+    begin();
+    struct blob_name put[40], found[7];
+    struct blob_walk at = {0};
+    size_t n, n_all = 0;
+    for (size_t i = 0; i < ARRAY_LEN(put); i++) {
+        char content = (char)(i / 2); // two generations of each
+        ck_assert_int_eq(blob_put(bs, &content, 1, &put[i]), 0);
+    }
+    bool seen[ARRAY_LEN(put)] = {0};
+    while (!at.ended) {
+        ck_assert_int_eq(blob_walk(bs, &at, found, ARRAY_LEN(found), &n), 0);
+        n_all += n;
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k < ARRAY_LEN(put); k++)
+                seen[k] |= blob_name_equal(&put[k], &found[i]);
+    }
+    ck_assert_uint_eq(n_all, ARRAY_LEN(put));
+    for (size_t k = 0; k < ARRAY_LEN(put); k++)
+        ck_assert(seen[k]);
     end();
 }
 END_TEST
 
 // Changes the blob's bytes in place: its size stays.
-static void damage(const struct digest *d)
+static void damage(const struct blob_name *d)
 {
     if (memory) {
         memory_blobs_damage(memory, d);
@@ -345,44 +421,50 @@ static void damage(const struct digest *d)
     close(fd);
 }
 
-static void commit_partial(const struct digest *d, const char *content)
+static struct blob_name commit_partial(const struct digest *d, const char *content)
 {
+    struct blob_name name;
     struct blob_upload *u;
     ck_assert_int_eq(blob_partial_open(bs, d, &u), 0);
     ck_assert_int_eq(blob_upload_write(u, content, strlen(content)), 0);
-    ck_assert_int_eq(blob_upload_commit(u, d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, d, &name, NULL), 0);
     blob_upload_close(u);
+    return name;
 }
 
-static void commit_upload(const struct digest *d, const char *content)
+static struct blob_name commit_upload(const struct digest *d, const char *content)
 {
+    struct blob_name name;
     struct blob_upload *u;
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, content, strlen(content)), 0);
-    ck_assert_int_eq(blob_upload_commit(u, d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, d, &name, NULL), 0);
     blob_upload_close(u);
+    return name;
 }
 
-// Whoever publishes replaces the file; who reads the old one reads on.
-START_TEST(bytes_damaged_in_place_are_replaced)
+// A new publication does not touch the damaged one; who reads that one reads on.
+START_TEST(bytes_damaged_in_place_are_published_anew)
 {
     begin();
     static const char content[] = "content of a certain length";
-    struct digest d = digest_str(content);
+    struct digest digest = digest_str(content);
     char b[64];
     struct blob_reader *old;
+    struct blob_name d, anew;
     size_t n;
     for (int way = 0; way < 3; way++) {
         ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
         damage(&d);
         ck_assert_int_eq(blob_reader_open(bs, &d, &old), 0);
         if (way == 0)
-            ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
+            ck_assert_int_eq(blob_put(bs, content, strlen(content), &anew), 0);
         else if (way == 1)
-            commit_upload(&d, content);
+            anew = commit_upload(&digest, content);
         else
-            commit_partial(&d, content);
-        expect_blob(&d, content);
+            anew = commit_partial(&digest, content);
+        expect_blob(&anew, content);
+        ck_assert_int_eq(blob_remove(bs, &d), 0);
         ck_assert_int_eq(blob_reader_read(old, 0, b, sizeof b, &n), 0);
         ck_assert_uint_eq(n, strlen(content));
         ck_assert(memcmp(b, content, n) != 0);
@@ -406,7 +488,8 @@ START_TEST(what_is_damaged_is_set_aside_until_it_is_whole)
 {
     begin();
     static const char content[] = "whole and then not";
-    struct digest d = digest_str(content), other = digest_str("lost"), listed;
+    struct digest digest = digest_str(content), other = digest_str("lost"), listed;
+    struct blob_name d = name_of(&digest);
     uint64_t size;
     ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), ERR_NOTFOUND);
     ck_assert_int_eq(blob_put(bs, content, strlen(content), &d), 0);
@@ -417,10 +500,12 @@ START_TEST(what_is_damaged_is_set_aside_until_it_is_whole)
     ck_assert_int_eq(blob_stat(bs, &d, &size), ERR_NOTFOUND); // absent from here on
     restart();
     ck_assert_uint_eq(n_damaged(&listed), 1);
-    ck_assert(digest_equal(&listed, &d));
-    ck_assert_int_eq(blob_damaged_release(bs, &d), 0);
+    ck_assert(digest_equal(&listed, &digest));
+    ck_assert_int_eq(blob_damaged_release(bs, &digest), 0);
     ck_assert_uint_eq(n_damaged(&listed), 1);
-    commit_partial(&d, content);
+    d = commit_partial(&digest, content);
+    ck_assert_uint_eq(n_damaged(&listed), 1); // nobody serves it yet
+    ck_assert_int_eq(blob_damaged_forget(bs, &digest), 0);
     ck_assert_uint_eq(n_damaged(&listed), 0);
     ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
     ck_assert_int_eq(blob_damaged_note(bs, &other), 0);
@@ -448,6 +533,7 @@ START_TEST(a_blob_may_have_a_sha512_digest)
     struct blob_upload *u;
     struct digest d = digest_512("hello world"), other = digest_str("hello world"), list[4];
     struct digest wrong = digest_512("hello");
+    struct blob_name name, noted;
     uint64_t size = 0;
     size_t n = 9;
     struct arena a;
@@ -463,22 +549,22 @@ START_TEST(a_blob_may_have_a_sha512_digest)
         if (known_at == 1)
             blob_upload_expect(u, DIGEST_SHA512);
         ck_assert_int_eq(blob_upload_write(u, "world", 5), 0);
-        ck_assert_int_eq(blob_upload_commit(u, &wrong, &size), ERR_DIGEST);
-        ck_assert_int_eq(blob_upload_commit(u, &d, &size), 0);
+        ck_assert_int_eq(blob_upload_commit(u, &wrong, NULL, &size), ERR_DIGEST);
+        ck_assert_int_eq(blob_upload_commit(u, &d, &name, &size), 0);
         ck_assert_uint_eq(size, 11);
         blob_upload_close(u);
-        ck_assert_int_eq(blob_upload_outcome(bs, "u512", &list[0]), 0);
-        ck_assert(digest_equal(&list[0], &d));
+        ck_assert_int_eq(blob_upload_outcome(bs, "u512", &noted), 0);
+        ck_assert(blob_name_equal(&noted, &name) && digest_equal(&name.digest, &d));
         ck_assert_int_eq(blob_upload_discard(bs, "u512"), 0);
-        expect_blob(&d, "hello world");
-        ck_assert_int_eq(blob_stat(bs, &other, &size), ERR_NOTFOUND);
-        ck_assert_int_eq(
-            blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 11, .arena = &a}, &how),
-            0);
+        expect_blob(&name, "hello world");
+        struct blob_name none = name_of(&other);
+        ck_assert_int_eq(blob_stat(bs, &none, &size), ERR_NOTFOUND);
+        const struct blob_serve_want want = {.name = &name, .size = 11, .arena = &a};
+        ck_assert_int_eq(blob_serve(bs, &want, &how), 0);
         if (how.kind == BLOB_SERVE_PATH)
             ck_assert_msg(!strncmp(how.path, "sha512/", 7), "%s", how.path);
-        ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
-        ck_assert_int_eq(blob_remove(bs, &d), 0);
+        ck_assert_int_eq(blob_verify(bs, &name, 0, NULL), 0);
+        ck_assert_int_eq(blob_remove(bs, &name), 0);
     }
     ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "hello", 5), 0);
@@ -493,11 +579,12 @@ START_TEST(a_blob_may_have_a_sha512_digest)
     ck_assert(digest_equal(&list[0], &d));
     ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
     ck_assert_int_eq(blob_upload_write(u, " world", 6), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, &size), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, &size), 0);
     blob_upload_close(u);
-    expect_blob(&d, "hello world");
+    expect_blob(&name, "hello world");
+    ck_assert_int_eq(blob_damaged_forget(bs, &d), 0);
     ck_assert_int_eq(blob_damaged_list(bs, list, 4, &n), 0);
-    ck_assert_uint_eq(n, 0); // whole again
+    ck_assert_uint_eq(n, 0);
     arena_done(&a);
     end();
 }
@@ -515,12 +602,12 @@ START_TEST(a_hint_of_the_algorithm_saves_the_second_reading)
     ck_assert_int_eq(blob_upload_open(bs, "hinted", &u), 0);
     blob_upload_expect(u, DIGEST_SHA512);
     ck_assert_int_eq(blob_upload_write(u, "hello world", 11), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL, NULL), 0);
     blob_upload_close(u);
     ck_assert_uint_eq(files_test_redigested(bs) - before, 0);
     ck_assert_int_eq(blob_upload_open(bs, "unhinted", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "hello world", 11), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL, NULL), 0);
     blob_upload_close(u);
     ck_assert_uint_eq(files_test_redigested(bs) - before, 11);
     end();
@@ -531,7 +618,7 @@ START_TEST(verifying_is_paced)
 {
     begin();
     static char content[3 << 20];
-    struct digest d;
+    struct blob_name d;
     _Atomic bool stop = true;
     ck_assert_int_eq(blob_put(bs, content, sizeof content, &d), 0);
     int64_t began = clock_mono_ms();
@@ -591,12 +678,13 @@ START_TEST(an_outcome_lives_as_long_as_its_upload_is_known)
 {
     begin();
     struct blob_upload *u;
-    struct digest d = digest_str("mine"), noted;
+    struct digest d = digest_str("mine");
+    struct blob_name noted;
     char u_id[] = "u", v_id[] = "v";
     size_t n;
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "mine", 4), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL, NULL), 0);
     blob_upload_close(u);
     int64_t later_ms = clock_wall_ms() + 3600000;
     ck_assert_int_eq(blob_uploads_expire(bs, later_ms, is_mine, u_id, &n), 0);
@@ -614,7 +702,7 @@ START_TEST(memory_may_end_anywhere)
     begin();
     bool done = false;
     for (long n = 1; n < 100 && !done; n++) {
-        struct digest d;
+        struct blob_name d;
         mem_fault_after(n);
         int rc = blob_put(bs, "torture", 7, &d);
         long hits = mem_fault_hits();
@@ -633,7 +721,8 @@ CHECK_MAIN("store/blob", a_blob_may_have_a_sha512_digest,
            a_part_that_was_synced_outlives_its_process, one_process_has_an_upload_open,
            a_reader_pulls_any_range, a_serve_decision_says_where_the_bytes_are,
            partial_fetches_resume_and_make_room, a_commit_is_noted_until_it_is_discarded,
-           second_copy_removes_its_upload_file, bytes_damaged_in_place_are_replaced,
+           each_commit_is_a_generation, what_is_retired_goes_after_a_minute, a_walk_finds_all,
+           bytes_damaged_in_place_are_published_anew,
            what_is_damaged_is_set_aside_until_it_is_whole, verifying_is_paced,
            names_cannot_leave_the_directory, abandoned_files_expire_open_ones_do_not,
            an_outcome_lives_as_long_as_its_upload_is_known, memory_may_end_anywhere)

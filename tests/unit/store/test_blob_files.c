@@ -49,10 +49,10 @@ static void expect_mode(const char *relative, unsigned mode)
 START_TEST(the_edge_is_told_a_path_that_it_may_read)
 {
     begin();
-    struct digest d;
+    struct blob_name d;
     struct blob_serve how;
     ck_assert_int_eq(blob_put(bs, "hello world", 11, &d), 0);
-    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 11}, &how), 0);
+    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.name = &d, .size = 11}, &how), 0);
     ck_assert_int_eq(how.kind, BLOB_SERVE_PATH);
     ck_assert_int_eq(strncmp(how.path, "sha256/b9/b94d27b9934d3e08", 26), 0);
     AUTO_FREE char *file = mem_printf("blobs/%s", how.path);
@@ -69,6 +69,7 @@ START_TEST(what_is_there_is_digested_when_it_is_needed)
     begin();
     struct blob_upload *u;
     struct digest d = digest_str("abcX");
+    struct blob_name name;
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "abcdef", 6), 0);
     ck_assert_int_eq(blob_upload_trim(u, 5), 0);
@@ -79,30 +80,73 @@ START_TEST(what_is_there_is_digested_when_it_is_needed)
     ck_assert_uint_eq(files_test_redigested(bs), 0);
     ck_assert_int_eq(blob_upload_write(u, "X", 1), 0);
     ck_assert_uint_eq(files_test_redigested(bs), 3);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, NULL), 0);
     ck_assert_uint_eq(files_test_redigested(bs), 3);
     blob_upload_close(u);
-    ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
+    ck_assert_int_eq(blob_verify(bs, &name, 0, NULL), 0);
     end();
 }
 END_TEST
 
-START_TEST(a_torn_blob_is_replaced)
+START_TEST(a_torn_blob_is_not_served)
 {
     begin();
-    struct digest d = digest_str("whole content");
-    struct blob_upload *u;
+    struct blob_name d, anew;
     struct blob_serve how;
     ck_assert_int_eq(blob_put(bs, "whole content", 13, &d), 0);
     AUTO_FREE char *path = files_test_path(dir, &d);
     ck_assert_int_eq(truncate(path, 4), 0);
-    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.digest = &d, .size = 13}, &how),
+    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.name = &d, .size = 13}, &how),
                      ERR_DIGEST);
-    ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
-    ck_assert_int_eq(blob_upload_write(u, "whole content", 13), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
-    blob_upload_close(u);
-    ck_assert_int_eq(blob_verify(bs, &d, 0, NULL), 0);
+    ck_assert_int_eq(blob_put(bs, "whole content", 13, &anew), 0);
+    ck_assert_int_eq(blob_verify(bs, &anew, 0, NULL), 0);
+    end();
+}
+END_TEST
+
+// A store of the release before: files and notes without a generation.
+START_TEST(files_from_before_generations_are_served)
+{
+    begin();
+    struct blob_name d, old, noted, found[2];
+    struct blob_serve how;
+    struct blob_walk at = {0};
+    size_t n;
+    char text[DIGEST_TEXT_SIZE];
+    ck_assert_int_eq(blob_put(bs, "hello world", 11, &d), 0);
+    old = (struct blob_name){.digest = d.digest};
+    AUTO_FREE char *path = files_test_path(dir, &d);
+    AUTO_FREE char *old_path = files_test_path(dir, &old);
+    ck_assert_int_eq(rename(path, old_path), 0);
+    ck_assert_int_eq(blob_serve(bs, &(struct blob_serve_want){.name = &old, .size = 11}, &how), 0);
+    ck_assert_int_eq(strlen(how.path), strlen("sha256/b9/") + 64);
+    ck_assert_int_eq(blob_walk(bs, &at, found, 2, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert(blob_name_equal(&found[0], &old));
+    AUTO_FREE char *note = mem_printf("%s/uploads/=u", dir);
+    ck_assert_int_eq(symlink(digest_format(&d.digest, text), note), 0);
+    ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), 0);
+    ck_assert(blob_name_equal(&noted, &old));
+    end();
+}
+END_TEST
+
+// What stands among the blobs and is none is left alone.
+START_TEST(a_walk_passes_over_what_is_no_blob)
+{
+    begin();
+    struct blob_name d, found[8];
+    struct blob_walk at = {0};
+    size_t n;
+    ck_assert_int_eq(blob_put(bs, "hello world", 11, &d), 0);
+    static const char *const names[] = {"lost+found", "b94d27b9934d3e08.x", "..data", "x.0123"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO_FREE char *path = mem_printf("%s/blobs/sha256/b9/%s", dir, names[i]);
+        ck_assert_int_eq(file_write_atomic(path, "x", 1, 0600), 0);
+    }
+    ck_assert_int_eq(blob_walk(bs, &at, found, ARRAY_LEN(found), &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert(at.ended && blob_name_equal(&found[0], &d));
     end();
 }
 END_TEST
@@ -111,7 +155,7 @@ START_TEST(symlinks_are_not_followed)
 {
     begin();
     char path[512], target[128];
-    struct digest d = digest_str("x");
+    struct blob_name d;
     struct blob_upload *u;
     struct blob_reader *r;
     uint64_t size;
@@ -162,7 +206,7 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
     ck_assert_int_eq(hasher_final(h, &d), 0);
     hasher_free(h);
     ck_assert_int_eq(blob_upload_trim(u, blob_upload_size(u)), 0);
-    ck_assert_int_eq(blob_upload_commit(u, &d, NULL), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, NULL, NULL), 0);
     blob_upload_close(u);
     blob_store_close(bs);
     umount(dir);
@@ -171,5 +215,6 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
 END_TEST
 
 CHECK_MAIN("store/blob_files", the_edge_is_told_a_path_that_it_may_read,
-           what_is_there_is_digested_when_it_is_needed, a_torn_blob_is_replaced,
+           what_is_there_is_digested_when_it_is_needed, a_torn_blob_is_not_served,
+           files_from_before_generations_are_served, a_walk_passes_over_what_is_no_blob,
            symlinks_are_not_followed, full_disk_loses_nothing_that_was_acknowledged)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta: uploads, links, pushes, listings, the outbox, opening and refusing, full disks,
 // failing signers.
+#include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
 #include "base/clock_test.h"
@@ -41,16 +42,15 @@ START_TEST(uploads_live_and_end)
     ck_assert_int_eq(meta_uploads_idle(region.m, 301, 100, 0, 10, &a, &idle, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_str_eq(idle[0], r.id);
-    ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(lease_look(region.m, REG, "app", &d, &size), ERR_NOTFOUND);
     ck_assert(!meta_repository_exists(region.m, REG, "app"));
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){r.id, "ci"}),
-                     0);
+    ck_assert_int_eq(lease_give(region.m, REG, "app", &d, 4, &(struct upload_end){r.id, "ci"}), 0);
     // ended in the same transaction
     ck_assert_int_eq(meta_upload_get(region.m, r.id, &a, &back), ERR_NOTFOUND);
-    ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), 0);
+    ck_assert_int_eq(lease_look(region.m, REG, "app", &d, &size), 0);
     ck_assert_uint_eq(size, 4);
-    ck_assert_int_eq(meta_link_get(region.m, REG, "other", &d, &size), ERR_NOTFOUND);
-    ck_assert_int_eq(meta_link_get(region.m, "fabrikam", "app", &d, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(lease_look(region.m, REG, "other", &d, &size), ERR_NOTFOUND);
+    ck_assert_int_eq(lease_look(region.m, "fabrikam", "app", &d, &size), ERR_NOTFOUND);
     ck_assert(meta_repository_exists(region.m, REG, "app"));
     ck_assert_int_eq(meta_upload_delete(region.m, r.id), ERR_NOTFOUND);
     arena_done(&a);
@@ -133,7 +133,7 @@ START_TEST(uploads_are_bounded_by_principal_and_by_registry)
     ck_assert_int_eq(upload_open("eastus.3", REG, "ci", &full), 0);
     // ended
     ck_assert_int_eq(
-        meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"eastus.2", "ci"}), 0);
+        lease_give(region.m, REG, "app", &d, 4, &(struct upload_end){"eastus.2", "ci"}), 0);
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), 0);
     ck_assert_int_eq(upload_open("eastus.6", REG, "bob", &full), ERR_FULL);
     store_end(&region);
@@ -289,8 +289,7 @@ START_TEST(what_ended_is_remembered_as_it_ended)
     const struct upload_row r = {"u", REG, "app", "ci", 0, 100, 100, 0};
     ck_assert_int_eq(meta_upload_create(region.m, &r, NULL, NULL), 0);
     ck_assert(!ended("u", "app", "ci", "blob"));
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){"u", "ci"}),
-                     0);
+    ck_assert_int_eq(lease_give(region.m, REG, "app", &d, 4, &(struct upload_end){"u", "ci"}), 0);
     for (int i = 0; i < 2; i++) {
         ck_assert(ended("u", "app", "ci", "blob"));
         ck_assert(!ended("u", "app", "ci", "other") && !ended("u", "app", "ada", "blob"));
@@ -309,7 +308,7 @@ START_TEST(what_ended_is_remembered_as_it_ended)
     for (int i = 0; i < 64; i++) {
         char id[16];
         snprintf(id, sizeof id, "n%d", i);
-        ck_assert_int_eq(meta_link_add(region.m, REG, "app", &d, 4, &(struct upload_end){id, "ci"}),
+        ck_assert_int_eq(lease_give(region.m, REG, "app", &d, 4, &(struct upload_end){id, "ci"}),
                          0);
     }
     ck_assert(!ended("u", "app", "ci", "blob") && ended("n0", "app", "ci", "blob"));
@@ -324,13 +323,13 @@ START_TEST(anonymous_mounts_look_only_where_they_may)
     store_begin(&region, "eastus");
     struct digest d = digest_str("blob");
     uint64_t size = 0;
-    ck_assert_int_eq(meta_link_add(region.m, REG, "secret", &d, 4, NULL), 0);
-    ck_assert_int_eq(meta_link_add(region.m, REG, "open", &d, 4, NULL), 0);
-    ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"open"}, &size), 0);
+    ck_assert_int_eq(lease_give(region.m, REG, "secret", &d, 4, NULL), 0);
+    ck_assert_int_eq(lease_give(region.m, REG, "open", &d, 4, NULL), 0);
+    ck_assert_int_eq(lease_look_any(region.m, REG, &d, may_only, (char[]){"open"}, &size), 0);
     ck_assert_uint_eq(size, 4);
-    ck_assert_int_eq(meta_link_find(region.m, REG, &d, may_only, (char[]){"none"}, &size),
+    ck_assert_int_eq(lease_look_any(region.m, REG, &d, may_only, (char[]){"none"}, &size),
                      ERR_NOTFOUND);
-    ck_assert_int_eq(meta_link_find(region.m, "fabrikam", &d, may_only, (char[]){"open"}, &size),
+    ck_assert_int_eq(lease_look_any(region.m, "fabrikam", &d, may_only, (char[]){"open"}, &size),
                      ERR_NOTFOUND);
     store_end(&region);
 }
@@ -408,12 +407,12 @@ START_TEST(what_a_manifest_refers_to_must_be_there)
                   foreign = digest_str("foreign");
     struct manifest_ref refs[] = {
         {REF_BLOB, blob, 5}, {REF_FOREIGN, foreign, 1}, {REF_SUBJECT, child, 7}};
-    ck_assert_int_eq(meta_link_add(region.m, REG, "elsewhere", &blob, 5, NULL), 0);
+    ck_assert_int_eq(lease_give(region.m, REG, "elsewhere", &blob, 5, NULL), 0);
     ck_assert_int_eq(put_refs(&region, "app", "v1", "{child}", refs, 3, &r), ERR_NOTFOUND);
     ck_assert(digest_equal(&r.missing, &blob)); // linked in another repository only
     ck_assert_uint_eq(head_seq(&region, "eastus"), 0);
     ck_assert(!meta_repository_exists(region.m, REG, "app")); // a failed push leaves nothing
-    ck_assert_int_eq(meta_link_add(region.m, REG, "app", &blob, 5, NULL), 0);
+    ck_assert_int_eq(lease_give(region.m, REG, "app", &blob, 5, NULL), 0);
     struct manifest_ref index[] = {{REF_MANIFEST, child, 7}};
     ck_assert_int_eq(put_refs(&region, "app", "all", "{index}", index, 1, &r), ERR_NOTFOUND);
     ck_assert(digest_equal(&r.missing, &child));
@@ -468,7 +467,7 @@ START_TEST(listings_page_in_byte_order)
     ck_assert_int_eq(put(&region, "zoo/a", "v", "{x}"), 0);
     ck_assert_int_eq(put(&region, "ape", "v", "{x}"), 0);
     struct digest d = digest_str("b");
-    ck_assert_int_eq(meta_link_add(region.m, REG, "arriving", &d, 1, NULL), 0);
+    ck_assert_int_eq(lease_give(region.m, REG, "arriving", &d, 1, NULL), 0);
     ck_assert_int_eq(meta_tags_list(region.m, REG, "arriving", NULL, 10, &a, &names, &n), 0);
     ck_assert_uint_eq(n, 0);
     ck_assert_int_eq(meta_tags_list(region.m, REG, "app", NULL, 1000, &a, &names, &n), 0);

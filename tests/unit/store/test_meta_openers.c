@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of the metadata over one state that several processes have open, as a database for many
 // machines is: transactions that lose a conflict and run again, commits that readers see late.
+#include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
 #include <pthread.h>
@@ -248,9 +249,9 @@ START_TEST(who_handed_over_writes_uploads_and_mints_nothing)
     ck_assert_int_eq(put(&one, "app", "t", "{1}"), ERR_CLOSED);
     ck_assert_int_eq(put(&two, "app", "t", "{2}"), 0);
     struct digest d = digest_str("blob");
-    ck_assert_int_eq(meta_link_add(one.m, REG, "app", &d, 4, NULL), 0);
+    ck_assert_int_eq(lease_give(one.m, REG, "app", &d, 4, NULL), 0);
     uint64_t size;
-    ck_assert_int_eq(meta_link_get(two.m, REG, "app", &d, &size), 0);
+    ck_assert_int_eq(lease_look(two.m, REG, "app", &d, &size), 0);
     feed_verify(&two, "eastus");
     end();
 }

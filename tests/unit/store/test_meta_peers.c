@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta between regions: ingest, jobs, apply, marks, relay; any order gives the same state;
 // lost entries come back.
+#include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
 #include "base/clock_test.h"
@@ -148,7 +149,7 @@ START_TEST(a_tag_waits_for_its_manifest_and_is_woken)
     ck_assert_int_eq(meta_apply(west.m, &e[0], e[0].content, &ref, 1, &missing), ERR_NOTFOUND);
     ck_assert(digest_equal(&missing, &layer));
     ck_assert(!meta_repository_exists(west.m, REG, "app"));
-    ck_assert_int_eq(meta_link_add(west.m, REG, "app", &layer, 5, NULL), 0);
+    ck_assert_int_eq(lease_give(west.m, REG, "app", &layer, 5, NULL), 0);
     ck_assert_int_eq(meta_apply(west.m, &e[0], bytes_str("{2}"), &ref, 1, &missing), ERR_DIGEST);
     ck_assert_int_eq(meta_apply(west.m, &e[0], e[0].content, &ref, 1, &missing), 0);
     ck_assert_int_eq(meta_jobs_due(west.m, 0, 10, &a, &jobs, &n, &next), 0);
@@ -837,7 +838,7 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
                      &config),
         0);
     struct manifest_ref ref = {REF_BLOB, config, 1};
-    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0);
+    ck_assert_int_eq(lease_give(east.m, REG, "app", &config, 1, NULL), 0);
     ck_assert_int_eq(put_refs(&east, "app", "v1", text, &ref, 1, &r), 0);
     carry(&east, &west);
     struct arena a;
@@ -864,7 +865,7 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
     ck_assert_uint_eq(o[0].n_pending, 2);
     ck_assert_uint_eq(o[0].read.seq, 2);
     ck_assert_uint_eq(o[0].applied.seq, 0);
-    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &config, 1, NULL), 0); // fetched
+    ck_assert_int_eq(lease_give(east.m, REG, "app", &config, 1, NULL), 0); // fetched
     ck_assert_int_eq(meta_apply(east.m, &jobs[0].entry, jobs[0].entry.content, &ref, 1, &config),
                      0);
     ck_assert_int_eq(meta_apply(east.m, &jobs[1].entry, (struct bytes){0}, NULL, 0, &config), 0);

@@ -4,6 +4,7 @@
 // meanwhile are judged.
 #include "store/meta_priv.h"
 #include "store/sqlite/sqlite_priv.h"
+#include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
 static struct region_store east, west;
@@ -39,11 +40,11 @@ static void uploads_use(void)
     ck_assert_int_eq(meta_upload_create(east.m, &row, NULL, NULL), 0);
     ck_assert_int_eq(meta_uploads_bound(east.m, &none, 7), 0);
     ck_assert_int_eq(meta_uploads_idle(east.m, 10, 5, 0, 5, &a, &ids, &n), 0);
-    ck_assert_int_eq(meta_link_add(east.m, REG, "app", &d, 4, &(struct upload_end){"u", "p"}), 0);
+    ck_assert_int_eq(lease_give(east.m, REG, "app", &d, 4, &(struct upload_end){"u", "p"}), 0);
     ck_assert_int_eq(meta_upload_ended(east.m, REG, "app", &(struct upload_end){"u", "p"}, &d), 0);
     ck_assert_int_eq(meta_uploads_forget(east.m, 5), 0);
     ck_assert_int_eq(meta_upload_delete(east.m, "u"), ERR_NOTFOUND);
-    ck_assert_int_eq(meta_link_get(east.m, REG, "app", &d, &size), 0);
+    ck_assert_int_eq(lease_look(east.m, REG, "app", &d, &size), 0);
     arena_done(&a);
 }
 
@@ -65,7 +66,7 @@ static void content_use(void)
     uint64_t size;
     size_t n;
     arena_init(&a, 0);
-    ck_assert_int_eq(meta_link_find(east.m, REG, &d, any_repository, NULL, &size), 0);
+    ck_assert_int_eq(lease_look_any(east.m, REG, &d, any_repository, NULL, &size), 0);
     ck_assert_int_eq(put_refs(&east, "app", "v1", "{1}", &ref, 1, &r), 0);
     struct digest one = digest_str("{1}");
     ref = (struct manifest_ref){REF_MANIFEST, one, 3};

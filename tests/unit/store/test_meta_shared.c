@@ -2,6 +2,7 @@
 // store/meta in two processes, as in a restart: the forerunner hands the store over and ends its
 // uploads while the successor opens it and writes entries. Nothing is lost on either side, no
 // sequence is given twice, and a forerunner that does not know the schema any more writes nothing.
+#include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
 #include <signal.h>
@@ -115,7 +116,7 @@ static int upload_end(int i)
     const struct upload_end end = {id, "ada"};
     int rc = meta_upload_progress(region.m, id, (uint64_t)i + 1, clock_mono_ms(), NULL);
     if (!rc && i % 2)
-        rc = meta_link_add(region.m, REG, "app", &d, (uint64_t)i + 1, &end);
+        rc = lease_give(region.m, REG, "app", &d, (uint64_t)i + 1, &end);
     return rc;
 }
 
@@ -142,7 +143,7 @@ static void expect_ended(struct arena *a, int i)
     uint64_t size = 0;
     ck_assert_int_eq(meta_upload_get(region.m, id, a, &row), i % 2 ? ERR_NOTFOUND : 0);
     if (i % 2)
-        ck_assert_int_eq(meta_link_get(region.m, REG, "app", &d, &size), 0);
+        ck_assert_int_eq(lease_look(region.m, REG, "app", &d, &size), 0);
     ck_assert_uint_eq(i % 2 ? size : row.size, (uint64_t)i + 1);
 }
 

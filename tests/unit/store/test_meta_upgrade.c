@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta: a store that the release before made (meta_v8.sql) goes on: all is there, and its feed
 // reads to the byte as it did. A newer store is refused in words.
+#include "tests/support/leases.h"
+#include "tests/unit/store/links_check.h"
 #include "tests/unit/store/meta_support.h"
 
 #include <sqlite3.h>
@@ -45,7 +47,7 @@ static void expect_link(const char *repo, const char *blob, bool there)
 {
     struct digest d = digest_str(blob);
     uint64_t size = 0;
-    int rc = meta_link_get(east.m, REG, repo, &d, &size);
+    int rc = lease_look(east.m, REG, repo, &d, &size);
     ck_assert_int_eq(rc, there ? 0 : ERR_NOTFOUND);
     if (there)
         ck_assert_uint_eq(size, strlen(blob));
@@ -85,6 +87,31 @@ START_TEST(what_clients_see_is_there)
     expect_link("lib", "shared layer", true);
     expect_link("lib", "layer", false);
     arena_done(&a);
+    store_end(&east);
+}
+END_TEST
+
+// Links come to be what manifests refer to, leases the rest; all bytes keep their names.
+START_TEST(links_leases_and_usage_are_made)
+{
+    NEEDS_SQLITE;
+    old_store(&east);
+    store_reopen(&east);
+    struct digest d = digest_str("shared layer");
+    struct blob_here here;
+    struct usage u;
+    ck_assert_int_eq(meta_blob_look(east.m, REG, "lib", &d, &here), 0);
+    ck_assert(here.linked && here.size == 12 && !*here.name.generation);
+    ck_assert_int_eq(meta_usage_get(east.m, REG, NULL, &u), 0);
+    ck_assert_uint_eq(u.blobs, 3);
+    ck_assert_uint_gt(u.manifests, 5);
+    links_check(east.path);
+    ck_assert_int_eq(lease_give(east.m, REG, "new", &d, 12, NULL), 0);
+    ck_assert_int_eq(put(&east, "new", "1", "{new}"), 0);
+    links_check(east.path);
+    meta_close(east.m);
+    store_reopen(&east);
+    links_check(east.path);
     store_end(&east);
 }
 END_TEST
@@ -222,6 +249,6 @@ START_TEST(a_newer_store_is_refused_in_words)
 }
 END_TEST
 
-CHECK_MAIN("store/meta upgrade", what_clients_see_is_there, the_feed_reads_the_same_bytes,
-           jobs_go_on, what_was_void_stays_so, uploads_are_resumed,
+CHECK_MAIN("store/meta upgrade", what_clients_see_is_there, links_leases_and_usage_are_made,
+           the_feed_reads_the_same_bytes, jobs_go_on, what_was_void_stays_so, uploads_are_resumed,
            a_newer_store_is_refused_in_words)

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+// Holds, blobs and usage, in memory; see store/backend_links.h.
+#include "tests/support/memory_tables.h"
+
+#include "base/err.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct m_repo *repo_of(struct tx *tx, int64_t id)
+{
+    EACH_ROW(tx, T_REPOS, struct m_repo, r)
+    if (r->id == id)
+        return r;
+    return NULL;
+}
+
+static const struct m_link *link_at(struct tx *tx, int64_t repo, const struct digest *d)
+{
+    return row_find(tx, T_LINKS, &(struct m_link){.repo = repo, .digest = *d});
+}
+
+static const struct m_blob *blob_at(struct tx *tx, const struct digest *d)
+{
+    return row_find(tx, T_BLOBS, &(struct m_blob){.digest = *d});
+}
+
+// --- what a repository has ---
+
+static int here_out(struct tx *tx, const struct m_link *l, struct blob_here *out,
+                    int64_t *out_since_ms)
+{
+    const struct m_blob *b = blob_at(tx, &l->digest);
+    if (!b)
+        return ERR_NOTFOUND;
+    *out =
+        (struct blob_here){.name = b->row.name, .size = b->row.size, .linked = l->hold.n_links > 0};
+    *out_since_ms = l->hold.since_ms;
+    return 0;
+}
+
+static int look(struct tx *tx, const char *registry, const char *repository, const struct digest *d,
+                struct blob_here *out, int64_t *out_since_ms)
+{
+    const struct m_link *l = link_at(tx, repo_id(tx, registry, repository), d);
+    if (!l)
+        return ERR_NOTFOUND;
+    return here_out(tx, l, out, out_since_ms);
+}
+
+static int look_any(struct tx *tx, const char *registry, const struct digest *d,
+                    bool (*may)(void *ctx, const char *repository), void *ctx,
+                    struct blob_here *out, int64_t *out_since_ms)
+{
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    {
+        if (!digest_equal(&l->digest, d))
+            continue;
+        const struct m_repo *r = repo_of(tx, l->repo);
+        if (strcmp(r->registry, registry) != 0 || !may(ctx, r->name))
+            continue;
+        return here_out(tx, l, out, out_since_ms);
+    }
+    return ERR_NOTFOUND;
+}
+
+static int links_of_rows(struct tx *tx, const struct digest *d, size_t max, struct arena *a,
+                         struct link_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct link_row *list = arena_array(a, row_count(tx, T_LINKS) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    {
+        if (n == max || !digest_equal(&l->digest, d))
+            continue;
+        const struct m_repo *r = repo_of(tx, l->repo);
+        list[n].size = l->hold.size;
+        int rc = text_out(a, r->registry, &list[n].registry);
+        if (!rc)
+            rc = text_out(a, r->name, &list[n].repository);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int hold_get_row(struct tx *tx, int64_t repo, const struct digest *d, struct hold *out)
+{
+    const struct m_link *l = link_at(tx, repo, d);
+    if (!l)
+        return ERR_NOTFOUND;
+    *out = l->hold;
+    return 0;
+}
+
+static int lease_set_row(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
+                         int64_t since_ms, const char *peer)
+{
+    const struct m_link *is = link_at(tx, repo, d);
+    struct m_link l = {.repo = repo, .digest = *d, .hold.size = size};
+    if (size > INT64_MAX)
+        return ERR_TOOBIG;
+    if (is)
+        l = *is;
+    l.hold.since_ms = since_ms;
+    snprintf(l.hold.peer, sizeof l.hold.peer, "%s", peer);
+    return row_put(tx, T_LINKS, &l);
+}
+
+static int hold_remove_row(struct tx *tx, int64_t repo, const struct digest *d)
+{
+    return row_remove(tx, T_LINKS, &(struct m_link){.repo = repo, .digest = *d});
+}
+
+static int held_in_registry_row(struct tx *tx, int64_t repo, const struct digest *d)
+{
+    const struct m_repo *own = repo_of(tx, repo);
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    {
+        if (l->repo == repo || !digest_equal(&l->digest, d))
+            continue;
+        if (strcmp(repo_of(tx, l->repo)->registry, own->registry) == 0)
+            return 0;
+    }
+    return ERR_NOTFOUND;
+}
+
+static int held_row(struct tx *tx, const struct digest *d)
+{
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    if (digest_equal(&l->digest, d))
+        return 0;
+    return ERR_NOTFOUND;
+}
+
+static bool refers_to_blob(const struct m_ref *r, int64_t repo, const struct digest *manifest)
+{
+    return r->repo == repo && r->kind == REF_BLOB && digest_equal(&r->parent, manifest);
+}
+
+static int links_count_rows(struct tx *tx, int64_t repo, const struct digest *manifest,
+                            struct digest *out_missing)
+{
+    EACH_ROW(tx, T_REFS, struct m_ref, r)
+    if (refers_to_blob(r, repo, manifest) && !link_at(tx, repo, &r->child)) {
+        *out_missing = r->child;
+        return ERR_NOTFOUND;
+    }
+    EACH_ROW(tx, T_REFS, struct m_ref, r)
+    {
+        if (!refers_to_blob(r, repo, manifest))
+            continue;
+        struct m_link l = *link_at(tx, repo, &r->child);
+        l.hold.n_links++;
+        l.hold.peer[0] = '\0';
+        int rc = row_put(tx, T_LINKS, &l);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int links_uncount_rows(struct tx *tx, int64_t repo, const struct digest *manifest,
+                              int64_t now_ms)
+{
+    EACH_ROW(tx, T_REFS, struct m_ref, r)
+    {
+        const struct m_link *is = NULL;
+        if (refers_to_blob(r, repo, manifest))
+            is = link_at(tx, repo, &r->child);
+        if (!is || !is->hold.n_links)
+            continue;
+        struct m_link l = *is;
+        l.hold.n_links--;
+        l.hold.since_ms = now_ms;
+        int rc = row_put(tx, T_LINKS, &l);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int leases_before_rows(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
+                              struct hold_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct hold_row *list = arena_array(a, row_count(tx, T_LINKS) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    {
+        if (n == max || l->hold.n_links || l->hold.since_ms >= before_ms)
+            continue;
+        list[n++] = (struct hold_row){l->repo, l->digest, l->hold};
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+// --- blobs ---
+
+static int blob_get_row(struct tx *tx, const struct digest *d, struct blob_row *out)
+{
+    const struct m_blob *b = blob_at(tx, d);
+    if (!b)
+        return ERR_NOTFOUND;
+    *out = b->row;
+    return 0;
+}
+
+static int blob_set_row(struct tx *tx, const struct blob_row *row)
+{
+    if (row->size > INT64_MAX)
+        return ERR_TOOBIG;
+    return row_put(tx, T_BLOBS, &(struct m_blob){row->name.digest, *row});
+}
+
+static int blob_remove_row(struct tx *tx, const struct digest *d)
+{
+    return row_remove(tx, T_BLOBS, &(struct m_blob){.digest = *d});
+}
+
+static int blobs_in_rows(struct tx *tx, enum blob_state state, int64_t before_ms, size_t max,
+                         struct arena *a, struct blob_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct blob_row *list = arena_array(a, row_count(tx, T_BLOBS) + 1, sizeof *list);
+    assert(state != BLOB_LIVE);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_BLOBS, struct m_blob, b)
+    {
+        if (n == max || b->row.state != state || b->row.since_ms >= before_ms)
+            continue;
+        list[n++] = b->row;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int blobs_after_rows(struct tx *tx, const struct digest *after, size_t max, struct arena *a,
+                            struct blob_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct blob_row *list = arena_array(a, row_count(tx, T_BLOBS) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_BLOBS, struct m_blob, b)
+    {
+        if (n == max || (after && digest_cmp(&b->digest, after) <= 0))
+            continue;
+        list[n++] = b->row;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+// --- usage ---
+
+static struct usage usage_at(struct tx *tx, const char *registry, int64_t repo)
+{
+    const struct m_usage *u =
+        row_find(tx, T_USAGE, &(struct m_usage){.registry = registry, .repo = repo});
+    return u ? u->usage : (struct usage){0};
+}
+
+static int usage_move(struct tx *tx, const char *registry, int64_t repo, struct usage delta)
+{
+    struct usage u = usage_at(tx, registry, repo);
+    u.bytes += delta.bytes;
+    u.blobs += delta.blobs;
+    u.manifests += delta.manifests;
+    u.tags += delta.tags;
+    return row_put(tx, T_USAGE, &(struct m_usage){registry, repo, u});
+}
+
+static int usage_add_row(struct tx *tx, int64_t repo, const struct usage_delta *d)
+{
+    const char *registry = repo_of(tx, repo)->registry;
+    struct usage own = {(uint64_t)d->bytes, (uint64_t)d->blobs, (uint64_t)d->manifests,
+                        (uint64_t)d->tags};
+    struct usage all = own;
+    all.bytes = (uint64_t)d->registry_bytes;
+    all.blobs = (uint64_t)d->registry_blobs;
+    int rc = usage_move(tx, registry, repo, own);
+    if (rc)
+        return rc;
+    return usage_move(tx, registry, 0, all);
+}
+
+static int usage_get_row(struct tx *tx, const char *registry, const char *repository,
+                         struct usage *out)
+{
+    int64_t repo = 0;
+    if (repository)
+        repo = repo_id(tx, registry, repository);
+    if (repository && !repo) {
+        *out = (struct usage){0};
+        return 0;
+    }
+    *out = usage_at(tx, registry, repo);
+    return 0;
+}
+
+static int usage_list_rows(struct tx *tx, const char *registry, const char *after, size_t max,
+                           struct arena *a, struct usage_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct usage_row *list = arena_array(a, row_count(tx, T_REPOS) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_REPOS, struct m_repo, r)
+    {
+        if (n == max || strcmp(r->registry, registry) != 0 || strcmp(r->name, after) <= 0)
+            continue;
+        if (!row_find(tx, T_USAGE, &(struct m_usage){.registry = registry, .repo = r->id}))
+            continue;
+        list[n].usage = usage_at(tx, registry, r->id);
+        int rc = text_out(a, r->name, &list[n].repository);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+const struct link_ops memory_link_ops = {
+    .look = look,
+    .look_any = look_any,
+    .links_of = links_of_rows,
+    .hold_get = hold_get_row,
+    .lease_set = lease_set_row,
+    .hold_remove = hold_remove_row,
+    .held_in_registry = held_in_registry_row,
+    .held = held_row,
+    .links_count = links_count_rows,
+    .links_uncount = links_uncount_rows,
+    .leases_before = leases_before_rows,
+    .blob_get = blob_get_row,
+    .blob_set = blob_set_row,
+    .blob_remove = blob_remove_row,
+    .blobs_in = blobs_in_rows,
+    .blobs_after = blobs_after_rows,
+    .usage_add = usage_add_row,
+    .usage_get = usage_get_row,
+    .usage_list = usage_list_rows,
+};
