@@ -9,7 +9,7 @@
 //   4  cannot be reached
 //   5  not permitted
 //   6  what is waited for is stamped ahead of the clock
-//   7  unknown: no region has it
+//   7  unknown: no region that was asked has it
 //   8  no space for it there
 //   9  a region has diverged from what its peers have read of it
 //
@@ -194,6 +194,11 @@ extern const struct command replication_drain_cmd, replication_undrain_cmd, repl
 int cli_replication_get(struct cli *c, const struct registry *r, const struct region *region,
                         const char *repository, const char *path, json_t **out_doc);
 int cmd_topology(struct cli *c, int argc, char **argv);
+int cmd_repository(struct cli *c, int argc, char **argv);
+int cmd_tag(struct cli *c, int argc, char **argv);
+int cmd_manifest(struct cli *c, int argc, char **argv);
+int cmd_usage(struct cli *c, int argc, char **argv);   // usage.c
+int cmd_collect(struct cli *c, int argc, char **argv); // likewise
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "config/endpoints.h"
+#include "config/policy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +75,53 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
     return EXIT_DONE;
 }
 
+static json_t *globs_json(const struct policy_globs *g)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < g->n; i++)
+        json_array_append_new(list, json_string(g->list[i]));
+    return list;
+}
+
+static json_t *bytes_json(uint64_t n)
+{
+    if (n)
+        return json_integer((json_int_t)n);
+    return json_null();
+}
+
+static json_t *rule_json(const struct repository_policy *p)
+{
+    json_t *o = json_pack("{s:s, s:o, s:s, s:o}", "match", p->match, "quota",
+                          bytes_json(p->quota_bytes), "sparse", p->sparse ? "allowed" : "refused",
+                          "immutable", globs_json(&p->immutable));
+    json_t *r = json_object();
+    if (p->retention.untagged_ms)
+        json_object_set_new(r, "untaggedSeconds",
+                            json_integer((json_int_t)(p->retention.untagged_ms / 1000)));
+    if (p->retention.keep_last)
+        json_object_set_new(r, "keepLast", json_integer(p->retention.keep_last));
+    if (p->retention.tags.n)
+        json_object_set_new(r, "tags", globs_json(&p->retention.tags));
+    json_object_set_new(o, "retention", policy_retains(p) ? json_incref(r) : json_null());
+    json_decref(r);
+    return o;
+}
+
+static void add_policy(json_t *o, const struct registry *r)
+{
+    json_t *rules = json_array();
+    for (size_t i = 0; r->policy && i < r->policy->n_repositories; i++)
+        json_array_append_new(rules, rule_json(&r->policy->repositories[i]));
+    if (r->incarnation)
+        json_object_set_new(o, "incarnation", json_integer((json_int_t)r->incarnation));
+    json_object_set_new(o, "quota", bytes_json(policy_quota(r)));
+    json_object_set_new(
+        o, "pushMove",
+        json_string(policy_push_move(r) == PUSH_MOVE_REGIONAL ? "regional" : "none"));
+    json_object_set_new(o, "repositories", rules);
+}
+
 static json_t *registry_json(struct cli *c, const struct registry *r)
 {
     static const char *const access[] = {"Enabled", "Disabled", "SelectedNetworks"};
@@ -86,12 +134,15 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
         cli_home_stamp_json(c, o, r, rep);
         json_array_append_new(replicas, o);
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:o}", "name", r->name, "loginServer",
-                     host_of(c, NAME_GLOBAL, r, NULL), "regionalEndpoints",
-                     r->regional_endpoints ? "Enabled" : "Disabled", "publicNetworkAccess",
-                     access[r->public_access], "anonymousPullEnabled", r->anonymous_pull,
-                     "dataEndpoints", registry_offers(r, NAME_DATA) ? "Enabled" : "Disabled",
-                     "privateEndpoints", r->n_private_endpoints > 0, "replications", replicas);
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:b, s:o}", "name", r->name, "loginServer",
+                  host_of(c, NAME_GLOBAL, r, NULL), "regionalEndpoints",
+                  r->regional_endpoints ? "Enabled" : "Disabled", "publicNetworkAccess",
+                  access[r->public_access], "anonymousPullEnabled", r->anonymous_pull,
+                  "dataEndpoints", registry_offers(r, NAME_DATA) ? "Enabled" : "Disabled",
+                  "privateEndpoints", r->n_private_endpoints > 0, "replications", replicas);
+    add_policy(out, r);
+    return out;
 }
 
 static const struct command registry_cmds[];

@@ -5,10 +5,11 @@ import json, os, subprocess, sys, tempfile, unittest
 MERIDIAN = os.path.abspath(sys.argv.pop(1))
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
-GROUPS = {"registry": ["list", "show"], "replication": ["list", "status", "wait", "feed", "revoked"], "certs": ["show", "renew"],
+GROUPS = {"registry": ["list", "show"], "repository": ["list", "show", "delete", "lock", "retention"],
+          "tag": ["list", "delete", "history", "restore", "lock"], "manifest": ["list", "delete", "lock"], "replication": ["list", "status", "wait", "feed", "revoked"], "certs": ["show", "renew"],
           "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain", "export"],
           "health": ["show", "force"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
-SINGLES = ["show-endpoints", "login", "check-health", "init", "status"]
+SINGLES = ["show-endpoints", "usage", "collect", "login", "check-health", "init", "status"]
 
 
 class CommandLine(unittest.TestCase):
