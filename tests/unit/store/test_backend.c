@@ -4,6 +4,7 @@
 // environment names the backend; see meta_support.h. "conflicts" makes each transaction run twice.
 #include "store/backend.h"
 
+#include "store/backend_chain.h"
 #include "store/backend_jobs.h"
 #include "store/backend_links.h"
 #include "store/backend_log.h"
@@ -452,6 +453,179 @@ START_TEST(an_entry_with_a_job_stays)
     ck_assert_int_eq(log_get(tx, s.id, &a, &got), ERR_NOTFOUND);
     tx_end(tx);
     arena_done(&a);
+    end();
+}
+END_TEST
+
+// --- chains, unknown entries, numbers ---
+
+// An entry of version 2 as the log is given it.
+static struct feed_entry chained(const char *origin, uint64_t epoch, uint64_t seq,
+                                 uint64_t registry_seq, struct arena *a)
+{
+    struct feed_entry e;
+    const char *body = arena_printf(
+        a,
+        "meridian-feed-2\norigin=%s\nepoch=%llu\npartition=0\nseq=%llu\nstamp=%llu\nrestates=0\n"
+        "registry=" REG "\nregistry-seq=%llu\nregistry-prev=%064d\nrepository=app\nmust=0\n"
+        "subject=tag:v1\nattribute=locked\nvalue={\"write\":true,\"delete\":false,\"by\":\"ci\"}\n",
+        origin, (unsigned long long)epoch, (unsigned long long)seq,
+        (unsigned long long)(100 * epoch + seq), (unsigned long long)registry_seq,
+        registry_seq > 1);
+    ck_assert_int_eq(entry_body_parse(bytes_str(body), a, &e), 0);
+    ck_assert_int_eq(e.kind, ENTRY_TAG_LOCK);
+    e.key = "key";
+    memset(e.hash, (int)seq, sizeof e.hash);
+    return e;
+}
+
+static int64_t appended(const struct feed_entry *e)
+{
+    struct step s = {.e = *e};
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+    return s.id;
+}
+
+START_TEST(a_chain_is_ordered_by_place)
+{
+    begin();
+    struct arena a;
+    arena_init(&a, 0);
+    struct feed_entry list[] = {
+        chained("westeurope", 1, 1, 1, &a), chained("westeurope", 1, 3, 2, &a),
+        chained("westeurope", 2, 1, 2, &a), chained("westeurope", 1, 4, 3, &a),
+        chained("northeu", 5, 1, 9, &a)};
+    for (size_t i = 0; i < ARRAY_LEN(list); i++)
+        appended(&list[i]);
+    struct feed_entry old = entry_at("westeurope", 9, "t", "x"); // version 1 is in no chain
+    old.epoch = 3;
+    appended(&old);
+    struct tx *tx = reader();
+    struct chain_head head;
+    uint8_t hash[ENTRY_HASH_BYTES];
+    struct chain_query q = {.origin = "westeurope", .registry = REG};
+    ck_assert_int_eq(chain_last(tx, &q, &head), 0);
+    ck_assert(head.registry_seq == 2 && head.at.epoch == 2 && head.at.seq == 1);
+    entry_body_hash(&list[2], hash);
+    ck_assert_mem_eq(head.hash, hash, sizeof hash);
+    ck_assert_mem_eq(head.at.hash, list[2].hash, sizeof hash);
+    struct feed_mark upto = {.epoch = 1, .seq = 3};
+    q.upto = &upto;
+    ck_assert_int_eq(chain_last(tx, &q, &head), 0);
+    ck_assert(head.registry_seq == 2 && head.at.epoch == 1);
+    q.upto = NULL;
+    q.stamp_max = 103;
+    ck_assert_int_eq(chain_last(tx, &q, &head), 0);
+    ck_assert(head.at.epoch == 1 && head.at.seq == 3);
+    q.registry = "fabrikam";
+    ck_assert_int_eq(chain_last(tx, &q, &head), ERR_NOTFOUND);
+    // both that have the number are found, each by its hash
+    ck_assert_int_eq(chain_has(tx, "westeurope", REG, 2, hash), 0);
+    entry_body_hash(&list[1], hash);
+    ck_assert_int_eq(chain_has(tx, "westeurope", REG, 2, hash), 0);
+    ck_assert_int_eq(chain_has(tx, "westeurope", REG, 3, hash), ERR_NOTFOUND);
+    ck_assert_int_eq(chain_has(tx, "northeu", REG, 2, hash), ERR_NOTFOUND);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+struct learning {
+    int64_t id;
+    const struct feed_entry *e;
+};
+
+static int learn_run(struct tx *tx, void *arg)
+{
+    const struct learning *l = arg;
+    return unknown_learn(tx, l->id, l->e);
+}
+
+START_TEST(unknown_entries_are_counted_until_they_are_learned)
+{
+    begin();
+    struct arena a;
+    arena_init(&a, 0);
+    struct feed_entry e = chained("westeurope", 1, 1, 1, &a), known = e, got;
+    struct unknown_entry *unknown;
+    struct unknown_row *rows;
+    size_t n;
+    e.kind = ENTRY_UNKNOWN;
+    e.must = true;
+    int64_t id = appended(&e);
+    e.seq = 2;
+    e.attribute = ""; // counts for nothing
+    appended(&e);
+    e = chained("westeurope", 1, 3, 2, &a); // is known
+    int64_t known_id = appended(&e);
+    struct tx *tx = reader();
+    ck_assert_int_eq(log_get(tx, id, &a, &got), 0);
+    ck_assert_int_eq(got.kind, ENTRY_UNKNOWN);
+    ck_assert(bytes_equal(got.body, known.body));
+    ck_assert_int_eq(log_get(tx, known_id, &a, &got), 0);
+    ck_assert_int_eq(got.kind, ENTRY_TAG_LOCK);
+    ck_assert(got.version == 2 && got.lock_write && !got.lock_delete && got.registry_seq == 2);
+    ck_assert_str_eq(got.tag, "v1");
+    ck_assert_str_eq(got.by, "ci");
+    ck_assert_uint_eq(got.digest.n, 0);
+    ck_assert(bytes_equal(got.value, e.value));
+    ck_assert_int_eq(unknown_list(tx, REG, 10, &a, &rows, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert(rows[0].n == 1 && rows[0].must);
+    ck_assert_str_eq(rows[0].attribute, "locked");
+    ck_assert_int_eq(unknown_list(tx, "fabrikam", 10, &a, &rows, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(frozen_look(tx, REG, "app"), 0);
+    ck_assert_int_eq(frozen_look(tx, REG, "lib"), ERR_NOTFOUND);
+    ck_assert_int_eq(unknown_next(tx, 0, 10, &a, &unknown, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(unknown[0].id, id);
+    ck_assert_int_eq(unknown[0].entry.kind, ENTRY_TAG_LOCK); // this program knows it
+    ck_assert_int_eq(unknown_next(tx, id, 10, &a, &unknown, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    tx_end(tx);
+    ck_assert_int_eq(backend_write(b, learn_run, &(struct learning){id, &known}), 0);
+    tx = reader();
+    ck_assert_int_eq(log_get(tx, id, &a, &got), 0);
+    ck_assert_int_eq(got.kind, ENTRY_TAG_LOCK);
+    ck_assert_int_eq(frozen_look(tx, REG, "app"), ERR_NOTFOUND);
+    ck_assert_int_eq(unknown_next(tx, 0, 10, &a, &unknown, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+static int number_run(struct tx *tx, void *arg)
+{
+    uint64_t is;
+    const uint64_t *to = arg;
+    int rc = number_get(tx, "test:a", &is);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    if (!rc && is >= *to)
+        return ERR_EXISTS;
+    return number_set(tx, "test:a", *to);
+}
+
+START_TEST(numbers_are_kept_by_name)
+{
+    begin();
+    uint64_t is = 0, to = 7;
+    ck_assert_int_eq(backend_write(b, number_run, &to), 0);
+    ck_assert_int_eq(backend_write(b, number_run, &to), ERR_EXISTS);
+    to = (uint64_t)INT64_MAX + 1;
+    ck_assert_int_eq(backend_write(b, number_run, &to), ERR_TOOBIG);
+    to = INT64_MAX;
+    ck_assert_int_eq(backend_write(b, number_run, &to), 0);
+    reopen();
+    struct tx *tx = reader();
+    ck_assert_int_eq(number_get(tx, "test:a", &is), 0);
+    ck_assert_uint_eq(is, INT64_MAX);
+    ck_assert_int_eq(number_get(tx, "test:b", &is), ERR_NOTFOUND);
+    tx_end(tx);
     end();
 }
 END_TEST
@@ -1024,7 +1198,8 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            a_second_opener_is_taken_or_refused, who_handed_over_mints_no_more,
            who_comes_second_runs_again, a_place_has_one_entry,
            ids_rise_and_places_are_ordered_by_epoch_and_sequence, an_entry_with_a_job_stays,
-           due_jobs_come_oldest_first_and_registries_by_name,
+           a_chain_is_ordered_by_place, unknown_entries_are_counted_until_they_are_learned,
+           numbers_are_kept_by_name, due_jobs_come_oldest_first_and_registries_by_name,
            parked_jobs_hold_nothing_back_and_fit_by_size,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
            due_tasks_come_by_time_and_beside_the_jobs, the_order_of_registers_is_one,

@@ -195,6 +195,26 @@ static void revoked_use(void)
     arena_done(&a);
 }
 
+static void chains_use(void)
+{
+    struct arena a;
+    struct unknown_row *rows;
+    uint8_t hash[ENTRY_HASH_BYTES];
+    uint64_t seq;
+    unsigned v;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_registry_head(west.m, "eastus", REG, NULL, &seq, hash), 0);
+    ck_assert_uint_gt(seq, 0);
+    ck_assert_int_eq(meta_registry_has(west.m, "eastus", REG, seq, hash), 0);
+    ck_assert_int_eq(meta_registry_version(west.m, REG, &v), 0);
+    ck_assert_int_eq(meta_unknown_list(west.m, REG, &a, &rows, &n), 0);
+    ck_assert_int_eq(meta_frozen(west.m, REG, "app"), 0);
+    ck_assert_int_eq(meta_word_set(west.m, "eastus", 2), 0);
+    ck_assert_int_eq(unknown_adopt(west.m), 0);
+    arena_done(&a);
+}
+
 static const char *const growing[] = {"feed",    "tasks",        "manifests", "manifest_refs",
                                       "tags",    "tag_history",  "links",     "ended",
                                       "uploads", "repositories", "voided"};
@@ -255,6 +275,7 @@ START_TEST(no_statement_walks_a_table_that_grows)
     content_use();
     size_t n = store_judge(&east);
     peers_use();
+    chains_use();
     revoked_use(); // opens east anew
     n += store_judge(&east) + store_judge(&west);
     ck_assert_uint_gt(n, 70); // it saw them
