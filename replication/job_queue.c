@@ -180,25 +180,42 @@ void job_queue_progress(struct job_queue *q, const char *registry, const char *o
 
 // --- workers ---
 
+// NULL becomes "".
+static int text_copy(struct arena *a, const char **text)
+{
+    const char *copy = arena_strdup(a, *text ? *text : "");
+    if (!copy)
+        return ERR_NOMEM;
+    *text = copy;
+    return 0;
+}
+
+static int bytes_copy(struct arena *a, struct bytes *b)
+{
+    if (!b->n) {
+        b->p = NULL;
+        return 0;
+    }
+    b->p = arena_copy(a, b->p, b->n);
+    if (!b->p)
+        return ERR_NOMEM;
+    return 0;
+}
+
+// The dispatcher's arena ends before the worker does.
 static int entry_copy(struct arena *a, const struct feed_entry *from, struct feed_entry *to)
 {
     *to = *from;
-    to->origin = arena_strdup(a, from->origin);
-    to->registry = arena_strdup(a, from->registry);
-    to->repository = arena_strdup(a, from->repository);
-    to->tag = arena_strdup(a, from->tag ? from->tag : "");
-    to->media_type = arena_strdup(a, from->media_type ? from->media_type : "");
-    to->key = arena_strdup(a, from->key ? from->key : "");
-    to->content.p = NULL;
-    if (from->content.n) {
-        to->content.p = arena_copy(a, from->content.p, from->content.n);
-        if (!to->content.p)
+    const char **texts[] = {&to->origin, &to->registry,   &to->repository, &to->attribute,
+                            &to->tag,    &to->media_type, &to->rule,       &to->judged_origin,
+                            &to->by,     &to->key};
+    struct bytes *bytes[] = {&to->absent, &to->value, &to->body, &to->content};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (text_copy(a, texts[i]))
             return ERR_NOMEM;
-    }
-    if (!to->origin || !to->registry || !to->repository)
-        return ERR_NOMEM;
-    if (!to->tag || !to->media_type || !to->key)
-        return ERR_NOMEM;
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++)
+        if (bytes_copy(a, bytes[i]))
+            return ERR_NOMEM;
     return 0;
 }
 
