@@ -61,7 +61,7 @@ enum apply_result apply_fetching(struct attempt *a, int64_t *out_not_before_mono
     assert(k && k->fetching); // apply_local said APPLY_NEEDS
     error[0] = '\0';
     if (t)
-        reg = topology_registry(t, e->registry);
+        reg = topology_registry_by_key(t, e->registry);
     if (reg)
         result = k->fetching(a, t, reg, out_not_before_mono, error);
     else

@@ -23,6 +23,7 @@
 struct manifest_want { // borrowed
     const char *registry, *repository;
     struct digest digest;
+    // NULL: as the content says
     const char *media_type;
     // what came with the entry; n 0: nothing
     struct bytes content;

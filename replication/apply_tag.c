@@ -12,8 +12,3 @@ enum apply_result tag_apply_local(struct replicator *r, const struct feed_entry 
     assert(entry_has(e, ENTRY_HAS_TAG));
     return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
 }
-
-void tag_show(const struct feed_entry *e, json_t *o)
-{
-    json_object_set_new(o, "tag", json_string(e->tag));
-}

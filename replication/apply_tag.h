@@ -7,6 +7,5 @@
 
 enum apply_result tag_apply_local(struct replicator *r, const struct feed_entry *e,
                                   struct digest *out_missing, int *out_rc);
-void tag_show(const struct feed_entry *e, json_t *o);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "replication/clock_track.h"
 #include "replication/lock.h"
+#include "replication/speech.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -113,7 +114,7 @@ static void ask(struct other *o, const struct topology *t)
 {
     struct clock_watch *w = o->w;
     struct dial d;
-    int rc = peer_dial(w->o.dialer, t, o->region, "/replication/v1/clock", NULL, &d);
+    int rc = peer_dial(w->o.dialer, t, o->region, "/replication/v1/clock?" SPEECH_QUERY, NULL, &d);
     d.q.connect_timeout_ms = CLOCK_ANSWER_MS;
     d.q.timeout_ms = CLOCK_ANSWER_MS;
     d.q.max_bytes = ANSWER_BYTES;
@@ -145,13 +146,17 @@ static void wait_answers(struct clock_watch *w)
     lock_give(&w->lock);
 }
 
-static int wall_parse(const struct other *o, int64_t *out_ms)
+// The answer also says what the region speaks; if it cannot be kept now: with its next word.
+static int answer_parse(const struct other *o, int64_t *out_ms)
 {
     json_t *doc = json_loadb(o->body, o->n_body, JSON_REJECT_DUPLICATES, NULL);
     const json_t *wall = json_object_get(doc, "wallMs");
     int64_t ms = -1;
-    if (json_is_integer(wall))
+    if (json_is_integer(wall)) {
         ms = json_integer_value(wall);
+        speech_heard(o->w->o.speech, o->region, speech_answered(json_object_get(doc, "speaks")));
+        (void)speech_keep(o->w->o.speech);
+    }
     json_decref(doc);
     if (ms < 0 || ms > CLOCK_WALL_MAX_MS)
         return ERR_PROTO;
@@ -163,7 +168,7 @@ static void take_answer(struct other *o)
 {
     static struct log_limit limit = LOG_LIMIT(60000);
     int64_t wall_ms;
-    o->answered = o->err == 0 && o->status == 200 && wall_parse(o, &wall_ms) == 0;
+    o->answered = o->err == 0 && o->status == 200 && answer_parse(o, &wall_ms) == 0;
     o->imprecise = o->answered && (o->got_us - o->sent_us) / 2000 >= CLOCK_ERROR_MAX_MS;
     if (o->answered)
         clock_track_add(&o->track, wall_ms, o->sent_us, o->got_us);

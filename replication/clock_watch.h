@@ -28,6 +28,7 @@
 #define CLOCK_HURRIES 3
 
 struct clock_watch;
+struct speech;
 
 // What it borrows lives longer than the watch.
 struct clock_watch_options {
@@ -38,6 +39,8 @@ struct clock_watch_options {
     const struct dialer *dialer;
     struct life *life;
     struct clock_report *report;
+    // what the others speak is told to it, from their answers
+    struct speech *speech;
     // between two rounds
     unsigned every_ms;
     // The clock was right a moment ago: the gate is open from the start.

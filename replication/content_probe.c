@@ -255,7 +255,7 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
     }
     h->r = r;
     arena_init(&h->arena, 16 << 10);
-    h->registry = arena_strdup(&h->arena, reg->name);
+    h->registry = arena_strdup(&h->arena, reg->key);
     h->repository = arena_strdup(&h->arena, repository);
     const char *wrong = "out of memory";
     if (h->registry && h->repository)

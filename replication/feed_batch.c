@@ -3,6 +3,9 @@
 // see feed_session_priv.h.
 //
 // Invariants of feed_session.h: 2 and 3 live here.
+//
+// Entries may be stored that lie past the mark: nothing says yet that none is missing before them.
+// They are read again then.
 #include "replication/feed_session_priv.h"
 
 #include "base/err.h"
@@ -25,7 +28,7 @@ static bool batch_waits(struct session *s, int rc)
 
 static int batch_store(struct session *s)
 {
-    struct feed_mark upto = s->rules.last;
+    struct feed_mark upto = s->rules.proven;
     if (mark_order(&upto, &s->stored) < 0)
         upto = s->stored; // invariant 3
     int rc;
@@ -35,6 +38,9 @@ static int batch_store(struct session *s)
     // the origin says something else than it said before, under the same sequence
     if (rc == ERR_CONFLICT)
         peer_diverged(s->p);
+    if (rc == ERR_GAP)
+        peer_gap(s->p, "it leaves out entries: one of those that it sent does not go on from the "
+                       "last one that is held of its registry");
     if (rc)
         return rc;
     peer_stuck(s->p, 0);
@@ -64,9 +70,9 @@ int batch_flush(struct session *s)
     if (!s->n_entries && !s->progressed)
         return 0;
     int rc = 0;
-    if (s->n_entries || mark_order(&s->rules.last, &s->stored) > 0)
+    if (s->n_entries || mark_order(&s->rules.proven, &s->stored) > 0)
         rc = batch_store(s);
-    if (!rc && s->from_start && mark_order(&s->rules.last, &s->stored) >= 0) {
+    if (!rc && s->from_start && mark_order(&s->rules.proven, &s->stored) >= 0) {
         rc = target_reached(s);
         s->from_start = false;
     }

@@ -3,6 +3,7 @@
 // and by the feed's server on the pool.
 //
 // Invariants (design section 9)
+//   7. `proven` moves over what the running hash or the origin's signed heads show to be whole.
 //   8. Places only go up: a line at or before the last one is refused, so a sequence seen is never
 //      seen to mean something else.
 #include "replication/feed_line.h"
@@ -16,24 +17,48 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROGRESS_PREFIX "{\"progress\":"
 
-int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
-                         const char *const *registries, size_t n, unsigned beat_ms, struct buf *out)
+// Keys of registries hold no byte that JSON would escape.
+static void heads_format(const struct feed_progress *p, struct buf *out)
+{
+    char hash[2 * ENTRY_HASH_BYTES + 1], sig[b64_size(ENTRY_SIG_BYTES)];
+    assert(p->n_heads <= FEED_HEADS_LINE_MAX);
+    if (p->n_heads) {
+        buf_str(out, ",\"heads\":[");
+        for (size_t i = 0; i < p->n_heads; i++) {
+            const struct head_row *row = &p->heads[i];
+            hex_format(row->hash, sizeof row->hash, hash);
+            buf_printf(out, "%s[\"%s\",\"%" PRIu64 "\",\"%s\"]", i ? "," : "", row->registry,
+                       row->seq, hash);
+        }
+        buf_str(out, "]");
+    }
+    if (!p->heads_sig)
+        return;
+    b64url_format(p->heads_sig, ENTRY_SIG_BYTES, sig);
+    buf_printf(out, ",\"headsSig\":\"%s\",\"headsKey\":\"%s\"", sig, p->heads_key);
+}
+
+int feed_progress_format(const struct feed_progress *p, struct buf *out)
 {
     char cur[CURSOR_TEXT_SIZE];
     buf_printf(out, PROGRESS_PREFIX "\"%s\",\"topology\":%" PRIu64 ",\"caughtUp\":%s",
-               cursor_format(m, cur), topology_version, caught_up ? "true" : "false");
-    if (registries) {
+               cursor_format(p->at, cur), p->topology_version, p->caught_up ? "true" : "false");
+    if (p->registries) {
         buf_str(out, ",\"registries\":[");
-        for (size_t i = 0; i < n; i++) // registry names hold letters and digits only
-            buf_printf(out, "%s\"%s\"", i ? "," : "", registries[i]);
+        for (size_t i = 0; i < p->n_registries; i++)
+            buf_printf(out, "%s\"%s\"", i ? "," : "", p->registries[i]);
         buf_str(out, "]");
     }
-    if (beat_ms)
-        buf_printf(out, ",\"beatMs\":%u", beat_ms);
+    if (p->beat_ms)
+        buf_printf(out, ",\"beatMs\":%u", p->beat_ms);
+    if (p->speaks)
+        buf_printf(out, ",\"speaks\":%u", p->speaks);
+    heads_format(p, out);
     buf_str(out, "}\n");
     return out->err;
 }
@@ -48,7 +73,7 @@ static int registries_take(const json_t *list, struct arena *a, struct feed_line
         return ERR_NOMEM;
     for (size_t i = 0; i < n; i++) {
         const char *s = json_string_value(json_array_get(list, i));
-        if (!s || !hostname_registry_ok(s))
+        if (!s || !registry_key_ok(s))
             return ERR_PROTO;
         names[i] = arena_strdup(a, s);
         if (!names[i])
@@ -59,29 +84,179 @@ static int registries_take(const json_t *list, struct arena *a, struct feed_line
     return 0;
 }
 
-struct progress { // the members of a progress line
+struct progress { // the members of a progress line that are known
     const char *cursor;
-    const json_t *version, *names, *caught_up, *beat;
+    const json_t *version, *names, *caught_up, *beat, *speaks, *heads, *sig, *key;
 };
 
-static bool progress_whole(const json_t *o, const struct progress *p)
+static void progress_read(const json_t *o, struct progress *out)
 {
-    size_t n = 3;
-    if (p->names)
-        n++;
-    if (p->beat)
-        n++;
-    if (!p->cursor || json_object_size(o) != n)
-        return false;
-    if (!json_is_integer(p->version) || json_integer_value(p->version) < 1)
-        return false;
-    if (!json_is_boolean(p->caught_up))
-        return false;
-    if (!p->beat)
-        return true;
-    json_int_t beat_ms = json_integer_value(p->beat); // 0 when it is no number
-    return beat_ms >= FEED_BEAT_MIN_MS && beat_ms <= FEED_BEAT_MAX_MS;
+    *out = (struct progress){.cursor = json_string_value(json_object_get(o, "progress")),
+                             .version = json_object_get(o, "topology"),
+                             .names = json_object_get(o, "registries"),
+                             .caught_up = json_object_get(o, "caughtUp"),
+                             .beat = json_object_get(o, "beatMs"),
+                             .speaks = json_object_get(o, "speaks"),
+                             .heads = json_object_get(o, "heads"),
+                             .sig = json_object_get(o, "headsSig"),
+                             .key = json_object_get(o, "headsKey")};
 }
+
+static bool number_in(const json_t *j, json_int_t least, json_int_t most)
+{
+    json_int_t v = json_integer_value(j); // 0 when it is no number
+    return json_is_integer(j) && v >= least && v <= most;
+}
+
+static bool progress_whole(const struct progress *p)
+{
+    if (!p->cursor || !json_is_boolean(p->caught_up))
+        return false;
+    if (!number_in(p->version, 1, INT64_MAX))
+        return false;
+    if (p->beat && !number_in(p->beat, FEED_BEAT_MIN_MS, FEED_BEAT_MAX_MS))
+        return false;
+    if (p->speaks && !number_in(p->speaks, 1, INT32_MAX))
+        return false;
+    return !p->sig == !p->key;
+}
+
+// --- heads ---
+
+static bool sequence_read(const char *s, uint64_t *out)
+{
+    size_t n = 0;
+    if (s)
+        n = strlen(s);
+    if (!n || n > 18 || strspn(s, "0123456789") != n || (*s == '0' && n > 1))
+        return false;
+    *out = strtoull(s, NULL, 10);
+    return true;
+}
+
+static int row_read(const json_t *j, struct head_row *out)
+{
+    *out = (struct head_row){0};
+    const char *key = json_string_value(json_array_get(j, 0));
+    const char *hash = json_string_value(json_array_get(j, 2));
+    if (json_array_size(j) != 3 || !key || !registry_key_ok(key) || !hash)
+        return ERR_PROTO;
+    if (!sequence_read(json_string_value(json_array_get(j, 1)), &out->seq))
+        return ERR_PROTO;
+    if (hex_parse(hash, strlen(hash), out->hash, sizeof out->hash))
+        return ERR_PROTO;
+    int n = snprintf(out->registry, sizeof out->registry, "%s", key);
+    if (n >= (int)sizeof out->registry)
+        return ERR_PROTO;
+    return 0;
+}
+
+static int rows_take(struct feed_rules *ru, const json_t *list, const char **why)
+{
+    *why = "malformed heads";
+    if (!json_is_array(list) || json_array_size(list) > FEED_HEADS_LINE_MAX)
+        return ERR_PROTO;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct head_row row;
+        int rc = row_read(json_array_get(list, i), &row);
+        if (!rc)
+            rc = feed_heads_set(ru->said, &row);
+        if (rc == ERR_TOOBIG)
+            return ERR_PROTO;
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int heads_verify(struct feed_rules *ru, const struct progress *p,
+                        const struct feed_mark *place, const char **why)
+{
+    uint8_t sig[ENTRY_SIG_BYTES];
+    size_t n = 0;
+    const char *id = json_string_value(p->key), *text = json_string_value(p->sig);
+    *why = "malformed heads";
+    if (!id || !text || b64url_parse(text, strlen(text), sig, sizeof sig, &n) || n != sizeof sig)
+        return ERR_PROTO;
+    const struct public_key *key = topology_feed_key_in_use(ru->topology, id);
+    *why = "heads signed by a key that the topology does not give its origin now";
+    if (!key || key->region != ru->origin->index)
+        return ERR_AUTH;
+    AUTO_BUF struct buf signed_text;
+    buf_init(&signed_text, 4096);
+    int rc = feed_heads_text(ru->said, ru->origin->name, place, &signed_text);
+    if (rc)
+        return rc;
+    *why = "wrong signature of the heads";
+    if (ru->verify(key->spki_b64, signed_text.p, signed_text.n, sig))
+        return ERR_AUTH;
+    return 0;
+}
+
+static int gap_refuse(struct feed_rules *ru, const struct head_row *held,
+                      const struct head_row *said, const char **why)
+{
+    *why = ru->gap;
+    if (!said)
+        snprintf(
+            ru->gap, sizeof ru->gap,
+            "it moves past entries that it does not show, and its signed heads do not speak of "
+            "registry %s",
+            held->registry);
+    else if (said->seq == held->seq)
+        snprintf(ru->gap, sizeof ru->gap,
+                 "entry %" PRIu64 " of registry %s is another one here than its signed heads say",
+                 held->seq, held->registry);
+    else
+        snprintf(ru->gap, sizeof ru->gap,
+                 "it leaves out entries of registry %s: %" PRIu64 " came, and its signed heads say "
+                 "%" PRIu64,
+                 held->registry, held->seq, said->seq);
+    return ERR_GAP;
+}
+
+// Does the line prove that nothing is missing up to its place?
+static int heads_take(struct feed_rules *ru, const struct progress *p,
+                      const struct feed_mark *place, bool *out_proves, const char **why)
+{
+    *out_proves = false;
+    if (!ru->said || !ru->held)
+        return 0;
+    if (p->heads) {
+        int rc = rows_take(ru, p->heads, why);
+        if (rc)
+            return rc;
+    }
+    if (!p->sig)
+        return 0;
+    int rc = heads_verify(ru, p, place, why);
+    if (rc)
+        return rc;
+    const struct head_row *said = NULL, *held = feed_heads_lacking(ru->held, ru->said, &said);
+    if (held)
+        return gap_refuse(ru, held, said, why);
+    *out_proves = true;
+    return 0;
+}
+
+// A line without entries of its own: is all proven that lies before its place?
+static int proven_move(struct feed_rules *ru, const struct feed_mark *place, bool proves,
+                       bool caught_up, const char **why)
+{
+    bool stays = mark_equal(place, &ru->last) && mark_equal(&ru->proven, &ru->last);
+    if (proves || !ru->strict || stays) {
+        ru->proven = *place;
+        return 0;
+    }
+    if (!caught_up)
+        return 0; // the heads may be said in the next lines
+    snprintf(ru->gap, sizeof ru->gap,
+             "it moves past entries that it does not show, without signed heads");
+    *why = ru->gap;
+    return ERR_GAP;
+}
+
+// --- progress ---
 
 // Only the beginning of the feed and the last line's place may be said again.
 static bool goes_back(const struct feed_mark *m, const struct feed_mark *last)
@@ -95,14 +270,12 @@ static bool goes_back(const struct feed_mark *m, const struct feed_mark *last)
 static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena *a,
                            struct feed_line *out, const char **why)
 {
-    const struct progress p = {.cursor = json_string_value(json_object_get(o, "progress")),
-                               .version = json_object_get(o, "topology"),
-                               .names = json_object_get(o, "registries"),
-                               .caught_up = json_object_get(o, "caughtUp"),
-                               .beat = json_object_get(o, "beatMs")};
+    struct progress p;
     struct feed_mark m;
+    bool proves, caught_up;
+    progress_read(o, &p);
     *why = "malformed progress line";
-    if (!progress_whole(o, &p) || cursor_parse(p.cursor, &m))
+    if (!progress_whole(&p) || cursor_parse(p.cursor, &m))
         return ERR_PROTO;
     if (p.names) {
         int rc = registries_take(p.names, a, out);
@@ -112,14 +285,24 @@ static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena 
     *why = "progress goes back";
     if (goes_back(&m, &ru->last))
         return ERR_PROTO;
+    if (ru->held && json_integer_value(p.speaks) >= FEED_SPEAKS_HEADS)
+        ru->strict = true;
+    caught_up = json_is_true(p.caught_up);
+    int rc = heads_take(ru, &p, &m, &proves, why);
+    if (!rc)
+        rc = proven_move(ru, &m, proves, caught_up, why);
+    if (rc)
+        return rc;
     if (m.epoch != ru->last.epoch)
-        ru->last_stamp = 0;                 // no entry of that epoch was seen
-    assert(mark_order(&ru->last, &m) <= 0); // 8
+        ru->last_stamp = 0;                   // no entry of that epoch was seen
+    assert(mark_order(&ru->last, &m) <= 0);   // 8
+    assert(mark_order(&ru->proven, &m) <= 0); // 7
     ru->last = m;
     ru->their_topology = (uint64_t)json_integer_value(p.version);
     out->kind = FEED_PROGRESS;
-    out->caught_up = json_is_true(p.caught_up);
+    out->caught_up = caught_up;
     out->beat_ms = (unsigned)json_integer_value(p.beat);
+    out->speaks = (unsigned)json_integer_value(p.speaks);
     *why = NULL;
     return 0;
 }
@@ -170,12 +353,44 @@ static int signature_check(struct feed_rules *ru, const struct feed_entry *e, co
 
 // Where the last line was the entry before, the running hash must follow from it. After a filtered
 // stretch it cannot be computed, and the signature alone vouches for it.
+static bool hash_follows(const struct feed_rules *ru, const struct feed_entry *e)
+{
+    uint8_t want[ENTRY_HASH_BYTES];
+    return entry_hash(ru->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
+}
+
 static bool chain_ok(const struct feed_rules *ru, const struct feed_entry *e)
 {
     if (e->epoch != ru->last.epoch || e->seq != ru->last.seq + 1 || ru->last.seq == 0)
         return true;
-    uint8_t want[ENTRY_HASH_BYTES];
-    return entry_hash(ru->last.hash, e, want) == 0 && memcmp(want, e->hash, sizeof want) == 0;
+    return hash_follows(ru, e);
+}
+
+// Does it follow the last line without a gap? An epoch goes on from the last hash of the one
+// before, and the first from zeros.
+static bool is_next(const struct feed_rules *ru, const struct feed_entry *e)
+{
+    if (e->epoch == ru->last.epoch && ru->last.seq)
+        return e->seq == ru->last.seq + 1; // and the hash was compared
+    return e->seq == 1 && hash_follows(ru, e);
+}
+
+// Of a registry that the greeting does not name the chain is not followed: nothing of it is taken
+// that would have to be.
+static int head_move(struct feed_rules *ru, const struct feed_entry *e, const char **why)
+{
+    struct head_row row;
+    if (!ru->held || !head_row_of(e, &row))
+        return 0;
+    const struct head_row *held = feed_heads_get(ru->held, row.registry);
+    *why = "entry of a registry that the greeting does not name";
+    if (!held)
+        return ru->strict ? ERR_PROTO : 0;
+    // A later epoch may go on from an earlier entry: the origin lost the others. Else it is held
+    // already, or the store says that something is missing before it.
+    if (row.seq != held->seq + 1 && row.epoch <= held->epoch)
+        return 0;
+    return feed_heads_set(ru->held, &row);
 }
 
 // By a revoked key: past its last good entry, or in the place of that with another hash, or not
@@ -227,7 +442,7 @@ static int order_check(const struct feed_rules *ru, const struct feed_entry *e,
 
 static bool is_shared(const struct feed_rules *ru, const struct feed_entry *e)
 {
-    const struct registry *reg = topology_registry(ru->topology, e->registry);
+    const struct registry *reg = topology_registry_by_key(ru->topology, e->registry);
     if (!reg || !registry_replica(reg, ru->self->index))
         return false;
     return registry_replica(reg, ru->origin->index) != NULL;
@@ -285,7 +500,16 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     // backfill_state.h has it read again.
     if (!wanted && ru->their_topology == ru->topology->version)
         return ERR_PROTO;
-    assert(mark_order(&ru->last, &at) < 0); // 8
+    if (wanted && !is_void) {
+        rc = head_move(ru, &e, why);
+        if (rc)
+            return rc;
+    }
+    bool whole = mark_equal(&ru->proven, &ru->last) && is_next(ru, &e);
+    if (whole || !ru->strict)
+        ru->proven = at;
+    assert(mark_order(&ru->last, &at) < 0);    // 8
+    assert(mark_order(&ru->proven, &at) <= 0); // 7
     ru->last = at;
     ru->last_stamp = e.stamp;
     out->kind = kind_of(&e, is_void, wanted);

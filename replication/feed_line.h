@@ -2,17 +2,25 @@
 // One line of a feed, on both ends (design section 9). A line is an entry (store/entry.h), or a
 // progress object:
 //
-//   {"progress":CURSOR,"topology":version,"caughtUp":bool,"registries":[…],"beatMs":n}
+//   {"progress":CURSOR,"topology":version,"caughtUp":bool,"registries":[…],"beatMs":n,"speaks":2,
+//    "heads":[[key,"seq",hash],…],"headsSig":b64url,"headsKey":id}
 //
-// The first line of a stream is a progress object with "registries": what the sender filters by;
-// "beatMs" is there when the reader asked for it: the sender says something at least so often.
-// Later ones tell of filtered stretches and of quiet ("caughtUp": nothing more is there now); they
-// are the beats. feed_line_accept is the whole of what a reader believes: nothing it refused
-// reaches the store. Pure; one `struct feed_rules` per stream.
+// The first line of a stream is a progress object with "registries": the keys of what the sender
+// filters by. "beatMs" is there when the reader asked for it: the sender says something at least so
+// often. "speaks" is there when the reader said what it speaks (replication/speech.h). Later ones
+// tell of filtered stretches and of quiet ("caughtUp": nothing more is there now); they are the
+// beats. "heads" says rows of the origin's heads (replication/feed_heads.h) as they changed, and a
+// line with "headsSig" closes them: all rows that this stream said hold at its place. A reader
+// ignores members that it does not know. feed_line_accept is the whole of what a reader believes:
+// nothing it refused reaches the store. Pure; one `struct feed_rules` per stream.
+//
+// Version 1 of a reader refuses members that it does not know: it gets none but the first five, and
+// those only as it asks for them.
 #ifndef MERIDIAN_REPLICATION_FEED_LINE_H
 #define MERIDIAN_REPLICATION_FEED_LINE_H
 
 #include "config/topology.h"
+#include "replication/feed_heads.h"
 #include "replication/feed_proof.h"
 #include "store/entry.h"
 
@@ -20,6 +28,9 @@
 #define FEED_BEAT_MIN_MS 100
 #define FEED_BEAT_MAX_MS 60000
 #define FEED_LINE_MAX ENTRY_LINE_MAX // a progress line keeps to the same ceiling
+#define FEED_HEADS_LINE_MAX 512      // rows of heads in one line
+#define FEED_GAP_SIZE 256
+#define FEED_SPEAKS_HEADS 2 // a sender of this version signs heads
 
 typedef int (*feed_verify_fn)(const char *spki_b64, const void *p, size_t n, const uint8_t sig[64]);
 
@@ -53,6 +64,16 @@ struct feed_rules { // what a reader holds against each line
     bool vouched;
     // after ERR_PROTO: the line's hash does not follow from the last one, which is at `last`
     bool chain_broken;
+    // Up to here nothing is missing: how far the reader's mark may move. While not strict: `last`.
+    struct feed_mark proven;
+    // The sender says with signed heads what a hole in its lines leaves out. So does the origin
+    // from its greeting on, if it speaks version 2; a relay is to be read so from the start.
+    bool strict;
+    // What this stream said of the origin's heads; and a row of what is held for each registry that
+    // both share and the greeting names. NULL: they are not judged, and nothing is strict.
+    struct feed_heads *said, *held;
+    // after ERR_GAP: what is missing
+    char gap[FEED_GAP_SIZE];
 };
 
 enum feed_line_kind {
@@ -76,17 +97,33 @@ struct feed_line {
     size_t n_registries;
     // FEED_PROGRESS: 0 when the line does not say
     unsigned beat_ms;
+    unsigned speaks;
 };
 
 // `line` is without its newline. Moves rules->last on success. ERR_PROTO (malformed, out of order,
 // of another origin), ERR_AUTH (signature or key, or a key that is revoked), ERR_AHEAD (a good
-// entry of the future: it and what follows must wait), ERR_NOMEM; *out_why is a static sentence for
-// the log.
+// entry of the future: it and what follows must wait), ERR_GAP (entries were left out), ERR_NOMEM;
+// *out_why is a sentence for the log, static or of `rules`.
 int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a,
                      struct feed_line *out, const char **out_why);
-int feed_progress_format(const struct feed_mark *m, uint64_t topology_version, bool caught_up,
-                         const char *const *registries /* NULL: none said */, size_t n,
-                         unsigned beat_ms /* 0: not said */, struct buf *out);
+
+struct feed_progress { // a progress line that is to be written
+    const struct feed_mark *at;
+    uint64_t topology_version;
+    bool caught_up;
+    // NULL: none said
+    const char *const *registries;
+    size_t n_registries;
+    // 0: not said
+    unsigned beat_ms, speaks;
+    // at most FEED_HEADS_LINE_MAX; none: not said
+    const struct head_row *heads;
+    size_t n_heads;
+    // of all rows said, at this place; NULL: not said
+    const uint8_t *heads_sig;
+    const char *heads_key;
+};
+int feed_progress_format(const struct feed_progress *p, struct buf *out);
 
 // Gives each whole line of `text` to `line`, without its end, until one is refused; what remains in
 // `text` is the beginning of the next, which the caller refuses when it is over FEED_LINE_MAX.

@@ -3,21 +3,30 @@
 // are read on the pool; a commit wakes the streams, so that a push starts the copy at once. Beats
 // need neither the pool nor the store.
 //
+// What this region signs of its heads (replication/feed_heads.h) goes to readers that speak version
+// 2, at a place before which something was left out for them: they cannot tell otherwise that
+// nothing else is missing. A stretch without a hole proves itself by its running hash, so a fleet
+// whose regions share all registries signs nothing.
+//
 // Invariants (design section 9)
+//   7. A place at which a stream says caught up is proven to the reader, or it says so later.
 //   8. A cursor that is no place in our log may mean that we lost entries: 409, and the write gate
 //      looks at what the peer has of us; when that proves it, they are recovered before anything is
 //      written again.
 //  10. A feed carries only registries that the reader also holds.
+#include "replication/head_source.h"
 #include "replication/marks.h"
 #include "replication/peer.h"
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "replication/response_producer.h"
+#include "replication/speech.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "replication/feed_line.h"
+#include "store/meta_speaks.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -27,7 +36,8 @@
 #define FEED_LOOK_MS 15000  // a feed looks into the store so often, though every commit wakes it
 #define FEED_TURN_MS 600000 // a stream ends after so long, so that connections turn over
 #define BATCH_ENTRIES 32
-#define BATCH_BYTES (BATCH_ENTRIES * (size_t)ENTRY_LINE_MAX + (64u << 10) * 8)
+#define HEADS_BYTES (FEED_HEADS_MAX * (size_t)256) // of all rows
+#define BATCH_BYTES (BATCH_ENTRIES * (size_t)ENTRY_LINE_MAX + (64u << 10) * 8 + HEADS_BYTES)
 
 struct feed_out {
     struct replicator *r;
@@ -50,12 +60,19 @@ struct feed_out {
     unsigned n_repairs;
     // the reader wants to be told how often it will hear of us
     bool beat_asked;
+    // what it speaks (replication/speech.h)
+    unsigned speaks;
+    // up to here the reader knows that nothing is missing
+    struct feed_mark proven;
+    // NULL: the reader cannot use them, or this region cannot sign them
+    struct head_source *heads;
     int64_t end_mono;
 };
 
 static void feed_free(void *ctx)
 {
     struct feed_out *s = ctx;
+    head_source_free(s->heads);
     arena_done(&s->arena);
     free(s);
 }
@@ -68,19 +85,62 @@ static bool topology_moved(struct feed_out *s)
     return moved;
 }
 
-// The first line says what the sender filters by, and how often it beats.
-static void progress_add(struct feed_out *s, bool caught_up, struct buf *out)
+// The first line says what the sender filters by, how often it beats, and what it speaks.
+static void progress_line(struct feed_out *s, struct feed_progress *p, struct buf *out)
 {
-    const char **registries = NULL;
-    unsigned beat_ms = 0;
+    p->at = &s->at;
+    p->topology_version = s->topology_version;
     if (!s->greeted) {
-        registries = s->registries;
+        p->registries = s->registries;
+        p->n_registries = s->n_registries;
         if (s->beat_asked)
-            beat_ms = FEED_BEAT_MS;
+            p->beat_ms = FEED_BEAT_MS;
+        if (s->speaks >= SPEECH_NOW)
+            p->speaks = SPEECH_NOW;
     }
-    feed_progress_format(&s->at, s->topology_version, caught_up, registries, s->n_registries,
-                         beat_ms, out);
+    feed_progress_format(p, out);
     s->greeted = true;
+}
+
+// Rows that changed, a part of them in each line but the last, which goes to *last with the
+// signature. false: nothing can be signed now.
+static bool heads_add(struct feed_out *s, struct feed_progress *last, struct buf *out)
+{
+    if (head_source_sign(s->heads, &s->at))
+        return false;
+    for (;;) {
+        struct feed_progress p = {0};
+        bool more = head_source_rows(s->heads, &p.heads, &p.n_heads);
+        if (!more) {
+            last->heads = p.heads;
+            last->n_heads = p.n_heads;
+            break;
+        }
+        progress_line(s, &p, out);
+    }
+    head_source_signed(s->heads, &last->heads_sig, &last->heads_key);
+    return true;
+}
+
+// What the place where the stream stands lacks to be proven to the reader.
+static bool hole_closed(struct feed_out *s, struct feed_progress *p, struct buf *out)
+{
+    if (!s->heads || mark_equal(&s->proven, &s->at))
+        return true;
+    if (!heads_add(s, p, out))
+        return false;
+    s->proven = s->at;
+    return true;
+}
+
+// false: it cannot be said yet that the reader is caught up (invariant 7).
+static bool progress_add(struct feed_out *s, bool caught_up, struct buf *out)
+{
+    struct feed_progress p = {0};
+    bool closed = hole_closed(s, &p, out);
+    p.caught_up = caught_up && closed;
+    progress_line(s, &p, out);
+    return closed;
 }
 
 // Since this stream began, or just now: the place where it stands is to be looked at anew.
@@ -122,14 +182,35 @@ static int batch_read(struct feed_out *s, struct arena *a, struct feed_entry **o
                           out, out_n, out_last);
 }
 
-static int entries_format(const struct feed_entry *entries, size_t n, struct buf *out)
+// Does the entry follow the place without a gap?
+static bool follows(const struct feed_mark *at, const struct feed_entry *e)
 {
+    if (e->epoch == at->epoch)
+        return e->seq == at->seq + 1;
+    return e->seq == 1;
+}
+
+static void entry_said(struct feed_out *s, const struct feed_entry *e, struct feed_mark *at)
+{
+    bool whole = mark_equal(&s->proven, at) && follows(at, e);
+    mark_of_entry(e, at);
+    if (whole)
+        s->proven = *at;
+    if (s->heads)
+        head_source_moved(s->heads, e);
+}
+
+static int entries_format(struct feed_out *s, const struct feed_entry *entries, size_t n,
+                          struct buf *out)
+{
+    struct feed_mark at = s->at;
     for (size_t i = 0; i < n; i++) {
-        if (entry_malformed(&entries[i])) // an earlier version stored such
-            continue;
+        if (entry_malformed(&entries[i]) && entries[i].version < 2)
+            continue; // an earlier version stored such
         int rc = entry_format(&entries[i], out);
         if (rc)
             return rc;
+        entry_said(s, &entries[i], &at);
     }
     return 0;
 }
@@ -145,7 +226,7 @@ static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, boo
         cut = relay_cut(s, entries, &n, &last);
     assert(entries || n == 0);
     if (!rc)
-        rc = entries_format(entries, n, out);
+        rc = entries_format(s, entries, n, out);
     if (rc || repaired(s)) { // what was read may follow a place that is void now
         *out_end = true;     // the reader comes again
         out->n = 0;
@@ -158,8 +239,9 @@ static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, boo
         s->idle_said = false;
     }
     // a filtered stretch, or simply the end of it: the mark may lie past the last entry
-    if (moved && n < BATCH_ENTRIES)
-        progress_add(s, false, out);
+    bool hole = s->heads && !mark_equal(&s->proven, &s->at);
+    if (moved && (n < BATCH_ENTRIES || hole))
+        (void)progress_add(s, false, out);
     if (cut)
         *out_end = true;
     return moved && !cut;
@@ -180,7 +262,7 @@ static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
     struct feed_out *s = ctx;
     *out_end = false;
     if (!s->greeted)
-        progress_add(s, false, out);
+        (void)progress_add(s, false, out);
     if (topology_moved(s) || repaired(s) || clock_mono_ms() >= s->end_mono) {
         *out_end = true;
         return false;
@@ -189,8 +271,7 @@ static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
     if (*out_end || more)
         return more;
     if (!s->idle_said)
-        progress_add(s, true, out);
-    s->idle_said = true;
+        s->idle_said = progress_add(s, true, out);
     *out_end = s->relay;
     return false;
 }
@@ -199,8 +280,10 @@ static bool feed_produce(void *ctx, struct buf *out, bool *out_end)
 static void feed_beat(void *ctx, bool quiet, struct buf *out)
 {
     struct feed_out *s = ctx;
+    const struct feed_progress p = {
+        .at = &s->at, .topology_version = s->topology_version, .caught_up = quiet && s->idle_said};
     if (s->greeted)
-        feed_progress_format(&s->at, s->topology_version, quiet, NULL, 0, 0, out);
+        feed_progress_format(&p, out);
 }
 
 static const struct response_producer_ops feed_ops = {.produce = feed_produce,
@@ -257,13 +340,38 @@ static bool cursor_refused(struct feed_out *s, struct http_request *req, struct 
     return rc != 0;
 }
 
+// A reader of version 1, of registries that have entries of version 2: it was put back to an earlier
+// program. true: the request was answered.
+static bool speech_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
+{
+    char why[256];
+    if (s->speaks >= SPEECH_NOW)
+        return false;
+    for (size_t i = 0; i < s->n_registries; i++) {
+        unsigned version = SPEECH_OLD;
+        int rc = meta_registry_version(s->r->o.meta, s->registries[i], &version);
+        if (!rc && version < SPEECH_NOW)
+            continue;
+        snprintf(why, sizeof why,
+                 "registry %s has entries of version 2 of the feed, which the program of %s does "
+                 "not read: start the newer program again there",
+                 s->registries[i], s->asker);
+        if (rc)
+            serve_refuse(req, resp, 503, err_text(rc));
+        else
+            serve_refuse(req, resp, 406, why);
+        return true;
+    }
+    return false;
+}
+
 // The stream is the response's from here on.
 static void stream_begin(struct feed_out *s, struct http_request *req, struct http_response *resp)
 {
     const char *who = s->asker;
     if (s->relay)
         who = NULL;
-    s->at = s->asked;
+    s->at = s->proven = s->asked;
     int rc = response_producer_start(s->r, &feed_ops, s, who, "application/x-ndjson", resp);
     if (rc)
         serve_refuse(req, resp, 503, err_text(rc));
@@ -280,7 +388,9 @@ static void feed_run(struct http_request *req, struct http_response *resp)
         return;
     }
     replicator_inbound_contact(r, s->asker);
-    if (!cursor_refused(s, req, resp))
+    speech_heard(r->speech, s->asker, s->speaks);
+    (void)speech_keep(r->speech); // if it fails: with the next word
+    if (!speech_refused(s, req, resp) && !cursor_refused(s, req, resp))
         stream_begin(s, req, resp);
     life_leave(r->life);
 }
@@ -291,6 +401,12 @@ static void feed_done(struct http_request *req)
         feed_free(req->ctx);
 }
 
+// A reader of version 1 does not know keys with an incarnation.
+static bool key_readable(const struct feed_out *s, const char *key)
+{
+    return s->speaks >= SPEECH_NOW || hostname_registry_ok(key);
+}
+
 static int filter_make(struct feed_out *s, const struct topology *t, const struct region *peer)
 {
     const struct region *origin = topology_region(t, s->origin);
@@ -299,18 +415,29 @@ static int filter_make(struct feed_out *s, const struct topology *t, const struc
     if (!origin || !self)
         return ERR_NOTFOUND;
     size_t n = shared_registries(t, origin->index, peer->index, NULL, 0);
+    if (n > FEED_REGISTRIES_MAX)
+        return ERR_TOOBIG;
     s->registries = arena_array(&s->arena, n + 1, sizeof *s->registries);
     if (!s->registries)
         return ERR_NOMEM;
-    s->n_registries = shared_registries(t, origin->index, peer->index, s->registries, n);
-    for (size_t i = 0; i < s->n_registries; i++) { // the names must outlive the topology
-        s->registries[i] = arena_strdup(&s->arena, s->registries[i]);
-        if (!s->registries[i])
+    n = shared_registries(t, origin->index, peer->index, s->registries, n);
+    for (size_t i = 0; i < n; i++) {
+        if (!key_readable(s, s->registries[i]))
+            continue;
+        char *key = arena_strdup(&s->arena, s->registries[i]); // it must outlive the topology
+        if (!key)
             return ERR_NOMEM;
+        s->registries[s->n_registries++] = key;
     }
-    if (s->n_registries > FEED_REGISTRIES_MAX)
-        return ERR_TOOBIG;
     return 0;
+}
+
+// Only the origin signs its heads.
+static int heads_make(struct feed_out *s)
+{
+    if (s->relay || s->speaks < SPEECH_NOW)
+        return 0;
+    return head_source_new(s->r->o.meta, s->origin, s->registries, s->n_registries, &s->heads);
 }
 
 // Between half of its whole turn and all of it, so that streams do not end together.
@@ -325,6 +452,7 @@ static int feed_make(struct feed_out *s, struct http_request *req, const struct 
     s->topology_version = t->version;
     s->beat_asked = http_query_get(req, "beat", 0) != NULL;
     s->voids_asked = http_query_get(req, "voids", 0) != NULL;
+    s->speaks = speech_asked(req);
     s->n_repairs = reading_hold_repairs(s->r->hold); // before the cursor is checked
     s->end_mono = clock_mono_ms() + turn_ms();
     s->relay = strcmp(origin, s->r->o.region) != 0;
@@ -332,7 +460,10 @@ static int feed_make(struct feed_out *s, struct http_request *req, const struct 
     s->asker = arena_strdup(&s->arena, peer->name);
     if (!s->origin || !s->asker)
         return ERR_NOMEM;
-    return filter_make(s, t, peer);
+    int rc = filter_make(s, t, peer);
+    if (rc)
+        return rc;
+    return heads_make(s);
 }
 
 void feed_begin(struct replicator *r, struct http_request *req, const struct topology *t,

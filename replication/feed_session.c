@@ -12,6 +12,7 @@
 #include "replication/marks.h"
 #include "replication/mender.h"
 #include "replication/revoker.h"
+#include "replication/speech.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -21,7 +22,8 @@
 
 #define REFUSAL_SIZE 200
 #define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
-#define PROVED 2           // the first of two passes is over: see feed_proof.h
+#define GAPS_FROM_START 64
+#define PROVED 2 // the first of two passes is over: see feed_proof.h
 
 // Is another version of the topology in force than the session's?
 bool session_outdated(struct session *s)
@@ -58,13 +60,40 @@ static int content_is_back(struct session *s)
     return rc;
 }
 
+// Which version it speaks. If that cannot be kept now: with its next word.
+static void word_take(struct session *s, const struct feed_line *l)
+{
+    speech_heard(s->r->speech, peer_name(s->p), l->speaks);
+    (void)speech_keep(s->r->speech);
+}
+
+// What is held of the registries that are read: their chains go on from there.
+static int held_load(struct session *s)
+{
+    for (size_t i = 0; i < s->n_target; i++) {
+        struct head_row row = {0};
+        snprintf(row.registry, sizeof row.registry, "%s", s->target[i]);
+        int rc = meta_registry_head(s->r->o.meta, peer_name(s->p), row.registry, NULL, &row.seq,
+                                    row.hash);
+        if (!rc)
+            rc = feed_heads_set(s->held, &row);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int greeting_take(struct session *s, const struct feed_line *l)
 {
     if (!l->registries)
         return ERR_PROTO;
     s->greeted = true;
     s->patience_ms = peer_learn_beat(s->p, l->beat_ms);
+    word_take(s, l);
     int rc = session_greet(s, l);
+    if (rc)
+        return rc;
+    rc = held_load(s);
     if (rc)
         return rc;
     return content_is_back(s);
@@ -117,9 +146,19 @@ static int proving_line(struct session *s, const struct feed_line *l)
 static int line_refused(struct session *s, int rc, const char *why)
 {
     s->refused = true;
-    if (rc != ERR_AHEAD) // which is told once what came before it is kept
+    if (rc == ERR_GAP)
+        peer_gap(s->p, why);
+    else if (rc != ERR_AHEAD) // which is told once what came before it is kept
         peer_failed(s->p, "line refused: %s", why ? why : err_text(rc));
     return rc;
+}
+
+// A malformed entry has no effect; of version 2 it is kept, being part of its registry's chain.
+static bool to_be_stored(const struct feed_line *l)
+{
+    if (l->kind == FEED_MALFORMED)
+        return l->entry.version >= 2;
+    return l->kind == FEED_ENTRY;
 }
 
 static int session_line(void *ctx, struct bytes line)
@@ -143,7 +182,7 @@ static int session_line(void *ctx, struct bytes line)
     s->progressed = true;
     entry_taken(s, &l);
     assert(s->n_entries < BATCH_ENTRIES);
-    if (l.kind == FEED_ENTRY) // invariant 1
+    if (to_be_stored(&l)) // invariant 1
         s->entries[s->n_entries++] = l.entry;
     if (s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2)
         return batch_flush(s);
@@ -196,7 +235,7 @@ static void piece_judged(struct session *s, int rc)
         peer_failed(s->p, "it says something else than it said before, under the same sequence");
         return;
     }
-    bool of_peer = rc == ERR_PROTO || rc == ERR_AUTH || rc == ERR_AHEAD;
+    bool of_peer = rc == ERR_PROTO || rc == ERR_AUTH || rc == ERR_AHEAD || rc == ERR_GAP;
     if (rc < 0 && !of_peer)
         peer_stuck(s->p, rc);
 }
@@ -289,7 +328,11 @@ static int session_connect(struct session *s)
         s->rules.last = (struct feed_mark){0};
         s->rules.last_stamp = 0;
     }
-    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&after=%s",
+    s->rules.proven = s->rules.last;
+    s->rules.strict = false; // the greeting says
+    feed_heads_clear(s->said);
+    feed_heads_clear(s->held);
+    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&" SPEECH_QUERY "&after=%s",
              cursor_format(&s->rules.last, cur));
     int rc = peer_dial(&s->r->dialer, s->t, peer_name(s->p), target, NULL, &d);
     d.q.idle_timeout_ms = FEED_IDLE_MS;
@@ -329,8 +372,10 @@ static int session_prove(struct session *s)
         return rc;
     assert(!s->n_entries);
     s->proving = true;
+    s->rules.held = NULL; // nothing is stored
     rc = session_connect(s);
     s->proving = s->greeted = false;
+    s->rules.held = s->held;
     s->rules.proof = s->proof;
     if (rc == PROVED)
         return 0;
@@ -354,6 +399,16 @@ static void chain_broke(struct session *s)
     feed_proof_free(before);
 }
 
+// The stamp of the last entry before the mark; 0, which is below all, when entries past it are held.
+static int stamp_of_mark(struct session *s)
+{
+    struct feed_mark head;
+    int rc = meta_head(s->r->o.meta, peer_name(s->p), &head);
+    if (rc || mark_order(&head, &s->stored) > 0)
+        return rc;
+    return meta_last_stamp(s->r->o.meta, peer_name(s->p), s->stored.epoch, &s->stored_stamp);
+}
+
 // Where the last session ended.
 static int session_begin(struct session *s)
 {
@@ -368,7 +423,7 @@ static int session_begin(struct session *s)
     rc = read_mark(s->r, origin, &s->stored);
     if (rc)
         return rc;
-    rc = meta_last_stamp(m, origin, s->stored.epoch, &s->stored_stamp);
+    rc = stamp_of_mark(s);
     if (rc)
         return rc;
     return backfill_state_get(s->r, origin, &s->names, &s->covered, &s->n_covered);
@@ -387,10 +442,19 @@ static int session_again(struct session *s)
     return session_connect(s);
 }
 
+// Entries were left out, so often in a row: first it is read again from the mark, then once from its
+// start, and so again now and then.
+static bool gap_from_start(unsigned n_gaps)
+{
+    return n_gaps == 2 || (n_gaps && n_gaps % GAPS_FROM_START == 0);
+}
+
 static int session_read(struct session *s)
 {
     // Without any record of what was read, all is read again: the first line would say so anyway.
     s->from_start = s->n_covered == 0 && !mark_is_zero(&s->stored);
+    if (gap_from_start(peer_gaps(s->p)))
+        s->from_start = !mark_is_zero(&s->stored);
     int rc = session_prove(s);
     if (!rc)
         rc = session_connect(s);
@@ -400,6 +464,16 @@ static int session_read(struct session *s)
     if (!session_has_new(s))
         return rc;
     return session_again(s);
+}
+
+static int heads_new(struct session *s)
+{
+    int rc = feed_heads_new(&s->said);
+    if (!rc)
+        rc = feed_heads_new(&s->held);
+    s->rules.said = s->said;
+    s->rules.held = s->held;
+    return rc;
 }
 
 int feed_session_run(struct peer *p, const struct topology *t)
@@ -416,13 +490,17 @@ int feed_session_run(struct peer *p, const struct topology *t)
                                    .vouched = true};
     arena_init(&s->names, 4 << 20);
     arena_init(&s->batch, BATCH_BYTES);
-    int rc = session_begin(s);
+    int rc = heads_new(s);
+    if (!rc)
+        rc = session_begin(s);
     if (rc)
         peer_stuck(p, rc);
     else
         rc = session_read(s);
     chain_broke(s);
     feed_proof_free(s->proof);
+    feed_heads_free(s->said);
+    feed_heads_free(s->held);
     arena_done(&s->names);
     arena_done(&s->batch);
     free(s);

@@ -10,7 +10,8 @@
 //
 // Invariants
 //   1. Only lines that feed_line_accept took reach the store.
-//   2. The read mark moves in the transaction that makes the jobs (meta_ingest), and never back.
+//   2. The read mark moves in the transaction that makes the jobs (meta_ingest), and never back; and
+//      only over what is proven to miss nothing (feed_line.h).
 //   3. While a feed is read again from its start, the mark stays until the reading is past it.
 #ifndef MERIDIAN_REPLICATION_FEED_SESSION_H
 #define MERIDIAN_REPLICATION_FEED_SESSION_H
@@ -22,7 +23,8 @@
 
 struct peer;
 
-// 0, FEED_READ_AGAIN, or why it ended. ERR_AHEAD: before an entry of the future.
+// 0, FEED_READ_AGAIN, or why it ended. ERR_AHEAD: before an entry of the future. ERR_GAP: entries
+// were left out; the next session reads them again.
 int feed_session_run(struct peer *p, const struct topology *t);
 
 #endif

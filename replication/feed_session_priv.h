@@ -27,6 +27,8 @@ struct session {
     bool from_start;
     // the first line came
     bool greeted;
+    // of the origin: as its lines say, and what is held here
+    struct feed_heads *said, *held;
     // the stream is dead after so long without a word
     int64_t patience_ms;
     // of the session

@@ -17,7 +17,6 @@ static const struct kind_apply apply_tag = {
     .local = tag_apply_local,
     // its manifest wakes it sooner
     .waits_ms = 30000,
-    .show = tag_show,
 };
 
 // Nothing is fetched for what is deleted or locked.
@@ -35,7 +34,6 @@ static const struct kind_apply apply_manifest_gone = {
 static const struct kind_apply apply_tag_gone = {
     .local = plain_apply_local,
     .waits_ms = 30000,
-    .show = tag_show,
 };
 
 static const struct kind_apply apply_manifest_lock = {
@@ -46,7 +44,6 @@ static const struct kind_apply apply_manifest_lock = {
 static const struct kind_apply apply_tag_lock = {
     .local = plain_apply_local,
     .waits_ms = 30000,
-    .show = tag_show,
 };
 
 static const struct kind_apply apply_repository_lock = {

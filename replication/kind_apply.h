@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // How this region brings about each kind of entry that it has read: what it can do with what is
-// here, what it fetches, how long a job waits for another entry, what lists show. One row per kind
+// here, what it fetches, how long a job waits for another entry. One row per kind
 // of ENTRY_KINDS (store/entry.h); what an entry does to the state is the store's
 // (store/kind_rules.h).
 //
 //   const struct kind_apply *k = kind_apply(e->kind);
 //   result = k->local(r, e, &missing, &rc);
 //
-// `local` runs on the dispatcher's thread, `fetching` on a worker's, `show` on any. The table is
-// constant.
+// `local` runs on the dispatcher's thread, `fetching` on a worker's. The table is constant.
 //
 // Invariant
 //   1. A kind without `fetching` never says APPLY_NEEDS.
@@ -18,8 +17,6 @@
 #include "config/topology.h"
 #include "replication/apply.h"
 #include "store/entry_kind.h"
-
-#include <jansson.h>
 
 struct kind_apply {
     // Applies the entry without the network. Results as those of apply_local.
@@ -32,8 +29,6 @@ struct kind_apply {
     // A job that waits for another entry is tried again after so long, unless the store wakes it
     // before.
     int64_t waits_ms;
-    // Adds the members that this kind has beside those of every entry. NULL: none.
-    void (*show)(const struct feed_entry *e, json_t *o);
 };
 
 // NULL: no such kind.

@@ -49,6 +49,8 @@ enum lock_rank {
     LOCK_CLOCK,
     // clock_report.c
     LOCK_CLOCK_REPORT,
+    // speech.c
+    LOCK_SPEECH,
     // revoker.c
     LOCK_REVOKER,
     // life.c

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "replication/peer.h"
 #include "replication/replication_priv.h"
+#include "replication/speech.h"
 #include "replication/write_gate.h"
 
 #include <jansson.h>
@@ -71,7 +72,7 @@ static void mark_judge(struct replicator *r, struct peer *p, const struct feed_m
 int mark_ask(struct replicator *r, struct peer *p, const struct topology *t)
 {
     char target[128], error[ERROR_TEXT_SIZE];
-    snprintf(target, sizeof target, "/replication/v1/mark?origin=%s", r->o.region);
+    snprintf(target, sizeof target, "/replication/v1/mark?origin=%s&" SPEECH_QUERY, r->o.region);
     int status = 0;
     struct buf body;
     int rc = peer_get(&r->dialer, t, peer_name(p), target, NULL, NULL, MARK_ANSWER_MAX, &status,
@@ -98,6 +99,7 @@ int mark_ask(struct replicator *r, struct peer *p, const struct topology *t)
 struct mark_ask {
     struct replicator *r;
     const char *origin;
+    unsigned speaks;
 };
 
 static void mark_run(struct http_request *req, struct http_response *resp)
@@ -110,6 +112,8 @@ static void mark_run(struct http_request *req, struct http_response *resp)
         return;
     }
     replicator_inbound_contact(q->r, q->origin);
+    speech_heard(q->r->speech, q->origin, q->speaks);
+    (void)speech_keep(q->r->speech);
     int rc = read_mark(q->r, q->origin, &m);
     life_leave(q->r->life);
     if (rc)
@@ -133,7 +137,7 @@ void mark_begin(struct replicator *r, struct http_request *req, const struct reg
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *q = (struct mark_ask){.r = r, .origin = name};
+    *q = (struct mark_ask){.r = r, .origin = name, .speaks = speech_asked(req)};
     plan->kind = HTTP_PLAN_RUN;
     plan->run = mark_run;
     plan->ctx = q;

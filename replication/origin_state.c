@@ -47,6 +47,8 @@ const char *origin_state_name(const struct origin_seen *s, const struct origin_s
         return "NoSpace";
     if (o->n_retrying || v->stuck)
         return "Retrying";
+    if (s->n_unknown) // it is kept and handed on, and has no effect here
+        return "NeedsUpgrade";
     if (o->n_pending || !v->connected || !v->caught_up)
         return "Syncing";
     return "Ready";

@@ -18,6 +18,9 @@ struct origin_seen { // of this region itself nothing is known to a reader
     struct peer_view reader;
     // the disk of this region
     bool full;
+    // Entries of the registry that this program does not know, and whether they freeze a repository.
+    uint64_t n_unknown;
+    bool frozen;
 };
 
 // One of the states of replication.h. `self`: the origin is this region, whose recovered entries

@@ -49,6 +49,9 @@ struct peer {
     // when its feed was last asked for; when it last asked us something
     int64_t try_mono, contact_mono;
     char last_error[ERROR_TEXT_SIZE];
+    // what it left out; "" nothing since it was caught up
+    char gap[ERROR_TEXT_SIZE];
+    unsigned n_gaps;
     int stuck;
     uint64_t n_malformed;
     uint64_t ahead;
@@ -203,7 +206,7 @@ void peer_look(struct peer *p, struct peer_view *out)
     *out = (struct peer_view){
         .connected = p->connected,
         .caught_up = p->caught_up,
-        .diverged = p->diverged,
+        .diverged = p->diverged || p->n_gaps >= PEER_GAPS_TOLD,
         .failing = p->n_failures > 0,
         .ahead = p->ahead != 0,
         .ahead_since_ms = p->ahead_since_ms,
@@ -214,6 +217,8 @@ void peer_look(struct peer *p, struct peer_view *out)
         .last_contact_ms = p->last_contact_ms,
     };
     memcpy(out->last_error, p->last_error, sizeof out->last_error);
+    if (!*out->last_error && p->n_gaps >= PEER_GAPS_TOLD)
+        memcpy(out->last_error, p->gap, sizeof out->last_error);
     lock_give(&p->lock);
 }
 
@@ -270,6 +275,8 @@ void peer_turn_end(struct peer *p, const struct peer_try *t, bool broke, struct 
                                  .stuck = p->stuck != 0,
                                  .n_failures = p->n_failures,
                                  .ahead = p->ahead};
+    if (p->n_gaps > out->n_failures) // each greeting forgets the failures, but not these
+        out->n_failures = p->n_gaps;
     lock_give(&p->lock);
 }
 
@@ -360,11 +367,30 @@ void peer_progress(struct peer *p, bool caught_up, bool complete)
     p->caught_up = caught_up && complete;
     p->n_failures = 0;
     p->stuck = 0;
-    if (caught_up)
+    if (caught_up) {
         p->ahead = 0;
+        p->n_gaps = 0;
+    }
     if (!p->ahead)
         p->last_error[0] = '\0';
     lock_give(&p->lock);
+}
+
+void peer_gap(struct peer *p, const char *what)
+{
+    lock_take(&p->lock);
+    p->n_gaps++;
+    snprintf(p->gap, sizeof p->gap, "%s", what);
+    lock_give(&p->lock);
+    peer_failed(p, "%s", what);
+}
+
+unsigned peer_gaps(struct peer *p)
+{
+    lock_take(&p->lock);
+    unsigned n = p->n_gaps;
+    lock_give(&p->lock);
+    return n;
 }
 
 void peer_entry_taken(struct peer *p, bool malformed)

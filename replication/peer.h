@@ -57,7 +57,8 @@ bool peer_is_away(struct peer *p);
 struct peer_view {
     // its feed is being read, and it said that nothing more is there
     bool connected, caught_up;
-    // it refused our cursor, or says something else than it said before
+    // It refused our cursor, or says something else than it said before, or leaves out entries each
+    // time it is read.
     bool diverged;
     // the last try failed
     bool failing;
@@ -128,6 +129,11 @@ int64_t peer_learn_beat(struct peer *p, unsigned beat_ms);
 bool peer_is_back(struct peer *p);
 // A progress line. `complete`: what lies before it was read too.
 void peer_progress(struct peer *p, bool caught_up, bool complete);
+// It left out entries: what is missing. How often in a row, since it was caught up last: from
+// PEER_GAPS_TOLD on status says Diverged.
+#define PEER_GAPS_TOLD 3
+void peer_gap(struct peer *p, const char *what);
+unsigned peer_gaps(struct peer *p);
 // Any entry that is taken says that no entry of the future is in the way.
 void peer_entry_taken(struct peer *p, bool malformed);
 void peer_diverged(struct peer *p);

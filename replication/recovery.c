@@ -10,6 +10,7 @@
 #include "replication/feed_line.h"
 #include "replication/peer.h"
 #include "replication/replication_priv.h"
+#include "replication/speech.h"
 #include "replication/write_gate.h"
 
 #include <assert.h>
@@ -163,8 +164,8 @@ static int recovery_pass(struct recovery *rec)
 {
     struct replicator *r = rec->r;
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 128];
-    snprintf(target, sizeof target, "/replication/v1/feed?origin=%s&after=%s", r->o.region,
-             cursor_format(&rec->rules.last, cur));
+    snprintf(target, sizeof target, "/replication/v1/feed?origin=%s&" SPEECH_QUERY "&after=%s",
+             r->o.region, cursor_format(&rec->rules.last, cur));
     struct dial d;
     struct response_reader *f = NULL;
     int rc = peer_dial(&r->dialer, rec->rules.topology, peer_name(rec->p), target, NULL, &d);

@@ -16,24 +16,35 @@
 //                                                      registry that may pull or list somewhere in
 //                                                      it (challenge scope: registry:catalog:*)
 //   GET /replication/v1/have?registry=&repository=[&tag=][&digest=][&stamp=][&wait_ms=]
+//       [&origin=][&epoch=][&generation=][&gone=1]
 //       public listener, with pull on the repository: for `replication wait`. Answers {registry,
-//       repository, tag?, region, found, digest?, stamp?, clockAhead?, noSpace?}; stamp is a
-//       decimal string. noSpace: {neededBytes?}: what was asked for does not fit on this region's
+//       repository, tag?, region, found, digest?, stamp?, origin?, epoch?, createOnly?,
+//       generation?, gone?, dead?, clockAhead?, noSpace?}; stamp, epoch and generation are decimal
+//       strings. They are the highest value of the register, whether it shows (found) or not: gone
+//       is its tombstone, dead a tag whose manifest was deleted after it. noSpace: {neededBytes?}: what was asked for does not fit on this region's
 //       disk (not at once: it may yet). clockAhead: true, at once, when the stamp asked for is of
 //       the future here (the reader takes nothing so far ahead of its clock). With wait_ms (at
 //       most 25,000) the answer comes when the thing asked for is there, or the time is over: the
 //       tag with this digest or a stamp at least so high (either will do; with neither: any
-//       value), or without a tag the manifest with this digest.
+//       value; with all of stamp, origin, epoch and digest or gone, and generation of a create-only
+//       value: this value or a higher one), or without a tag the manifest with this digest, or its
+//       tombstone above this stamp.
 //
 // Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "clock",
 // "replications": [{"registry", "region" (the reader: here), "origin", "state":
-// Ready|Syncing|Retrying|NoSpace|Unreachable|ClockAhead|Diverged, "lagSeconds", "lagEntries",
-// "bytesToGo" (left out while unknown), "lastError" (string or null), "lastContact" (RFC 3339 or
+// Ready|Syncing|NeedsUpgrade|Retrying|NoSpace|Unreachable|ClockAhead|Diverged, "lagSeconds",
+// "lagEntries", "speaks" (the version of the feed that the origin speaks, by its last word; left out
+// when it was never heard), "unknown": [{"repository", "attribute", "entries", "freezes"}] (left
+// out when none: entries that this program does not know), "bytesToGo" (left out while
+// unknown), "lastError" (string or null), "lastContact" (RFC 3339 or
 // null), "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the
 // start), "clockOffsetMs", "clockErrorMs" (the origin's wall clock less ours; left out while
 // unknown), "noSpace": {"entries", "bytes"} (left out when none: entries whose content does not fit
 // on this region's disk, and what they need), "wrongBytes": {"times", "last"} (left out when never
-// since the start: contents of the origin that were not what their digest says)}]}. NoSpace: some
+// since the start: contents of the origin that were not what their digest says)}]}. NeedsUpgrade:
+// this region keeps entries of the registry, and hands them on, that only a newer program applies;
+// where one "freezes", its repository takes no writes here until then. Diverged: also when its feed
+// leaves out entries each time that it is read. NoSpace: some
 // content does not fit above the disk's reserve, or the disk is full and what is read of the origin
 // cannot be noted; all that fits goes on, and the rest when there is room. lastError names the
 // worst of several errors first. "clock" is {"state": fine|differs|outvoted|unsynchronised (closed

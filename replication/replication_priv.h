@@ -40,6 +40,7 @@ struct peer;
 struct peers;
 struct revoker;
 struct silence_watch;
+struct speech;
 struct streams;
 struct write_gate;
 
@@ -59,6 +60,7 @@ struct replicator {
     struct reading_hold *hold;
     struct peers *peers;
     struct silence_watch *silence;
+    struct speech *speech;
     struct write_gate *gate;
     struct revoker *revoker;
     struct clock_report *clocks;
@@ -73,7 +75,7 @@ struct replicator {
 struct replicator *replicator_ref(struct replicator *r);
 void replicator_unref(struct replicator *r);
 
-// The registries that both regions hold, by name; how many. At most `cap` of them go to `out`
+// The keys of the registries that both regions hold, in order; how many. At most `cap` of them go to `out`
 // (NULL: none).
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
                          size_t cap);

@@ -15,7 +15,9 @@
 #include "replication/response_producer.h"
 #include "replication/revoker.h"
 #include "replication/silence_watch.h"
+#include "replication/speech.h"
 #include "replication/write_gate.h"
+#include "store/meta_speaks.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -44,6 +46,7 @@ static void replicator_free(struct replicator *r)
     revoker_free(r->revoker);
     write_gate_free(r->gate);
     silence_watch_free(r->silence);
+    speech_free(r->speech);
     reading_hold_free(r->hold);
     streams_free(r->streams);
     life_free(r->life);
@@ -147,6 +150,31 @@ static int content_objects_new(struct replicator *r)
     return mender_new(&mender, &r->mender);
 }
 
+// Inside transactions of the store, as is the next one.
+static bool behind(void *ctx, const char *registry, char out_region[HOSTNAME_REGION_SIZE])
+{
+    struct replicator *r = ctx;
+    return speech_is_behind(r->speech, registry, out_region);
+}
+
+// Nobody hears any more what others speak, while what is under way may still write.
+static bool behind_stopped(void *ctx, const char *registry, char out_region[HOSTNAME_REGION_SIZE])
+{
+    (void)ctx;
+    (void)registry;
+    out_region[0] = '\0';
+    return true;
+}
+
+// Nobody asks this replicator any more afterwards.
+static void behind_end(struct replicator *r)
+{
+    if (!r->speech)
+        return;
+    meta_set_behind(r->o.meta, behind_stopped, NULL);
+    (void)meta_probe(r->o.meta); // a transaction that had begun to ask is over then
+}
+
 // All objects, before any thread runs.
 static int objects_new(struct replicator *r)
 {
@@ -162,6 +190,10 @@ static int objects_new(struct replicator *r)
     rc = silence_watch_new(r, &r->silence);
     if (rc)
         return rc;
+    rc = speech_new(r->o.region, r->o.topology, r->o.meta, &r->speech);
+    if (rc)
+        return rc;
+    meta_set_behind(r->o.meta, behind, r);
     rc = write_gate_new(r, &r->gate);
     if (rc)
         return rc;
@@ -185,6 +217,7 @@ static int clock_start(struct replicator *r)
                                           .dialer = &r->dialer,
                                           .life = r->life,
                                           .report = r->clocks,
+                                          .speech = r->speech,
                                           .every_ms = r->o.clock_every_ms,
                                           .continues = r->o.continues};
     return clock_watch_start(&o, &r->clock);
@@ -279,6 +312,7 @@ void replicator_stop(struct replicator *r)
 {
     if (!r)
         return;
+    behind_end(r);
     life_end(r->life);
     if (r->content)
         content_stop(r->content);
@@ -367,7 +401,7 @@ size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const c
         if ((r->replica_set & both) != both)
             continue;
         if (out && n < cap)
-            out[n] = r->name;
+            out[n] = r->key;
         n++;
     }
     if (out)

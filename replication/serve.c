@@ -5,6 +5,7 @@
 #include "replication/damage_notice.h"
 #include "replication/marks.h"
 #include "replication/replication_priv.h"
+#include "replication/speech.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -59,8 +60,9 @@ static void mark(const struct ask *a)
 static void clock_now(const struct ask *a)
 {
     struct http_response *resp = &a->plan->response;
-    json_t *doc =
-        json_pack("{s:s, s:I}", "region", a->r->o.region, "wallMs", (json_int_t)clock_wall_ms());
+    json_t *doc = json_pack("{s:s, s:I, s:i}", "region", a->r->o.region, "wallMs",
+                            (json_int_t)clock_wall_ms(), "speaks", SPEECH_NOW);
+    speech_heard(a->r->speech, a->peer->name, speech_asked(a->req)); // kept by whoever may block
     if (!doc || http_response_json(a->req, resp, 200, doc))
         serve_refuse(a->req, resp, 503, "no memory for the time");
 }

@@ -9,14 +9,19 @@
 #include "replication/peer_source.h"
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
+#include "replication/speech.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "store/meta_unknown.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+
+#define UNKNOWN_SAID_MAX 5 // in the sentence; the list has all
 
 static void seen_get(struct replicator *r, const char *origin, struct origin_seen *out,
                      struct source_view *out_source)
@@ -60,15 +65,94 @@ static json_t *time_or_null(int64_t wall_ms)
     return json_string(clock_format(wall_ms, when));
 }
 
-// What is left out while there is nothing of it.
-static void item_extras(struct replicator *r, const char *registry, const struct origin_status *o,
-                        const struct source_view *source, json_t *item)
+// What this program does not know of one origin's entries in a registry.
+struct unknown {
+    // of all origins; they hang off an arena
+    const struct unknown_row *rows;
+    size_t n;
+    const char *origin;
+};
+
+// The next row of the origin from *i on; NULL: none.
+static const struct unknown_row *unknown_next(const struct unknown *u, size_t *i)
 {
+    while (*i < u->n) {
+        const struct unknown_row *row = &u->rows[(*i)++];
+        if (strcmp(row->origin, u->origin) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+static void unknown_count(const struct unknown *u, struct origin_seen *out)
+{
+    const struct unknown_row *row;
+    for (size_t i = 0; (row = unknown_next(u, &i));) {
+        out->n_unknown += row->n;
+        out->frozen = out->frozen || row->must;
+    }
+}
+
+static json_t *unknown_json(const struct unknown *u)
+{
+    json_t *list = json_array();
+    const struct unknown_row *row;
+    for (size_t i = 0; (row = unknown_next(u, &i));)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:b}", "repository", row->repository,
+                                              "attribute", row->attribute, "entries",
+                                              (json_int_t)row->n, "freezes", row->must));
+    return list;
+}
+
+static void unknown_say(const struct unknown *u, const struct origin_seen *s, struct buf *out)
+{
+    const struct unknown_row *row;
+    const char *comma = "";
+    unsigned n = 0;
+    buf_printf(out, "%" PRIu64 " entries are kept that this program does not know (", s->n_unknown);
+    for (size_t i = 0; n < UNKNOWN_SAID_MAX && (row = unknown_next(u, &i)); n++, comma = ", ")
+        buf_printf(out, "%s%s of %s", comma, row->attribute, row->repository);
+    if (n == UNKNOWN_SAID_MAX)
+        buf_str(out, ", …");
+    buf_str(out, "): start the newer program here");
+    if (s->frozen)
+        buf_str(out, "; until then those repositories take no writes that must know them");
+}
+
+// What is wrong, the worst first; what this program does not know comes last.
+static json_t *error_json(const struct origin_seen *s, const struct origin_status *o,
+                          const struct unknown *u)
+{
+    char error[ORIGIN_ERROR_SIZE];
+    AUTO_BUF struct buf text;
+    const char *first = origin_error(s, o, error);
+    buf_init(&text, 64 << 10);
+    if (first)
+        buf_str(&text, first);
+    if (first && s->n_unknown)
+        buf_str(&text, "; ");
+    if (s->n_unknown)
+        unknown_say(u, s, &text);
+    return text_or_null(buf_cstr(&text));
+}
+
+// What is left out while there is nothing of it.
+static void item_extras(struct replicator *r, const struct registry *reg,
+                        const struct origin_status *o, const struct source_view *source,
+                        const struct unknown *u, json_t *item)
+{
+    unsigned speaks = speech_of(r->speech, o->origin);
     uint64_t bytes, parked = o->parked_bytes;
     int64_t offset_ms, error_ms;
     if (parked > INT64_MAX)
         parked = INT64_MAX;
-    if (bytes_to_go(r, registry, o, &bytes))
+    if (speaks)
+        json_object_set_new(item, "speaks", json_integer(speaks));
+    json_t *unknown = unknown_json(u);
+    if (json_array_size(unknown))
+        json_object_set(item, "unknown", unknown);
+    json_decref(unknown);
+    if (bytes_to_go(r, reg->key, o, &bytes))
         json_object_set_new(item, "bytesToGo", json_integer((json_int_t)bytes));
     if (o->n_parked)
         json_object_set_new(item, "noSpace",
@@ -84,24 +168,24 @@ static void item_extras(struct replicator *r, const char *registry, const struct
     }
 }
 
-static json_t *item_json(struct replicator *r, const char *registry, const struct origin_status *o,
-                         int64_t now)
+static json_t *item_json(struct replicator *r, const struct registry *reg,
+                         const struct origin_status *o, const struct unknown *u, int64_t now)
 {
     struct origin_seen s;
     struct source_view source;
-    char error[ORIGIN_ERROR_SIZE];
     bool self = strcmp(o->origin, r->o.region) == 0;
     seen_get(r, o->origin, &s, &source);
+    unknown_count(u, &s);
     json_t *item = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", registry,
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", reg->name,
         "region", r->o.region, "origin", o->origin, "state", origin_state_name(&s, o, self),
         "lagSeconds", (json_int_t)origin_lag_seconds(&s, o, now), "lagEntries",
-        (json_int_t)o->n_pending, "lastError", text_or_null(origin_error(&s, o, error)),
-        "lastContact", time_or_null(s.reader.last_contact_ms), "epoch", (json_int_t)o->read.epoch,
-        "read", (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq, "passedOver",
+        (json_int_t)o->n_pending, "lastError", error_json(&s, o, u), "lastContact",
+        time_or_null(s.reader.last_contact_ms), "epoch", (json_int_t)o->read.epoch, "read",
+        (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq, "passedOver",
         (json_int_t)s.reader.n_malformed);
     if (item)
-        item_extras(r, registry, o, &source, item);
+        item_extras(r, reg, o, &source, u, item);
     return item;
 }
 
@@ -111,8 +195,11 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
     struct arena a;
     arena_init(&a, 0);
     struct origin_status *origins = NULL;
-    size_t n = 0;
-    int rc = meta_origins_of(r->o.meta, reg->name, &a, &origins, &n);
+    struct unknown_row *unknown = NULL;
+    size_t n = 0, n_unknown = 0;
+    int rc = meta_origins_of(r->o.meta, reg->key, &a, &origins, &n);
+    if (!rc)
+        rc = meta_unknown_list(r->o.meta, reg->key, &a, &unknown, &n_unknown);
     for (size_t i = 0; !rc && i < reg->n_replicas; i++) {
         const char *name = t->regions[reg->replicas[i].region].name;
         struct origin_status o = {.origin = name}; // nothing read of it yet
@@ -121,7 +208,8 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
                 o = origins[k];
         if (strcmp(name, r->o.region) == 0 && !o.n_pending)
             continue;
-        if (json_array_append_new(list, item_json(r, reg->name, &o, now)))
+        const struct unknown u = {.rows = unknown, .n = n_unknown, .origin = name};
+        if (json_array_append_new(list, item_json(r, reg, &o, &u, now)))
             rc = ERR_NOMEM;
     }
     arena_done(&a);
@@ -228,6 +316,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     if (!r || !life_enter(r->life))
         return;
     clock_report_metrics(r->clocks, out);
+    speech_metrics(r->speech, out);
     room_metrics(r->room, out);
     mender_metrics(r->mender, out);
     peer_source_metrics(r, out);

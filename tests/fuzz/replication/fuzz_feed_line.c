@@ -42,6 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ru.their_topology = 0;
     if (data[0] != 's')
         ru.verify = verify_any;
+    struct feed_heads *said = NULL, *held = NULL;
+    if (feed_heads_new(&said) || feed_heads_new(&held) ||
+        feed_heads_set(held, &(struct head_row){.registry = "contoso"}))
+        abort();
+    if (data[0] == 'h') { // as a reader of version 2
+        ru.said = said;
+        ru.held = held;
+    }
     const uint8_t *p = data + 1, *end = data + size;
     while (p < end) {
         const uint8_t *nl = memchr(p, '\n', (size_t)(end - p));
@@ -57,8 +65,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check(&ru, &before, &l);
         else if (!why || mark_order(&before, &ru.last) != 0)
             abort();
+        if (mark_order(&ru.proven, &ru.last) > 0)
+            abort();
         arena_done(&a);
         p = nl < end ? nl + 1 : end;
     }
+    feed_heads_free(said);
+    feed_heads_free(held);
     return 0;
 }

@@ -110,4 +110,36 @@ static inline void fixture_entry(uint64_t seq, const uint8_t prev[ENTRY_HASH_BYT
     fixture_sign(prev, 1, out);
 }
 
+// Entry `n` of a registry's chain, of version 2: the tag v<n>, or (gone) its tombstone. It goes on
+// from `prev` in the feed, and from `before` (NULL: nothing) in the registry's chain.
+static inline void fixture_entry2(uint64_t seq, const uint8_t prev[ENTRY_HASH_BYTES],
+                                  const char *registry, uint64_t n, const struct feed_entry *before,
+                                  struct arena *a, struct feed_entry *out)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    fixture_entry(seq, prev, out);
+    out->version = 2;
+    out->registry = registry;
+    out->registry_seq = n;
+    if (before)
+        entry_body_hash(before, out->registry_prev);
+    if (entry_body_make(out, &b))
+        return;
+    out->body = bytes_of(arena_strndup(a, b.p, b.n), b.n);
+    fixture_sign(prev, 1, out);
+}
+
+// What eastus signs of these heads at a place.
+static inline void fixture_heads_sign(const struct feed_heads *h, const struct feed_mark *place,
+                                      uint8_t sig[ENTRY_SIG_BYTES])
+{
+    char spki[64];
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    fixture_spki(1, spki);
+    feed_heads_text(h, "eastus", place, &b);
+    fixture_mac(spki, b.p, b.n, sig);
+}
+
 #endif

@@ -194,7 +194,12 @@ static void script_answer(struct test_region *r, const struct topology *t, const
     ck_assert_int_eq(cursor_parse(http_query_get(req, "after", 0), &after), 0);
     struct buf b;
     buf_init(&b, 0);
-    ck_assert_int_eq(feed_progress_format(&after, t->version, false, shared, n, 0, &b), 0);
+    const struct feed_progress p = {.at = &after,
+                                    .topology_version = t->version,
+                                    .registries = shared,
+                                    .n_registries = n,
+                                    .speaks = r->script_speaks};
+    ck_assert_int_eq(feed_progress_format(&p, &b), 0);
     feed_script_fn script = r->script;
     script(r, peer, &after, &b);
     ck_assert_int_eq(b.err, 0);
@@ -211,8 +216,13 @@ static void mute_answer(struct test_region *r, const struct topology *t, struct 
     buf_init(&line, 4096);
     struct feed_mark head;
     ck_assert_int_eq(meta_head(r->meta, r->name, &head), 0);
-    feed_progress_format(&head, t->version, true, shared, 1, r->fault == FAULT_MUTE ? 2000 : 0,
-                         &line);
+    const struct feed_progress p = {.at = &head,
+                                    .topology_version = t->version,
+                                    .caught_up = true,
+                                    .registries = shared,
+                                    .n_registries = 1,
+                                    .beat_ms = r->fault == FAULT_MUTE ? 2000 : 0};
+    feed_progress_format(&p, &line);
     r->n_mute_feeds++;
     answer_with(r, &mute_ops, resp, (const uint8_t *)buf_cstr(&line), line.n);
     buf_done(&line);

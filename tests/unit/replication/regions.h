@@ -55,6 +55,8 @@ struct test_region {
     _Atomic enum fault fault;
     // NULL: its feed is its own
     _Atomic feed_script_fn script;
+    // what its greeting says that it speaks; 0: nothing
+    _Atomic unsigned script_speaks;
     _Atomic unsigned n_blob_gets, n_manifest_gets, n_ranges;
     _Atomic unsigned n_mute_feeds;
     // asked for what it has of another's feed

@@ -131,10 +131,10 @@ START_TEST(a_newer_stream_of_a_reader_ends_its_older_one)
     world_up(&w);
     WAIT_FOR(all_ready(), 20000);
     snprintf(socket, sizeof socket, "%s/0.from.1.sock", w.dir);
-    struct fetch_request q = {.url =
-                                  "http://eastus.peer.example.io/replication/v1/feed?beat=1&after=",
-                              .unix_socket = socket,
-                              .idle_timeout_ms = 20000};
+    struct fetch_request q = {
+        .url = "http://eastus.peer.example.io/replication/v1/feed?beat=1&speaks=2&after=",
+        .unix_socket = socket,
+        .idle_timeout_ms = 20000};
     struct response_reader *f;
     ck_assert_int_eq(response_reader_open(west->fetcher, &q, &never, &f), 0);
     ck_assert_int_eq(response_reader_status(f, 5000), 200);

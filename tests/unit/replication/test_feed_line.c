@@ -287,7 +287,9 @@ START_TEST(progress_goes_up_and_says_what_it_filters)
     struct buf b;
     buf_init(&b, 0);
     begin();
-    ck_assert_int_eq(feed_progress_format(&m, 6, true, names, 2, 0, &b), 0);
+    struct feed_progress p = {
+        .at = &m, .topology_version = 6, .caught_up = true, .registries = names, .n_registries = 2};
+    ck_assert_int_eq(feed_progress_format(&p, &b), 0);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), 0);
     ck_assert_int_eq(l.kind, FEED_PROGRESS);
     ck_assert_uint_eq(l.n_registries, 2);
@@ -297,14 +299,29 @@ START_TEST(progress_goes_up_and_says_what_it_filters)
     ck_assert_uint_eq(rules.last.seq, 9);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), 0); // the same place again: quiet
     m.hash[3] = 1;
+    p.registries = NULL;
     buf_clear(&b);
-    feed_progress_format(&m, 6, false, NULL, 0, 0, &b);
+    feed_progress_format(&p, &b);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), ERR_PROTO); // the same place with another hash
     m.seq = 8;
     buf_clear(&b);
-    feed_progress_format(&m, 6, false, NULL, 0, 0, &b);
+    feed_progress_format(&p, &b);
     ck_assert_int_eq(accept_text(b.p, b.n, &l), ERR_PROTO); // back
     buf_done(&b);
+    end();
+}
+END_TEST
+
+// So that a later version can say more.
+START_TEST(members_that_are_not_known_are_ignored)
+{
+    static const char line[] = "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"speaks\":3,"
+                               "\"weather\":{\"rain\":[1]}}";
+    struct feed_line l;
+    begin();
+    ck_assert_int_eq(accept_text(line, strlen(line), &l), 0);
+    ck_assert_int_eq(l.kind, FEED_PROGRESS);
+    ck_assert_uint_eq(l.speaks, 3);
     end();
 }
 END_TEST
@@ -325,7 +342,9 @@ START_TEST(malformed_lines_are_refused)
         "{\"progress\":\"\",\"topology\":\"1\",\"caughtUp\":true}",
         "{\"progress\":\"x\",\"topology\":1,\"caughtUp\":true}",
         "{\"progress\":\"\",\"topology\":1,\"caughtUp\":1}",
-        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"more\":1}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"speaks\":0}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"speaks\":\"2\"}",
+        "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"headsSig\":\"AA\"}",
         "{\"progress\":\"\",\"progress\":\"\",\"topology\":1,\"caughtUp\":true}",
         "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":{}}",
         "{\"progress\":\"\",\"topology\":1,\"caughtUp\":true,\"registries\":[1]}",
@@ -435,7 +454,8 @@ START_TEST(stamps_may_go_back_behind_progress_into_a_new_epoch)
     ck_assert_int_eq(accept_entry(&a), FEED_ENTRY);
     buf_init(&text, 0);
     const struct feed_mark at = {.epoch = 2, .seq = 1};
-    feed_progress_format(&at, 6, false, NULL, 0, 0, &text);
+    const struct feed_progress p = {.at = &at, .topology_version = 6};
+    feed_progress_format(&p, &text);
     ck_assert_int_eq(accept_text(text.p, text.n, &l), 0);
     buf_done(&text);
     fixture_entry(2, zero, &b);
@@ -451,6 +471,6 @@ CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, a_revoked_key_si
            every_changed_field_is_refused, signed_nonsense_is_refused, stamps_and_chain_must_follow,
            an_inline_manifest_must_have_its_digest_and_size,
            a_registry_that_is_not_shared_is_refused_or_passed_over,
-           progress_goes_up_and_says_what_it_filters, malformed_lines_are_refused,
-           stamps_are_judged, stamps_may_go_back_with_a_new_epoch,
+           progress_goes_up_and_says_what_it_filters, members_that_are_not_known_are_ignored,
+           malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch,
            stamps_may_go_back_behind_progress_into_a_new_epoch)

@@ -383,7 +383,8 @@ END_TEST
 static int ask_feed(const struct feed_mark *m, struct buf *body)
 {
     char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
-    snprintf(target, sizeof target, "/replication/v1/feed?after=%s", cursor_format(m, cur));
+    snprintf(target, sizeof target, "/replication/v1/feed?speaks=2&after=%s",
+             cursor_format(m, cur));
     return ask(west, target, "x", body);
 }
 
