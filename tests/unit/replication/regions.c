@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "config/hostname.h"
+#include "config/registry_key.h"
 #include "replication/cursor.h"
 #include "replication/feed_line.h"
 #include "store/files/files.h"
@@ -159,9 +159,15 @@ static void content_run(struct http_request *req, struct http_response *resp)
     struct test_server *s = req->ctx;
     struct test_region *r = s->at;
     struct hostname h;
+    char key[REGISTRY_KEY_SIZE] = "";
     hostname_parse_http_host(req->host, "example.io", &h);
     char repository[128], kind[16], ref[200];
     struct digest d;
+    struct topology *t = snapshot_get(&r->topology);
+    const struct registry *reg = topology_registry(t, h.registry);
+    if (reg)
+        snprintf(key, sizeof key, "%s", reg->key);
+    snapshot_unref(t);
     ck_assert_msg(h.kind == NAME_GLOBAL ||
                       (h.kind == NAME_REGIONAL && strcmp(h.region, r->name) == 0),
                   "%s", req->host);
@@ -169,12 +175,12 @@ static void content_run(struct http_request *req, struct http_response *resp)
                   req->path);
     ck_assert_int_eq(digest_parse(ref, strlen(ref), &d), 0);
     if (strcmp(kind, "blobs") == 0) {
-        blob_answer(r, req, h.registry, repository, &d, resp);
+        blob_answer(r, req, key, repository, &d, resp);
         return;
     }
     struct manifest_row row;
     r->n_manifest_gets++;
-    if (meta_manifest_get(r->meta, h.registry, repository, NULL, &d, &req->arena, &row)) {
+    if (meta_manifest_get(r->meta, key, repository, NULL, &d, &req->arena, &row)) {
         http_response_text(req, resp, 404, "no");
         return;
     }
@@ -468,12 +474,14 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
                    "  - name: %s\n    stamps:\n      - { name: s-%zu, ipv4: [127.77.0.%zu] }\n    "
                    "peer: 127.77.0.%zu:9443\n",
                    names[i], i, i + 1, i + 1);
-    buf_str(&b, "name_servers: [s-0.eastus]\nregistries:\n"
-                "  - name: contoso\n    regional_endpoints: enabled\n    anonymous_pull: true\n    "
-                "replicas:\n"
-                "      - { region: eastus }\n      - { region: westeurope }\n      - { region: "
-                "southeastasia }\n"
-                "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: "
+    buf_str(&b, "name_servers: [s-0.eastus]\nregistries:\n");
+    if (!w->contoso_is_deleted)
+        buf_printf(&b,
+                   "  - name: contoso\n    incarnation: %u\n    regional_endpoints: enabled\n    "
+                   "anonymous_pull: true\n    replicas:\n      - { region: eastus }\n      - { "
+                   "region: westeurope }\n      - { region: southeastasia }\n",
+                   w->contoso_incarnation);
+    buf_str(&b, "  - name: fabrikam\n    replicas:\n      - { region: eastus }\n      - { region: "
                 "southeastasia }\n");
     if (fabrikam_in_westeurope)
         buf_str(&b, "      - { region: westeurope }\n");
@@ -499,6 +507,8 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
     ck_assert_int_eq(b.err, 0);
     for (size_t i = 0; i < N_REGIONS; i++) {
         struct diag diag;
+        if (w->keeps_topology[i])
+            continue;
         diag_init(&diag);
         struct topology *t;
         int rc = topology_parse(b.p, b.n, "test", &diag, &t);

@@ -102,6 +102,12 @@ struct world {
     char revoked[N_REGIONS][512];
     // 0: as the topology has it
     unsigned skew_s;
+    // of contoso; 0: none
+    unsigned contoso_incarnation;
+    // the topology has no contoso
+    bool contoso_is_deleted;
+    // gets no new topology: it is away
+    bool keeps_topology[N_REGIONS];
 };
 
 void world_make(struct world *w); // nothing runs yet
