@@ -16,12 +16,12 @@ class CommandLine(unittest.TestCase):
     def setUp(self):
         self.dir = self.enterContext(tempfile.TemporaryDirectory())
 
-    def run_cli(self, *words, input=None, status=0):
+    def run_cli(self, *words, input=None, status=0, stderr=False):
         env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
         env.update(MERIDIAN_TOPOLOGY=TOPOLOGY, HOME=self.dir)
         r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, input=input, env=env, timeout=30)
         self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
-        return r.stdout if status == 0 else r.stdout + r.stderr
+        return r.stdout + r.stderr if status or stderr else r.stdout
 
     def test_help_on_every_level(self):
         top = self.run_cli("--help")
@@ -74,6 +74,35 @@ class CommandLine(unittest.TestCase):
             f.write(b"x")
         self.assertIn("does not match its digest", self.run_cli("topology", "check", other, status=1))
         self.run_cli("topology", "compile", path, status=2)
+
+    def test_incarnations_and_policies(self):
+        old, new = os.path.join(self.dir, "old.yaml"), os.path.join(self.dir, "new.yaml")
+
+        def write(path, version, rows):
+            with open(path, "w") as f:
+                f.write(f"version: {version}\ndomain: example.io\nregions: [{{ name: eastus, stamps: [{{ name: s-1, ipv4: [192.0.2.1] }}] }}]\n"
+                        "name_servers: [s-1.eastus]\nregistries:\n")
+                f.writelines(f"  - {{ name: {name}, replicas: [{{ region: eastus }}]{more} }}\n" for name, more in rows)
+        write(old, 5, [("contoso", ""), ("fabrikam", ", quota: 1GiB"), ("tailspin", ", incarnation: 3")])
+        write(new, 6, [("contoso", ", quota: 1TiB, push_move: regional, repositories: [{ match: '*', immutable: v*, retention: { untagged: 7d } }]"),
+                       ("fabrikam", ", quota: 1GiB"), ("tailspin", ", incarnation: 6"), ("woodgrove", "")])
+        self.assertEqual(self.run_cli("topology", "diff", old, new, status=1).splitlines()[2:],
+                         ["~ registry contoso: quota, where pushes move, rules of repositories", "~ registry tailspin: another registry of that name",
+                          "+ registry woodgrove"])
+        said = self.run_cli("topology", "check", new, "--after", old, stderr=True)
+        self.assertIn("registry woodgrove is new. If there may have been another of its name before, give it `incarnation: 6`", said)
+        self.assertNotIn("registry contoso is", said)
+        write(new, 6, [("contoso", ""), ("fabrikam", ", quota: 1GiB"), ("tailspin", "")])
+        self.assertIn("new.yaml:8: registry tailspin: its incarnation is 3, not 0", self.run_cli("topology", "check", new, "--after", old, status=1))
+        change = "registries:\n  - { name: woodgrove, quota: 3KiB, replicas: [{ region: eastus }] }\n"
+        self.run_cli("topology", "change", "--topology", old, "-", input=change)
+        doc = json.loads(self.run_cli("registry", "show", "-n", "woodgrove", "--topology", old, "-o", "json"))
+        self.assertEqual((doc["incarnation"], doc["quota"], doc["pushMove"], doc["repositories"]), (6, 3072, "none", []))
+        write(new, 7, [("contoso", ", repositories: [{ match: 'a/*', sparse: allowed, retention: { keep_last: 3, tags: [b*, c] } }]")])
+        doc = json.loads(self.run_cli("registry", "show", "-n", "contoso", "--topology", new, "-o", "json"))
+        self.assertNotIn("incarnation", doc)
+        self.assertEqual(doc["repositories"], [{"match": "a/*", "quota": None, "sparse": "allowed", "immutable": [],
+                                                "retention": {"keepLast": 3, "tags": ["b*", "c"]}}])
 
     def test_what_else_differs_between_topologies(self):
         def write(name, version, ip="192.0.2.1", registry="contoso", flow=False):
