@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A change of one registry: answered by every region at once, still there after kill -9 and without the document being
-read anew, and nothing else moved by it."""
+read anew, and nothing else moved by it. A name that goes to another owner takes nothing of the one before along."""
 import os, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, wait_until
@@ -63,6 +63,39 @@ class Changes(unittest.TestCase):
         for region in REGIONS:
             wait_until(5, lambda: self.state(region)["version"] == version + 10, f"{region} takes the document")
         self.assertEqual({r: lab.dig(OLD, at=r) for r in REGIONS}, before)
+
+    def test_a_name_goes_to_another_owner(self):
+        """tailspin is deleted and created again while a region is away: that one brings nothing of the old owner back."""
+        lab, away, host = self.lab, "southeastasia", f"tailspin.{DOMAIN}"
+
+        def status(region, path, auth=None):
+            return lab.request("GET", host, path, region, auth or {})[0]
+
+        def shown(region):
+            got = lab.request("HEAD", host, "/v2/app/manifests/1", region)
+            return got[1].get("docker-content-digest") if got[0] == 200 else got[0]
+        old = lab.push("old", host, "app", "1")
+        lab.wait_replicated("tailspin/app:1")
+        token = lab.bearer("repository:app:pull,push", host=host)
+        upload = lab.request("POST", host, "/v2/app/blobs/uploads/", "eastus", token)[1]["location"].split(host, 1)[1]
+        self.assertEqual(status("eastus", "/v2/", token), 200)
+        lab.kill(away)
+        self.change("remove: [tailspin]\n")
+        for region in ("eastus", "westeurope"):
+            wait_until(5, lambda: status(region, "/v2/") == 421, f"{region} has let go of it")
+        self.change("registries:\n  - { name: tailspin, anonymous_pull: true, replicas: [{ region: eastus }, { region: westeurope }, "
+                    "{ region: southeastasia }] }\n")
+        for region in ("eastus", "westeurope"):
+            wait_until(5, lambda: status(region, "/v2/") == 401, f"{region} serves the new one")
+            self.assertEqual((shown(region), status(region, f"/v2/app/manifests/{old}")), (404, 404))
+            self.assertEqual(status(region, "/v2/", token), 401)  # what was given for the old one
+            self.assertEqual(status(region, upload, lab.bearer("repository:app:pull,push", host=host)), 404)
+        new = lab.push("new", host, "app", "1")
+        lab.start(away)
+        wait_until(20, lambda: shown(away) == new, f"{away} has the new owner's image")
+        for region in REGIONS:
+            self.assertEqual((shown(region), status(region, f"/v2/app/manifests/{old}")), (new, 404))
+            self.assertEqual(status(region, "/v2/", token), 401)
 
 
 if __name__ == "__main__":
