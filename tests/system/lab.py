@@ -13,6 +13,9 @@ namespaces end. Names, port 53 and port 443 are the real ones.
     with Lab(clocks=True) as lab:               # daemons whose wall clock, and only that, can be shifted
         lab.shift_clock("eastus", -2000)
         lab.kernel_clock("eastus", "unsynchronised")
+
+    with Lab(programs={"eastus": MERIDIAND_INVENTED}) as lab:   # another daemon in that region
+        lab.stop("westeurope"); lab.programs["westeurope"] = MERIDIAND_INVENTED; lab.start("westeurope")
 """
 import base64, contextlib, ctypes, http.client, json, os, resource, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time
 import urllib.parse
@@ -20,6 +23,7 @@ import urllib.parse
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MERIDIAN_BUILD", os.path.join(SOURCE, "build"))
 MERIDIAND = os.path.join(BUILD, "daemon", "meridiand")
+MERIDIAND_INVENTED = os.path.join(BUILD, "tests", "support", "meridiand_invented")
 MERIDIAND_SHIFTED = os.path.join(BUILD, "tests", "support", "meridiand_shifted")
 MERIDIAN = os.path.join(BUILD, "cli", "meridian")
 DOMAIN = "meridian.test"
@@ -95,10 +99,11 @@ def unshare():
 class Lab:
     """`regions` and `stamps` go with a topology of its own: names of regions to their addresses and to their stamps."""
 
-    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False):
+    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False, programs=None):
         need_root()
         self.regions, self.stamps = regions, stamps
         self.meridiand = MERIDIAND_SHIFTED if clocks else MERIDIAND
+        self.programs = dict(programs or {})
         self.clocks = clocks
         # In hexadecimal: clients take a path for the name of an image, which may have no "._" in it.
         self.dir = f"{os.environ.get('MERIDIAN_LAB_DIR') or tempfile.gettempdir()}/meridian-lab.{os.urandom(6).hex()}"
@@ -234,7 +239,7 @@ class Lab:
     def start(self, region, wait=True, max_files=None):
         log = open(f"{self.dir}/{region}/meridiand.log", "ab")
         self.daemons[region] = subprocess.Popen(
-            ["ip", "netns", "exec", region, self.meridiand, "--config", f"{self.dir}/{region}/meridiand.yaml"],
+            ["ip", "netns", "exec", region, self.programs.get(region, self.meridiand), "--config", f"{self.dir}/{region}/meridiand.yaml"],
             env=dict(os.environ, **({"MERIDIAN_TEST_CLOCK": self._clock_file(region)} if self.clocks else {})),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))) if max_files else None)
