@@ -8,6 +8,8 @@
 //      body, or stream it into a sink, then run.
 //   2. sink calls and `plan.run(req, resp)` happen on the pool, one at a time per request, in
 //      order; they may block.
+//      A run that has to wait, for another region say, gives no answer but names another pool
+//      (http_response_again): it is called once more there, so that the work pool is not held.
 //   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
 //   4. `plan.done(req)` runs once, whatever happened (also when the client left): on the pool,
 //      after the last sink call or run, and before the answer's first byte, so that the client's
@@ -89,6 +91,9 @@ struct http_request {
     const struct http_words *words;
     // Why it is refused, for the log; set by http_request_refused, read once the answer is made.
     const char *refused_code, *refused_why, *refused_detail;
+    // run wanted to go on elsewhere (http_response_again), and there was no room for it: it is
+    // called again at once, and must answer now
+    bool hurried;
     // the handler's own, from plan.ctx
     void *ctx;
 };
@@ -128,6 +133,8 @@ struct http_response {
     struct http_stream *stream_handle;
     // static, by the functions below; a Content-Type among the headers wins
     const char *content_type;
+    // made by http_response_again
+    struct pool *again;
 };
 
 // Takes the bytes of an upload, on the pool, in order. When the client leaves in mid-body, the sink
@@ -275,6 +282,9 @@ int http_response_text(struct http_request *req, struct http_response *resp, int
                        const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 // Content-Type by header
 void http_response_accel(struct http_response *resp, int status, const char *internal_path);
+// There is no answer yet: run is called again, on that pool, which outlives the server. Not when
+// req->hurried.
+void http_response_again(struct http_response *resp, struct pool *on);
 int http_response_stream(struct http_response *resp, int status, const char *content_type,
                          const struct http_stream_ops *ops, void *ctx,
                          struct http_stream **out_ref);

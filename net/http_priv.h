@@ -116,6 +116,8 @@ struct http_exchange {
     // a job has run for it
     bool started;
     bool job_active, retry_pending, ran, done_called, sink_failed, timed_out, cut;
+    // its run goes on there, in a job of its own; NULL: no
+    struct pool *moves_to;
     // status the server itself decided on, or 0
     int refuse;
     // the same in mid-body: the rest is not waited for

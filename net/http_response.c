@@ -108,3 +108,8 @@ void http_response_accel(struct http_response *resp, int status, const char *int
     resp->content_type = NULL;
     resp->accel = internal_path;
 }
+
+void http_response_again(struct http_response *resp, struct pool *on)
+{
+    *resp = (struct http_response){.again = on};
+}

@@ -103,6 +103,12 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
     if (!unheard) {
         struct http_response resp = {0};
         strand_answer(ex, refuse, late, &resp);
+        if (resp.again) {
+            assert(!ex->req.hurried);
+            pthread_mutex_lock(&ex->lock);
+            ex->moves_to = resp.again;
+            return;
+        }
         http_answer_make(ex, &resp);
     }
     http_call_done(ex);
@@ -165,6 +171,38 @@ static bool strand_step(struct http_exchange *ex, int64_t *arm)
     return true;
 }
 
+// The run goes on in a job of another pool, which may begin as soon as the lock is left. NULL: there
+// is no room there, and this job goes on. Enters and leaves with the lock.
+static struct pool *strand_move(struct http_exchange *ex)
+{
+    struct pool *here = ex->plan.pool, *to = ex->moves_to;
+    ex->moves_to = NULL;
+    ex->ran = false;
+    ex->job_active = false;
+    ex->plan.pool = to;
+    if (!http_schedule_locked(ex))
+        return to;
+    ex->job_active = true;
+    ex->plan.pool = here;
+    ex->req.hurried = true;
+    return NULL;
+}
+
+// All that there is to do now. Returns the pool where the strand goes on, or NULL: then it is over.
+static struct pool *strand_steps(struct http_exchange *ex, int64_t *arm)
+{
+    for (;;) {
+        while (!ex->moves_to && strand_step(ex, arm))
+            ;
+        assert(!ex->queued_bytes); // invariant 3
+        if (!ex->moves_to)
+            return NULL;
+        struct pool *to = strand_move(ex);
+        if (to)
+            return to;
+    }
+}
+
 static void strand_job(void *arg)
 {
     struct http_exchange *ex = arg;
@@ -172,11 +210,12 @@ static void strand_job(void *arg)
     pthread_mutex_lock(&ex->lock);
     assert(ex->job_active); // invariant 1
     ex->started = true;
-    while (strand_step(ex, &arm))
-        ;
-    assert(!ex->queued_bytes); // invariant 3
-    ex->job_active = false;
+    struct pool *moved_to = strand_steps(ex, &arm);
+    if (!moved_to)
+        ex->job_active = false;
     pthread_mutex_unlock(&ex->lock);
+    if (moved_to)
+        pool_settle(moved_to);
     if (arm)
         http_server_arm(ex->server, arm);
     http_exchange_unref(ex);

@@ -78,6 +78,10 @@ static void test_run_plan(struct http_request *req, struct http_plan *plan, size
         *out = plan->response;
     else
         plan->run(req, out);
+    while (out->again) {
+        *out = (struct http_response){0};
+        plan->run(req, out);
+    }
 }
 
 void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece,

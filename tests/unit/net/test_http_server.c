@@ -66,6 +66,25 @@ static void stream_close(void *ctx)
 static const struct http_stream_ops stream_ops = {stream_read, stream_close, 10000};
 static const struct http_stream_ops restless_ops = {stream_read, stream_close, 50};
 
+static struct pool *elsewhere;
+static char marks[2];
+
+// The second run waits for the gate, on a pool of its own, unless there was no room.
+static void run_twice(struct http_request *req, struct http_response *resp)
+{
+    if (req->ctx == &marks[0]) {
+        req->ctx = &marks[1];
+        http_response_again(resp, elsewhere);
+        return;
+    }
+    ck_assert_ptr_eq(req->ctx, &marks[1]);
+    atomic_fetch_add(&runs, 1);
+    while (!req->hurried && !atomic_load(&gate_open))
+        clock_sleep_ms(2);
+    (void)http_response_text(req, resp, 200, "again, hurried=%d, body=%zu", req->hurried,
+                             req->body.n);
+}
+
 static void run(struct http_request *req, struct http_response *resp)
 {
     atomic_fetch_add(&runs, 1);
@@ -123,6 +142,10 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
         plan->kind = HTTP_PLAN_COLLECT;
         plan->body_max = 100000;
         plan->collected = strstr(req->path, "read") ? collected : NULL;
+    }
+    if (strstr(req->path, "again")) {
+        plan->run = run_twice;
+        plan->ctx = &marks[0];
     }
     plan->for_answer = strstr(req->path, "answer") != NULL;
     plan->goes_on = strstr(req->path, "goes") != NULL;
@@ -413,6 +436,40 @@ START_TEST(test_busy)
     ck_assert_int_eq(ask(a3, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     close(a1), close(a2), close(a3);
     down();
+}
+END_TEST
+
+// What waits elsewhere holds neither the work pool's thread nor another one's answer; what finds no
+// room there is answered at once; who has left is done with once.
+START_TEST(test_run_goes_on_elsewhere)
+{
+    static const char put[] = "PUT /again HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    up_with(plain, 1, 4);
+    elsewhere = pool_new(&(struct pool_options){.name = "e", .n_threads = 1, .max_waiting = 1});
+    int a[4] = {dial(), dial(), dial(), dial()};
+    struct answer x = ask(a[0], put);
+    ck_assert_str_eq(x.body, "again, hurried=0, body=3");
+    atomic_store(&gate_open, 0);
+    say(a[0], put);
+    until(&runs, 2);
+    say(a[1], put);
+    for (int i = 0; pool_waiting(elsewhere) < 1; i++) {
+        ck_assert_int_lt(i, 5000);
+        clock_sleep_ms(2);
+    }
+    x = ask(a[2], put);
+    ck_assert_str_eq(x.body, "again, hurried=1, body=3");
+    ck_assert_int_eq(ask(a[3], "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    ck_assert_int_eq(atomic_load(&up.dones), 3);
+    close(a[0]); // leaves while its run waits
+    atomic_store(&gate_open, 1);
+    x = hear(a[1], false);
+    ck_assert_str_eq(x.body, "again, hurried=0, body=3");
+    until(&up.dones, 5);
+    ck_assert_int_eq(atomic_load(&up.dones), 5);
+    close(a[1]), close(a[2]), close(a[3]);
+    down();
+    pool_free(elsewhere);
 }
 END_TEST
 
@@ -1178,10 +1235,10 @@ START_TEST(test_malformed)
 END_TEST
 
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
-           test_full_of_one_network, test_share_of_connections, test_full_in_mid_upload,
-           test_answered_by_its_body, test_left_before_its_turn, test_client_leaves,
-           test_what_came_is_the_sinks, test_run_deadline, test_stream, test_stream_reader_stalls,
-           test_stream_client_leaves, test_slow_senders, test_slow_upload,
-           test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain, test_yield,
-           test_yield_gives_up, test_yield_is_not_held_up_by_what_runs_late, test_peer_and_admin,
-           test_malformed)
+           test_run_goes_on_elsewhere, test_full_of_one_network, test_share_of_connections,
+           test_full_in_mid_upload, test_answered_by_its_body, test_left_before_its_turn,
+           test_client_leaves, test_what_came_is_the_sinks, test_run_deadline, test_stream,
+           test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders,
+           test_slow_upload, test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain,
+           test_yield, test_yield_gives_up, test_yield_is_not_held_up_by_what_runs_late,
+           test_peer_and_admin, test_malformed)
