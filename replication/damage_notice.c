@@ -74,28 +74,12 @@ void damage_notice_send(struct peer *p, const struct topology *t, const struct c
 
 // --- being told ---
 
-// The registry of a notice, by its key, when both regions hold it; else NULL.
-static const struct registry *shared_of(struct replicator *r, const struct topology *t,
-                                        const struct region *peer, const char *name)
-{
-    const struct region *self = topology_region(t, r->o.region);
-    if (!self || !name)
-        return NULL;
-    const struct registry *reg = topology_registry_by_key(t, name);
-    if (!reg)
-        return NULL;
-    bool both = registry_replica(reg, self->index) && registry_replica(reg, peer->index);
-    if (!both)
-        return NULL;
-    return reg;
-}
-
 void damaged_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                    const struct region *peer, struct http_plan *plan)
 {
     const char *repository = http_query_get(req, "repository", 0),
                *text = http_query_get(req, "digest", 0);
-    const struct registry *reg = shared_of(r, t, peer, http_query_get(req, "registry", 0));
+    const struct registry *reg = shared_registry(r, t, peer, http_query_get(req, "registry", 0));
     struct digest d;
     if (!reg || !peers_find(r->peers, peer->name)) {
         serve_refuse(req, &plan->response, 403, "registry: not one that both regions hold");

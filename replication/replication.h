@@ -12,6 +12,9 @@
 //                                                      was read (invariant 8)
 //   GET /replication/v1/clock                          peer listener: {"region", "wallMs": Unix
 //                                                      time in milliseconds}
+//   POST /replication/v1/holds, …/ahead                peer listener: what of a repository is held
+//                                                      here, and a copy ahead of its manifest
+//                                                      (replication/holds.c)
 //   GET /replication/v1/status?registry=…              public listener, with a token of this
 //                                                      registry that may pull or list somewhere in
 //                                                      it (challenge scope: registry:catalog:*)
@@ -66,6 +69,7 @@
 #include "auth/verify.h"
 #include "base/snapshot.h"
 #include "config/topology.h"
+#include "content/elsewhere.h"
 #include "net/fetch.h"
 #include "net/http.h"
 #include "replication/clock_rule.h"
@@ -83,6 +87,8 @@ struct replicator_options {
     struct space *space;
     // blocking work
     struct pool *pool;
+    // for requests that wait for another region; NULL: `pool`
+    struct pool *waiting;
     struct fetcher *fetcher;
     // mutual TLS to peers
     const char *ca_file, *peer_pem;
@@ -121,8 +127,12 @@ struct replicator_options {
 };
 // Opens META_GATE_RECOVERY of the store itself, once invariant 8 is seen to.
 int replicator_start(const struct replicator_options *o, struct replicator **out);
+// For who uses a replicator that another thread may stop: calls then fail, and the memory stays
+// until the last one let go.
+struct replicator *replicator_ref(struct replicator *r);
+void replicator_unref(struct replicator *r);
 // Ahead of a stop, on any thread: ends the streams to peers, which would hold up the edge for its
-// whole drain time. All else goes on. NULL is ignored.
+// whole drain time, and lets go of callers who wait for content. All else goes on. NULL is ignored.
 void replicator_drain(struct replicator *r);
 void replicator_stop(struct replicator *r);
 // meta_options.on_commit: wakes feed streams and jobs; never blocks; r may be NULL
@@ -179,6 +189,11 @@ void replication_clock_suspect(struct replicator *r, const char *region,
 // may stamps be judged by our clock (clock_rule.h)? Not blocking
 bool replication_clock_vouched(struct replicator *r);
 void replication_metrics(struct replicator *r, struct buf *out);
+// What other members of a registry hold, for a push that scattered: the operations of
+// content/elsewhere.h.
+int replicator_ask(struct replicator *r, struct elsewhere_want *w, char silent[CONTENT_TEXT_SIZE]);
+int replicator_fetch(struct replicator *r, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
+int replicator_copy_ahead(struct replicator *r, const char *region, const struct elsewhere_want *w);
 // What is wrong with this region as its peers see it, and the cure: sentences, most often none.
 // json_t *, an array, a new reference; NULL when out of memory. Any thread; r may be NULL.
 void *replicator_faults_json(struct replicator *r);

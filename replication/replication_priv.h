@@ -35,6 +35,7 @@
 
 struct clock_report;
 struct clock_watch;
+struct gather;
 struct mender;
 struct peer;
 struct peers;
@@ -70,15 +71,19 @@ struct replicator {
     // what the workers and the mender fetch goes through it
     struct content *content;
     struct mender *mender;
+    // what callers wait for
+    struct gather *gather;
 };
-
-struct replicator *replicator_ref(struct replicator *r);
-void replicator_unref(struct replicator *r);
 
 // The keys of the registries that both regions hold, in order; how many. At most `cap` of them go to `out`
 // (NULL: none).
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
                          size_t cap);
+
+// The registry of that name, when both this region and `peer` hold it; else NULL. `name` may be
+// NULL.
+const struct registry *shared_registry(struct replicator *r, const struct topology *t,
+                                       const struct region *peer, const char *name);
 
 // --- repair.c ---
 // Did we make this place of our own log void?
@@ -115,6 +120,10 @@ void revoked_begin(struct replicator *r, struct http_request *req, const struct 
                    struct http_plan *plan);
 void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                    const struct registry *reg, struct http_plan *plan);
+void holds_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                 const struct region *peer, struct http_plan *plan);
+void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                 const struct region *peer, struct http_plan *plan);
 // What an entry says, where it stands, its running hash. NULL: out of memory.
 json_t *entry_json(const struct feed_entry *e);
 // On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry`

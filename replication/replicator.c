@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "replication/clock_watch.h"
+#include "replication/gather.h"
 #include "replication/mender.h"
 #include "replication/peer.h"
 #include "replication/peer_source.h"
@@ -36,6 +37,7 @@ struct replicator *replicator_ref(struct replicator *r)
 
 static void replicator_free(struct replicator *r)
 {
+    gather_free(r->gather);
     peers_free(r->peers);
     content_free(r->content);
     mender_free(r->mender);
@@ -123,12 +125,12 @@ static int blob_find(void *ctx, const struct digest *d, struct blob_name *out, u
 // What is fetched, where it goes, and who mends it.
 static int content_objects_new(struct replicator *r)
 {
-    // each worker fetches one blob at a time, and so does the mender
+    // each worker fetches one blob at a time, and so do the mender and each thread of the gather
     const struct content_options content = {.blobs = r->o.blobs,
                                             .find = blob_find,
                                             .find_ctx = r->o.meta,
                                             .region = r->o.region,
-                                            .max_flights = r->o.n_fetches + 1};
+                                            .max_flights = r->o.n_fetches + 1 + GATHER_THREADS};
     const struct room_options room = {
         .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     int rc = content_new(&content, &r->content);
@@ -204,6 +206,9 @@ static int objects_new(struct replicator *r)
     if (rc)
         return rc;
     rc = job_queue_new(r, r->o.n_fetches, &r->jobs);
+    if (rc)
+        return rc;
+    rc = gather_new(r, &r->gather);
     if (rc)
         return rc;
     return content_objects_new(r);
@@ -304,8 +309,10 @@ int replicator_start(const struct replicator_options *o, struct replicator **out
 
 void replicator_drain(struct replicator *r)
 {
-    if (r)
-        streams_drain(r->streams);
+    if (!r)
+        return;
+    streams_drain(r->streams);
+    gather_drain(r->gather);
 }
 
 void replicator_stop(struct replicator *r)
@@ -316,6 +323,8 @@ void replicator_stop(struct replicator *r)
     life_end(r->life);
     if (r->content)
         content_stop(r->content);
+    if (r->gather)
+        gather_drain(r->gather);
     if (r->peers)
         peers_hang_up(r->peers);
     if (r->hold)
@@ -330,6 +339,7 @@ void replicator_stop(struct replicator *r)
     revoker_stop(r->revoker);
     write_gate_stop(r->gate);
     job_queue_stop(r->jobs);
+    gather_stop(r->gather);
     silence_watch_stop(r->silence);
     assert(life_stopping(r->life));
     replicator_unref(r);
@@ -385,6 +395,21 @@ void replicator_inbound_contact(struct replicator *r, const char *region)
 }
 
 // --- what files share ---
+
+const struct registry *shared_registry(struct replicator *r, const struct topology *t,
+                                       const struct region *peer, const char *name)
+{
+    const struct region *self = topology_region(t, r->o.region);
+    if (!self || !name)
+        return NULL;
+    const struct registry *reg = topology_registry(t, name);
+    if (!reg)
+        return NULL;
+    bool both = registry_replica(reg, self->index) && registry_replica(reg, peer->index);
+    if (!both)
+        return NULL;
+    return reg;
+}
 
 static int by_name(const void *a, const void *b)
 {

@@ -72,6 +72,16 @@ static void damaged(const struct ask *a)
     damaged_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void holds(const struct ask *a)
+{
+    holds_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
+static void ahead(const struct ask *a)
+{
+    ahead_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
 static void have(const struct ask *a)
 {
     content_probe_begin(a->r, a->req, a->registry, a->repository, a->plan);
@@ -111,6 +121,7 @@ struct route {
 static const struct route routes[] = {
     {"feed", FOR_PEERS, false, feed},          {"mark", FOR_PEERS, false, mark},
     {"clock", FOR_PEERS, false, clock_now},    {"damaged", FOR_PEERS, true, damaged},
+    {"holds", FOR_PEERS, true, holds},         {"ahead", FOR_PEERS, true, ahead},
     {"have", FOR_REPOSITORY, false, have},     {"status", FOR_REGISTRY, false, status},
     {"revoked", FOR_REGISTRY, false, revoked}, {"entries", FOR_REGISTRY, false, entries},
 };
@@ -172,7 +183,7 @@ static bool method_refused(struct http_request *req, const struct route *route,
                            struct http_response *resp)
 {
     if (route->posts && req->method != HTTP_POST) {
-        serve_method(req, resp, "POST", "damage is told by POST");
+        serve_method(req, resp, "POST", "only POST is answered here");
         return true;
     }
     if (!route->posts && req->method != HTTP_GET) {

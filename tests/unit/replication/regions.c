@@ -265,6 +265,19 @@ static bool notice_unknown(struct test_server *s, struct http_request *req, stru
     return true;
 }
 
+static bool question_unknown(struct test_server *s, struct http_request *req,
+                             struct http_plan *plan)
+{
+    if (strcmp(req->path, "/replication/v1/holds") != 0)
+        return false;
+    s->at->n_questions++;
+    if (!s->at->knows_no_questions)
+        return false;
+    plan->kind = HTTP_PLAN_REPLY;
+    http_response_text(req, &plan->response, 404, "no such path");
+    return true;
+}
+
 static bool conflict_said(struct test_server *s, struct http_request *req, struct http_plan *plan)
 {
     const char *text = s->at->feed_conflict;
@@ -283,7 +296,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     struct topology *t = snapshot_get(&r->topology);
     if (strcmp(req->path, "/replication/v1/feed") == 0 && http_query_get(req, "origin", 0))
         r->n_relays++;
-    if (clock_answer(s, req, plan) || conflict_said(s, req, plan) || notice_unknown(s, req, plan)) {
+    if (clock_answer(s, req, plan) || conflict_said(s, req, plan) ||
+        notice_unknown(s, req, plan) || question_unknown(s, req, plan)) {
         snapshot_unref(t);
         return;
     }

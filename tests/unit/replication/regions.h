@@ -72,6 +72,10 @@ struct test_region {
     _Atomic bool knows_no_damage;
     // that it was told so
     _Atomic unsigned n_notices;
+    // as a version before: it cannot be asked what it holds
+    _Atomic bool knows_no_questions;
+    // that it was asked
+    _Atomic unsigned n_questions;
     // what its manifests say of the size of layers; 0: the truth
     size_t claimed_bytes;
     // they say 0

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the other members of a registry hold of one repository, for a caller who lacks it now: a
+// push whose blobs went to another region. The registry's routes ask; replication/, which knows the
+// other regions, answers. This header is the contract between the two.
+//
+//   struct elsewhere_item items[2] = {{.kind = CONTENT_BLOB, .digest = d, .size = n}, …};
+//   struct elsewhere_want want = {.registry = "contoso", .repository = "app",
+//                                 .items = items, .n_items = 2,
+//                                 .until_mono = clock_mono_ms() + 50000};
+//   char silent[CONTENT_TEXT_SIZE];
+//   rc = e->ops->ask(e->ctx, &want, silent);        // items[i].held, .holder
+//   if (!rc)
+//       rc = e->ops->fetch(e->ctx, &want, error);   // items[i].rc, .body of manifests
+//
+// Who may have the content is judged by the caller, by what may be done in the repository. Nothing
+// here writes a manifest, a tag or an entry.
+//
+// Ownership: the caller owns the items and frees the bodies (buf_done). Threads: any that may wait,
+// so not those of a work pool; the calls return soon after until_mono, or with ERR_CANCELED when
+// this process stops or gives way to another.
+//
+// Invariants
+//   1. An item is ELSEWHERE_NOWHERE only when every member that is asked said so in this call.
+//   2. A blob whose rc is 0 is here, whole and verified, and under a lease in the repository.
+#ifndef MERIDIAN_CONTENT_ELSEWHERE_H
+#define MERIDIAN_CONTENT_ELSEWHERE_H
+
+#include "base/bytes.h"
+#include "content/source.h"
+
+// In one want; more is ERR_TOOBIG.
+#define ELSEWHERE_ITEMS_MAX 2048
+
+enum elsewhere_held {
+    // every member that was asked has not got it
+    ELSEWHERE_NOWHERE,
+    // `holder` has it
+    ELSEWHERE_HELD,
+    // no member said that it has it, and one of an earlier version cannot be asked: `fetch` tries
+    ELSEWHERE_PERHAPS,
+};
+
+struct elsewhere_item {
+    enum content_kind kind;
+    struct digest digest;
+    // of a blob: as the manifest says, then as the holder says
+    uint64_t size;
+
+    // of `ask`
+    enum elsewhere_held held;
+    char holder[SOURCE_NAME_SIZE];
+
+    // Of `fetch`: 0, ERR_NOTFOUND (the holder has lost it since), ERR_TIMEOUT (it is still being
+    // fetched, and goes on), or why not.
+    int rc;
+    // of `fetch`: a manifest's bytes
+    struct buf body;
+};
+
+struct elsewhere_want {
+    const char *registry, *repository;
+    struct elsewhere_item *items;
+    size_t n_items;
+    int64_t until_mono;
+};
+
+struct elsewhere_ops {
+    // Asks every other member of the registry that is heard, all at once, what it holds of the
+    // items. `silent`: the members that could not be asked, "westeurope, southeastasia"; "" none.
+    int (*ask)(void *ctx, struct elsewhere_want *w, char silent[CONTENT_TEXT_SIZE]);
+    // Makes the items be here that are held elsewhere, blobs under a lease; waits for those that
+    // another thread fetches. 0: all of them; else the worst rc, and its sentence in `error`.
+    int (*fetch)(void *ctx, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
+    // Has `region` copy a blob of ours, ahead of any manifest, and waits until it has it.
+    int (*copy_ahead)(void *ctx, const char *region, const struct elsewhere_want *w);
+};
+
+struct elsewhere {
+    const struct elsewhere_ops *ops;
+    void *ctx;
+};
+
+#endif

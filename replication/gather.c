@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batches of fetches for callers who wait; see gather.h.
+#include "replication/gather.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "replication/peer_source.h"
+#include "replication/replication_priv.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define GATHER_WAITING 256 // fetches of all batches that wait for a thread
+#define BATCH_RUNNING 4    // of one batch, that run or wait for a thread
+#define LOOK_MS 100
+
+struct gather {
+    struct replicator *r;
+    struct pool *pool;
+    _Atomic bool drains;
+};
+
+struct batch;
+struct batch_item {
+    struct batch *batch;
+    struct pool_job job;
+    // the batch's own copy, until it is done
+    struct elsewhere_item item;
+    char error[CONTENT_TEXT_SIZE];
+    bool begun, done;
+};
+
+struct batch { // of one caller
+    struct gather *gather;
+    char *registry, *repository;
+    int64_t until_mono;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+
+    // Under the lock.
+
+    // the caller, and each fetch that was begun and is not done
+    unsigned refs;
+    size_t n_running, n_done;
+    bool failed;
+    size_t n_items;
+    struct batch_item items[];
+};
+
+int gather_new(struct replicator *r, struct gather **out)
+{
+    struct gather *g = mem_zalloc(sizeof *g);
+    if (!g)
+        return ERR_NOMEM;
+    const struct pool_options o = {
+        .name = "gather", .n_threads = GATHER_THREADS, .max_waiting = GATHER_WAITING};
+    g->r = r;
+    g->pool = pool_new(&o);
+    if (!g->pool) {
+        free(g);
+        return ERR_NOMEM;
+    }
+    *out = g;
+    return 0;
+}
+
+void gather_drain(struct gather *g)
+{
+    g->drains = true;
+}
+
+void gather_stop(struct gather *g)
+{
+    if (!g)
+        return;
+    g->drains = true;
+    pool_free(take_ptr(g->pool));
+}
+
+void gather_free(struct gather *g)
+{
+    if (!g)
+        return;
+    gather_stop(g);
+    free(g);
+}
+
+const _Atomic bool *gather_drains(const struct gather *g)
+{
+    return &g->drains;
+}
+
+// --- one fetch, on a thread of the gather ---
+
+static bool may_wait(void *ctx)
+{
+    const struct batch *b = ctx;
+    return !b->gather->drains && clock_mono_ms() < b->until_mono;
+}
+
+// What is known to come is charged before it is asked for.
+static int charge(struct replicator *r, const struct elsewhere_item *item, struct space_charge *out)
+{
+    uint64_t here = blob_partial_size(r->o.blobs, &item->digest), missing = 0;
+    if (here < item->size)
+        missing = item->size - here;
+    return space_take(r->o.space, missing, out);
+}
+
+static int blob_gather(struct replicator *r, const struct content_want *from,
+                       const struct batch_item *of, struct content_outcome *out)
+{
+    struct space_charge c = {0};
+    int rc = charge(r, &of->item, &c);
+    if (rc)
+        return rc;
+    struct content_want want = *from;
+    want.charge = &c;
+    want.size = of->item.size;
+    want.may_wait = may_wait;
+    want.ctx = of->batch;
+    rc = content_blob(r->content, &want, out);
+    space_return(&c);
+    if (rc)
+        return rc;
+    uint64_t size;
+    rc = blob_stat(r->o.blobs, &of->item.digest, &size);
+    if (!rc)
+        rc = meta_link_add(r->o.meta, of->batch->registry, of->batch->repository, &of->item.digest,
+                           size, NULL);
+    job_queue_kick(r->jobs); // a job that was put off for this blob's flight may go on
+    return rc;
+}
+
+static int item_fetch(struct batch_item *of, const struct topology *t)
+{
+    struct replicator *r = of->batch->gather->r;
+    struct source *sources[TOPOLOGY_MAX_REGIONS];
+    const struct registry *reg = topology_registry(t, of->batch->registry);
+    if (!reg)
+        return ERR_NOTFOUND;
+    const struct content_want want = {.registry = of->batch->registry,
+                                      .repository = of->batch->repository,
+                                      .digest = of->item.digest,
+                                      .sources = sources,
+                                      .n_sources =
+                                          peer_sources(r, t, reg, of->item.holder, sources),
+                                      .max_running = UINT_MAX};
+    struct content_outcome outcome = {0};
+    int rc;
+    if (of->item.kind == CONTENT_BLOB)
+        rc = blob_gather(r, &want, of, &outcome);
+    else
+        rc = content_manifest(r->content, &want, &of->item.body, &outcome);
+    if (rc == ERR_BUSY && of->batch->gather->drains)
+        rc = ERR_CANCELED;
+    else if (rc == ERR_BUSY && !may_wait(of->batch))
+        rc = ERR_TIMEOUT; // for another one's fetch
+    // that nobody has it takes the word of all
+    if (rc == ERR_NOTFOUND && outcome.not_before_mono)
+        rc = ERR_UNREACHABLE;
+    if (rc && *outcome.error)
+        memcpy(of->error, outcome.error, sizeof of->error);
+    else if (rc)
+        snprintf(of->error, sizeof of->error, "%s: %s", content_kind_name(of->item.kind),
+                 err_text(rc));
+    return rc;
+}
+
+// --- the batch ---
+
+static void batch_free(struct batch *b)
+{
+    for (size_t i = 0; i < b->n_items; i++)
+        buf_done(&b->items[i].item.body);
+    pthread_cond_destroy(&b->changed);
+    pthread_mutex_destroy(&b->lock);
+    free(b->registry);
+    free(b->repository);
+    free(b);
+}
+
+// Enters with the lock and leaves without.
+static void batch_leave(struct batch *b)
+{
+    assert(b->refs > 0);
+    bool last = --b->refs == 0;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+    if (last)
+        batch_free(b);
+}
+
+static void item_end(struct batch_item *of, int rc)
+{
+    struct batch *b = of->batch;
+    pthread_mutex_lock(&b->lock);
+    of->item.rc = rc;
+    of->done = true;
+    b->n_running--;
+    b->n_done++;
+    if (rc)
+        b->failed = true;
+    batch_leave(b);
+}
+
+static void item_run(void *arg)
+{
+    struct batch_item *of = arg;
+    struct replicator *r = of->batch->gather->r;
+    int rc = ERR_CANCELED;
+    if (life_enter(r->life)) {
+        struct topology *t = snapshot_get(r->o.topology);
+        if (t)
+            rc = item_fetch(of, t);
+        snapshot_unref(t);
+        life_leave(r->life);
+    }
+    item_end(of, rc);
+}
+
+static void item_lost(void *arg)
+{
+    item_end(arg, ERR_BUSY);
+}
+
+static int batch_new(struct gather *g, const struct elsewhere_want *w, struct batch **out)
+{
+    struct batch *b = mem_zalloc(sizeof *b + w->n_items * sizeof b->items[0]);
+    if (!b)
+        return ERR_NOMEM;
+    b->gather = g;
+    b->refs = 1;
+    b->until_mono = w->until_mono;
+    b->registry = mem_strdup(w->registry);
+    b->repository = mem_strdup(w->repository);
+    pthread_mutex_init(&b->lock, NULL);
+    wait_cond_init(&b->changed);
+    if (!b->registry || !b->repository) {
+        batch_free(b);
+        return ERR_NOMEM;
+    }
+    b->n_items = w->n_items;
+    for (size_t i = 0; i < w->n_items; i++) {
+        b->items[i].batch = b;
+        b->items[i].item = w->items[i];
+        b->items[i].item.body = (struct buf){0};
+    }
+    *out = b;
+    return 0;
+}
+
+// Under the lock, which it gives up meanwhile.
+static int item_begin(struct batch *b, struct batch_item *of)
+{
+    of->begun = true;
+    of->job = (struct pool_job){
+        .run = item_run, .lost = item_lost, .arg = of, .lane = POOL_CLIENTS, .name = b->registry};
+    b->refs++;
+    b->n_running++;
+    pthread_mutex_unlock(&b->lock);
+    int rc = pool_submit(b->gather->pool, &of->job);
+    pool_settle(b->gather->pool);
+    pthread_mutex_lock(&b->lock);
+    if (!rc)
+        return 0;
+    of->begun = false;
+    b->refs--; // never the last: the caller holds one
+    b->n_running--;
+    return rc;
+}
+
+// Begins what may run. Under the lock.
+static void batch_begin(struct batch *b, size_t *next)
+{
+    while (*next < b->n_items && b->n_running < BATCH_RUNNING && !b->failed) { // invariants 1, 2
+        if (item_begin(b, &b->items[*next]))
+            return; // the pool is full: later
+        ++*next;
+    }
+}
+
+// Until all are done, nothing more is begun or waited for, or the time is over. Under the lock.
+static void batch_wait(struct batch *b)
+{
+    size_t next = 0;
+    while (b->n_done < b->n_items && may_wait(b)) {
+        batch_begin(b, &next);
+        if (b->failed && !b->n_running)
+            return;
+        if (b->n_done < b->n_items)
+            wait_cond(&b->changed, &b->lock, LOOK_MS);
+    }
+}
+
+// What became of the items; the worst of those that failed, else whether some are left. Under the
+// lock.
+static int batch_take(struct batch *b, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE])
+{
+    int worst = 0, left = ERR_TIMEOUT;
+    if (b->gather->drains)
+        left = ERR_CANCELED;
+    for (size_t i = 0; i < b->n_items; i++) {
+        struct batch_item *of = &b->items[i];
+        struct elsewhere_item *to = &w->items[i];
+        to->rc = left;
+        if (!of->done)
+            continue;
+        to->rc = of->item.rc;
+        to->body = of->item.body;
+        of->item.body = (struct buf){0};
+        bool worse = to->rc && (!worst || grade_of(to->rc) > grade_of(worst));
+        if (!worse)
+            continue;
+        worst = to->rc;
+        memcpy(error, of->error, sizeof of->error);
+    }
+    if (worst || b->n_done == b->n_items)
+        return worst;
+    snprintf(error, CONTENT_TEXT_SIZE, "%s", err_text(left));
+    return left;
+}
+
+int gather_fetch(struct gather *g, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE])
+{
+    struct batch *b;
+    if (w->n_items > ELSEWHERE_ITEMS_MAX)
+        return ERR_TOOBIG;
+    int rc = batch_new(g, w, &b);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&b->lock);
+    batch_wait(b);
+    rc = batch_take(b, w, error);
+    batch_leave(b);
+    return rc;
+}

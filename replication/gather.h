@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Content of a repository for callers who wait for it (content/elsewhere.h): asks the other members
+// of a registry what they hold, fetches it on threads of its own, and has another region copy a
+// blob of ours.
+//
+//   gather_new(r, &g);
+//   rc = gather_fetch(g, &want, error);
+//   gather_drain(g);                        // callers who wait are let go
+//
+// Threads: any that may wait; those of the gather fetch. What a caller no longer waits for is
+// fetched to its end, so that the next one who asks finds it.
+//
+// Invariants
+//   1. A batch of one caller has at most so many fetches running, and all batches together as many
+//      as there are threads: no push keeps the others from theirs (net/pool.h takes turns).
+//   2. After the first failure a batch begins nothing more.
+//   3. A batch outlives its caller while one of its fetches runs.
+#ifndef MERIDIAN_REPLICATION_GATHER_H
+#define MERIDIAN_REPLICATION_GATHER_H
+
+#include "content/elsewhere.h"
+
+#include <stdatomic.h>
+
+struct gather;
+struct replicator;
+
+// Fetches at once, of all callers.
+#define GATHER_THREADS 8
+
+int gather_new(struct replicator *r, struct gather **out);
+// From here on all calls return ERR_CANCELED soon.
+void gather_drain(struct gather *g);
+void gather_stop(struct gather *g); // after life_end: joins the threads. NULL is ignored
+void gather_free(struct gather *g);
+// Turns true with gather_drain.
+const _Atomic bool *gather_drains(const struct gather *g);
+
+int gather_fetch(struct gather *g, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this region holds, for another member of the registry, and copying ahead of a manifest:
+//
+//   POST /replication/v1/holds?registry=R&repository=N     body and answer: replication/holding.h
+//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S&wait_ms=W
+//       The region that asks has this blob and sends a client here next: it is copied from there,
+//       under a lease and nothing more. 200 once it is here; 202: it is still coming after W ms.
+//
+// Both are for regions that hold the registry too. "Held" is what a GET of this repository would
+// serve. The first runs on the work pool, the second where it may wait.
+#include "replication/gather.h"
+#include "replication/holding.h"
+#include "replication/peers.h"
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AHEAD_WAIT_MAX_MS 60000
+
+struct holds_ask {
+    struct replicator *r;
+    const char *registry, *repository;
+    // of `ahead`
+    const char *from;
+    struct digest digest;
+    uint64_t size;
+    int64_t wait_ms;
+};
+
+static bool blob_held(struct replicator *r, const struct holds_ask *a, struct holding *h)
+{
+    uint64_t size;
+    int rc = meta_link_get(r->o.meta, a->registry, a->repository, &h->digest, &size);
+    if (!rc)
+        rc = blob_stat(r->o.blobs, &h->digest, &h->size);
+    h->has_size = true;
+    return !rc && size == h->size;
+}
+
+static bool manifest_held(struct replicator *r, const struct holds_ask *a, struct holding *h)
+{
+    struct arena arena;
+    struct manifest_row row;
+    arena_init(&arena, 0);
+    int rc =
+        meta_manifest_get(r->o.meta, a->registry, a->repository, NULL, &h->digest, &arena, &row);
+    arena_done(&arena);
+    h->has_size = false;
+    return !rc;
+}
+
+static bool held(struct replicator *r, const struct holds_ask *a, struct holding *h)
+{
+    switch (h->kind) {
+    case CONTENT_BLOB:
+        return blob_held(r, a, h);
+    case CONTENT_MANIFEST:
+        return manifest_held(r, a, h);
+    }
+    return false;
+}
+
+// ERR_INVAL: the question is malformed.
+static int look(struct replicator *r, const struct holds_ask *a, struct bytes body, struct buf *out)
+{
+    const char *p = (const char *)body.p, *end = p + body.n;
+    for (size_t n = 0; p < end; n++) {
+        struct holding h;
+        if (n == ELSEWHERE_ITEMS_MAX || holding_parse(&p, end, &h))
+            return ERR_INVAL;
+        if (held(r, a, &h))
+            holding_format(&h, out);
+    }
+    return out->err;
+}
+
+static void holds_run(struct http_request *req, struct http_response *resp)
+{
+    const struct holds_ask *a = req->ctx;
+    if (!life_enter(a->r->life)) {
+        serve_refuse(req, resp, 503, "stopping");
+        return;
+    }
+    AUTO_BUF struct buf out;
+    buf_init(&out, HOLDINGS_TEXT_MAX);
+    int rc = look(a->r, a, req->body, &out);
+    life_leave(a->r->life);
+    if (rc == ERR_INVAL)
+        serve_refuse(req, resp, 400, "a line is no content: blob or manifest, and a digest");
+    else if (rc || http_response_text(req, resp, 200, "%s", buf_cstr(&out)))
+        serve_refuse(req, resp, 503, "no memory for the answer");
+}
+
+// What both routes ask about; NULL: answered.
+static struct holds_ask *ask_new(struct replicator *r, struct http_request *req,
+                                 const struct topology *t, const struct region *peer,
+                                 struct http_plan *plan)
+{
+    const char *repository = http_query_get(req, "repository", 0);
+    const struct registry *reg = shared_registry(r, t, peer, http_query_get(req, "registry", 0));
+    if (!reg) {
+        serve_refuse(req, &plan->response, 403, "registry: not one that both regions hold");
+        return NULL;
+    }
+    if (!repository || !entry_repository_ok(repository)) {
+        serve_refuse(req, &plan->response, 400, "repository: a repository name is needed");
+        return NULL;
+    }
+    struct holds_ask *a = arena_alloc(&req->arena, sizeof *a);
+    if (a) {
+        a->r = r;
+        a->registry = arena_strdup(&req->arena, reg->name);
+        a->repository = repository;
+        a->from = arena_strdup(&req->arena, peer->name);
+    }
+    if (!a || !a->registry || !a->from) {
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return NULL;
+    }
+    return a;
+}
+
+void holds_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                 const struct region *peer, struct http_plan *plan)
+{
+    struct holds_ask *a = ask_new(r, req, t, peer, plan);
+    if (!a)
+        return;
+    // the collected body and its answer
+    if (req->arena.max_bytes)
+        req->arena.max_bytes += 2 * (size_t)HOLDINGS_TEXT_MAX;
+    plan->kind = HTTP_PLAN_COLLECT;
+    plan->body_max = HOLDINGS_TEXT_MAX;
+    plan->run = holds_run;
+    plan->ctx = a;
+    plan->pool = r->o.pool;
+}
+
+// --- a copy ahead ---
+
+static void ahead_answer(struct http_request *req, struct http_response *resp, int rc,
+                         const char *error)
+{
+    if (!rc)
+        http_response_text(req, resp, 200, "it is here\n");
+    else if (rc == ERR_TIMEOUT)
+        http_response_text(req, resp, 202, "it is coming\n");
+    else if (rc == ERR_NOSPACE)
+        serve_refuse(req, resp, 507, "there is no room for it");
+    else
+        serve_refuse(req, resp, 503, error);
+}
+
+static void ahead_run(struct http_request *req, struct http_response *resp)
+{
+    const struct holds_ask *a = req->ctx;
+    struct replicator *r = a->r;
+    char error[CONTENT_TEXT_SIZE] = "stopping";
+    struct holding h = {.kind = CONTENT_BLOB, .digest = a->digest};
+    struct elsewhere_item item = {
+        .kind = CONTENT_BLOB, .digest = a->digest, .size = a->size, .held = ELSEWHERE_HELD};
+    struct elsewhere_want want = {.registry = a->registry,
+                                  .repository = a->repository,
+                                  .items = &item,
+                                  .n_items = 1,
+                                  .until_mono = clock_mono_ms() + a->wait_ms};
+    snprintf(item.holder, sizeof item.holder, "%s", a->from);
+    int rc = ERR_CANCELED;
+    if (life_enter(r->life)) {
+        rc = 0;
+        if (!blob_held(r, a, &h))
+            rc = gather_fetch(r->gather, &want, error);
+        life_leave(r->life);
+    }
+    ahead_answer(req, resp, rc, error);
+}
+
+static bool number_of(struct http_request *req, const char *key, uint64_t max, uint64_t *out)
+{
+    const char *text = http_query_get(req, key, 0);
+    if (!text || !*text || strlen(text) > 18 || strspn(text, "0123456789") != strlen(text))
+        return false;
+    *out = strtoull(text, NULL, 10);
+    return *out <= max;
+}
+
+void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                 const struct region *peer, struct http_plan *plan)
+{
+    const char *digest = http_query_get(req, "digest", 0);
+    uint64_t wait_ms = 0;
+    struct holds_ask *a = ask_new(r, req, t, peer, plan);
+    if (!a)
+        return;
+    if (!digest || digest_parse(digest, strlen(digest), &a->digest) ||
+        !number_of(req, "size", INT64_MAX, &a->size) ||
+        !number_of(req, "wait_ms", AHEAD_WAIT_MAX_MS, &wait_ms)) {
+        serve_refuse(req, &plan->response, 400, "digest, size and wait_ms: all are needed");
+        return;
+    }
+    a->wait_ms = (int64_t)wait_ms;
+    plan->kind = HTTP_PLAN_RUN;
+    plan->run = ahead_run;
+    plan->ctx = a;
+    plan->pool = r->o.waiting;
+    if (!plan->pool)
+        plan->pool = r->o.pool;
+}

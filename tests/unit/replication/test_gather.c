@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+// What other regions hold: asked of all at once, fetched once for all who wait, and linked where it
+// is wanted; who cannot be asked is named and holds nobody up; a copy ahead of a manifest.
+#include "tests/unit/replication/regions.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "replication/gather.h"
+#include "tests/support/check_main.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct world w;
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
+
+// A blob that this region's repository "app" has, as an upload leaves it.
+static struct elsewhere_item blob_at(struct test_region *r, size_t n, char fill)
+{
+    struct elsewhere_item item = {.kind = CONTENT_BLOB, .size = n};
+    AUTO_FREE char *p = mem_alloc(n);
+    ck_assert_ptr_nonnull(p);
+    memset(p, fill, n);
+    ck_assert_int_eq(blob_put(r->blobs, p, n, &item.digest), 0);
+    ck_assert_int_eq(meta_link_add(r->meta, "contoso", "app", &item.digest, n, NULL), 0);
+    return item;
+}
+
+static struct elsewhere_item nothing(char fill)
+{
+    struct elsewhere_item item = {.kind = CONTENT_BLOB, .size = 5};
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, &fill, 1, &item.digest), 0);
+    return item;
+}
+
+static struct elsewhere_want want_of(struct elsewhere_item *items, size_t n, int64_t ms)
+{
+    return (struct elsewhere_want){.registry = "contoso",
+                                   .repository = "app",
+                                   .items = items,
+                                   .n_items = n,
+                                   .until_mono = clock_mono_ms() + ms};
+}
+
+static bool has(struct test_region *r, const struct digest *d)
+{
+    uint64_t size, is;
+    return meta_link_get(r->meta, "contoso", "app", d, &size) == 0 &&
+           blob_stat(r->blobs, d, &is) == 0 && size == is;
+}
+
+START_TEST(what_others_hold_is_found_and_fetched)
+{
+    char said[CONTENT_TEXT_SIZE], error[CONTENT_TEXT_SIZE];
+    struct digest pushed;
+    world_up(&w);
+    WAIT_FOR(region_writes_open(east), 10000);
+    region_push(south, "contoso", "app", "1", 7, 1, 3000, 0, &pushed);
+    struct elsewhere_item items[] = {blob_at(east, 3000, 'a'), nothing('n'),
+                                     blob_at(south, 500000, 'b'), blob_at(south, 70, 'c'),
+                                     {.kind = CONTENT_MANIFEST, .digest = pushed}};
+    items[0].size = 1; // as a manifest may say; the holder knows better
+    struct elsewhere_want want = want_of(items, ARRAY_LEN(items), 20000);
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    ck_assert_str_eq(said, "");
+    static const char *const holders[] = {"eastus", "", "southeastasia", "southeastasia",
+                                          "southeastasia"};
+    for (size_t i = 0; i < ARRAY_LEN(items); i++)
+        ck_assert_int_eq(items[i].held, *holders[i] ? ELSEWHERE_HELD : ELSEWHERE_NOWHERE);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_str_eq(items[i].holder, holders[i]);
+    ck_assert_uint_eq(items[0].size, 3000);
+    // another repository of the same registry, and of another one
+    struct elsewhere_want other = want;
+    other.repository = "other";
+    ck_assert_int_eq(replicator_ask(west->replicator, &other, said), 0);
+    ck_assert_int_eq(items[0].held, ELSEWHERE_NOWHERE);
+    other.repository = "app";
+    other.registry = "fabrikam"; // westeurope has no replica of it
+    ck_assert_int_eq(replicator_ask(west->replicator, &other, said), 0);
+    ck_assert_int_eq(items[0].held, ELSEWHERE_NOWHERE);
+    ck_assert_str_ne(said, "");
+
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    items[1] = items[4]; // what nobody has is not fetched
+    want.n_items = 4;
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), 0);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(items[i].rc, 0);
+        if (items[i].kind == CONTENT_BLOB)
+            ck_assert(has(west, &items[i].digest));
+    }
+    struct digest d;
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, items[1].body.p, items[1].body.n, &d), 0);
+    ck_assert(digest_equal(&d, &pushed));
+    buf_done(&items[1].body);
+    world_done(&w);
+}
+END_TEST
+
+static struct elsewhere_item shared;
+
+static void *wait_for_it(void *arg)
+{
+    char error[CONTENT_TEXT_SIZE];
+    struct elsewhere_item item = shared;
+    struct elsewhere_want want = want_of(&item, 1, 20000);
+    (void)arg;
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), 0);
+    ck_assert(has(west, &item.digest));
+    return NULL;
+}
+
+START_TEST(many_who_wait_share_one_fetch)
+{
+    char said[CONTENT_TEXT_SIZE];
+    pthread_t threads[12];
+    world_up(&w);
+    shared = blob_at(east, 300000, 'w');
+    struct elsewhere_want want = want_of(&shared, 1, 20000);
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, wait_for_it, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(east->n_blob_gets, 1);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(who_is_away_is_named_and_holds_nobody_up)
+{
+    char said[CONTENT_TEXT_SIZE];
+    world_up(&w);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 10000);
+    struct elsewhere_item items[] = {blob_at(south, 3000, 'a'), nothing('n')};
+    struct elsewhere_want want = want_of(items, 2, 20000);
+    region_down(east);
+    int64_t began = clock_mono_ms();
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    ck_assert_str_eq(said, "eastus");
+    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    ck_assert_int_eq(items[0].held, ELSEWHERE_HELD);
+    ck_assert_int_eq(items[1].held, ELSEWHERE_NOWHERE);
+    WAIT_FOR(west->n_away, 20000); // from then on it is not even tried
+    began = clock_mono_ms();
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    ck_assert_int_lt(clock_mono_ms() - began, 1000);
+    ck_assert_str_eq(said, "eastus");
+    world_done(&w);
+}
+END_TEST
+
+// One of the version before cannot be asked: what it may have is tried, and what it has not got is
+// nowhere.
+START_TEST(a_region_of_the_version_before_is_tried)
+{
+    char said[CONTENT_TEXT_SIZE], error[CONTENT_TEXT_SIZE];
+    world_up(&w);
+    east->knows_no_questions = true;
+    struct elsewhere_item items[] = {blob_at(east, 3000, 'a'), nothing('n')};
+    struct elsewhere_want want = want_of(items, 2, 20000);
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    ck_assert_str_eq(said, "");
+    ck_assert_int_eq(items[0].held, ELSEWHERE_PERHAPS);
+    ck_assert_int_eq(items[1].held, ELSEWHERE_PERHAPS);
+    want.n_items = 1;
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), 0);
+    ck_assert(has(west, &items[0].digest));
+    want.items = &items[1];
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), ERR_NOTFOUND);
+    ck_assert_int_eq(items[1].rc, ERR_NOTFOUND);
+    world_done(&w);
+}
+END_TEST
+
+static void *drain_soon(void *arg)
+{
+    (void)arg;
+    clock_sleep_ms(300);
+    replicator_drain(west->replicator);
+    return NULL;
+}
+
+START_TEST(waiting_ends_with_its_time_and_with_a_drain)
+{
+    char said[CONTENT_TEXT_SIZE], error[CONTENT_TEXT_SIZE];
+    world_up(&w);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 10000);
+    struct elsewhere_item items[] = {blob_at(east, 3000, 'a'), blob_at(east, 3000, 'b')};
+    struct elsewhere_want want = want_of(items, 1, 20000);
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    east->fault = FAULT_HANGS;
+    want.until_mono = clock_mono_ms() + 300;
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), ERR_TIMEOUT);
+    ck_assert_int_eq(items[0].rc, ERR_TIMEOUT);
+    // the fetch went on: the next one only has to wait for it
+    pthread_t drainer;
+    want = want_of(items, 2, 20000);
+    items[1].held = ELSEWHERE_HELD;
+    int64_t began = clock_mono_ms();
+    ck_assert_int_eq(pthread_create(&drainer, NULL, drain_soon, NULL), 0);
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), ERR_CANCELED);
+    ck_assert_int_lt(clock_mono_ms() - began, 3000);
+    pthread_join(drainer, NULL);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(no_room_is_said_and_begins_nothing_more)
+{
+    char said[CONTENT_TEXT_SIZE], error[CONTENT_TEXT_SIZE];
+    world_make(&w);
+    west->free_bytes = RESERVE_BYTES + (1 << 20);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    struct elsewhere_item items[20];
+    for (size_t i = 0; i < ARRAY_LEN(items); i++)
+        items[i] = blob_at(east, 2 << 20, (char)i);
+    struct elsewhere_want want = want_of(items, ARRAY_LEN(items), 20000);
+    ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), ERR_NOSPACE);
+    ck_assert_uint_eq(east->n_blob_gets, 0);
+    ck_assert_int_ne(items[19].rc, 0);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(another_region_copies_a_blob_ahead)
+{
+    world_up(&w);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
+    struct elsewhere_item item = blob_at(east, 300000, 'h');
+    struct elsewhere_want want = want_of(&item, 1, 10000);
+    ck_assert_int_eq(replicator_copy_ahead(east->replicator, "westeurope", &want), 0);
+    ck_assert(has(west, &item.digest));
+    ck_assert(!has(south, &item.digest));
+    ck_assert_int_eq(replicator_copy_ahead(east->replicator, "westeurope", &want), 0);
+    ck_assert_uint_eq(east->n_blob_gets, 1);
+    // it takes too long: that is said in time, and the copy goes on
+    struct elsewhere_item slow = blob_at(east, 300000, 's');
+    east->fault = FAULT_HANGS;
+    want = want_of(&slow, 1, 1500);
+    ck_assert_int_ne(replicator_copy_ahead(east->replicator, "westeurope", &want), 0);
+    ck_assert_int_lt(clock_mono_ms() - want.until_mono, 1000);
+    world_done(&w);
+}
+END_TEST
+
+// Malformed questions, and regions that do not hold the registry.
+START_TEST(only_members_are_answered_and_only_what_they_can_ask)
+{
+    static const struct {
+        const char *target;
+        int status;
+    } rows[] = {
+        {"/replication/v1/holds?registry=contoso&repository=app", 200},
+        {"/replication/v1/holds?registry=contoso", 400},
+        {"/replication/v1/holds?registry=contoso&repository=Not%20one", 400},
+        {"/replication/v1/holds?repository=app", 403},
+        {"/replication/v1/holds?registry=nobody&repository=app", 403},
+        {"/replication/v1/holds?registry=fabrikam&repository=app", 403},
+        {"/replication/v1/ahead?registry=contoso&repository=app", 400},
+        {"/replication/v1/ahead?registry=contoso&repository=app&digest=x&size=1&wait_ms=1", 400},
+        {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
+         "0000000000000000000000000000000000000000000000000000000000000000&size=-1&wait_ms=1",
+         400},
+        {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
+         "0000000000000000000000000000000000000000000000000000000000000000&size=1&wait_ms=60001",
+         400},
+        {"/replication/v1/ahead?registry=fabrikam&repository=app", 403},
+    };
+    world_up(&w);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int status = region_ask(east, west, "POST", rows[i].target, "east.example.io", NULL);
+        ck_assert_msg(status == rows[i].status, "%s: %d", rows[i].target, status);
+    }
+    ck_assert_int_eq(region_ask(east, west, "GET", rows[0].target, "east.example.io", NULL), 405);
+    struct elsewhere_want want = {.registry = "contoso",
+                                  .repository = "app",
+                                  .n_items = ELSEWHERE_ITEMS_MAX + 1,
+                                  .until_mono = clock_mono_ms() + 1000};
+    char said[CONTENT_TEXT_SIZE];
+    ck_assert_int_eq(replicator_ask(east->replicator, &want, said), ERR_TOOBIG);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/gather", what_others_hold_is_found_and_fetched,
+           many_who_wait_share_one_fetch, who_is_away_is_named_and_holds_nobody_up,
+           a_region_of_the_version_before_is_tried, waiting_ends_with_its_time_and_with_a_drain,
+           no_room_is_said_and_begins_nothing_more, another_region_copies_a_blob_ahead,
+           only_members_are_answered_and_only_what_they_can_ask)
