@@ -58,6 +58,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct resolver *resolver;
     struct fetcher *fetcher;
     struct pool *pool;
+    // for requests that wait for another region
+    struct pool *waiting;
     // for what waits for a successor; NULL before there is one
     struct pool *late_pool;
     // the region's store; NULL without the role of a registry or a replicator

@@ -111,6 +111,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
 
     struct worker w = {.node = n, .paths = p, .id = id, .sockets = sockets, .ipc_fd = ipc_fd};
     pthread_mutex_init(&w.vitals.lock, NULL);
+    pthread_mutex_init(&w.replicator_lock, NULL);
     housekeeping_init(&w.housekeeping, &w.app);
     impairment_init(&w.vitals.impairment);
     conditions_init(&w.vitals.conditions);

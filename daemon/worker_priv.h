@@ -26,6 +26,10 @@ struct worker {
     struct region_keys *keys;
     // set once it runs: commits come from the writer thread before that
     _Atomic(struct replicator *) replicator;
+    // held by who takes a reference of it, and by who takes it away
+    pthread_mutex_t replicator_lock;
+    // what the registry asks of it
+    struct elsewhere others;
     // those not handed to a room yet
     struct sockets *sockets;
     // set before the replicator starts, which tells of silence
@@ -50,6 +54,9 @@ int worker_start_answering(struct worker *w, struct diag *d);
 // What one process alone has open.
 int worker_start_rooms(struct worker *w, struct diag *d);
 int worker_start_servers(struct worker *w);
+
+// others.c: the context is the worker
+extern const struct elsewhere_ops worker_others;
 
 // ---- stopping
 

@@ -24,6 +24,7 @@
 
 #define FORERUNNER_MS 15000 // beyond `drain` a forerunner is gone
 #define PLACES_LEAST 4096 // connections of the public server, at least (net/http.h max_connections)
+#define WAITING_THREADS 16     // requests that wait for another region at once
 #define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
@@ -239,7 +240,12 @@ int worker_start_answering(struct worker *w, struct diag *d)
                                     .max_waiting = w->node->pool_queue,
                                     .kept = w->node->pool_threads > 1 ? 1 : 0};
     w->app.pool = pool_new(&po);
-    if (!w->app.pool)
+    const struct pool_options waiting = {.name = "waiting",
+                                         .n_threads = WAITING_THREADS,
+                                         .max_waiting = w->node->pool_queue,
+                                         .kept = WAITING_THREADS / 4};
+    w->app.waiting = pool_new(&waiting);
+    if (!w->app.pool || !w->app.waiting)
         return ERR_NOMEM;
     rc = fetcher_new(&w->app.fetcher);
     if (rc)
@@ -357,12 +363,15 @@ static int start_auth(struct worker *w)
 static int start_registry(struct worker *w)
 {
     const struct node *n = w->node;
+    w->others = (struct elsewhere){.ops = &worker_others, .ctx = w};
     const struct registry_service_options o = {
         .region = n->region,
         .blobs = w->app.blobs,
         .meta = w->app.meta,
         .space = w->app.space,
         .pool = w->app.pool,
+        .elsewhere = n->roles & ROLE_REPLICATOR ? &w->others : NULL,
+        .waiting = w->app.waiting,
         .on_fault = on_fault,
         .on_fault_ctx = w,
         .on_lost = on_lost,
@@ -386,6 +395,7 @@ static int start_replicator(struct worker *w)
                                          .blobs = w->app.blobs,
                                          .space = w->app.space,
                                          .pool = w->app.pool,
+                                         .waiting = w->app.waiting,
                                          .fetcher = w->app.fetcher,
                                          .ca_file = n->ca_file,
                                          .peer_pem = w->paths->peer_pem,

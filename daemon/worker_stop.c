@@ -21,7 +21,9 @@ static void rooms_stop(struct worker *w)
     topology_source_close(take_ptr(w->app.source));
     task_runner_stop(w->app.tasks);
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
+    pthread_mutex_lock(&w->replicator_lock);
     atomic_store(&w->replicator, NULL);
+    pthread_mutex_unlock(&w->replicator_lock);
     if (w->app.meta)
         // behind it in the queue: the writer has left the replicator then
         (void)meta_probe(w->app.meta);
@@ -113,6 +115,7 @@ void worker_stop(struct worker *w, bool yields)
     auth_service_stop(w->app.auth);
     fetcher_free(w->app.fetcher);
     pool_free(w->app.late_pool);
+    pool_free(w->app.waiting);
     pool_free(w->app.pool);
     registry_service_free(w->app.registry);
     task_runner_free(w->app.tasks);

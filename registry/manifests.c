@@ -9,6 +9,7 @@
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
+#include "registry/gather.h"
 #include "store/manifest.h"
 
 #include <jansson.h>
@@ -162,7 +163,7 @@ static void put_answer(struct op *op, struct http_response *resp, int rc,
 // feed entries.
 #define ENTRY_BYTES(n) (2 * (uint64_t)(n) + (64 << 10))
 
-static int put_charged(struct op *op, const struct manifest_put *p, struct put_result *out)
+int manifest_put_charged(struct op *op, const struct manifest_put *p, struct put_result *out)
 {
     struct space_charge c = {0};
     int rc = space_take_entry(op->s->space, ENTRY_BYTES(p->content.n), &c);
@@ -212,7 +213,17 @@ static void put(struct op *op, struct http_response *resp)
     else
         p.if_match = NULL;
     p.sole_replica = op->sole_replica;
-    put_answer(op, resp, put_charged(op, &p, &result), &p, &result);
+    for (;;) {
+        rc = manifest_put_charged(op, &p, &result);
+        if (rc != ERR_NOTFOUND)
+            break;
+        enum gathered how = gather(op, resp, m.refs, m.n_refs);
+        if (how == GATHER_ANSWERED)
+            return;
+        if (how == GATHER_NOTHING)
+            break;
+    }
+    put_answer(op, resp, rc, &p, &result);
 }
 
 void manifest_put_begin(struct op *op, struct http_plan *plan)

@@ -8,6 +8,10 @@
 // data host, where the signature is the only authority. HEAD is answered at once, with the size, and
 // other regions get bytes where they ask.
 //
+// Pushes that scatter over regions succeed: a manifest whose blobs went to another region is put
+// once they were fetched from there (registry/gather.h). A blob that is absent is 404 only when
+// every other member of the registry said that it has not got it, else 503.
+//
 // When the disk is short (store/space.h), the registry refuses content with 507 and a sentence: the
 // start of an upload, a body whose Content-Length does not fit, the next window of a body of
 // unknown length, a manifest by rule 3 there. Reads, mounts, cancels, and the PUT that ends an
@@ -23,6 +27,7 @@
 
 #include "auth/verify.h"
 #include "config/topology.h"
+#include "content/elsewhere.h"
 #include "net/http.h"
 #include "store/blob.h"
 #include "store/meta.h"
@@ -36,6 +41,10 @@ struct registry_service_options {
     // what content of clients is charged to; NULL: nothing is
     struct space *space;
     struct pool *pool;
+    // What other regions hold; outlives the service. NULL: nobody can be asked.
+    const struct elsewhere *elsewhere;
+    // for requests that wait for another region; NULL: `pool`
+    struct pool *waiting;
     // 32 bytes: HMAC of signed URLs
     const uint8_t *url_key;
     // 0: 4 MiB

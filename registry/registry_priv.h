@@ -22,7 +22,8 @@ struct registry_service {
     struct blob_store *blobs;
     struct meta *meta;
     struct space *space;
-    struct pool *pool;
+    const struct elsewhere *elsewhere;
+    struct pool *pool, *waiting;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
     struct upload_bounds uploads;
@@ -81,6 +82,8 @@ struct upload_io {
     bool repeats;
     // acknowledged or recorded: u stays open for the next request
     bool rests;
+    // of the blob that it ended as
+    uint64_t blob_size;
 };
 
 struct op {
@@ -113,6 +116,9 @@ struct op {
     int failed;
     // of the query: ?digest=, ?mount=
     struct digest digest;
+    // Of a manifest whose content is being gathered: until when, 0 at first; and how often.
+    int64_t gather_until;
+    unsigned n_gathers;
     // checked name, or NULL
     const char *mount_from;
     bool mount;
@@ -172,6 +178,9 @@ bool op_query_digest(struct op *op, const char *key);
 // DIGEST_ALGORITHM_PARAMETER goes to op->io.alg; false: it is none that is spoken here
 bool op_query_algorithm(struct op *op);
 
+// manifests.c: meta_manifest_put, with room for the entry on a short disk
+int manifest_put_charged(struct op *op, const struct manifest_put *p, struct put_result *out);
+
 // upload_answer.c
 void upload_location(struct op *op, struct http_response *resp);
 void upload_state(struct op *op, struct http_response *resp, uint64_t size); // Location, Range, id
@@ -180,6 +189,8 @@ void upload_in_use(struct op *op, struct http_response *resp);               // 
 void upload_error(struct op *op, struct http_response *resp);                // of io.err
 void upload_created(struct op *op, struct http_response *resp, const struct digest *d); // 201
 void upload_digest_refused(struct op *op, struct http_response *resp, const char *why); // 400
+// upload_ahead.c: the upload is over, as op->digest; 201
+void upload_ended(struct op *op, struct http_response *resp);
 // uploads.c: the bytes are whole; a blob under the digest that was promised, and a link
 void upload_finish(struct op *op, struct http_response *resp);
 

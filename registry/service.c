@@ -28,6 +28,8 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->meta = o->meta;
     s->space = o->space;
     s->pool = o->pool;
+    s->waiting = o->waiting;
+    s->elsewhere = o->elsewhere;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;
     s->on_lost = o->on_lost;

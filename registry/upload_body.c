@@ -69,6 +69,8 @@ static int repeat(struct op *op)
     int rc = meta_upload_ended(op->s->meta, op->registry, op->route.name, &end, &op->digest);
     if (!rc) // it was there; it must be still
         rc = meta_blob_look(op->s->meta, op->registry, op->route.name, &op->digest, &here);
+    if (!rc)
+        io->blob_size = here.size;
     io->repeats = !rc;
     return rc;
 }

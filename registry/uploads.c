@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int upload_publish(struct op *op, uint64_t size)
+static int upload_publish(struct op *op)
 {
     const struct upload_io *io = &op->io;
     const struct upload_end end = {io->id, op->principal};
@@ -21,7 +21,7 @@ static int upload_publish(struct op *op, uint64_t size)
                             .repository = op->route.name,
                             .digest = op->digest,
                             .published = &io->published,
-                            .size = size};
+                            .size = io->blob_size};
     struct lease_result result;
     if (!io->fresh)
         add.end = &end;
@@ -33,20 +33,19 @@ static int upload_publish(struct op *op, uint64_t size)
 void upload_finish(struct op *op, struct http_response *resp)
 {
     struct upload_io *io = &op->io;
-    uint64_t size;
     if (!upload_complete(op)) {
         upload_error(op, resp);
         return;
     }
     if (io->repeats) {
-        upload_created(op, resp, &op->digest);
+        upload_ended(op, resp);
         return;
     }
     int rc;
     if (io->committed)
-        rc = blob_stat(op->s->blobs, &io->published, &size);
+        rc = blob_stat(op->s->blobs, &io->published, &io->blob_size);
     else
-        rc = blob_upload_commit(io->u, &op->digest, &io->published, &size);
+        rc = blob_upload_commit(io->u, &op->digest, &io->published, &io->blob_size);
     if (rc == ERR_DIGEST) {
         upload_digest_refused(
             op, resp, "the content does not have this digest; nothing of this request was kept");
@@ -54,13 +53,13 @@ void upload_finish(struct op *op, struct http_response *resp)
     }
     if (!rc) {
         io->committed = true;
-        rc = upload_publish(op, size);
+        rc = upload_publish(op);
     }
     io->linked = !rc;
     if (rc)
         answer_error(op, resp, rc, "ending an upload");
     else
-        upload_created(op, resp, &op->digest);
+        upload_ended(op, resp);
 }
 
 static int progress(struct op *op, uint64_t size)

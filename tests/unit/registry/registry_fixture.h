@@ -30,6 +30,9 @@ static uint64_t world_reserve;       // bytes; 0: no reserve
 static int (*world_blobs_open)(struct blob_store **out);
 static bool world_data_endpoints;  // of every registry
 static uint64_t world_incarnation; // likewise
+static bool world_sole_replica;   // of every registry
+// what other regions hold; NULL: nobody can be asked
+static const struct elsewhere *world_elsewhere;
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -49,6 +52,8 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
         as_set.data_endpoints = true;
     as_set.incarnation = world_incarnation;
     as_set.key = registry_key_format(reg->name, world_incarnation, key);
+    if (world_sole_replica)
+        as_set.n_replicas = 1;
     registry_service_begin(world_service, req, fixture_t, &as_set, &h, plan);
 }
 static const struct http_app world_app = {.begin = world_begin, .words = &oci_words};
@@ -76,6 +81,7 @@ static inline void store_up(void)
                                          .blobs = world_blobs,
                                          .meta = world_meta,
                                          .space = world_space,
+                                         .elsewhere = world_elsewhere,
                                          .url_key = region_keys_url_key(fixture_keys[0]),
                                          .uploads = world_uploads,
                                          .upload_idle_s = 3600,

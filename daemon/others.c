@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the registry's routes ask what other regions hold: through the replicator, while it runs
+// (content/elsewhere.h). Any thread that may wait; in a restart the replicator ends before the
+// uploads that go on here do.
+#include "daemon/worker_priv.h"
+
+#include "base/err.h"
+
+// NULL: it does not run. Else replicator_unref lets go.
+static struct replicator *replicator_hold(struct worker *w)
+{
+    pthread_mutex_lock(&w->replicator_lock);
+    struct replicator *r = atomic_load(&w->replicator);
+    if (r)
+        replicator_ref(r);
+    pthread_mutex_unlock(&w->replicator_lock);
+    return r;
+}
+
+static int others_ask(void *ctx, struct elsewhere_want *want, char silent[CONTENT_TEXT_SIZE])
+{
+    struct replicator *r = replicator_hold(ctx);
+    if (!r)
+        return ERR_CANCELED;
+    int rc = replicator_ask(r, want, silent);
+    replicator_unref(r);
+    return rc;
+}
+
+static int others_fetch(void *ctx, struct elsewhere_want *want, char error[CONTENT_TEXT_SIZE])
+{
+    struct replicator *r = replicator_hold(ctx);
+    if (!r)
+        return ERR_CANCELED;
+    int rc = replicator_fetch(r, want, error);
+    replicator_unref(r);
+    return rc;
+}
+
+static int others_copy_ahead(void *ctx, const char *region, const struct elsewhere_want *want)
+{
+    struct replicator *r = replicator_hold(ctx);
+    if (!r)
+        return ERR_CANCELED;
+    int rc = replicator_copy_ahead(r, region, want);
+    replicator_unref(r);
+    return rc;
+}
+
+const struct elsewhere_ops worker_others = {
+    .ask = others_ask, .fetch = others_fetch, .copy_ahead = others_copy_ahead};
