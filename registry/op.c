@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "config/endpoints.h"
+#include "config/policy.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -35,8 +36,17 @@ static int blob_host_set(struct op *op, const struct topology *t, const struct r
     return 0;
 }
 
-// Where this request was sent to, and where uploads go on: on the global name, with regional
-// endpoints on, at this region's own name, so that a push stays where it began.
+// An upload that began on the global name stays there: enabling regional endpoints changes nothing
+// for a client that reaches the global name only. A registry may say otherwise.
+static bool upload_moves(const struct registry *reg, const struct hostname *host)
+{
+    if (hostname_public_of(host->kind) != NAME_GLOBAL)
+        return false;
+    return reg->regional_endpoints && policy_push_move(reg) == PUSH_MOVE_REGIONAL;
+}
+
+// Where this request was sent to, and where uploads go on: on the host called, or at this region's
+// own name.
 static int hosts_set(struct op *op, const struct topology *t, const struct registry *reg,
                      const struct hostname *host)
 {
@@ -44,7 +54,7 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     struct arena *a = &op->req->arena;
     enum name_kind upload_kind = host->kind;
     const char *upload_region = host->region;
-    op->sign = reg->regional_endpoints && hostname_public_of(host->kind) == NAME_GLOBAL;
+    op->sign = upload_moves(reg, host);
     if (op->sign) {
         upload_region = op->s->region;
         upload_kind = NAME_REGIONAL_PRIVATE;

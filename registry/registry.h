@@ -17,10 +17,10 @@
 // unknown length, a manifest by rule 3 there. Reads, mounts, cancels, and the PUT that ends an
 // upload whose bytes are here still work.
 //
-// Uploads: the id is "<region>.<32 hex>". `Location` is absolute. On the global name, with regional
-// endpoints on, it is a signed URL on the regional host (clients drop their credentials when the
-// host changes); with them off it stays on the host called, and the edge passes an upload that
-// belongs to another region on to it. Bytes of a broken connection count once the client was told
+// Uploads: the id is "<region>.<32 hex>". `Location` is absolute, on the host called; the edge of
+// another region passes an upload on to its own. With `push_move: regional` and regional endpoints,
+// an upload that began on the global name moves to the regional host, by a signed URL (clients drop
+// their credentials when the host changes). Bytes of a broken connection count once the client was told
 // of them; the PUT that ends an upload may be repeated (upload_body.c has the rules).
 #ifndef MERIDIAN_REGISTRY_REGISTRY_H
 #define MERIDIAN_REGISTRY_REGISTRY_H

@@ -191,7 +191,7 @@ int replicator_ask(struct replicator *r, struct elsewhere_want *w, char silent[C
     struct topology *t = snapshot_get(r->o.topology);
     const struct registry *reg = NULL;
     if (t)
-        reg = topology_registry(t, w->registry);
+        reg = topology_registry_by_key(t, w->registry);
     int rc = ERR_NOTFOUND;
     if (reg)
         rc = ask_members(r, t, reg, w, silent);

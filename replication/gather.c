@@ -139,7 +139,7 @@ static int item_fetch(struct batch_item *of, const struct topology *t)
 {
     struct replicator *r = of->batch->gather->r;
     struct source *sources[TOPOLOGY_MAX_REGIONS];
-    const struct registry *reg = topology_registry(t, of->batch->registry);
+    const struct registry *reg = topology_registry_by_key(t, of->batch->registry);
     if (!reg)
         return ERR_NOTFOUND;
     const struct content_want want = {.registry = of->batch->registry,

@@ -113,7 +113,7 @@ static struct holds_ask *ask_new(struct replicator *r, struct http_request *req,
     struct holds_ask *a = arena_alloc(&req->arena, sizeof *a);
     if (a) {
         a->r = r;
-        a->registry = arena_strdup(&req->arena, reg->name);
+        a->registry = arena_strdup(&req->arena, reg->key);
         a->repository = repository;
         a->from = arena_strdup(&req->arena, peer->name);
     }

@@ -80,10 +80,9 @@ struct replicator {
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
                          size_t cap);
 
-// The registry of that name, when both this region and `peer` hold it; else NULL. `name` may be
-// NULL.
+// The registry of that key, when both this region and `peer` hold it; else NULL. `key` may be NULL.
 const struct registry *shared_registry(struct replicator *r, const struct topology *t,
-                                       const struct region *peer, const char *name);
+                                       const struct region *peer, const char *key);
 
 // --- repair.c ---
 // Did we make this place of our own log void?

@@ -397,12 +397,12 @@ void replicator_inbound_contact(struct replicator *r, const char *region)
 // --- what files share ---
 
 const struct registry *shared_registry(struct replicator *r, const struct topology *t,
-                                       const struct region *peer, const char *name)
+                                       const struct region *peer, const char *key)
 {
     const struct region *self = topology_region(t, r->o.region);
-    if (!self || !name)
+    if (!self || !key)
         return NULL;
-    const struct registry *reg = topology_registry(t, name);
+    const struct registry *reg = topology_registry_by_key(t, key);
     if (!reg)
         return NULL;
     bool both = registry_replica(reg, self->index) && registry_replica(reg, peer->index);

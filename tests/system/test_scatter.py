@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pushes whose requests land in more than one region: what a client gets must be what it would get from one."""
-import hashlib, json, os, random, time, unittest, urllib.parse
+import contextlib, hashlib, json, os, random, signal, subprocess, time, unittest, urllib.parse
 
-from lab import DOMAIN, Lab, REGIONS, wait_until
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, wait_until
 
 EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
 GLOBAL, TAILSPIN = f"contoso.{DOMAIN}", f"tailspin.{DOMAIN}"  # tailspin: regional endpoints are off
@@ -128,6 +128,188 @@ class Scatter(unittest.TestCase):
                     self.assertEqual(lab.read(host, f"/v2/app/blobs/{digest_of(content)}", region, auth)[2], content)
                 status, _, body = self.end(location, "westeurope", content, auth)  # its answer was lost
                 self.assertEqual(status, 201, body)
+
+    # ---- the global name, before and after regional endpoints ----
+    def set_tailspin(self, **settings):
+        """A change of the registry, and until all regions follow it."""
+        regional = settings.pop("regional_endpoints", "enabled")
+        more = "".join(f", {k}: {v}" for k, v in settings.items())
+        replicas = ", ".join(f"{{ region: {r} }}" for r in REGIONS)
+        before = max(self.version(r) for r in REGIONS)
+        self.lab.check(MERIDIAN, "topology", "change", "--topology", self.lab.topology, "-",
+                       input=f"registries:\n  - {{ name: tailspin, regional_endpoints: {regional}, anonymous_pull: true{more}, "
+                             f"replicas: [{replicas}] }}\n")
+        for region in REGIONS:
+            wait_until(10, lambda: self.version(region) > before, f"{region} follows")
+
+    def version(self, region):
+        return self.lab.admin(region, "config", "check", "--in-force", check=False)["topology"]["version"]
+
+    @contextlib.contextmanager
+    def only_the_global_name(self):
+        """For clients of this machine the regional names of tailspin lead to an address where nobody is."""
+        hosts = f"{self.lab.dir}/hosts"
+        with open("/etc/hosts") as real, open(hosts, "w") as f:
+            f.write(real.read() + "".join(f"\n10.88.0.250 tailspin.{r}.geo.{DOMAIN} tailspin.{r}.data.{DOMAIN}" for r in REGIONS) + "\n")
+        subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "-l", "/etc/hosts"], check=True)
+
+    @contextlib.contextmanager
+    def broken_certificate(self, region):
+        """The region's own names are served with a certificate that nobody trusts; the global names are as before."""
+        folder = f"{self.lab.dir}/{region}/run/edge"
+        pem = next(p for p in (f"{folder}/{n}" for n in os.listdir(folder) if n.endswith(".pem"))
+                   if f"*.{region}.geo.{DOMAIN}" in subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", p],
+                                                                   capture_output=True, text=True).stdout)
+        with open(pem, "rb") as f:
+            good = f.read()
+        made = f"{self.lab.dir}/broken"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=nobody",
+                        "-days", "1", "-keyout", f"{made}.key", "-out", f"{made}.pem"], check=True, capture_output=True)
+        with open(f"{made}.pem", "rb") as c, open(f"{made}.key", "rb") as k:
+            bad = c.read() + k.read()
+
+        def serve(content):
+            with open(pem, "wb") as f:
+                f.write(content)
+            os.kill(self.lab.admin(region, "status")["edge"]["pid"], signal.SIGHUP)
+        refused = lambda: self.refused(f"contoso.{region}.geo.{DOMAIN}", region)
+        serve(bad)
+        try:
+            wait_until(10, refused, "the regional certificate is broken")
+            yield
+        finally:
+            serve(good)
+        wait_until(10, lambda: not refused(), "the regional certificate is whole again")
+
+    def refused(self, host, region):
+        try:
+            self.lab.request("GET", host, "/v2/", region)
+            return False
+        except OSError:
+            return True
+
+    def test_4_enabling_regional_endpoints_changes_nothing_of_the_global_name(self):
+        lab, auth, data = self.lab, self.auth("app", TAILSPIN), os.urandom(400_000)
+        with self.only_the_global_name():
+            lab.push("before", TAILSPIN, "app", "before")
+            location = self.begin(TAILSPIN, "eastus", "app", auth)
+            host, region, target = self.follow(location, "eastus")
+            status, headers, body = lab.request("PATCH", host, target, region, auth, data[:150_000])
+            self.assertEqual((status, urllib.parse.urlsplit(headers["location"]).hostname), (202, TAILSPIN), body)
+            self.set_tailspin()
+            # what had begun goes on where it was, through whichever region
+            host, region, target = self.follow(headers["location"], "westeurope")
+            status, headers, body = lab.request("PATCH", host, target, region, auth, data[150_000:])
+            self.assertEqual((status, urllib.parse.urlsplit(headers["location"]).hostname), (202, TAILSPIN), body)
+            join = "&" if "?" in headers["location"] else "?"
+            target = self.follow(headers["location"], "southeastasia")[2]
+            status, _, body = lab.request("PUT", TAILSPIN, f"{target}{join}digest={digest_of(data)}", "southeastasia", auth)
+            self.assertEqual(status, 201, body)
+            lab.push("after", TAILSPIN, "app", "after")
+            location = self.begin(TAILSPIN, "eastus", "app", auth)
+            self.assertEqual((urllib.parse.urlsplit(location).hostname, "sig=" in location), (TAILSPIN, False))
+            with self.broken_certificate("eastus"):
+                lab.push("broken", TAILSPIN, "app", "broken")
+        self.set_tailspin(push_move="regional")
+        location = self.begin(TAILSPIN, "eastus", "app", auth)
+        self.assertEqual(urllib.parse.urlsplit(location).hostname, f"tailspin.eastus.geo.{DOMAIN}")
+        status, _, body = self.end(location, "eastus", b"moved", {})  # the URL is authority enough
+        self.assertEqual(status, 201, body)
+        lab.push("moves", TAILSPIN, "app", "moves")
+        for tag in ("before", "after", "broken", "moves"):
+            lab.wait_replicated(f"tailspin/app:{tag}")
+
+    # ---- a client whose requests go anywhere ----
+    def anywhere(self, rng):
+        """An endpoint of contoso, and a region where it may lead."""
+        region = rng.choice(list(REGIONS))
+        return rng.choice(((GLOBAL, region), (f"contoso.{region}.geo.{DOMAIN}", region)))
+
+    def sent(self, rng, seen, what, *words, **more):
+        """One request; its status, headers and body. Without an answer, or with 503, the caller begins again."""
+        try:
+            status, headers, body = self.lab.request(*words, **more)
+        except OSError:
+            return None, {}, b""
+        seen.append((what, status, body[:200]))
+        if status == 503:
+            self.assertIn("retry-after", headers)
+        return status, headers, body
+
+    def shuffled_blob(self, rng, seen, content, auth, until):
+        """Uploads it; each request to an endpoint by chance, as far as the Location leaves a choice."""
+        digest = digest_of(content)
+        while time.monotonic() < until:
+            host, region = self.anywhere(rng)
+            if rng.random() < 0.5 and self.sent(rng, seen, "head", "HEAD", host, f"/v2/team/any/blobs/{digest}", region, auth)[0] == 200:
+                return True
+            host, region = self.anywhere(rng)
+            status, headers, _ = self.sent(rng, seen, "post", "POST", host, "/v2/team/any/blobs/uploads/", region, auth)
+            if status != 202:
+                continue
+            if rng.random() < 0.7:
+                host, region, target = self.follow(headers["location"], self.anywhere(rng)[1])
+                status, headers, _ = self.sent(rng, seen, "patch", "PATCH", host, target, region, auth, content)
+                if status != 202:
+                    continue
+                body = None
+            else:
+                body = content
+            host, region, target = self.follow(headers["location"], self.anywhere(rng)[1])
+            join = "&" if "?" in target else "?"
+            if self.sent(rng, seen, "end", "PUT", host, f"{target}{join}digest={digest}", region, auth, body, timeout=60)[0] == 201:
+                return True
+        return False
+
+    def shuffled_put(self, rng, seen, tag, manifest, auth, until):
+        while time.monotonic() < until:
+            host, region = self.anywhere(rng)
+            status, _, body = self.sent(rng, seen, "put", "PUT", host, f"/v2/team/any/manifests/{tag}", region,
+                                        dict(auth, **{"Content-Type": MANIFEST}), manifest, timeout=70)
+            self.assertIn(status, (201, 503, None), body)  # never that a blob is unknown: each was acknowledged somewhere
+            if status == 201:
+                return True
+        return False
+
+    def test_5_any_mix_of_endpoints_is_as_one(self):
+        lab, seen, waiting, done = self.lab, [], [], []
+        seed = int(os.environ.get("SHUFFLE_SEED") or random.SystemRandom().randrange(1 << 32))
+        print(f"SHUFFLE_SEED={seed}")
+        rng, auth = random.Random(seed), self.auth("team/any")
+        cut = rng.choice(list(REGIONS))
+        for i in range(18):
+            if i == 6:
+                lab.cut(cut)
+            if i == 12:
+                lab.heal(cut)
+            # while one is cut off, what went there alone has to wait for it; else nothing takes long
+            until = time.monotonic() + (3 if 6 <= i < 12 else 60)
+            layers = [rng.randbytes(rng.choice((10, 3000, 70_000))) for _ in range(rng.randint(1, 3))]
+            manifest = image(*layers)
+            whole = all([self.shuffled_blob(rng, seen, c, auth, until) for c in (b"{}", *layers)])
+            if whole and self.shuffled_put(rng, seen, f"t{i}", manifest, auth, until):
+                done.append((f"t{i}", manifest))
+            else:
+                self.assertTrue(6 <= i < 12, f"image {i}: {seen[-20:]}")
+                waiting.append((f"t{i}", manifest, (b"{}", *layers)))
+        for region in REGIONS:
+            self.hears_others(region)
+        for tag, manifest, contents in waiting:
+            until = time.monotonic() + 60
+            self.assertTrue(all(self.shuffled_blob(rng, seen, c, auth, until) for c in contents))
+            self.assertTrue(self.shuffled_put(rng, seen, tag, manifest, auth, until), seen[-20:])
+            done.append((tag, manifest))
+        for tag, manifest in done:
+            lab.wait_replicated(f"contoso/team/any:{tag}")
+        for region in REGIONS:
+            for tag, manifest in done:
+                self.assertEqual(self.whole(f"contoso.{region}.geo.{DOMAIN}", region, "team/any", tag), digest_of(manifest))
+        for what, status, body in seen:
+            self.assertIn(status, {"head": (200, 404), "post": (202, 503), "patch": (202, 503), "end": (201, 503), "put": (201, 503)}[what], body)
 
 
 if __name__ == "__main__":

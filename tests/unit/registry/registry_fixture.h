@@ -7,6 +7,7 @@
 
 #include "base/clock_test.h"
 #include "base/log.h"
+#include "config/policy.h"
 #include "config/registry_key.h"
 #include "net/http_test.h"
 #include "registry/oci_error.h"
@@ -30,7 +31,8 @@ static uint64_t world_reserve;       // bytes; 0: no reserve
 static int (*world_blobs_open)(struct blob_store **out);
 static bool world_data_endpoints;  // of every registry
 static uint64_t world_incarnation; // likewise
-static bool world_sole_replica;   // of every registry
+static bool world_push_moves;      // uploads move to the regional host
+static bool world_sole_replica;    // of every registry
 // what other regions hold; NULL: nobody can be asked
 static const struct elsewhere *world_elsewhere;
 static struct space *world_space;
@@ -54,6 +56,9 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     as_set.key = registry_key_format(reg->name, world_incarnation, key);
     if (world_sole_replica)
         as_set.n_replicas = 1;
+    static const struct registry_policy moves = {.push_move = PUSH_MOVE_REGIONAL};
+    if (world_push_moves)
+        as_set.policy = &moves;
     registry_service_begin(world_service, req, fixture_t, &as_set, &h, plan);
 }
 static const struct http_app world_app = {.begin = world_begin, .words = &oci_words};

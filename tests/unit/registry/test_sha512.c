@@ -130,6 +130,7 @@ END_TEST
 
 START_TEST(a_signed_location_keeps_the_hint)
 {
+    world_push_moves = true;
     up();
     struct exchange x = send_with("POST", UPLOADS "?digest-algorithm=sha512", GLOBAL, token_push,
                                   NULL, NULL, NULL, 0, 0);

@@ -189,8 +189,36 @@ START_TEST(mounts_need_pull_on_the_source)
 }
 END_TEST
 
-START_TEST(on_the_global_name_uploads_move_and_carry_their_authority)
+// Whether regional endpoints are on makes no difference to who reaches the global name only.
+START_TEST(on_the_global_name_uploads_stay_there)
 {
+    world_up();
+    static const char *const names[] = {GLOBAL, "contoso.privatelink.meridian.test"};
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text("stays", 5, digest);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct exchange x =
+            send_with("POST", UPLOADS, names[i], token_push, NULL, NULL, NULL, 0, 0);
+        ck_assert_int_eq(x.resp.status, 202);
+        AUTO_FREE char *at = target_of(header_of(&x, "Location"), names[i]);
+        exchange_end(&x);
+        ck_assert_ptr_null(strchr(at, '?'));
+        x = send_with("PATCH", at, names[i], token_push, NULL, NULL, "sta", 3, 1);
+        AUTO_FREE char *next = target_of(header_of(&x, "Location"), names[i]);
+        exchange_end(&x);
+        AUTO_FREE char *end = with_digest(next, digest);
+        ck_assert_int_eq(status_of(send_with("PUT", end, names[i], NULL, NULL, NULL, "ys", 2, 1)),
+                         401);
+        ck_assert_int_eq(
+            status_of(send_with("PUT", end, names[i], token_push, NULL, NULL, "ys", 2, 1)), 201);
+    }
+    world_down();
+}
+END_TEST
+
+START_TEST(where_they_move_uploads_carry_their_authority)
+{
+    world_push_moves = true;
     world_up();
     char digest[DIGEST_TEXT_SIZE];
     digest_text("moved", 5, digest);
@@ -628,16 +656,19 @@ START_TEST(a_large_body_streams_in_bounded_memory)
 }
 END_TEST
 
-CHECK_MAIN(
-    "registry/uploads", many_pieces_are_digested_once, nothing_rests_while_a_forerunner_may_go_on,
-    handles_rest_only_after_what_was_acknowledged, handles_are_bounded_in_number_and_time,
-    requests_that_race_for_an_upload_are_refused_whole, a_put_whose_link_failed_can_be_repeated,
-    a_put_whose_link_failed_can_be_repeated_after_a_restart, a_lost_file_makes_no_link,
-    pieces_with_and_without_range_make_a_blob, a_piece_out_of_order_is_416_and_says_where_it_stands,
-    a_refused_piece_keeps_no_bytes, a_wrong_digest_is_400_and_the_upload_stays,
-    whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
-    an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
-    on_the_global_name_uploads_move_and_carry_their_authority, two_requests_cannot_share_an_upload,
+CHECK_MAIN("registry/uploads", many_pieces_are_digested_once,
+           nothing_rests_while_a_forerunner_may_go_on,
+           handles_rest_only_after_what_was_acknowledged, handles_are_bounded_in_number_and_time,
+           requests_that_race_for_an_upload_are_refused_whole,
+           a_put_whose_link_failed_can_be_repeated,
+           a_put_whose_link_failed_can_be_repeated_after_a_restart, a_lost_file_makes_no_link,
+           pieces_with_and_without_range_make_a_blob,
+           a_piece_out_of_order_is_416_and_says_where_it_stands, a_refused_piece_keeps_no_bytes,
+           a_wrong_digest_is_400_and_the_upload_stays,
+           whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
+           an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
+           on_the_global_name_uploads_stay_there, where_they_move_uploads_carry_their_authority,
+           two_requests_cannot_share_an_upload,
 
-    closed_writes_are_503_with_the_reason, idle_uploads_are_discarded,
-    uploads_open_at_once_are_bounded, a_large_body_streams_in_bounded_memory)
+           closed_writes_are_503_with_the_reason, idle_uploads_are_discarded,
+           uploads_open_at_once_are_bounded, a_large_body_streams_in_bounded_memory)

@@ -103,6 +103,7 @@ END_TEST
 
 START_TEST(a_signed_url_is_good_for_it_until_it_expires)
 {
+    world_push_moves = true;
     world_up();
     char digest[DIGEST_TEXT_SIZE];
     digest_text("moved", 5, digest);
