@@ -4,9 +4,10 @@ public and at the peer listener, through restarts and reloads; then every file t
 shows of their processes, is searched for them. And every file has the owner and mode that docs/security.md states."""
 import fnmatch, json, os, re, signal, socket, ssl, stat, struct, subprocess, threading, unittest
 
-from lab import DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, STAMPS, wait_until
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, STAMPS, TOPOLOGY, wait_until
 
 EAST = f"contoso.eastus.geo.{DOMAIN}"
+DATA = f"contoso.eastus.data.{DOMAIN}"
 GLOBAL = f"contoso.{DOMAIN}"
 HEALTH = f"{STAMPS['eastus']}.eastus.fe.{DOMAIN}"
 CLOSED = 0
@@ -92,7 +93,9 @@ class Upstream:
 class Secrets(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab(node_extra="log: { level: debug }\n"))
+        cls.lab = cls.enterClassContext(Lab(
+            TOPOLOGY.replace("    data_endpoints: enabled\n", "    data_endpoints: enabled\n    push_move: regional\n", 1),
+            node_extra="log: { level: debug }\n"))
         cls.digest = cls.lab.push("secrets", EAST, "team/app", "1")
         cls.auth = cls.lab.bearer("repository:team/app:pull,push")
         token = cls.auth["Authorization"].split()[1]
@@ -105,6 +108,17 @@ class Secrets(unittest.TestCase):
         self.assertEqual(status, 202)
         host, target = headers["location"].split("/", 3)[2:]
         self.assertEqual((host, target.count("?")), (EAST, 1))
+        return self.remember(target)
+
+    def signed_blob(self):
+        """The target of a blob's signed URL on the data host."""
+        layer = json.loads(self.lab.request("GET", EAST, "/v2/team/app/manifests/1", headers=self.auth)[2])["layers"][0]
+        status, headers, _ = self.lab.request("GET", EAST, f"/v2/team/app/blobs/{layer['digest']}", headers=self.auth)
+        host, target = headers["location"].split("/", 3)[2:]
+        self.assertEqual((status, host, target.count("?")), (307, DATA, 1))
+        return self.remember(target)
+
+    def remember(self, target):
         signature = re.search(r"sig=([A-Za-z0-9._~-]+)", target)[1]
         self.secrets[f"signature {len(self.secrets)}"] = signature
         self.secrets[f"its MAC {len(self.secrets)}"] = signature.rsplit(".", 1)[-1]
@@ -281,6 +295,11 @@ class Secrets(unittest.TestCase):
         self.assertEqual(self.raw("public", f"PATCH {target} HTTP/1.1\r\nHost: {EAST}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".encode()), 400)
         self.wait_lines(since, "client sent invalid chunked body")
         line = self.nginx_lines(since)[0]
+        blob = self.signed_blob()
+        for more, status in (("Range: bytes=1-5", 206), ("Range: bytes=900000000-", 416), ("Transfer-Encoding: chunked\r\n\r\nzz", 400)):
+            got = self.raw("public", f"GET {blob} HTTP/1.1\r\nHost: {DATA}\r\nConnection: close\r\n{more}\r\n\r\n".encode(), server_name=DATA)
+            self.assertEqual(got, status, more)
+        self.wait_lines(since, blob.split("?")[0] + "[cut]")
         self.assertIn(target.split("?")[0] + "[cut]", line)
         self.assertIn(f' warn eastus edge: nginx: [error] ', line)
         self.assertEqual(self.hits(), [])
