@@ -204,7 +204,7 @@ int replicator_fetch(struct replicator *r, struct elsewhere_want *w, char error[
 {
     if (!life_enter(r->life))
         return ERR_CANCELED;
-    int rc = gather_fetch(r->gather, w, error);
+    int rc = gather_fetch(r->gather, w, true, error);
     life_leave(r->life);
     return rc;
 }

@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/policy.h"
 #include "replication/peer_source.h"
 #include "replication/replication_priv.h"
+#include "store/publish.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -30,13 +32,17 @@ struct batch_item {
     // the batch's own copy, until it is done
     struct elsewhere_item item;
     char error[CONTENT_TEXT_SIZE];
-    bool begun, done;
+    bool done;
+    // its fetch has given the repository a lease
+    bool published;
+    struct usage_limits limits;
 };
 
 struct batch { // of one caller
     struct gather *gather;
     char *registry, *repository;
     int64_t until_mono;
+    bool judged;
     pthread_mutex_t lock;
     pthread_cond_t changed;
 
@@ -95,10 +101,15 @@ const _Atomic bool *gather_drains(const struct gather *g)
 
 // --- one fetch, on a thread of the gather ---
 
-static bool may_wait(void *ctx)
+static bool may_wait(const struct batch *b)
 {
-    const struct batch *b = ctx;
     return !b->gather->drains && clock_mono_ms() < b->until_mono;
+}
+
+static bool item_may_wait(void *ctx)
+{
+    struct batch_item *of = ctx;
+    return may_wait(of->batch);
 }
 
 // What is known to come is charged before it is asked for.
@@ -110,8 +121,36 @@ static int charge(struct replicator *r, const struct elsewhere_item *item, struc
     return space_take(r->o.space, missing, out);
 }
 
-static int blob_gather(struct replicator *r, const struct content_want *from,
-                       const struct batch_item *of, struct content_outcome *out)
+// A lease with the region that it came from. `name` NULL: the blob was here, or another thread
+// fetched it.
+static int lease(struct batch_item *of, const struct blob_name *name, uint64_t size)
+{
+    struct replicator *r = of->batch->gather->r;
+    struct lease_add add = {.registry = of->batch->registry,
+                            .repository = of->batch->repository,
+                            .digest = of->item.digest,
+                            .published = name,
+                            .size = size};
+    struct lease_result result;
+    if (*of->item.holder)
+        add.peer = of->item.holder;
+    if (of->batch->judged)
+        add.limits = &of->limits;
+    if (name)
+        return blob_publish(r->o.blobs, r->o.meta, &add, &result);
+    return meta_lease_add(r->o.meta, &add, &result);
+}
+
+static int published(void *ctx, const struct blob_name *name, uint64_t size)
+{
+    struct batch_item *of = ctx;
+    int rc = lease(of, name, size);
+    of->published = rc == 0;
+    return rc;
+}
+
+static int blob_gather(struct replicator *r, const struct content_want *from, struct batch_item *of,
+                       struct content_outcome *out)
 {
     struct space_charge c = {0};
     int rc = charge(r, &of->item, &c);
@@ -120,17 +159,13 @@ static int blob_gather(struct replicator *r, const struct content_want *from,
     struct content_want want = *from;
     want.charge = &c;
     want.size = of->item.size;
-    want.may_wait = may_wait;
-    want.ctx = of->batch;
+    want.may_wait = item_may_wait;
+    want.published = published;
+    want.ctx = of;
     rc = content_blob(r->content, &want, out);
     space_return(&c);
-    if (rc)
-        return rc;
-    uint64_t size;
-    rc = blob_stat(r->o.blobs, &of->item.digest, &size);
-    if (!rc)
-        rc = meta_link_add(r->o.meta, of->batch->registry, of->batch->repository, &of->item.digest,
-                           size, NULL);
+    if (!rc && !of->published)
+        rc = lease(of, NULL, 0);
     job_queue_kick(r->jobs); // a job that was put off for this blob's flight may go on
     return rc;
 }
@@ -142,6 +177,8 @@ static int item_fetch(struct batch_item *of, const struct topology *t)
     const struct registry *reg = topology_registry_by_key(t, of->batch->registry);
     if (!reg)
         return ERR_NOTFOUND;
+    of->limits.registry_bytes = policy_quota(reg);
+    of->limits.repository_bytes = policy_of(reg, of->batch->repository)->quota_bytes;
     const struct content_want want = {.registry = of->batch->registry,
                                       .repository = of->batch->repository,
                                       .digest = of->item.digest,
@@ -227,7 +264,8 @@ static void item_lost(void *arg)
     item_end(arg, ERR_BUSY);
 }
 
-static int batch_new(struct gather *g, const struct elsewhere_want *w, struct batch **out)
+static int batch_new(struct gather *g, const struct elsewhere_want *w, bool judged,
+                     struct batch **out)
 {
     struct batch *b = mem_zalloc(sizeof *b + w->n_items * sizeof b->items[0]);
     if (!b)
@@ -235,6 +273,7 @@ static int batch_new(struct gather *g, const struct elsewhere_want *w, struct ba
     b->gather = g;
     b->refs = 1;
     b->until_mono = w->until_mono;
+    b->judged = judged;
     b->registry = mem_strdup(w->registry);
     b->repository = mem_strdup(w->repository);
     pthread_mutex_init(&b->lock, NULL);
@@ -256,7 +295,6 @@ static int batch_new(struct gather *g, const struct elsewhere_want *w, struct ba
 // Under the lock, which it gives up meanwhile.
 static int item_begin(struct batch *b, struct batch_item *of)
 {
-    of->begun = true;
     of->job = (struct pool_job){
         .run = item_run, .lost = item_lost, .arg = of, .lane = POOL_CLIENTS, .name = b->registry};
     b->refs++;
@@ -267,7 +305,6 @@ static int item_begin(struct batch *b, struct batch_item *of)
     pthread_mutex_lock(&b->lock);
     if (!rc)
         return 0;
-    of->begun = false;
     b->refs--; // never the last: the caller holds one
     b->n_running--;
     return rc;
@@ -324,12 +361,13 @@ static int batch_take(struct batch *b, struct elsewhere_want *w, char error[CONT
     return left;
 }
 
-int gather_fetch(struct gather *g, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE])
+int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
+                 char error[CONTENT_TEXT_SIZE])
 {
     struct batch *b;
     if (w->n_items > ELSEWHERE_ITEMS_MAX)
         return ERR_TOOBIG;
-    int rc = batch_new(g, w, &b);
+    int rc = batch_new(g, w, judged, &b);
     if (rc)
         return rc;
     pthread_mutex_lock(&b->lock);

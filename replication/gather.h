@@ -36,6 +36,8 @@ void gather_free(struct gather *g);
 // Turns true with gather_drain.
 const _Atomic bool *gather_drains(const struct gather *g);
 
-int gather_fetch(struct gather *g, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
+// `judged`: the registry's quotas bound what comes, as they bound the pushes of clients.
+int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
+                 char error[CONTENT_TEXT_SIZE]);
 
 #endif

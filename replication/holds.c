@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "store/publish.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +34,14 @@ struct holds_ask {
 
 static bool blob_held(struct replicator *r, const struct holds_ask *a, struct holding *h)
 {
-    uint64_t size;
-    int rc = meta_link_get(r->o.meta, a->registry, a->repository, &h->digest, &size);
+    struct blob_here here;
+    int rc = meta_blob_look(r->o.meta, a->registry, a->repository, &h->digest, &here);
     if (!rc)
-        rc = blob_stat(r->o.blobs, &h->digest, &h->size);
+        rc = blob_is_here(r->o.blobs, &here.name, here.size);
     h->has_size = true;
-    return !rc && size == h->size;
+    if (!rc)
+        h->size = here.size;
+    return !rc;
 }
 
 static bool manifest_held(struct replicator *r, const struct holds_ask *a, struct holding *h)
@@ -173,7 +176,7 @@ static void ahead_run(struct http_request *req, struct http_response *resp)
     if (life_enter(r->life)) {
         rc = 0;
         if (!blob_held(r, a, &h))
-            rc = gather_fetch(r->gather, &want, error);
+            rc = gather_fetch(r->gather, &want, false, error);
         life_leave(r->life);
     }
     ahead_answer(req, resp, rc, error);

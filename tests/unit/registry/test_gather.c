@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "registry/gather.h"
 #include "registry/registry_priv.h"
+#include "store/publish.h"
 #include "tests/unit/registry/upload_support.h"
 
 #define OCI_INDEX "application/vnd.oci.image.index.v1+json"
@@ -51,7 +52,8 @@ static int ask(void *ctx, struct elsewhere_want *w, char out[CONTENT_TEXT_SIZE])
 static void take(const struct elsewhere_want *w, struct elsewhere_item *item)
 {
     const struct content *c = find(item);
-    struct digest d;
+    struct blob_name name;
+    struct lease_result result;
     if (!c || loses) {
         item->rc = ERR_NOTFOUND;
         return;
@@ -62,9 +64,14 @@ static void take(const struct elsewhere_want *w, struct elsewhere_item *item)
         buf_add(&item->body, c->bytes.p, c->bytes.n);
         return;
     }
-    ck_assert_int_eq(blob_put(world_blobs, c->bytes.p, c->bytes.n, &d), 0);
-    ck_assert_int_eq(meta_link_add(world_meta, w->registry, w->repository, &d, c->bytes.n, NULL),
-                     0);
+    ck_assert_int_eq(blob_put(world_blobs, c->bytes.p, c->bytes.n, &name), 0);
+    const struct lease_add add = {.registry = w->registry,
+                                  .repository = w->repository,
+                                  .digest = name.digest,
+                                  .published = &name,
+                                  .size = c->bytes.n,
+                                  .peer = item->holder};
+    ck_assert_int_eq(blob_publish(world_blobs, world_meta, &add, &result), 0);
 }
 
 static int fetch(void *ctx, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE])

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "replication/gather.h"
+#include "store/publish.h"
 #include "tests/support/check_main.h"
 
 #include <pthread.h>
@@ -24,8 +25,16 @@ static struct elsewhere_item blob_at(struct test_region *r, size_t n, char fill)
     AUTO_FREE char *p = mem_alloc(n);
     ck_assert_ptr_nonnull(p);
     memset(p, fill, n);
-    ck_assert_int_eq(blob_put(r->blobs, p, n, &item.digest), 0);
-    ck_assert_int_eq(meta_link_add(r->meta, "contoso", "app", &item.digest, n, NULL), 0);
+    struct blob_name name;
+    struct lease_result result;
+    ck_assert_int_eq(blob_put(r->blobs, p, n, &name), 0);
+    item.digest = name.digest;
+    const struct lease_add add = {.registry = "contoso",
+                                  .repository = "app",
+                                  .digest = name.digest,
+                                  .published = &name,
+                                  .size = n};
+    ck_assert_int_eq(blob_publish(r->blobs, r->meta, &add, &result), 0);
     return item;
 }
 
@@ -47,9 +56,9 @@ static struct elsewhere_want want_of(struct elsewhere_item *items, size_t n, int
 
 static bool has(struct test_region *r, const struct digest *d)
 {
-    uint64_t size, is;
-    return meta_link_get(r->meta, "contoso", "app", d, &size) == 0 &&
-           blob_stat(r->blobs, d, &is) == 0 && size == is;
+    struct blob_here here;
+    return meta_blob_look(r->meta, "contoso", "app", d, &here) == 0 &&
+           blob_is_here(r->blobs, &here.name, here.size) == 0;
 }
 
 START_TEST(what_others_hold_is_found_and_fetched)
@@ -59,8 +68,10 @@ START_TEST(what_others_hold_is_found_and_fetched)
     world_up(&w);
     WAIT_FOR(region_writes_open(east), 10000);
     region_push(south, "contoso", "app", "1", 7, 1, 3000, 0, &pushed);
-    struct elsewhere_item items[] = {blob_at(east, 3000, 'a'), nothing('n'),
-                                     blob_at(south, 500000, 'b'), blob_at(south, 70, 'c'),
+    struct elsewhere_item items[] = {blob_at(east, 3000, 'a'),
+                                     nothing('n'),
+                                     blob_at(south, 500000, 'b'),
+                                     blob_at(south, 70, 'c'),
                                      {.kind = CONTENT_MANIFEST, .digest = pushed}};
     items[0].size = 1; // as a manifest may say; the holder knows better
     struct elsewhere_want want = want_of(items, ARRAY_LEN(items), 20000);
