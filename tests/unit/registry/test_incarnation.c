@@ -110,6 +110,7 @@ END_TEST
 
 START_TEST(signed_urls_and_uploads_of_the_old_owner_are_refused)
 {
+    world_push_moves = true;
     char digest[DIGEST_TEXT_SIZE];
     world_data_endpoints = true;
     world_up();

@@ -296,8 +296,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     struct topology *t = snapshot_get(&r->topology);
     if (strcmp(req->path, "/replication/v1/feed") == 0 && http_query_get(req, "origin", 0))
         r->n_relays++;
-    if (clock_answer(s, req, plan) || conflict_said(s, req, plan) ||
-        notice_unknown(s, req, plan) || question_unknown(s, req, plan)) {
+    if (clock_answer(s, req, plan) || conflict_said(s, req, plan) || notice_unknown(s, req, plan) ||
+        question_unknown(s, req, plan)) {
         snapshot_unref(t);
         return;
     }
