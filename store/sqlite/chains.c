@@ -23,21 +23,30 @@ static int head_of_row(sqlite3_stmt *st, struct chain_head *out)
     return rc;
 }
 
+// To the chain's end: every own entry asks, so there is a statement for it that compares least.
+static int end_find(struct db *d, const struct chain_query *q, uint64_t stamp, sqlite3_stmt **out)
+{
+    return db_find(d, out,
+                   "SELECT registry_seq,body,epoch,part,seq,hash FROM feed WHERE version=2 AND"
+                   " origin=?1 AND registry=?2 AND stamp<=?3 ORDER BY epoch DESC,seq DESC LIMIT 1",
+                   "ssu", q->origin, q->registry, stamp);
+}
+
 static int sqlite_chain_last(struct tx *tx, const struct chain_query *q, struct chain_head *out)
 {
-    uint64_t epoch = INT64_MAX, seq = INT64_MAX, stamp = INT64_MAX;
+    uint64_t stamp = INT64_MAX;
     sqlite3_stmt *st;
-    if (q->upto) {
-        epoch = q->upto->epoch;
-        seq = q->upto->seq;
-    }
+    int rc;
     if (q->stamp_max)
         stamp = q->stamp_max;
-    int rc = db_find(sqlite_tx_db(tx), &st,
+    if (!q->upto)
+        rc = end_find(sqlite_tx_db(tx), q, stamp, &st);
+    else
+        rc = db_find(sqlite_tx_db(tx), &st,
                      "SELECT registry_seq,body,epoch,part,seq,hash FROM feed WHERE version=2 AND"
                      " origin=?1 AND registry=?2 AND (epoch,seq)<=(?3,?4) AND stamp<=?5"
                      " ORDER BY epoch DESC,seq DESC LIMIT 1",
-                     "ssuuu", q->origin, q->registry, epoch, seq, stamp);
+                     "ssuuu", q->origin, q->registry, q->upto->epoch, q->upto->seq, stamp);
     if (rc)
         return rc;
     rc = head_of_row(st, out);
@@ -159,7 +168,12 @@ static int sqlite_learn(struct tx *tx, int64_t id, const struct feed_entry *e)
 
 static int sqlite_frozen(struct tx *tx, const char *registry, const char *repository)
 {
-    return db_exists(sqlite_tx_db(tx),
+    struct db *d = sqlite_tx_db(tx);
+    // Every push asks, and as a rule there is none at all.
+    int rc = db_exists(d, "SELECT 1 FROM feed WHERE freezes=1 LIMIT 1", "");
+    if (rc)
+        return rc;
+    return db_exists(d,
                      "SELECT 1 FROM feed WHERE freezes=1 AND registry=?1 AND repository IN (?2,'')"
                      " LIMIT 1",
                      "ss", registry, repository);
