@@ -311,6 +311,15 @@ const struct registry *topology_registry_by_key(const struct topology *t, const 
     return NULL;
 }
 
+bool topology_registry_replaced(const struct topology *t, const char *key)
+{
+    struct registry_key k;
+    const struct registry *r = NULL;
+    if (!registry_key_parse(key, &k))
+        r = topology_registry(t, k.name);
+    return r && r->incarnation > k.incarnation;
+}
+
 const struct registry *topology_by_label(const struct topology *t, const char *label)
 {
     return topology_by_label_n(t, label, strlen(label));

@@ -470,6 +470,9 @@ const struct region *topology_region(const struct topology *t, const char *name)
 const struct registry *topology_registry(const struct topology *t, const char *name);
 // By key. NULL: there is none, or only one of that name and another incarnation.
 const struct registry *topology_registry_by_key(const struct topology *t, const char *key);
+// Was the registry of that key deleted, and its name given to a later one? Then nothing of it will
+// ever be wanted.
+bool topology_registry_replaced(const struct topology *t, const char *key);
 // by login label
 const struct registry *topology_by_label(const struct topology *t, const char *label);
 const struct registry *topology_by_label_n(const struct topology *t, const char *label, size_t n);

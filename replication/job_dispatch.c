@@ -36,6 +36,8 @@ struct pass { // one look at what is due
     int64_t later[DUE_MAX];
     size_t n_later;
     size_t n_done;
+    // of registries that are no more
+    size_t n_dropped;
     // at its begin
     unsigned n_returns;
 };
@@ -82,6 +84,12 @@ static void job_turn(struct pass *pass, const struct job *job)
     int rc = 0;
     if (job_queue_runs(r->jobs, job->id))
         return;
+    if (pass->topology && topology_registry_replaced(pass->topology, job->entry.registry)) {
+        (void)meta_job_drop(r->o.meta, job->id); // if it fails, the job comes up again
+        pass->n_dropped++;
+        pass->n_done++;
+        return;
+    }
     enum apply_result result = apply_local(r, job, &missing, &rc);
     if (result == APPLY_NEEDS) {
         job_give(pass, job, &missing);
@@ -142,6 +150,8 @@ static void pass_run(struct pass *pass, unsigned *n_made_way)
         job_turn(pass, &pass->jobs[i]);
     }
     snapshot_unref(pass->topology);
+    if (pass->n_dropped) // what waits for them goes the same way
+        meta_jobs_wake(r->o.meta);
     assert(pass->n_later <= pass->n && pass->n_full <= pass->n);
     pass_make_way(pass, n_made_way);
 }

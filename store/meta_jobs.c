@@ -2,9 +2,10 @@
 // Jobs: entries that were read and are not applied yet. See meta_jobs.h.
 //
 // Invariants (design section 9)
-//   5. A job ends only in the transaction that applies its entry (job_end), or makes it void; a
-//      failed try only moves its time. Deadlines are of the monotonic clock and hold in this
-//      process only: a wrong wall clock delays no job, and when a store opens all jobs are due.
+//   5. A job ends only in the transaction that applies its entry (job_end), or makes it void, or
+//      when its registry is no more (meta_job_drop); a failed try only moves its time. Deadlines
+//      are of the monotonic clock and hold in this process only: a wrong wall clock delays no job,
+//      and when a store opens all jobs are due.
 //   6. Fair by registry: as all tasks are (meta_queue.c).
 #include "store/meta_jobs.h"
 
@@ -18,6 +19,20 @@ int job_end(struct tx *tx, int64_t id)
     if (rc)
         return rc;
     return log_content_drop(tx, id);
+}
+
+static int drop_run(struct tx *tx, void *arg)
+{
+    const int64_t *id = arg;
+    int rc = job_exists(tx, *id);
+    if (rc)
+        return rc;
+    return job_end(tx, *id); // 5
+}
+
+int meta_job_drop(struct meta *m, int64_t id)
+{
+    return meta_write(m, drop_run, &id, false);
 }
 
 static int wake_run(struct tx *tx, void *arg)

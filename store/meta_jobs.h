@@ -68,6 +68,9 @@ int meta_jobs_later(struct meta *m, const int64_t *ids, size_t n, int64_t due_ms
 // Jobs of these registries that failed or were moved become due: a region that may give their
 // content is back.
 int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n);
+// Ends a job whose entry is never to be applied: its registry was deleted, and its name is another
+// one's by now. The entry stays in the log. ERR_NOTFOUND: it has ended.
+int meta_job_drop(struct meta *m, int64_t id);
 // Jobs that wait for another entry of their repository become due.
 void meta_jobs_wake(struct meta *m);
 

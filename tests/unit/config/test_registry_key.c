@@ -100,6 +100,12 @@ START_TEST(a_key_finds_its_registry_only)
                                          "fabrikam@1", "nobody",     "not a key"};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         ck_assert_msg(!topology_registry_by_key(t, others[i]), "%s", others[i]);
+    ck_assert(topology_registry_replaced(t, "contoso"));
+    ck_assert(topology_registry_replaced(t, "contoso@41"));
+    static const char *const no[] = {"contoso@42", "contoso@43", "fabrikam", "fabrikam@1",
+                                     "nobody",     "nobody@1",   "not a key"};
+    for (size_t i = 0; i < ARRAY_LEN(no); i++)
+        ck_assert_msg(!topology_registry_replaced(t, no[i]), "%s", no[i]);
     snapshot_unref(t);
 }
 END_TEST

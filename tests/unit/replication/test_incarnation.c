@@ -40,13 +40,18 @@ static void old_owner(struct digest *first, struct digest *second)
     region_push(south, OLD, "app", "2", 2, 1, 5000, 0, second);
 }
 
-static void new_owner(struct digest *first)
+static void new_owner_is(void)
 {
     w.contoso_is_deleted = true;
     world_topology(&w, 2, false);
     w.contoso_is_deleted = false;
     w.contoso_incarnation = 3;
     world_topology(&w, 3, false);
+}
+
+static void new_owner(struct digest *first)
+{
+    new_owner_is();
     region_push(east, NEW, "app", "1", 3, 1, 5000, 0, first);
     WAIT_FOR(region_has(west, NEW, "app", "1", first), 15000);
 }
@@ -81,6 +86,43 @@ START_TEST(a_region_that_was_away_brings_nothing_of_the_old_owner)
 }
 END_TEST
 
+static bool nothing_pends(struct test_region *at, const char *origin)
+{
+    struct feed_mark head;
+    struct origin_status *all;
+    size_t n;
+    bool is = false;
+    struct arena a;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_head(w.regions[0].meta, origin, &head), 0);
+    ck_assert_int_eq(meta_origins_of(at->meta, NEW, &a, &all, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(all[i].origin, origin))
+            is = all[i].read.seq == head.seq && all[i].applied.seq == head.seq;
+    arena_done(&a);
+    return is;
+}
+
+// What of the old owner had not arrived when the name went to the new one never will, and holds
+// nothing else up.
+START_TEST(jobs_of_the_old_owner_end)
+{
+    struct digest old, new;
+    world_up(&w);
+    east->fault = FAULT_ABSENT;
+    region_push(east, OLD, "app", "1", 1, 1, 5000, 0, &old);
+    WAIT_FOR(!state_is(west, "contoso", "eastus", "Ready"), 10000);
+    new_owner_is();
+    east->fault = FAULT_NONE;
+    region_push(east, NEW, "app", "1", 3, 1, 5000, 0, &new);
+    WAIT_FOR(region_has(west, NEW, "app", "1", &new), 20000);
+    WAIT_FOR(nothing_pends(west, "eastus"), 20000);
+    WAIT_FOR(nothing_pends(south, "eastus"), 20000);
+    ck_assert(!knows(west, OLD, "1"));
+    world_done(&w);
+}
+END_TEST
+
 // Asked by a region of another opinion about who contoso is, each says what its own topology says.
 START_TEST(what_a_region_has_is_said_by_its_own_topology)
 {
@@ -108,4 +150,4 @@ START_TEST(what_a_region_has_is_said_by_its_own_topology)
 END_TEST
 
 CHECK_MAIN("replication/incarnation", a_region_that_was_away_brings_nothing_of_the_old_owner,
-           what_a_region_has_is_said_by_its_own_topology)
+           jobs_of_the_old_owner_end, what_a_region_has_is_said_by_its_own_topology)

@@ -423,6 +423,37 @@ START_TEST(a_later_entry_of_a_tag_ends_the_one_that_waits_for_room)
 }
 END_TEST
 
+START_TEST(a_job_that_is_dropped_holds_back_no_mark)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    struct job *jobs, *now;
+    struct digest missing;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v2", "{2}"), 0);
+    carry(&east, &west);
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 4);
+    ck_assert_int_eq(meta_job_drop(west.m, jobs[0].id), 0);
+    ck_assert_int_eq(meta_job_drop(west.m, jobs[0].id), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_job_drop(west.m, jobs[1].id), 0);
+    ck_assert_uint_eq(n_due(&west, &now, &a), 2);
+    ck_assert_int_eq(apply(&west, &jobs[2].entry, &missing), 0);
+    ck_assert_int_eq(apply(&west, &jobs[3].entry, &missing), 0);
+    struct origin_status o = status_of(&west, REG, &a);
+    ck_assert_uint_eq(o.applied.seq, o.read.seq);
+    ck_assert_uint_eq(o.n_pending, 0);
+    expect_tag(&west, "app", "v2", "{2}");
+    // applied after all, by somebody who had it in hand: as if it was applied before
+    ck_assert_int_eq(apply(&west, &jobs[0].entry, &missing), 0);
+    ck_assert_uint_eq(status_of(&west, REG, &a).n_pending, 0);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
 START_TEST(registries_take_turns)
 {
     store_begin(&west, "westeurope");
@@ -882,7 +913,8 @@ CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_
            jobs_are_moved_and_called_back, what_has_no_room_is_parked_and_holds_back_no_mark,
            a_parked_job_is_looked_at_again_for_good_reasons, of_several_errors_the_worst_is_told,
            parked_jobs_come_back_as_far_as_they_fit_together,
-           a_later_entry_of_a_tag_ends_the_one_that_waits_for_room, registries_take_turns,
+           a_later_entry_of_a_tag_ends_the_one_that_waits_for_room,
+           a_job_that_is_dropped_holds_back_no_mark, registries_take_turns,
            marks_are_checked_and_filters_move_them,
            a_write_beats_the_tag_it_replaces_whatever_the_clock_says,
            any_order_gives_the_same_state, a_restored_backup_recovers_and_uses_no_sequence_twice,
