@@ -36,11 +36,31 @@ struct hold {
     char peer[HOSTNAME_REGION_SIZE];
 };
 
+// Where a lease stands in the order in which they end. `era` is the backend's own.
+struct lease_place {
+    uint64_t era;
+    int64_t since_ms, repo;
+    struct digest digest;
+};
+
 // A hold in a list.
 struct hold_row {
     int64_t repo;
+    const char *registry, *repository;
     struct digest digest;
     struct hold hold;
+    struct lease_place place;
+};
+
+// How much of a registry's blobs there is, and how much of it that no other registry has.
+struct space_row {
+    const char *registry;
+    uint64_t bytes, own_bytes;
+};
+
+// Of all blobs; those that nobody holds; those that more than one registry holds.
+struct space_sums {
+    uint64_t bytes, blobs, free_bytes, shared_bytes;
 };
 
 enum blob_state {
@@ -87,6 +107,10 @@ struct link_ops {
                          int64_t now_ms);
     int (*leases_before)(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
                          struct hold_row **out, size_t *out_n);
+    int (*leases_after)(struct tx *tx, const char *registry, const struct lease_place *after,
+                        size_t max, struct arena *a, struct hold_row **out, size_t *out_n);
+    int (*space)(struct tx *tx, struct arena *a, struct space_sums *out_sums,
+                 struct space_row **out, size_t *out_n);
     int (*blob_get)(struct tx *tx, const struct digest *d, struct blob_row *out);
     int (*blob_set)(struct tx *tx, const struct blob_row *row);
     int (*blob_remove)(struct tx *tx, const struct digest *d);
@@ -178,6 +202,21 @@ static inline int leases_before(struct tx *tx, int64_t before_ms, size_t max, st
                                 struct hold_row **out, size_t *out_n)
 {
     return tx->ops->links->leases_before(tx, before_ms, max, a, out, out_n);
+}
+
+// Leases in the order in which they end, after a place (NULL: from the start), at most max, of a
+// registry (NULL: of all).
+static inline int leases_after(struct tx *tx, const char *registry, const struct lease_place *after,
+                               size_t max, struct arena *a, struct hold_row **out, size_t *out_n)
+{
+    return tx->ops->links->leases_after(tx, registry, after, max, a, out, out_n);
+}
+
+// Reads all holds.
+static inline int space_read(struct tx *tx, struct arena *a, struct space_sums *out_sums,
+                             struct space_row **out, size_t *out_n)
+{
+    return tx->ops->links->space(tx, a, out_sums, out, out_n);
 }
 
 // --- blobs ---

@@ -238,15 +238,32 @@ static int sqlite_links_uncount(struct tx *tx, int64_t repo, const struct digest
                   "idnui", repo, manifest, (int)REF_BLOB, era_of(tx), now_ms);
 }
 
-static int holds_read(struct tx *tx, sqlite3_stmt *st, size_t max, struct hold_row *list, size_t *n)
+// Columns: of hold_read, then repository, digest, registry and name.
+#define LEASE_COLUMNS "l.size,l.n,l.era,l.since_ms,l.peer,l.repo,l.digest,r.registry,r.name"
+
+static int lease_read(struct tx *tx, sqlite3_stmt *st, struct arena *a, struct hold_row *out)
+{
+    int rc = db_digest(st, 6, &out->digest);
+    if (rc)
+        return rc;
+    out->repo = sqlite3_column_int64(st, 5);
+    out->place = (struct lease_place){(uint64_t)sqlite3_column_int64(st, 2),
+                                      sqlite3_column_int64(st, 3), out->repo, out->digest};
+    rc = db_text(st, 7, a, &out->registry);
+    if (rc)
+        return rc;
+    rc = db_text(st, 8, a, &out->repository);
+    if (rc)
+        return rc;
+    return hold_read(tx, st, &out->hold);
+}
+
+static int holds_read(struct tx *tx, sqlite3_stmt *st, size_t max, struct arena *a,
+                      struct hold_row *list, size_t *n)
 {
     int rc = 0;
     while (*n < max && (rc = db_step(sqlite_tx_db(tx), st)) == 1) {
-        struct hold_row *row = &list[*n];
-        row->repo = sqlite3_column_int64(st, 5);
-        rc = db_digest(st, 6, &row->digest);
-        if (!rc)
-            rc = hold_read(tx, st, &row->hold);
+        rc = lease_read(tx, st, a, &list[*n]);
         if (rc)
             break;
         ++*n;
@@ -254,8 +271,6 @@ static int holds_read(struct tx *tx, sqlite3_stmt *st, size_t max, struct hold_r
     db_end(st);
     return rc < 0 ? rc : 0;
 }
-
-#define LEASE_COLUMNS "size,n,era,since_ms,peer,repo,digest"
 
 static int sqlite_leases_before(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
                                 struct hold_row **out, size_t *out_n)
@@ -267,19 +282,102 @@ static int sqlite_leases_before(struct tx *tx, int64_t before_ms, size_t max, st
     if (!list)
         return ERR_NOMEM;
     int rc = db_start(d, &st,
-                      "SELECT " LEASE_COLUMNS " FROM links INDEXED BY links_leases WHERE n=0 AND "
-                      "era=?1 AND since_ms<?2 LIMIT ?3",
+                      "SELECT " LEASE_COLUMNS " FROM links l INDEXED BY links_leases JOIN "
+                      "repositories r ON r.id=l.repo WHERE l.n=0 AND l.era=?1 AND l.since_ms<?2"
+                      " LIMIT ?3",
                       "uii", era_of(tx), before_ms, limit_of(max));
     if (!rc)
-        rc = holds_read(tx, st, max, list, &n);
+        rc = holds_read(tx, st, max, a, list, &n);
     bool earlier_too = sqlite_tx(tx)->of->opened_ms < before_ms;
     if (!rc && earlier_too && n < max) {
         rc = db_start(d, &st,
-                      "SELECT " LEASE_COLUMNS " FROM links INDEXED BY links_leases WHERE n=0 AND "
-                      "era<?1 LIMIT ?2",
+                      "SELECT " LEASE_COLUMNS " FROM links l INDEXED BY links_leases JOIN "
+                      "repositories r ON r.id=l.repo WHERE l.n=0 AND l.era<?1 LIMIT ?2",
                       "ui", era_of(tx), limit_of(max - n));
         if (!rc)
-            rc = holds_read(tx, st, max, list, &n);
+            rc = holds_read(tx, st, max, a, list, &n);
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int sqlite_leases_after(struct tx *tx, const char *registry,
+                               const struct lease_place *after, size_t max, struct arena *a,
+                               struct hold_row **out, size_t *out_n)
+{
+    static const struct lease_place first = {0};
+    struct hold_row *list = arena_array(a, max ? max : 1, sizeof *list);
+    size_t n = 0;
+    sqlite3_stmt *st;
+    if (!list)
+        return ERR_NOMEM;
+    if (!after)
+        after = &first;
+    int rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT " LEASE_COLUMNS " FROM links l INDEXED BY links_leases JOIN "
+                      "repositories r ON r.id=l.repo WHERE l.n=0 AND (?1 IS NULL OR r.registry=?1)"
+                      " AND (l.era,l.since_ms,l.repo,l.digest)>(?2,?3,?4,?5)"
+                      " ORDER BY l.era,l.since_ms,l.repo,l.digest LIMIT ?6",
+                      "suiidi", registry, after->era, after->since_ms, after->repo, &after->digest,
+                      limit_of(max));
+    if (!rc)
+        rc = holds_read(tx, st, max, a, list, &n);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int sums_read(struct tx *tx, struct space_sums *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT coalesce(sum(size),0),count(*),coalesce(sum(size) FILTER (WHERE "
+                     "state>0),0),(SELECT coalesce(sum(size),0) FROM (SELECT max(size) AS size FROM"
+                     " links GROUP BY digest HAVING min(reg)<>max(reg))) FROM blobs",
+                     "");
+    if (rc)
+        return rc;
+    *out = (struct space_sums){.bytes = (uint64_t)sqlite3_column_int64(st, 0),
+                               .blobs = (uint64_t)sqlite3_column_int64(st, 1),
+                               .free_bytes = (uint64_t)sqlite3_column_int64(st, 2),
+                               .shared_bytes = (uint64_t)sqlite3_column_int64(st, 3)};
+    db_end(st);
+    return 0;
+}
+
+static int sqlite_space(struct tx *tx, struct arena *a, struct space_sums *out_sums,
+                        struct space_row **out, size_t *out_n)
+{
+    struct db *d = sqlite_tx_db(tx);
+    struct space_row *list = NULL;
+    size_t n = 0, cap = 0;
+    sqlite3_stmt *st;
+    int rc = sums_read(tx, out_sums);
+    if (rc)
+        return rc;
+    rc = db_start(d, &st,
+                  "SELECT (SELECT registry FROM repositories WHERE id=g.reg),sum(size),"
+                  "sum(size) FILTER (WHERE NOT EXISTS(SELECT 1 FROM links o WHERE "
+                  "o.digest=g.digest AND o.reg<>g.reg)) FROM (SELECT digest,reg,max(size) AS size "
+                  "FROM links GROUP BY digest,reg) AS g GROUP BY reg ORDER BY 1",
+                  "");
+    if (rc)
+        return rc;
+    while ((rc = db_step(d, st)) == 1) {
+        if (n == cap)
+            list = db_grow(a, list, n, &cap, sizeof *list);
+        rc = list ? db_text(st, 0, a, &list[n].registry) : ERR_NOMEM;
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        list[n].bytes = (uint64_t)sqlite3_column_int64(st, 1);
+        list[n++].own_bytes = (uint64_t)sqlite3_column_int64(st, 2);
     }
     if (rc)
         return rc;
@@ -502,6 +600,8 @@ const struct link_ops sqlite_link_ops = {
     .links_count = sqlite_links_count,
     .links_uncount = sqlite_links_uncount,
     .leases_before = sqlite_leases_before,
+    .leases_after = sqlite_leases_after,
+    .space = sqlite_space,
     .blob_get = sqlite_blob_get,
     .blob_set = sqlite_blob_set,
     .blob_remove = sqlite_blob_remove,

@@ -186,6 +186,17 @@ static int links_uncount_rows(struct tx *tx, int64_t repo, const struct digest *
     return 0;
 }
 
+static int lease_out(struct tx *tx, const struct m_link *l, struct arena *a, struct hold_row *out)
+{
+    const struct m_repo *r = repo_of(tx, l->repo);
+    *out = (struct hold_row){.repo = l->repo, .digest = l->digest, .hold = l->hold};
+    out->place = (struct lease_place){0, l->hold.since_ms, l->repo, l->digest};
+    int rc = text_out(a, r->registry, &out->registry);
+    if (rc)
+        return rc;
+    return text_out(a, r->name, &out->repository);
+}
+
 static int leases_before_rows(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
                               struct hold_row **out, size_t *out_n)
 {
@@ -197,8 +208,119 @@ static int leases_before_rows(struct tx *tx, int64_t before_ms, size_t max, stru
     {
         if (n == max || l->hold.n_links || l->hold.since_ms >= before_ms)
             continue;
-        list[n++] = (struct hold_row){l->repo, l->digest, l->hold};
+        int rc = lease_out(tx, l, a, &list[n]);
+        if (rc)
+            return rc;
+        n++;
     }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int place_cmp(const struct lease_place *a, const struct lease_place *b)
+{
+    if (a->since_ms != b->since_ms)
+        return a->since_ms < b->since_ms ? -1 : 1;
+    if (a->repo != b->repo)
+        return a->repo < b->repo ? -1 : 1;
+    return digest_cmp(&a->digest, &b->digest);
+}
+
+// The lease that follows a place. NULL: none.
+static const struct m_link *lease_next(struct tx *tx, const char *registry,
+                                       const struct lease_place *after)
+{
+    const struct m_link *next = NULL;
+    struct lease_place at = {0};
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    {
+        const struct lease_place p = {0, l->hold.since_ms, l->repo, l->digest};
+        if (l->hold.n_links || (after && place_cmp(&p, after) <= 0))
+            continue;
+        if (registry && strcmp(repo_of(tx, l->repo)->registry, registry) != 0)
+            continue;
+        if (next && place_cmp(&p, &at) >= 0)
+            continue;
+        next = l;
+        at = p;
+    }
+    return next;
+}
+
+static int leases_after_rows(struct tx *tx, const char *registry, const struct lease_place *after,
+                             size_t max, struct arena *a, struct hold_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    const struct m_link *l;
+    struct hold_row *list = arena_array(a, row_count(tx, T_LINKS) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    while (n < max && (l = lease_next(tx, registry, after))) {
+        int rc = lease_out(tx, l, a, &list[n]);
+        if (rc)
+            return rc;
+        after = &list[n++].place;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static bool held_by(struct tx *tx, const struct digest *d, const char *registry, bool by_others)
+{
+    EACH_ROW(tx, T_LINKS, struct m_link, l)
+    {
+        bool same = strcmp(repo_of(tx, l->repo)->registry, registry) == 0;
+        if (digest_equal(&l->digest, d) && same != by_others)
+            return true;
+    }
+    return false;
+}
+
+static int space_of(struct tx *tx, const char *registry, struct arena *a, struct space_row *out)
+{
+    *out = (struct space_row){0};
+    EACH_ROW(tx, T_BLOBS, struct m_blob, b)
+    {
+        if (!held_by(tx, &b->digest, registry, false))
+            continue;
+        out->bytes += b->row.size;
+        if (!held_by(tx, &b->digest, registry, true))
+            out->own_bytes += b->row.size;
+    }
+    return text_out(a, registry, &out->registry);
+}
+
+static int space_rows(struct tx *tx, struct arena *a, struct space_sums *out_sums,
+                      struct space_row **out, size_t *out_n)
+{
+    struct space_sums sums = {0};
+    struct space_row *list = arena_array(a, row_count(tx, T_REPOS) + 1, sizeof *list);
+    size_t n = 0;
+    uint64_t own = 0;
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_BLOBS, struct m_blob, b)
+    {
+        sums.bytes += b->row.size;
+        sums.blobs++;
+        if (b->row.state != BLOB_LIVE)
+            sums.free_bytes += b->row.size;
+    }
+    EACH_ROW(tx, T_REPOS, struct m_repo, r)
+    {
+        if (n && strcmp(list[n - 1].registry, r->registry) == 0)
+            continue;
+        int rc = space_of(tx, r->registry, a, &list[n]);
+        if (rc)
+            return rc;
+        own += list[n].own_bytes;
+        if (list[n].bytes)
+            n++;
+    }
+    sums.shared_bytes = sums.bytes - sums.free_bytes - own;
+    *out_sums = sums;
     *out = list;
     *out_n = n;
     return 0;
@@ -347,6 +469,8 @@ const struct link_ops memory_link_ops = {
     .links_count = links_count_rows,
     .links_uncount = links_uncount_rows,
     .leases_before = leases_before_rows,
+    .leases_after = leases_after_rows,
+    .space = space_rows,
     .blob_get = blob_get_row,
     .blob_set = blob_set_row,
     .blob_remove = blob_remove_row,
