@@ -152,6 +152,17 @@ static const struct option disk_rows[] = {
              "share counts as 10GiB at "
              "most"},
 };
+static const struct option collect_rows[] = {
+    {"grace", OPT_DURATION, NODE(collect_grace_s), .def = "1d", .unit_ms = 1000, .min = 10000,
+     .max = 2592000000,
+     .help = "how long a blob is kept that no manifest refers to: longer than the longest push"},
+};
+static const struct option scrub_rows[] = {
+    {"rate", OPT_SIZE, NODE(scrub_rate), .def = "4MiB", .max = 1ull << 40,
+     .help = "bytes a second at which all blobs are read and compared with their digests, once a "
+             "day at most; a "
+             "damaged one is set aside and fetched from another region; 0: never"},
+};
 static const struct option limit_rows[] = {
     {"manifest", OPT_SIZE, NODE(manifest_max_bytes), .def = "4MiB", .min = 65536, .max = 64u << 20,
      .help = "the largest manifest"},
@@ -168,6 +179,7 @@ static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SU
                                users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows),
                                log_set = SUB_OF(log_rows), cert_set = SUB_OF(cert_rows),
                                upload_set = SUB_OF(upload_rows), disk_set = SUB_OF(disk_rows),
+                               collect_set = SUB_OF(collect_rows), scrub_set = SUB_OF(scrub_rows),
                                limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows);
 
 static const struct option_word role_words[] = {{"resolver", ROLE_RESOLVER},
@@ -215,6 +227,8 @@ static const struct option node_rows[] = {
     {"certs", SECTION(cert_set), .help = "certificates"},
     {"uploads", SECTION(upload_set), .help = "uploads"},
     {"disk", SECTION(disk_set), .help = "the disk of data_dir"},
+    {"collect", SECTION(collect_set), .help = "collection of blobs that nobody needs"},
+    {"scrub", SECTION(scrub_set), .help = "a search for damaged blobs"},
     {"limits", SECTION(limit_set), .help = "limits"},
     {"metrics", SECTION(metrics_set), .help = "figures for Prometheus"},
 };

@@ -84,6 +84,10 @@ struct node {
     unsigned uploads_per_principal;
     // uploads.per_registry: of all principals, default 4096
     unsigned uploads_per_registry;
+    // collect.grace: how long a blob is kept that no manifest refers to, default 86400
+    unsigned collect_grace_s;
+    // scrub.rate: bytes a second that are read to find damage, default 4 MiB; 0: never
+    uint64_t scrub_rate;
     // uploads.bytes_per_principal: as it is written, default 10%
     const char *upload_bytes;
     // of it: a share, or

@@ -17,6 +17,9 @@
 //                                                        (daemon/admin_repair.c)
 //   GET  /v1/tasks?kind=NAME[&after=KEY][&n=COUNT]   the durable queue (daemon/admin_tasks.c)
 //   POST /v1/tasks/run?kind=NAME&key=KEY
+//   GET  /v1/collect[?registry=NAME]   POST /v1/collect   GET /v1/usage
+//                                                blobs that go, what is used
+//                                                (daemon/admin_collect.c)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -28,6 +31,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/source.h"
+#include "daemon/admin_collect.h"
 #include "daemon/admin_tasks.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
@@ -298,6 +302,9 @@ static const struct admin_route {
     {HTTP_POST, "/v1/replication/repair-clock", admin_post_repair_clock},
     {HTTP_GET, "/v1/tasks", admin_get_tasks},
     {HTTP_POST, "/v1/tasks/run", admin_post_task_run},
+    {HTTP_GET, "/v1/collect", admin_get_collect},
+    {HTTP_POST, "/v1/collect", admin_post_collect},
+    {HTTP_GET, "/v1/usage", admin_get_usage},
     {HTTP_GET, "/v1/certs", get_certs},
     {HTTP_POST, "/v1/certs/renew", post_renew},
     {HTTP_GET, "/v1/dns/explain", get_explain},

@@ -69,6 +69,9 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct space *space;
     // runs the durable queue of `meta`; NULL without it
     struct task_runner *tasks;
+    // take what nobody needs, and find what is damaged; NULL without the store
+    struct collector *collector;
+    struct scrub *scrub;
     struct vitals *vitals;
     // wall
     int64_t started_ms;

@@ -10,7 +10,10 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "control/source.h"
+#include "daemon/admin_collect.h"
 #include "daemon/admin_tasks.h"
+#include "daemon/collector.h"
+#include "daemon/scrub.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -244,6 +247,9 @@ static void metrics_text(const struct app *app, struct buf *out)
     conditions_metrics(&app->vitals->conditions, out);
     write_gates(app, out);
     tasks_metrics(app, out);
+    usage_metrics(app, out);
+    collector_metrics(app->collector, out);
+    scrub_metrics(app->scrub, out);
     replication_metrics(app->replicator, out);
     if (app->resolver)
         resolver_metrics_write(app->resolver, out);

@@ -8,8 +8,10 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "control/file_source.h"
+#include "daemon/collector.h"
 #include "daemon/late.h"
 #include "daemon/metrics.h"
+#include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
 #include "registry/oci_error.h"
@@ -308,7 +310,10 @@ static int start_store(struct worker *w, struct diag *d)
                                    .sign_ctx = w->keys,
                                    .on_commit = on_commit,
                                    .on_commit_ctx = w};
-    return sqlite_meta_open(w->paths->meta_db, &o, d, &w->app.meta);
+    rc = sqlite_meta_open(w->paths->meta_db, &o, d, &w->app.meta);
+    if (!rc)
+        meta_set_lease_grace(w->app.meta, (int64_t)w->node->collect_grace_s * 1000);
+    return rc;
 }
 
 // How the edge's passed-on requests reach other regions.
@@ -414,9 +419,18 @@ static int start_replicator(struct worker *w)
 // It has forerunners no more: only one process runs tasks.
 static int start_tasks(struct worker *w)
 {
+    const struct scrub_options scrub = {.blobs = w->app.blobs,
+                                        .meta = w->app.meta,
+                                        .bytes_per_s = w->node->scrub_rate,
+                                        .every_ms = SCRUB_EVERY_MS};
     int rc = task_runner_new(w->app.meta, &w->app.tasks);
+    if (!rc)
+        rc = collector_new(w->app.blobs, w->app.meta, &w->app.collector);
+    if (!rc)
+        rc = scrub_start(&scrub, &w->app.scrub);
     if (rc)
         return rc;
+    collector_register(w->app.collector, w->app.tasks);
     return task_runner_start(w->app.tasks);
 }
 

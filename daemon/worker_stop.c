@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/source.h"
+#include "daemon/collector.h"
+#include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
 #include "resolver/sign/signing.h"
@@ -20,6 +22,7 @@ static void rooms_stop(struct worker *w)
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));
     task_runner_stop(w->app.tasks);
+    scrub_stop(w->app.scrub);
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
     pthread_mutex_lock(&w->replicator_lock);
     atomic_store(&w->replicator, NULL);
@@ -119,6 +122,8 @@ void worker_stop(struct worker *w, bool yields)
     pool_free(w->app.pool);
     registry_service_free(w->app.registry);
     task_runner_free(w->app.tasks);
+    collector_free(w->app.collector);
+    scrub_free(w->app.scrub);
     meta_close(w->app.meta);
     blob_store_close(w->app.blobs);
     space_close(w->app.space);

@@ -123,6 +123,7 @@ struct link_ops {
                      struct usage *out);
     int (*usage_list)(struct tx *tx, const char *registry, const char *after, size_t max,
                       struct arena *a, struct usage_row **out, size_t *out_n);
+    int (*usage_registries)(struct tx *tx, struct arena *a, struct usage_row **out, size_t *out_n);
 };
 
 // --- what a repository has ---
@@ -274,6 +275,13 @@ static inline int usage_list(struct tx *tx, const char *registry, const char *af
                              struct arena *a, struct usage_row **out, size_t *out_n)
 {
     return tx->ops->links->usage_list(tx, registry, after, max, a, out, out_n);
+}
+
+// Of all registries, in byte order.
+static inline int usage_registries(struct tx *tx, struct arena *a, struct usage_row **out,
+                                   size_t *out_n)
+{
+    return tx->ops->links->usage_registries(tx, a, out, out_n);
 }
 
 #endif

@@ -15,6 +15,7 @@
 #define LEFT_OVER_MS 600000
 #define ID_MAX 128
 #define PIECE_BYTES (1u << 20)
+#define PACE_MS 100 // a reader that is held back looks so often whether it must stop
 
 static int digest_check(const struct digest *d)
 {
@@ -357,15 +358,23 @@ int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
 
 // --- damage ---
 
-// Holds the reader back to so many bytes a second since `began_ms`.
-static void pace(int64_t began_ms, uint64_t n_read, uint64_t bytes_per_s)
+static bool is_told(const _Atomic bool *stop)
+{
+    return stop && *stop;
+}
+
+// Holds the reader back to so many bytes a second since `began_ms`, or until it is told to stop.
+static void pace(int64_t began_ms, uint64_t n_read, uint64_t bytes_per_s, const _Atomic bool *stop)
 {
     if (!bytes_per_s)
         return;
     int64_t due_ms = began_ms + (int64_t)(n_read * 1000 / bytes_per_s);
-    int64_t now = clock_mono_ms();
-    if (due_ms > now)
-        clock_sleep_ms(due_ms - now);
+    while (!is_told(stop)) {
+        int64_t left_ms = due_ms - clock_mono_ms();
+        if (left_ms <= 0)
+            return;
+        clock_sleep_ms(left_ms < PACE_MS ? left_ms : PACE_MS);
+    }
 }
 
 static int hash_all(struct blob_reader *r, uint64_t bytes_per_s, const _Atomic bool *stop,
@@ -384,8 +393,8 @@ static int hash_all(struct blob_reader *r, uint64_t bytes_per_s, const _Atomic b
             return 0;
         hasher_update(h, piece, n);
         at += n;
-        pace(began, at, bytes_per_s);
-        if (stop && *stop)
+        pace(began, at, bytes_per_s, stop);
+        if (is_told(stop))
             return ERR_CANCELED;
     }
 }

@@ -55,7 +55,12 @@ int meta_blobs_after(struct meta *m, const struct digest *after, size_t max, str
 
 // --- what would go, and why ---
 
-enum collect_kind { COLLECT_LEASE, COLLECT_BLOB };
+enum collect_kind {
+    // the content of a manifest that is dead
+    COLLECT_MANIFEST,
+    COLLECT_LEASE,
+    COLLECT_BLOB,
+};
 
 struct collect_item {
     enum collect_kind kind;

@@ -30,6 +30,17 @@ int meta_usage_list(struct meta *m, const char *registry, const char *after, siz
     return rc;
 }
 
+int meta_usage_registries(struct meta *m, struct arena *a, struct usage_row **out, size_t *out_n)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = usage_registries(tx, a, out, out_n);
+    tx_end(tx);
+    return rc;
+}
+
 // `counted`: so many of the bytes that are added stand in the rows already.
 static int limit_judge(struct tx *tx, const char *registry, const char *repository, uint64_t limit,
                        uint64_t counted, uint64_t more, struct usage_over *out)

@@ -27,8 +27,12 @@ struct usage {
 };
 
 struct usage_row {
+    // of a registry: ""
     const char *repository;
     struct usage usage;
+    // of a list of registries
+    const char *registry;
+    uint64_t n_repositories;
 };
 
 // `repository` NULL: of the registry. Zero when there is none.
@@ -36,6 +40,9 @@ int meta_usage_get(struct meta *m, const char *registry, const char *repository,
 // Of a registry's repositories after `after` (NULL: from the start) in byte order, at most `max`.
 int meta_usage_list(struct meta *m, const char *registry, const char *after, size_t max,
                     struct arena *a, struct usage_row **out, size_t *out_n);
+
+// Of all registries, in byte order.
+int meta_usage_registries(struct meta *m, struct arena *a, struct usage_row **out, size_t *out_n);
 
 // 0: no limit.
 struct usage_limits {

@@ -304,9 +304,8 @@ static int sqlite_leases_before(struct tx *tx, int64_t before_ms, size_t max, st
     return 0;
 }
 
-static int sqlite_leases_after(struct tx *tx, const char *registry,
-                               const struct lease_place *after, size_t max, struct arena *a,
-                               struct hold_row **out, size_t *out_n)
+static int sqlite_leases_after(struct tx *tx, const char *registry, const struct lease_place *after,
+                               size_t max, struct arena *a, struct hold_row **out, size_t *out_n)
 {
     static const struct lease_place first = {0};
     struct hold_row *list = arena_array(a, max ? max : 1, sizeof *list);
@@ -564,22 +563,59 @@ static int sqlite_usage_list(struct tx *tx, const char *registry, const char *af
     struct usage_row *list = NULL;
     size_t n = 0, cap = 0;
     sqlite3_stmt *st;
-    int rc = db_start(d, &st,
-                      "SELECT r.name,u.bytes,u.blobs,u.manifests,u.tags FROM repositories r JOIN "
-                      "repository_usage u ON u.repo=r.id WHERE r.registry=?1 AND r.name>?2"
-                      " ORDER BY r.name LIMIT ?3",
-                      "ssi", registry, after, limit_of(max));
+    int rc = db_start(
+        d, &st,
+        "SELECT r.name,u.bytes,u.blobs,u.manifests,u.tags,r.registry FROM repositories r JOIN "
+        "repository_usage u ON u.repo=r.id WHERE r.registry=?1 AND r.name>?2"
+        " ORDER BY r.name LIMIT ?3",
+        "ssi", registry, after, limit_of(max));
     if (rc)
         return rc;
     while ((rc = db_step(d, st)) == 1) {
         if (n == cap)
             list = db_grow(a, list, n, &cap, sizeof *list);
         rc = list ? db_text(st, 0, a, &list[n].repository) : ERR_NOMEM;
+        if (!rc)
+            rc = db_text(st, 5, a, &list[n].registry);
         if (rc) {
             db_end(st);
             return rc;
         }
+        list[n].n_repositories = 1;
         list[n++].usage = usage_read(st, 1);
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int sqlite_usage_registries(struct tx *tx, struct arena *a, struct usage_row **out,
+                                   size_t *out_n)
+{
+    struct db *d = sqlite_tx_db(tx);
+    struct usage_row *list = NULL;
+    size_t n = 0, cap = 0;
+    sqlite3_stmt *st;
+    int rc = db_start(d, &st,
+                      "SELECT r.registry,u.bytes,u.blobs,u.manifests,u.tags,(SELECT count(*) FROM "
+                      "repositories o WHERE o.registry=r.registry) FROM registry_usage u JOIN "
+                      "repositories r ON r.id=u.reg ORDER BY r.registry",
+                      "");
+    if (rc)
+        return rc;
+    while ((rc = db_step(d, st)) == 1) {
+        if (n == cap)
+            list = db_grow(a, list, n, &cap, sizeof *list);
+        rc = list ? db_text(st, 0, a, &list[n].registry) : ERR_NOMEM;
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        list[n].repository = "";
+        list[n].usage = usage_read(st, 1);
+        list[n++].n_repositories = (uint64_t)sqlite3_column_int64(st, 5);
     }
     if (rc)
         return rc;
@@ -610,4 +646,5 @@ const struct link_ops sqlite_link_ops = {
     .usage_add = sqlite_usage_add,
     .usage_get = sqlite_usage_get,
     .usage_list = sqlite_usage_list,
+    .usage_registries = sqlite_usage_registries,
 };

@@ -447,7 +447,35 @@ static int usage_list_rows(struct tx *tx, const char *registry, const char *afte
         if (!row_find(tx, T_USAGE, &(struct m_usage){.registry = registry, .repo = r->id}))
             continue;
         list[n].usage = usage_at(tx, registry, r->id);
+        list[n].n_repositories = 1;
         int rc = text_out(a, r->name, &list[n].repository);
+        if (!rc)
+            rc = text_out(a, registry, &list[n].registry);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int usage_registries_rows(struct tx *tx, struct arena *a, struct usage_row **out,
+                                 size_t *out_n)
+{
+    size_t n = 0;
+    struct usage_row *list = arena_array(a, row_count(tx, T_USAGE) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_USAGE, struct m_usage, u)
+    {
+        if (u->repo)
+            continue;
+        list[n] = (struct usage_row){.repository = "", .usage = u->usage};
+        EACH_ROW(tx, T_REPOS, struct m_repo, r)
+        if (strcmp(r->registry, u->registry) == 0)
+            list[n].n_repositories++;
+        int rc = text_out(a, u->registry, &list[n].registry);
         if (rc)
             return rc;
         n++;
@@ -479,4 +507,5 @@ const struct link_ops memory_link_ops = {
     .usage_add = usage_add_row,
     .usage_get = usage_get_row,
     .usage_list = usage_list_rows,
+    .usage_registries = usage_registries_rows,
 };

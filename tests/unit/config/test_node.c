@@ -49,6 +49,8 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->drain_s, 30);
     ck_assert_uint_eq(n->cert_check_s, 60);
     ck_assert_uint_eq(n->upload_idle_s, 86400);
+    ck_assert_uint_eq(n->collect_grace_s, 86400);
+    ck_assert_uint_eq(n->scrub_rate, 4 << 20);
     ck_assert_uint_eq(n->upload_bytes_percent, 10);
     ck_assert_uint_eq(n->upload_bytes_amount, 0);
     ck_assert_uint_eq(n->manifest_max_bytes, 4 << 20);
