@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,25 @@ static void no_space(struct op *op, struct http_response *resp, const char *what
         op->req, resp, 507, OCI_UNKNOWN, NULL,
         "region %s has no space left for this: push to another region, or again once there is room",
         op->s->region);
+}
+
+void quota_refused(struct op *op, struct http_response *resp, const struct usage_over *over)
+{
+    static struct log_limit limit = LOG_LIMIT(5000);
+    const char *of = op->route.name, *what = "repository";
+    if (over->of_registry) {
+        of = op->registry_name;
+        what = "registry";
+    }
+    log_limited(&limit, LOG_WARN,
+                "registry: %s %s uses %" PRIu64 " of its quota of %" PRIu64
+                " bytes here: a push of %" PRIu64 " more was refused",
+                what, of, over->use_bytes, over->limit_bytes, over->more_bytes);
+    oci_error(op->req, resp, 403, OCI_DENIED, NULL,
+              "the quota of %s %s is used up in region %s: it uses %" PRIu64 " of %" PRIu64
+              " bytes, and this needs %" PRIu64 " more; delete what is not needed (its bytes count "
+              "for a grace), or ask for a larger quota",
+              what, of, op->s->region, over->use_bytes, over->limit_bytes, over->more_bytes);
 }
 
 bool disk_short(struct op *op, struct http_response *resp)

@@ -138,6 +138,8 @@ static void put_answer(struct op *op, struct http_response *resp, int rc,
     } else if (rc == ERR_CONFLICT) {
         oci_error(op->req, resp, 412, OCI_DENIED, NULL,
                   "the present value is not the one that If-Match names");
+    } else if (rc == ERR_QUOTA) {
+        quota_refused(op, resp, &result->over);
     } else if (rc == ERR_AHEAD) {
         if (writes_closed(op, resp))
             return;
@@ -213,6 +215,7 @@ static void put(struct op *op, struct http_response *resp)
     else
         p.if_match = NULL;
     p.sole_replica = op->sole_replica;
+    p.limits = &op->limits;
     for (;;) {
         rc = manifest_put_charged(op, &p, &result);
         if (rc != ERR_NOTFOUND)

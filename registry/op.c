@@ -96,6 +96,9 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     rc = hosts_set(op, t, reg, host);
     if (rc)
         return rc;
+    op->limits.registry_bytes = policy_quota(reg);
+    if (op->route.name)
+        op->limits.repository_bytes = policy_of(reg, op->route.name)->quota_bytes;
     *out = op;
     return 0;
 }

@@ -97,6 +97,8 @@ struct op {
     const char *registry, *registry_name, *label;
     // no other region holds the registry
     bool sole_replica;
+    // quotas of the registry and of the repository
+    struct usage_limits limits;
     struct access access;
     // who it is, by token or signature
     const char *principal;
@@ -134,6 +136,8 @@ void answer_header(struct op *op, struct http_response *resp, const char *name, 
 void answer_empty(struct http_response *resp, int status);
 void answer_no_path(struct op *op, struct http_response *resp, const char *why); // 404
 bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason
+// 403, naming use and limit.
+void quota_refused(struct op *op, struct http_response *resp, const struct usage_over *over);
 bool disk_short(struct op *op, struct http_response *resp); // 507: no content is taken; on the pool
 // Does an If-Match or If-None-Match list name this digest? `*` does. Weak tags count only when
 // `weak`.

@@ -33,6 +33,16 @@ static void uploads_full(struct op *op, struct http_response *resp, enum upload_
     answer_header(op, resp, "Retry-After", "30");
 }
 
+// Before a client sends bytes for nothing; the end of the upload is judged again. True: answered.
+static bool quota_short(struct op *op, struct http_response *resp)
+{
+    struct usage_over over;
+    int rc = meta_quota_look(op->s->meta, op->registry, op->route.name, &op->limits, 1, &over);
+    if (rc == ERR_QUOTA)
+        quota_refused(op, resp, &over);
+    return rc == ERR_QUOTA;
+}
+
 static void start(struct op *op, struct http_response *resp)
 {
     struct upload_row row = {.id = op->io.id,
@@ -41,7 +51,7 @@ static void start(struct op *op, struct http_response *resp)
                              .principal = op->principal,
                              .started_ms = clock_wall_ms(),
                              .touched_ms = clock_mono_ms()};
-    if (writes_closed(op, resp) || disk_short(op, resp))
+    if (writes_closed(op, resp) || disk_short(op, resp) || quota_short(op, resp))
         return;
     enum upload_full full;
     struct room room;
@@ -86,8 +96,10 @@ static int mount_source(struct op *op)
 // repositories hold.
 static void mount(struct op *op, struct http_response *resp)
 {
-    const struct lease_add add = {
-        .registry = op->registry, .repository = op->route.name, .digest = op->digest};
+    const struct lease_add add = {.registry = op->registry,
+                                  .repository = op->route.name,
+                                  .digest = op->digest,
+                                  .limits = &op->limits};
     struct lease_result result;
     if (writes_closed(op, resp))
         return;
@@ -98,7 +110,9 @@ static void mount(struct op *op, struct http_response *resp)
         start(op, resp);
         return;
     }
-    if (rc)
+    if (rc == ERR_QUOTA)
+        quota_refused(op, resp, &result.over);
+    else if (rc)
         answer_error(op, resp, rc, "mounting a blob");
     else
         upload_created(op, resp, &op->digest);

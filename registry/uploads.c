@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int upload_publish(struct op *op)
+static int upload_publish(struct op *op, struct lease_result *result)
 {
     const struct upload_io *io = &op->io;
     const struct upload_end end = {io->id, op->principal};
@@ -21,11 +21,11 @@ static int upload_publish(struct op *op)
                             .repository = op->route.name,
                             .digest = op->digest,
                             .published = &io->published,
-                            .size = io->blob_size};
-    struct lease_result result;
+                            .size = io->blob_size,
+                            .limits = &op->limits};
     if (!io->fresh)
         add.end = &end;
-    return blob_publish(op->s->blobs, op->s->meta, &add, &result);
+    return blob_publish(op->s->blobs, op->s->meta, &add, result);
 }
 
 // The bytes are whole: a blob under the digest that was promised, and a lease, which a manifest
@@ -33,6 +33,7 @@ static int upload_publish(struct op *op)
 void upload_finish(struct op *op, struct http_response *resp)
 {
     struct upload_io *io = &op->io;
+    struct lease_result result;
     if (!upload_complete(op)) {
         upload_error(op, resp);
         return;
@@ -53,10 +54,12 @@ void upload_finish(struct op *op, struct http_response *resp)
     }
     if (!rc) {
         io->committed = true;
-        rc = upload_publish(op);
+        rc = upload_publish(op, &result);
     }
     io->linked = !rc;
-    if (rc)
+    if (rc == ERR_QUOTA)
+        quota_refused(op, resp, &result.over);
+    else if (rc)
         answer_error(op, resp, rc, "ending an upload");
     else
         upload_ended(op, resp);

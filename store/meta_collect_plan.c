@@ -7,7 +7,7 @@
 #include "store/meta_unknown.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct plan {
@@ -62,14 +62,27 @@ static const char *place_format(struct arena *a, const struct lease_place *at)
                         at->repo, digest_format(&at->digest, digest));
 }
 
+// Digits and a dot. Numbers in a row are below 2^63.
+static bool number_take(const char **text, uint64_t *out)
+{
+    char *end;
+    if (**text < '0' || **text > '9')
+        return false;
+    *out = strtoull(*text, &end, 10);
+    if (*end != '.' || *out > INT64_MAX)
+        return false;
+    *text = end + 1;
+    return true;
+}
+
 static int place_parse(const char *text, struct lease_place *out)
 {
-    int used = 0;
-    int n = sscanf(text, "%20" SCNu64 ".%20" SCNd64 ".%20" SCNd64 ".%n", &out->era, &out->since_ms,
-                   &out->repo, &used);
-    if (n != 3 || !used)
+    uint64_t since, repo;
+    if (!number_take(&text, &out->era) || !number_take(&text, &since) || !number_take(&text, &repo))
         return ERR_INVAL;
-    return digest_parse(text + used, strlen(text + used), &out->digest) ? ERR_INVAL : 0;
+    out->since_ms = (int64_t)since;
+    out->repo = (int64_t)repo;
+    return digest_parse(text, strlen(text), &out->digest) ? ERR_INVAL : 0;
 }
 
 static int leases_plan(struct tx *tx, struct plan *p, const char *registry, const char *after,

@@ -53,8 +53,7 @@ static void suspect_add(struct orphans *o, const struct blob_name *name)
 {
     if (o->n == ORPHANS_MAX)
         return;
-    o->list[o->n++] =
-        (struct suspect){.name = *name, .seen_ms = clock_mono_ms(), .walk = o->walk};
+    o->list[o->n++] = (struct suspect){.name = *name, .seen_ms = clock_mono_ms(), .walk = o->walk};
 }
 
 // Nobody has asked for it in all that time.

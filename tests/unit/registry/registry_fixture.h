@@ -35,6 +35,8 @@ static bool world_push_moves;      // uploads move to the regional host
 static bool world_sole_replica;    // of every registry
 // what other regions hold; NULL: nobody can be asked
 static const struct elsewhere *world_elsewhere;
+// quotas of every registry, and of its repositories
+static uint64_t world_quota, world_repository_quota;
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -52,6 +54,11 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     char key[REGISTRY_KEY_SIZE];
     if (world_data_endpoints)
         as_set.data_endpoints = true;
+    const struct repository_policy all = {.match = "*", .quota_bytes = world_repository_quota};
+    const struct registry_policy policy = {
+        .quota_bytes = world_quota, .repositories = &all, .n_repositories = 1};
+    if (world_quota || world_repository_quota)
+        as_set.policy = &policy;
     as_set.incarnation = world_incarnation;
     as_set.key = registry_key_format(reg->name, world_incarnation, key);
     if (world_sole_replica)

@@ -70,8 +70,7 @@ static void upload(const char *repo, const char *blob)
 static int mount(const char *repo, const char *blob)
 {
     struct lease_result r;
-    const struct lease_add add = {
-        .registry = REG, .repository = repo, .digest = digest_str(blob)};
+    const struct lease_add add = {.registry = REG, .repository = repo, .digest = digest_str(blob)};
     return meta_lease_add(east.m, &add, &r);
 }
 
@@ -143,8 +142,7 @@ static void step_blobs(void)
 {
     clock_sleep_ms(2);
     step_n = 0;
-    ck_assert_int_eq(
-        meta_collect_blobs(east.m, 16, &step_arena, &step_names, &step_n, &done), 0);
+    ck_assert_int_eq(meta_collect_blobs(east.m, 16, &step_arena, &step_names, &step_n, &done), 0);
 }
 
 static void step_unlink(void)
@@ -425,8 +423,11 @@ START_TEST(files_that_no_row_names_are_swept)
     ck_assert_uint_eq(sweep(o), 0); // not before its grace is over
     clock_sleep_ms(40);
     // the PUT comes again, and finds the bytes of the first
-    const struct lease_add add = {
-        .registry = REG, .repository = "app", .digest = noted.digest, .published = &noted, .size = 5};
+    const struct lease_add add = {.registry = REG,
+                                  .repository = "app",
+                                  .digest = noted.digest,
+                                  .published = &noted,
+                                  .size = 5};
     struct lease_result r;
     ck_assert_int_eq(blob_publish(bs, east.m, &add, &r), 0);
     clock_sleep_ms(40);
