@@ -62,11 +62,13 @@ static int goes_on_earlier(struct tx *tx, const struct chain_head *head, const s
 }
 
 // Nothing of the origin's entries of version 2 in this registry was left out before this one
-// (invariant 10).
+// (invariant 10). What is held behind it does not matter: an origin puts entries that it had lost
+// back into their places, after it went on in a new epoch.
 static int chain_check(struct tx *tx, const struct feed_entry *e)
 {
     struct chain_head head = {0};
-    const struct chain_query q = {.origin = e->origin, .registry = e->registry};
+    const struct feed_mark place = entry_mark(e);
+    const struct chain_query q = {.origin = e->origin, .registry = e->registry, .upto = &place};
     int rc = chain_last(tx, &q, &head);
     if (rc && rc != ERR_NOTFOUND)
         return rc;

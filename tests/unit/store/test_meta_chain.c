@@ -295,10 +295,24 @@ START_TEST(a_new_epoch_may_go_on_from_an_earlier_entry)
     middle.registry_seq++; // it says that it goes on from one that never was
     e[3] = said_tag(&middle, "v1", "{4}");
     ck_assert_int_eq(take(&east, &e[3], 1), ERR_GAP);
-    e[3] = said_tag(&lost, "v1", "{4}");
-    ck_assert_int_eq(take(&east, &e[3], 1), 0);
+    const struct feed_entry e4 = said_tag(&lost, "v1", "{4}");
+    ck_assert_int_eq(take(&east, &e4, 1), 0);
     e[3] = said_tag(&lost, "v1", "{5}");
     ck_assert_int_eq(take(&east, &e[3], 1), 0);
+    // what was lost comes back into its places: whoever had not read it reads it from the start
+    ck_assert_int_eq(take(&west, &e[0], 1), ERR_INVAL); // its own
+    meta_close(west.m);
+    store_lose(&west);
+    memory_db_free(west.db);
+    west.region = "northeu";
+    west.db = NULL;
+    store_reopen(&west);
+    ck_assert_int_eq(take(&west, &e[0], 1), 0);
+    ck_assert_int_eq(take(&west, &e[3], 1), ERR_GAP);
+    ck_assert_int_eq(take(&west, &e4, 1), 0);
+    ck_assert_int_eq(take(&west, &e[3], 1), 0);
+    ck_assert_int_eq(take(&west, &e[2], 1), ERR_GAP);
+    ck_assert_int_eq(take(&west, &e[1], 2), 0);
     // and with everything lost, from the beginning
     struct feed fresh = feed_new();
     fresh.epoch = 3;
