@@ -13,7 +13,8 @@
 // The operations come as tables of functions, one by noun, each with its own header:
 //   backend_log.h      the log of entries, its heads and marks, the own head with its clock
 //   backend_chain.h    chains by registry, entries that are not known, numbers
-//   backend_state.h    repositories, manifests
+//   backend_state.h    repositories
+//   backend_manifests.h  manifests, what they refer to, locks
 //   backend_links.h    what blobs a repository has, the blobs, usage
 //   backend_tags.h     tags and their history
 //   backend_tasks.h    the durable queue
@@ -90,6 +91,7 @@ struct backend_ops {
     const struct log_ops *log;
     const struct chain_ops *chains;
     const struct state_ops *state;
+    const struct manifest_ops *manifests;
     const struct tag_ops *tags;
     const struct task_ops *tasks;
     const struct job_ops *jobs;

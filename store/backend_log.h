@@ -20,6 +20,7 @@
 #define MERIDIAN_STORE_BACKEND_LOG_H
 
 #include "base/arena.h"
+#include "base/register.h"
 #include "store/backend.h"
 #include "store/entry.h"
 
@@ -61,6 +62,9 @@ struct log_assertion {
     const char *registry, *repository;
     // the feed key that signed it
     const char *key;
+    // The entry's register identity (stamp, origin, epoch) lies above that of this value. NULL: any
+    // does. unasserted_below ignores it: there it is the tombstone of each manifest.
+    const struct register_value *above;
 };
 
 // How far the feed of another region was read.

@@ -7,9 +7,8 @@
 //   rc = survey_above(tx, limit, &a, &list, &n);        // where do stamps of the future begin?
 //   rc = survey_ids(tx, list, n, &a, &ids);
 //
-// Entries come without their content. An entry counts for its register when it is applied (it has no job) and not malformed
-// (entry_malformed). A register's values compare by register_order; of equal presence values the
-// media types compare, by their bytes.
+// Entries come without their content. An entry counts for its register when it is applied (it has
+// no job) and not malformed (entry_malformed).
 #ifndef MERIDIAN_STORE_BACKEND_SURVEY_H
 #define MERIDIAN_STORE_BACKEND_SURVEY_H
 
@@ -48,15 +47,11 @@ struct survey_ops {
                         struct feed_mark *out_mark, uint64_t *out_stamp);
     int (*restated)(struct tx *tx, const struct feed_entry *e, int64_t up_to_id,
                     uint64_t from_epoch);
-    int (*tag_values)(struct tx *tx, const struct register_name *tag, size_t max, struct arena *a,
-                      struct register_value **out, size_t *out_n);
-    int (*tag_entries)(struct tx *tx, const struct register_name *tag,
-                       const struct register_value *from, int64_t after_id, size_t max,
-                       struct arena *a, struct log_row **out, size_t *out_n);
+    int (*entries_of)(struct tx *tx, const struct register_name *name, enum entry_kind kind,
+                      int64_t after_id, size_t max, struct arena *a, struct log_row **out,
+                      size_t *out_n);
     int (*tag_prior)(struct tx *tx, const struct register_name *tag, int64_t before_id,
                      const struct id_set *without, uint64_t *out_stamp);
-    int (*presence_value)(struct tx *tx, const struct register_name *manifest, struct arena *a,
-                          struct register_value *out, const char **out_media_type);
     int (*registers_above)(struct tx *tx, uint64_t stamp, struct arena *a,
                            struct register_name **out, size_t *out_n);
     int (*history_highest)(struct tx *tx, const struct register_name *tag, uint64_t at_most,
@@ -115,22 +110,12 @@ static inline int survey_restated(struct tx *tx, const struct feed_entry *e, int
 
 // --- what the log holds for one register ---
 
-// The values of a tag from the entries that count, the highest first, at most max. A value (stamp,
-// origin, digest) comes once, with its highest epoch.
-static inline int survey_tag_values(struct tx *tx, const struct register_name *tag, size_t max,
-                                    struct arena *a, struct register_value **out, size_t *out_n)
+// Entries of one kind that count for a register, with an id above after_id; by id, at most max.
+static inline int survey_entries_of(struct tx *tx, const struct register_name *name,
+                                    enum entry_kind kind, int64_t after_id, size_t max,
+                                    struct arena *a, struct log_row **out, size_t *out_n)
 {
-    return tx->ops->surveys->tag_values(tx, tag, max, a, out, out_n);
-}
-
-// Entries of a tag that count, whose value is `from` or higher, with an id above after_id; by id,
-// at most max. The zero value is below all.
-static inline int survey_tag_entries(struct tx *tx, const struct register_name *tag,
-                                     const struct register_value *from, int64_t after_id,
-                                     size_t max, struct arena *a, struct log_row **out,
-                                     size_t *out_n)
-{
-    return tx->ops->surveys->tag_entries(tx, tag, from, after_id, max, a, out, out_n);
+    return tx->ops->surveys->entries_of(tx, name, kind, after_id, max, a, out, out_n);
 }
 
 // The highest register stamp of this tag's entries with an id below before_id that are not in the
@@ -142,19 +127,10 @@ static inline int survey_tag_prior(struct tx *tx, const struct register_name *ta
     return tx->ops->surveys->tag_prior(tx, tag, before_id, without, out_stamp);
 }
 
-// The highest value of a manifest's presence from the entries that count, and its media type.
-// ERR_NOTFOUND: none counts.
-static inline int survey_presence_value(struct tx *tx, const struct register_name *manifest,
-                                        struct arena *a, struct register_value *out,
-                                        const char **out_media_type)
-{
-    return tx->ops->surveys->presence_value(tx, manifest, a, out, out_media_type);
-}
-
 // --- registers ---
 
-// Registers with a stamp above that: tags by their value or their history, manifests by their
-// presence. Each comes once, in no order.
+// Registers with a stamp above that: tags by their registers or their history, manifests by their
+// presence or tombstone, locks. Each comes once, in no order.
 static inline int survey_registers_above(struct tx *tx, uint64_t stamp, struct arena *a,
                                          struct register_name **out, size_t *out_n)
 {

@@ -9,6 +9,7 @@
 #include "store/meta_again.h"
 
 #include "base/err.h"
+#include "store/entry_kind.h"
 #include "store/kind_rules.h"
 #include "store/meta_priv.h"
 #include "store/register_set.h"
@@ -33,7 +34,9 @@ struct again_list {
 
 // --- which ---
 
-// Of a manifest its first own entry counts; of a tag the last one of the highest register stamp.
+// Of a manifest's presence its first own entry counts, of its tombstone the last; of a tag the last
+// one of the highest register stamp; of a lock the last. What a rule deleted is judged again by the
+// rule.
 static int entry_look(struct tx *tx, int64_t id, struct register_set *set, struct arena *scratch)
 {
     struct feed_entry e;
@@ -47,13 +50,20 @@ static int entry_look(struct tx *tx, int64_t id, struct register_set *set, struc
         return rc;
     bool first = row->id == 0;
     assert(first || id > row->id); // ids ascend
-    if (!register_is_tag(&name) && !first)
+    if (e.judged)
+        return 0;
+    if (e.kind == ENTRY_MANIFEST_GONE) {
+        row->gone_id = id;
+        return 0;
+    }
+    if (e.kind == ENTRY_MANIFEST && !first)
         return 0;
     if (register_is_tag(&name) && entry_register_stamp(&e) < row->stamp)
         return 0;
     row->id = id;
     row->stamp = entry_register_stamp(&e);
     row->value.digest = e.digest;
+    row->value.gone = entry_has(&e, ENTRY_IS_GONE);
     return 0;
 }
 
@@ -75,6 +85,7 @@ static int tag_replaced(struct tx *tx, const struct register_row *row,
 {
     uint64_t outdone = 0;
     bool stands = shown->stamp == row->stamp && strcmp(shown->origin, tx->region) == 0 &&
+                  shown->gone == row->value.gone &&
                   digest_equal(&shown->digest, &row->value.digest);
     int rc = outdone_get(tx, &row->name, &outdone);
     if (rc && rc != ERR_NOTFOUND)
@@ -90,6 +101,10 @@ static int row_judge(struct tx *tx, const struct register_row *row, struct again
     int rc = register_now_read(tx, &row->name, &here);
     if (rc)
         return missing_ok(rc); // without a value nothing holds
+    if (row->gone_id)
+        l->list[l->n++] = (struct again){.id = row->gone_id};
+    if (!row->id)
+        return 0;
     if (register_is_tag(&row->name))
         rc = tag_replaced(tx, row, &here.value, &g.low);
     if (!rc && g.low)
@@ -111,7 +126,7 @@ static int again_find(struct tx *tx, const struct id_set *own, struct register_s
     int rc = all_look(tx, own, set);
     if (rc)
         return rc;
-    l->list = arena_array(l->a, set->n + 1, sizeof *l->list);
+    l->list = arena_array(l->a, 2 * set->n + 1, sizeof *l->list);
     if (!l->list)
         return ERR_NOMEM;
     for (size_t i = 0; i < set->n; i++) {

@@ -108,16 +108,17 @@ static bool waits_for_digest(const struct feed_entry *e)
     return rules && rules->waits == KIND_WAITS_FOR_DIGEST;
 }
 
-// Is the manifest of the entry's digest visible?
+// Is the content of the manifest of the entry's digest here?
 static int digest_is_here(struct tx *tx, const struct feed_entry *e, bool *out)
 {
+    struct manifest_now m;
     int64_t repo;
     int rc = repo_find(tx, e->registry, e->repository, &repo);
     if (!rc)
-        rc = manifest_visible(tx, repo, &e->digest);
+        rc = manifest_look(tx, repo, &e->digest, &m);
     if (rc && rc != ERR_NOTFOUND)
         return rc;
-    *out = rc == 0;
+    *out = rc == 0 && m.here;
     return 0;
 }
 

@@ -81,6 +81,38 @@ void meta_jobs_wake(struct meta *m);
 int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
                const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
 
+// --- manifests that are recorded without content ---
+// A manifest whose tombstone is higher is recorded when its entry is applied: no content is asked
+// for. When another entry makes it live after all, no further entry brings its content. A
+// tombstone ends no jobs of its register by itself: it makes due those that wait, and what they ask
+// of meta_apply_needs is "nothing" then.
+
+enum meta_needs {
+    // Apply it with empty content: it is superseded, or what it brings is here.
+    META_NEEDS_NOTHING,
+    META_NEEDS_CONTENT,
+};
+// Before content is fetched for an entry.
+int meta_apply_needs(struct meta *m, const struct feed_entry *e, enum meta_needs *out);
+// meta_apply said ERR_NOTFOUND with this manifest. True, with its media type (may be NULL): it is
+// recorded without content; fetch it, give it to meta_manifest_content_add, and apply again. False:
+// wait, its entry will come.
+bool meta_content_lacks(struct meta *m, const char *registry, const char *repository,
+                        const struct digest *digest, char out_media_type[MEDIA_TYPE_SIZE]);
+// The content of a manifest that is here, whether it lives or not: for other regions that lack it.
+// ERR_NOTFOUND.
+int meta_manifest_content(struct meta *m, const char *registry, const char *repository,
+                          const struct digest *digest, struct arena *a, struct bytes *out,
+                          const char **out_media_type);
+// The content of a manifest that no entry brings. No register changes, and it does not live by
+// this. Its blobs must exist in the repository, and the content of its children be here
+// (ERR_NOTFOUND with *out_missing). `media_type`: where the store does not know it, may be NULL.
+// ERR_DIGEST: the content has another digest. 0 also when it is here already.
+int meta_manifest_content_add(struct meta *m, const char *registry, const char *repository,
+                              const struct digest *digest, const char *media_type,
+                              struct bytes content, const struct manifest_ref *refs, size_t n_refs,
+                              struct digest *out_missing);
+
 // --- parked jobs: their content does not fit on the disk ---
 // A parked job and the entries that wait for its content hold back no applied mark. A parked job
 // ends as any job does.

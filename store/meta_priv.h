@@ -8,7 +8,13 @@
 //   meta_speaks.c        which version is minted
 //   meta_unknown.c       entries that are not known here
 //   meta_manifest.c      push
-//   meta_merge.c         what an entry does to the state
+//   meta_merge.c         the values of entries
+//   meta_merge_manifest.c, meta_merge_tag.c   what an entry does to the state
+//   meta_live.c          what lives by it
+//   meta_delete.c        deletions
+//   meta_lock.c          locks
+//   meta_content.c       content of manifests that were recorded without it
+//   meta_lists.c         what clients see in detail
 //   kind_rules.c         the same by kinds of entries
 //   meta_read.c          what clients see
 //   meta_link.c          links and leases
@@ -40,6 +46,7 @@
 #include "store/backend_jobs.h"
 #include "store/backend_links.h"
 #include "store/backend_log.h"
+#include "store/backend_manifests.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
 #include "store/backend_tags.h"
@@ -144,12 +151,8 @@ void entry_as_known(struct feed_entry *e);
 // Entries that are stored as unknown and are known here become jobs.
 int unknown_adopt(struct meta *m);
 
-// --- the state (meta_merge.c) ---
-// Applies an entry to the registers. repo_make was called. ERR_NOTFOUND with *out_missing: nothing
-// changed.
-int merge_manifest(struct tx *tx, int64_t repo, const struct feed_entry *e, struct bytes content,
-                   const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
-int merge_tag(struct tx *tx, int64_t repo, const struct feed_entry *e, struct digest *out_missing);
+// The content of a dead manifest goes, and its row if it has no register (meta_delete.c).
+int manifest_content_drop(struct tx *tx, int64_t repo, const struct digest *digest);
 
 // --- links and leases (meta_link.c) ---
 // The manifest has become live: its row is there with its content, and its references are noted.
@@ -186,8 +189,7 @@ int quota_judge(struct tx *tx, const char *registry, const char *repository,
 // revoked key, a poisoned stamp): find the ids, give the reason as a word. Own entries: the next
 // one goes into a new epoch. A place of the log that becomes free so may be read again; the very
 // entry is never taken in again (entry_is_void).
-// A manifest without an assertion stays visible while a tag or a visible index of its repository
-// leads to it.
+// A manifest without an assertion lives on while something holds it (store/liveness.h).
 int entries_void(struct tx *tx, const int64_t *ids, size_t n, const char *reason);
 // Is this entry void, by a revoked key, or because it was voided here? 0 yes, ERR_NOTFOUND no.
 int entry_is_void(struct tx *tx, const struct feed_entry *e);
@@ -201,13 +203,13 @@ bool revoked_covers(const struct revoked_key *r, const struct feed_entry *e);
 void revoked_key_look(struct meta *m); // is the key that we sign with revoked?
 
 // --- registers anew (meta_remake.c) ---
-// What the register says now. ERR_NOTFOUND: it has no value.
+// The highest value or tombstone of the register, or its lock. ERR_NOTFOUND: it has none.
 int register_now_read(struct tx *tx, const struct register_name *name, struct register_now *out);
+// What clients see of it: the digest that the tag shows, or the manifest's; n 0: nothing, or it is
+// a lock.
+int register_shown_read(struct tx *tx, const struct register_name *name, struct digest *out);
 // The register from the log alone.
 int register_remake(struct tx *tx, const struct register_name *name);
-// A tag or an index no longer leads to this manifest: if nobody asserts it either, it goes, and its
-// children with it.
-int presence_settle(struct tx *tx, int64_t repo, const struct digest *digest);
 
 // --- recovery (meta_recover.c) ---
 // the next own entry: past this epoch and all that were used here

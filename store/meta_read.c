@@ -62,8 +62,8 @@ int meta_repositories_list(struct meta *m, const char *registry, const char *aft
     return rc;
 }
 
-// A version can be in the history before any is visible (its manifest still travels): then there is
-// no such tag yet.
+// A version can be in the history before the tag has any value (its manifest still travels): then
+// there is no such tag yet.
 int meta_tag_history(struct meta *m, const char *registry, const char *repository, const char *tag,
                      size_t max, struct arena *a, struct tag_version **out, size_t *out_n)
 {

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "store/kind_rules.h"
-#include "store/meta_priv.h"
+#include "store/meta_merge.h"
 
 #include <assert.h>
 #include <string.h>
@@ -47,19 +47,24 @@ static int content_merge(struct tx *tx, int64_t repo, const struct feed_entry *e
         return rc;
     if (rc || !content_is(e))
         return ERR_NOTFOUND;
-    return merge_manifest(tx, repo, e, e->content, man.refs, man.n_refs, &missing);
+    const struct manifest_with with = {e->content, man.refs, man.n_refs};
+    return merge_manifest(tx, repo, e, &with, &missing);
 }
 
 int manifest_merge_alone(struct tx *tx, int64_t repo, const struct feed_entry *e)
 {
     struct digest missing;
-    if (manifest_visible(tx, repo, &e->digest) == 0)
-        return merge_manifest(tx, repo, e, (struct bytes){0}, NULL, 0, &missing);
+    bool needs;
+    int rc = manifest_needs(tx, repo, e, &needs);
+    if (rc)
+        return rc;
+    if (!needs)
+        return merge_manifest(tx, repo, e, &(struct manifest_with){0}, &missing);
     if (!e->content.n)
         return ERR_NOTFOUND;
     struct arena a;
     arena_init(&a, 0);
-    int rc = content_merge(tx, repo, e, &a);
+    rc = content_merge(tx, repo, e, &a);
     arena_done(&a);
     return rc;
 }

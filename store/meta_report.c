@@ -25,14 +25,21 @@ void report_done(struct report *r)
 static int value_keep(struct tx *tx, struct report *r, struct register_row *row)
 {
     struct register_now here;
-    int rc = register_now_read(tx, &row->name, &here);
+    struct digest shown;
+    int rc = register_shown_read(tx, &row->name, &shown);
     if (rc)
-        return missing_ok(rc);
-    row->value = here.value;
-    row->value.origin = arena_strdup(r->registers.a, here.value.origin);
+        return rc;
+    rc = register_now_read(tx, &row->name, &here);
+    if (rc && rc != ERR_NOTFOUND)
+        return rc;
+    row->value = (struct register_value){.origin = ""};
+    if (!rc)
+        row->value = here.value;
+    row->value.origin = arena_strdup(r->registers.a, row->value.origin);
     if (!row->value.origin)
         return ERR_NOMEM;
-    row->there = true;
+    row->value.digest = shown;
+    row->there = shown.n > 0;
     return 0;
 }
 
@@ -105,16 +112,11 @@ static int list_add(const struct register_row *row, const struct digest *is, str
 static int row_compare(struct tx *tx, const struct register_row *row, struct arena *a,
                        struct void_report *out)
 {
-    struct register_now here;
-    struct digest is = {0};
-    if (!row->there)
-        return 0;
-    int rc = register_now_read(tx, &row->name, &here);
-    if (rc && rc != ERR_NOTFOUND)
+    struct digest is;
+    int rc = register_shown_read(tx, &row->name, &is);
+    if (rc)
         return rc;
-    if (!rc)
-        is = here.value.digest;
-    if (is.n && digest_equal(&is, &row->value.digest))
+    if (is.n == row->value.digest.n && digest_equal(&is, &row->value.digest))
         return 0;
     if (register_is_tag(&row->name))
         out->n_tags++;

@@ -10,7 +10,7 @@
 #include "store/meta_void.h"
 
 #include "base/err.h"
-#include "store/meta_priv.h"
+#include "store/meta_merge.h"
 #include "store/register_set.h"
 
 #include <assert.h>
@@ -37,8 +37,10 @@ int entry_is_void(struct tx *tx, const struct feed_entry *e)
 // Is this value the one that the entry gave to its register?
 static bool value_is_of(const struct register_value *v, const struct feed_entry *e)
 {
-    return v->stamp == entry_register_stamp(e) && v->epoch == e->epoch &&
-           strcmp(v->origin, e->origin) == 0 && digest_equal(&v->digest, &e->digest);
+    struct register_value of = entry_value(e), is = *v;
+    if (entry_has(e, ENTRY_IS_LOCK))
+        of.digest = is.digest = (struct digest){0};
+    return register_order(&of, &is) == 0;
 }
 
 // What the entry was when it became void: for the list.

@@ -8,8 +8,8 @@
 //
 // An entry that becomes void leaves the log, and a register that it may have won goes to the
 // highest value left in the log, whatever the bound of a tag's history; a tag without one is gone.
-// A manifest that nobody asserts any more goes too, once no tag and no visible index of its
-// repository leads to it.
+// A manifest that nobody asserts any more goes too, once nothing holds it. A tombstone that becomes
+// void gives back what it had ended, and what is not here any more is fetched again.
 #ifndef MERIDIAN_STORE_META_VOID_H
 #define MERIDIAN_STORE_META_VOID_H
 
@@ -101,13 +101,13 @@ int meta_epoch_begin(struct meta *m, uint64_t at_least, uint64_t *out_epoch);
 
 // --- stamps of the future that are here already ---
 
-struct void_register { // a register whose value changed
+struct void_register { // a register that shows another value
     const char *registry, *repository;
-    // "": the presence of the manifest `was`
+    // "": the presence of the manifest `was`, or `is`
     const char *tag;
-    // is.n 0: it has no value any more
+    // was.n 0: it showed none; is.n 0: it shows none any more
     struct digest was, is;
-    // of the value that it had
+    // of the value or tombstone that it had
     uint64_t stamp;
     const char *origin;
 };

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/htab.h"
+#include "store/entry_kind.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -25,7 +26,8 @@ struct register_name register_of(const struct feed_entry *e)
 {
     struct register_name name = {
         .registry = e->registry, .repository = e->repository, .tag = e->tag ? e->tag : ""};
-    if (!register_is_tag(&name))
+    name.lock = entry_has(e, ENTRY_IS_LOCK);
+    if (!*name.tag)
         name.digest = e->digest;
     return name;
 }
@@ -33,7 +35,8 @@ struct register_name register_of(const struct feed_entry *e)
 // The name as bytes: names hold no control bytes.
 static int key_format(const struct register_name *name, struct buf *out)
 {
-    buf_printf(out, "%s\n%s\n%s\n", name->registry, name->repository, name->tag);
+    buf_printf(out, "%s\n%s\n%s\n%d\n", name->registry, name->repository, name->tag,
+               (int)name->lock);
     buf_add(out, name->digest.b, name->digest.n);
     return out->err;
 }
@@ -106,6 +109,8 @@ int register_name_order(const struct register_name *a, const struct register_nam
         order = strcmp(a->tag, b->tag);
     if (order == 0)
         order = memcmp(a->digest.b, b->digest.b, sizeof a->digest.b);
+    if (order == 0)
+        order = (int)a->lock - (int)b->lock;
     return order;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A set of registers (tags, presences of manifests) while entries become void: each register comes
+// A set of registers (tags, presences of manifests, locks) while entries become void: each register comes
 // once, with what the caller keeps of it. Rules use it inside one transaction.
 //
 //   struct register_set set;
@@ -25,9 +25,9 @@ struct register_row {
     // kept by the caller: whether the register has a value, and which one
     bool there;
     struct register_value value;
-    // kept by the caller: a register stamp, and an entry of the log
+    // kept by the caller: a register stamp, and entries of the log
     uint64_t stamp;
-    int64_t id;
+    int64_t id, gone_id;
 };
 
 struct register_set {

@@ -248,6 +248,7 @@ const struct backend_ops sqlite_backend_ops = {
     .log = &sqlite_log_ops,
     .chains = &sqlite_chain_ops,
     .state = &sqlite_state_ops,
+    .manifests = &sqlite_manifest_ops,
     .tags = &sqlite_tag_ops,
     .tasks = &sqlite_task_ops,
     .jobs = &sqlite_job_ops,

@@ -286,11 +286,14 @@ static int sqlite_last_stamp(struct tx *tx, const char *origin, uint64_t epoch, 
 
 static int sqlite_own_asserts(struct tx *tx, const struct log_assertion *by, const struct digest *d)
 {
+    static const struct register_value none = {.origin = ""};
+    const struct register_value *above = by->above ? by->above : &none;
     return db_exists(sqlite_tx_db(tx),
-                     "SELECT 1 FROM feed WHERE registry=?1 AND repository=?2 AND kind=?3 AND "
-                     "tag='' AND digest=?4 AND origin=?5 AND key=?6 LIMIT 1",
-                     "ssndss", by->registry, by->repository, (int)ENTRY_MANIFEST, d, tx->region,
-                     by->key);
+                     "SELECT 1 FROM feed f WHERE f.registry=?1 AND f.repository=?2 AND f.kind=?3"
+                     " AND f.tag='' AND f.digest=?4 AND f.origin=?5 AND f.key=?6 AND"
+                     " (" FEED_REGISTER_STAMP ",f.origin,f.epoch)>(?7,?8,?9) LIMIT 1",
+                     "ssndssusu", by->registry, by->repository, (int)ENTRY_MANIFEST, d, tx->region,
+                     by->key, above->stamp, above->origin, above->epoch);
 }
 
 static int sqlite_get(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out)

@@ -58,13 +58,13 @@ int sqlite_referrers(struct tx *tx, const struct referrers_ask *ask, struct aren
     static const struct digest first = {0}; // below every digest
     const struct digest *after = ask->after ? ask->after : &first;
     struct reading r = {.d = sqlite_tx_db(tx), .ask = ask, .a = a};
-    int rc =
-        db_start(r.d, &r.st,
-                 "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM "
-                 "repositories r JOIN manifest_refs x ON x.repo=r.id AND x.child=?3 AND x.kind=?4 "
-                 "AND x.parent>?5 JOIN manifests m ON m.repo=r.id AND m.digest=x.parent"
-                 " WHERE r.registry=?1 AND r.name=?2 ORDER BY x.parent",
-                 "ssdnd", ask->registry, ask->repository, ask->subject, (int)REF_SUBJECT, after);
+    int rc = db_start(
+        r.d, &r.st,
+        "SELECT m.digest,m.media_type,m.content,m.stamp,m.origin,m.epoch FROM "
+        "repositories r JOIN manifest_refs x ON x.repo=r.id AND x.child=?3 AND x.kind=?4 "
+        "AND x.parent>?5 JOIN manifests m ON m.repo=r.id AND m.digest=x.parent AND m.live=1"
+        " WHERE r.registry=?1 AND r.name=?2 ORDER BY x.parent",
+        "ssdnd", ask->registry, ask->repository, ask->subject, (int)REF_SUBJECT, after);
     if (rc)
         return rc;
     rc = rows_read(&r);

@@ -213,6 +213,41 @@ static const char *const steps[] = {
     "  (SELECT reg,sum(size) AS bytes,count(*) AS blobs FROM"
     "    (SELECT reg,max(size) AS size FROM links GROUP BY digest,reg) GROUP BY reg) AS s"
     "  WHERE s.reg=registry_usage.reg;",
+    // 12: registers that say gone, apart from their highest value; what follows from them (live); a
+    // manifest that is recorded without content has size 0; who wrote; children that an index marks
+    // as absent; locks; when a tag left a manifest (wall)
+    "ALTER TABLE manifests ADD COLUMN live INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE manifests ADD COLUMN gone_stamp INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE manifests ADD COLUMN gone_origin TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE manifests ADD COLUMN gone_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE manifests ADD COLUMN killed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE manifests ADD COLUMN absent BLOB;"
+    "ALTER TABLE manifests ADD COLUMN by TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE manifests ADD COLUMN died_ms INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX manifests_died ON manifests(died_ms) WHERE live=0 AND size>0;"
+    "ALTER TABLE manifest_refs ADD COLUMN absent INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN live INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE tags ADD COLUMN create_only INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN by TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tags ADD COLUMN gone_stamp INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN gone_origin TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE tags ADD COLUMN gone_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN gone_create_only INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN gone_generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tags ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX tags_digest ON tags(repo,digest);"
+    "ALTER TABLE tag_history ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tag_history ADD COLUMN create_only INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tag_history ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tag_history ADD COLUMN by TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE attributes(repo INTEGER NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL,"
+    "  attribute TEXT NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL, epoch INTEGER NOT "
+    "NULL,"
+    "  flags INTEGER NOT NULL, by TEXT NOT NULL, PRIMARY KEY(repo,tag,digest,attribute)) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE untagged(repo INTEGER NOT NULL, digest BLOB NOT NULL, since_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

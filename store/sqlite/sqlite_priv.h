@@ -5,7 +5,7 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
-//   log.c, chains.c, state.c, tags.c, links.c, tasks.c, jobs.c, voids.c, uploads.c
+//   log.c, chains.c, state.c, manifests.c, tags.c, links.c, tasks.c, jobs.c, voids.c, uploads.c
 //               the operations, one file for each header
 #ifndef MERIDIAN_STORE_SQLITE_PRIV_H
 #define MERIDIAN_STORE_SQLITE_PRIV_H
@@ -16,6 +16,7 @@
 #include "store/backend_jobs.h"
 #include "store/backend_links.h"
 #include "store/backend_log.h"
+#include "store/backend_manifests.h"
 #include "store/backend_state.h"
 #include "store/backend_survey.h"
 #include "store/backend_tags.h"
@@ -95,6 +96,7 @@ extern const struct backend_ops sqlite_backend_ops;
 extern const struct log_ops sqlite_log_ops;
 extern const struct chain_ops sqlite_chain_ops;
 extern const struct state_ops sqlite_state_ops;
+extern const struct manifest_ops sqlite_manifest_ops;
 extern const struct tag_ops sqlite_tag_ops;
 extern const struct task_ops sqlite_task_ops;
 extern const struct job_ops sqlite_job_ops;
@@ -144,18 +146,35 @@ int ids_read(struct db *d, sqlite3_stmt *st, size_t max, int64_t *out_ids, size_
 
 // --- state.c ---
 int64_t limit_of(size_t max);
+
+// --- manifests.c ---
 // digest, media_type, content, stamp, origin, epoch from column 0
 int manifest_row_read(sqlite3_stmt *st, struct arena *a, struct manifest_row *out);
-// Columns 0, 1, 2: stamp, origin, epoch. The digest is the caller's.
-int register_row(sqlite3_stmt *st, struct register_now *out);
+// Columns col, col + 1, col + 2: stamp, origin, epoch. The rest is the caller's.
+int register_row(sqlite3_stmt *st, int col, struct register_now *out);
+// A text of the row; ERR_CORRUPT: it does not fit.
+int text_copy(sqlite3_stmt *st, int col, char *out, size_t size);
+// As db_digest; of an empty one n is 0.
+int digest_maybe(sqlite3_stmt *st, int col, struct digest *out);
 
 // --- referrers.c ---
 int sqlite_referrers(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
                      struct referrers_page *out);
 
-// The register's order (base/register.h) in SQL, of the table `t` ("" or "t."): for row values, and
-// for ORDER BY. A test holds it against register_order.
-#define REGISTER_VALUE(t) "(" t "stamp," t "origin," t "epoch," t "digest)"
-#define REGISTER_HIGHEST_FIRST(t) t "stamp DESC," t "origin DESC," t "epoch DESC," t "digest DESC"
+// The register's order (base/register.h) in SQL, of the table `t` ("" or "t.") with columns stamp,
+// origin, epoch, gone, create_only, generation, digest: for row values, and for ORDER BY. A test
+// holds it against register_order.
+#define REGISTER_RANK(t) "iif(" t "create_only," t "generation," t "stamp)"
+#define REGISTER_STAMP(t) "iif(" t "create_only,-" t "stamp," t "stamp)"
+#define REGISTER_COLUMNS(t)                                                                       \
+    REGISTER_RANK(t)                                                                              \
+    "," t "create_only," REGISTER_STAMP(t) "," t "origin," t "epoch," t "gone," t "generation," t \
+                                           "digest"
+#define REGISTER_VALUE(t) "(" REGISTER_COLUMNS(t) ")"
+#define REGISTER_HIGHEST_FIRST(t)                                                                \
+    REGISTER_RANK(t)                                                                             \
+    " DESC," t "create_only DESC," REGISTER_STAMP(t) " DESC," t "origin DESC," t "epoch DESC," t \
+                                                     "gone DESC," t "generation DESC," t         \
+                                                     "digest DESC"
 
 #endif

@@ -215,68 +215,29 @@ static int sqlite_restated(struct tx *tx, const struct feed_entry *e, int64_t up
 
 // --- what the log holds for one register ---
 
-// Of a row with stamp, origin, epoch, digest.
-static int value_of_row(sqlite3_stmt *st, struct arena *a, struct register_value *out)
-{
-    struct register_value v = {.stamp = (uint64_t)sqlite3_column_int64(st, 0),
-                               .epoch = (uint64_t)sqlite3_column_int64(st, 2)};
-    int rc = db_text(st, 1, a, &v.origin);
-    if (!rc)
-        rc = db_digest(st, 3, &v.digest);
-    if (!rc)
-        *out = v;
-    return rc;
-}
+#define ENTRIES_OF                                                                              \
+    "SELECT " BARE_COLUMNS " FROM feed f WHERE f.registry=?1 AND f.repository=?2 AND f.kind=?3" \
+    " AND f.id>?4 AND " COUNTS
 
-static int sqlite_tag_values(struct tx *tx, const struct register_name *tag, size_t max,
-                             struct arena *a, struct register_value **out, size_t *out_n)
+// Of a tag all digests count, of a manifest its own.
+static int sqlite_entries_of(struct tx *tx, const struct register_name *name, enum entry_kind kind,
+                             int64_t after_id, size_t max, struct arena *a, struct log_row **out,
+                             size_t *out_n)
 {
+    struct db *d = sqlite_tx_db(tx);
     sqlite3_stmt *st;
-    size_t n = 0;
-    struct register_value *list = arena_array(a, max ? max : 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    int rc =
-        db_start(sqlite_tx_db(tx), &st,
-                 "SELECT " FEED_REGISTER_STAMP
-                 " AS s,f.origin,max(f.epoch) AS e,f.digest FROM feed f WHERE f.registry=?1"
-                 " AND f.repository=?2 AND f.kind=?3 AND f.tag=?4 AND " COUNTS
-                 " GROUP BY s,f.origin,f.digest"
-                 " ORDER BY s DESC,f.origin DESC,e DESC,f.digest DESC LIMIT ?5",
-                 "ssnsi", tag->registry, tag->repository, (int)ENTRY_TAG, tag->tag, (int64_t)max);
+    int rc;
+    if (name->digest.n)
+        rc = db_start(d, &st, ENTRIES_OF " AND f.tag='' AND f.digest=?5 ORDER BY f.id LIMIT ?6",
+                      "ssnidi", name->registry, name->repository, (int)kind, after_id,
+                      &name->digest, (int64_t)max);
+    else
+        rc = db_start(d, &st, ENTRIES_OF " AND f.tag=?5 ORDER BY f.id LIMIT ?6", "ssnisi",
+                      name->registry, name->repository, (int)kind, after_id, name->tag,
+                      (int64_t)max);
     if (rc)
         return rc;
-    while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {
-        rc = value_of_row(st, a, &list[n]);
-        if (rc) {
-            db_end(st);
-            return rc;
-        }
-        n++;
-    }
-    if (rc)
-        return rc;
-    *out = list;
-    *out_n = n;
-    return 0;
-}
-
-static int sqlite_tag_entries(struct tx *tx, const struct register_name *tag,
-                              const struct register_value *from, int64_t after_id, size_t max,
-                              struct arena *a, struct log_row **out, size_t *out_n)
-{
-    sqlite3_stmt *st;
-    int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT " BARE_COLUMNS
-                      " FROM feed f WHERE f.registry=?1 AND f.repository=?2 AND f.kind=?3 AND"
-                      " f.tag=?4 AND f.id>?5 AND " COUNTS " AND (" FEED_REGISTER_STAMP
-                      ",f.origin,f.epoch,f.digest)>=(?6,?7,?8,?9) ORDER BY f.id LIMIT ?10",
-                      "ssnsiusudi", tag->registry, tag->repository, (int)ENTRY_TAG, tag->tag,
-                      after_id, from->stamp, from->origin ? from->origin : "", from->epoch,
-                      &from->digest, (int64_t)max);
-    if (rc)
-        return rc;
-    return log_rows_read(sqlite_tx_db(tx), st, max, a, out, out_n);
+    return log_rows_read(d, st, max, a, out, out_n);
 }
 
 static int sqlite_tag_prior(struct tx *tx, const struct register_name *tag, int64_t before_id,
@@ -286,8 +247,9 @@ static int sqlite_tag_prior(struct tx *tx, const struct register_name *tag, int6
     uint64_t highest = 0;
     int rc = db_start(sqlite_tx_db(tx), &st,
                       "SELECT f.id," FEED_REGISTER_STAMP " FROM feed f WHERE f.registry=?1 AND"
-                      " f.repository=?2 AND f.kind=?3 AND f.tag=?4 AND f.id<?5",
-                      "ssnsi", tag->registry, tag->repository, (int)ENTRY_TAG, tag->tag, before_id);
+                      " f.repository=?2 AND f.kind IN (?3,?6) AND f.tag=?4 AND f.id<?5",
+                      "ssnsin", tag->registry, tag->repository, (int)ENTRY_TAG, tag->tag, before_id,
+                      (int)ENTRY_TAG_GONE);
     if (rc)
         return rc;
     while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {
@@ -300,47 +262,18 @@ static int sqlite_tag_prior(struct tx *tx, const struct register_name *tag, int6
     return rc;
 }
 
-static int sqlite_presence_value(struct tx *tx, const struct register_name *manifest,
-                                 struct arena *a, struct register_value *out,
-                                 const char **out_media_type)
-{
-    sqlite3_stmt *st;
-    struct register_value v;
-    const char *type;
-    int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT " FEED_REGISTER_STAMP
-                     ",f.origin,f.epoch,f.digest,f.media_type FROM feed f WHERE f.registry=?1 AND"
-                     " f.repository=?2 AND f.kind=?3 AND f.tag='' AND f.digest=?4 AND " COUNTS
-                     " ORDER BY 1 DESC,2 DESC,3 DESC,5 DESC LIMIT 1",
-                     "ssnd", manifest->registry, manifest->repository, (int)ENTRY_MANIFEST,
-                     &manifest->digest);
-    if (rc)
-        return rc;
-    rc = value_of_row(st, a, &v);
-    if (!rc)
-        rc = db_text(st, 4, a, &type);
-    db_end(st);
-    if (rc)
-        return rc;
-    *out = v;
-    *out_media_type = type;
-    return 0;
-}
-
 // --- registers ---
 
 static int name_of_row(sqlite3_stmt *st, struct arena *a, struct register_name *out)
 {
-    struct register_name r = {0};
+    struct register_name r = {.lock = sqlite3_column_int(st, 4)};
     int rc = db_text(st, 0, a, &r.registry);
     if (!rc)
         rc = db_text(st, 1, a, &r.repository);
     if (!rc)
         rc = db_text(st, 2, a, &r.tag);
-    if (!rc && !r.tag) {
-        r.tag = "";
-        rc = db_digest(st, 3, &r.digest);
-    }
+    if (!rc)
+        rc = digest_maybe(st, 3, &r.digest);
     if (!rc)
         *out = r;
     return rc;
@@ -353,9 +286,11 @@ static int sqlite_registers_above(struct tx *tx, uint64_t stamp, struct arena *a
     size_t n = 0, cap = 0;
     struct register_name *list = NULL;
     int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT r.registry,r.name,x.tag,x.digest FROM (SELECT repo,tag,NULL AS digest"
-                      " FROM tag_history WHERE stamp>?1 UNION SELECT repo,tag,NULL FROM tags WHERE"
-                      " stamp>?1 UNION SELECT repo,NULL,digest FROM manifests WHERE stamp>?1) x"
+                      "SELECT r.registry,r.name,x.tag,x.digest,x.lock FROM (SELECT repo,tag,"
+                      "x'' AS digest,0 AS lock FROM tag_history WHERE stamp>?1 UNION SELECT repo,"
+                      "tag,x'',0 FROM tags WHERE stamp>?1 OR gone_stamp>?1 UNION SELECT repo,'',"
+                      "digest,0 FROM manifests WHERE stamp>?1 OR gone_stamp>?1 OR killed>?1 UNION"
+                      " SELECT repo,tag,digest,1 FROM attributes WHERE stamp>?1) x"
                       " JOIN repositories r ON r.id=x.repo",
                       "u", stamp);
     if (rc)
@@ -408,10 +343,8 @@ const struct survey_ops sqlite_survey_ops = {
     .ids = sqlite_ids,
     .head_without = sqlite_head_without,
     .restated = sqlite_restated,
-    .tag_values = sqlite_tag_values,
-    .tag_entries = sqlite_tag_entries,
+    .entries_of = sqlite_entries_of,
     .tag_prior = sqlite_tag_prior,
-    .presence_value = sqlite_presence_value,
     .registers_above = sqlite_registers_above,
     .history_highest = sqlite_history_highest,
     .history_has = sqlite_history_has,

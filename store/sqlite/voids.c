@@ -78,10 +78,12 @@ static int sqlite_voids_list(struct tx *tx, const char *registry, int64_t after,
                       "SELECT " FEED_COLUMNS
                       ",f.reason,f.was,f.at_ms,coalesce(t.digest,n.digest) FROM voided f"
                       " LEFT JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
-                      " LEFT JOIN tags t ON f.kind=?4 AND t.repo=r.id AND t.tag=f.tag"
-                      " LEFT JOIN manifests n ON f.kind=?5 AND n.repo=r.id AND n.digest=f.digest"
-                      " WHERE f.registry=?1 AND f.id>?2 ORDER BY f.id LIMIT ?3",
-                      "siinn", registry, after, (int64_t)max, (int)ENTRY_TAG, (int)ENTRY_MANIFEST);
+                      " LEFT JOIN tags t ON f.kind IN (?4,?5) AND t.repo=r.id AND t.tag=f.tag AND"
+                      " t.live=1 LEFT JOIN manifests n ON f.kind IN (?6,?7) AND n.repo=r.id AND"
+                      " n.digest=f.digest AND n.live=1 WHERE f.registry=?1 AND f.id>?2"
+                      " ORDER BY f.id LIMIT ?3",
+                      "siinnnn", registry, after, (int64_t)max, (int)ENTRY_TAG, (int)ENTRY_TAG_GONE,
+                      (int)ENTRY_MANIFEST, (int)ENTRY_MANIFEST_GONE);
     if (rc)
         return rc;
     while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {

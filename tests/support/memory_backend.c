@@ -318,6 +318,7 @@ static const struct backend_ops memory_ops = {
     .log = &memory_log_ops,
     .chains = &memory_chain_ops,
     .state = &memory_state_ops,
+    .manifests = &memory_manifest_ops,
     .tags = &memory_tag_ops,
     .tasks = &memory_task_ops,
     .jobs = &memory_job_ops,

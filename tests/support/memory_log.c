@@ -183,7 +183,15 @@ static int own_asserts(struct tx *tx, const struct log_assertion *by, const stru
             continue;
         if (strcmp(e->registry, by->registry) || strcmp(e->repository, by->repository))
             continue;
-        if (strcmp(e->origin, tx->region) == 0 && strcmp(e->key, by->key) == 0)
+        if (strcmp(e->origin, tx->region) != 0 || strcmp(e->key, by->key) != 0)
+            continue;
+        struct register_value v = {entry_register_stamp(e), e->origin, e->epoch, e->digest};
+        struct register_value above = {.origin = ""};
+        if (by->above)
+            above = *by->above;
+        above.digest = v.digest;
+        above.gone = true;
+        if (register_order(&v, &above) > 0)
             return 0;
     }
     return ERR_NOTFOUND;

@@ -27,7 +27,9 @@ static const struct m_manifest *referrer_of(struct tx *tx, const struct referrer
         return NULL;
     if (ask->after && digest_cmp(&r->parent, ask->after) <= 0)
         return NULL;
-    return row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = repo, .digest = r->parent});
+    const struct m_manifest *m =
+        row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = repo, .digest = r->parent});
+    return m && m->live ? m : NULL;
 }
 
 // The table is sorted by parent.

@@ -18,7 +18,7 @@ static bool id_in(const struct id_set *set, int64_t id)
 // Does the entry count for its register?
 static bool does_count(struct tx *tx, const struct m_feed *f)
 {
-    if (f->e.restates && f->e.restates >= f->e.stamp)
+    if (entry_malformed(&f->e))
         return false;
     return !row_find(tx, T_TASKS, &(struct m_task){.id = f->id});
 }
@@ -30,14 +30,9 @@ static bool is_of(const struct feed_entry *e, enum entry_kind kind,
         return false;
     if (strcmp(e->repository, name->repository) != 0)
         return false;
-    if (kind == ENTRY_TAG)
-        return strcmp(e->tag, name->tag) == 0;
-    return digest_equal(&e->digest, &name->digest);
-}
-
-static struct register_value value_of(const struct feed_entry *e)
-{
-    return (struct register_value){entry_register_stamp(e), e->origin, e->epoch, e->digest};
+    if (name->digest.n)
+        return digest_equal(&e->digest, &name->digest);
+    return strcmp(e->tag, name->tag) == 0;
 }
 
 // --- the log ---
@@ -184,66 +179,17 @@ static int restated(struct tx *tx, const struct feed_entry *e, int64_t up_to_id,
 
 // --- what the log holds for one register ---
 
-static int highest_first(const void *a, const void *b)
-{
-    return register_order(b, a);
-}
-
-static struct register_value *same_value(struct register_value *list, size_t n,
-                                         const struct register_value *v)
-{
-    for (size_t i = 0; i < n; i++)
-        if (list[i].stamp == v->stamp && !strcmp(list[i].origin, v->origin) &&
-            digest_equal(&list[i].digest, &v->digest))
-            return &list[i];
-    return NULL;
-}
-
-static int tag_values(struct tx *tx, const struct register_name *tag, size_t max, struct arena *a,
-                      struct register_value **out, size_t *out_n)
+static int entries_of(struct tx *tx, const struct register_name *name, enum entry_kind kind,
+                      int64_t after_id, size_t max, struct arena *a, struct log_row **out,
+                      size_t *out_n)
 {
     size_t n = 0;
-    struct register_value *list = arena_array(a, row_count(tx, T_FEED) + 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    EACH_ROW(tx, T_FEED, struct m_feed, f)
-    {
-        if (!is_of(&f->e, ENTRY_TAG, tag) || !does_count(tx, f))
-            continue;
-        struct register_value v = value_of(&f->e);
-        struct register_value *is = same_value(list, n, &v);
-        if (is && is->epoch < v.epoch)
-            is->epoch = v.epoch;
-        if (is)
-            continue;
-        int rc = text_out(a, v.origin, &v.origin);
-        if (rc)
-            return rc;
-        list[n++] = v;
-    }
-    qsort(list, n, sizeof *list, highest_first);
-    *out = list;
-    *out_n = n < max ? n : max;
-    return 0;
-}
-
-static int tag_entries(struct tx *tx, const struct register_name *tag,
-                       const struct register_value *from, int64_t after_id, size_t max,
-                       struct arena *a, struct log_row **out, size_t *out_n)
-{
-    size_t n = 0;
-    struct register_value least = *from;
     struct log_row *list = arena_array(a, max + 1, sizeof *list);
     if (!list)
         return ERR_NOMEM;
-    if (!least.origin)
-        least.origin = "";
     EACH_ROW(tx, T_FEED, struct m_feed, f)
     {
-        if (n == max || f->id <= after_id || !is_of(&f->e, ENTRY_TAG, tag) || !does_count(tx, f))
-            continue;
-        struct register_value v = value_of(&f->e);
-        if (register_order(&v, &least) < 0)
+        if (n == max || f->id <= after_id || !is_of(&f->e, kind, name) || !does_count(tx, f))
             continue;
         list[n].id = f->id;
         int rc = entry_out(a, &f->e, false, &list[n].entry);
@@ -262,42 +208,14 @@ static int tag_prior(struct tx *tx, const struct register_name *tag, int64_t bef
     uint64_t highest = 0;
     EACH_ROW(tx, T_FEED, struct m_feed, f)
     {
-        if (f->id >= before_id || !is_of(&f->e, ENTRY_TAG, tag) || id_in(without, f->id))
+        bool is_tag = is_of(&f->e, ENTRY_TAG, tag) || is_of(&f->e, ENTRY_TAG_GONE, tag);
+        if (f->id >= before_id || !is_tag || id_in(without, f->id))
             continue;
         if (entry_register_stamp(&f->e) > highest)
             highest = entry_register_stamp(&f->e);
     }
     *out_stamp = highest;
     return 0;
-}
-
-static bool is_higher(const struct feed_entry *a, const struct feed_entry *b)
-{
-    struct register_value va = value_of(a), vb = value_of(b);
-    int order = register_order(&va, &vb);
-    return order > 0 || (order == 0 && strcmp(a->media_type, b->media_type) > 0);
-}
-
-static int presence_value(struct tx *tx, const struct register_name *manifest, struct arena *a,
-                          struct register_value *out, const char **out_media_type)
-{
-    const struct feed_entry *best = NULL;
-    EACH_ROW(tx, T_FEED, struct m_feed, f)
-    {
-        if (!is_of(&f->e, ENTRY_MANIFEST, manifest) || !does_count(tx, f))
-            continue;
-        if (!best || is_higher(&f->e, best))
-            best = &f->e;
-    }
-    if (!best)
-        return ERR_NOTFOUND;
-    struct register_value v = value_of(best);
-    int rc = text_out(a, best->origin, &v.origin);
-    if (!rc)
-        rc = text_out(a, best->media_type, out_media_type);
-    if (!rc)
-        *out = v;
-    return rc;
 }
 
 // --- registers ---
@@ -317,15 +235,17 @@ static const struct m_repo *repo_of(struct tx *tx, int64_t id)
     return NULL;
 }
 
-static int name_add(struct names *l, int64_t repo, const char *tag, const struct digest *d)
+static int name_add(struct names *l, int64_t repo, const char *tag, const struct digest *d,
+                    bool lock)
 {
     const struct m_repo *r = repo_of(l->tx, repo);
     for (size_t i = 0; *tag && i < l->n; i++)
         if (!strcmp(l->list[i].registry, r->registry) && !strcmp(l->list[i].repository, r->name) &&
-            !strcmp(l->list[i].tag, tag))
+            !strcmp(l->list[i].tag, tag) && l->list[i].lock == lock)
             return 0;
     struct register_name *name = &l->list[l->n];
     name->digest = *d;
+    name->lock = lock;
     int rc = text_out(l->a, r->registry, &name->registry);
     if (!rc)
         rc = text_out(l->a, r->name, &name->repository);
@@ -340,20 +260,24 @@ static int registers_above(struct tx *tx, uint64_t stamp, struct arena *a,
 {
     static const struct digest none;
     struct names l = {.tx = tx, .a = a};
-    size_t max = row_count(tx, T_TAGS) + row_count(tx, T_HISTORY) + row_count(tx, T_MANIFESTS);
+    size_t max = row_count(tx, T_TAGS) + row_count(tx, T_HISTORY) + row_count(tx, T_MANIFESTS) +
+                 row_count(tx, T_LOCKS);
     l.list = arena_array(a, max + 1, sizeof *l.list);
     if (!l.list)
         return ERR_NOMEM;
     int rc = 0;
     EACH_ROW(tx, T_HISTORY, struct m_version, v)
     if (!rc && v->stamp > stamp)
-        rc = name_add(&l, v->repo, v->tag, &none);
+        rc = name_add(&l, v->repo, v->tag, &none, false);
     EACH_ROW(tx, T_TAGS, struct m_tag, t)
-    if (!rc && t->stamp > stamp)
-        rc = name_add(&l, t->repo, t->tag, &none);
+    if (!rc && (t->stamp > stamp || t->gone_stamp > stamp))
+        rc = name_add(&l, t->repo, t->tag, &none, false);
     EACH_ROW(tx, T_MANIFESTS, struct m_manifest, m)
-    if (!rc && m->stamp > stamp)
-        rc = name_add(&l, m->repo, "", &m->digest);
+    if (!rc && (m->stamp > stamp || m->gone_stamp > stamp || m->killed > stamp))
+        rc = name_add(&l, m->repo, "", &m->digest, false);
+    EACH_ROW(tx, T_LOCKS, struct m_lock, k)
+    if (!rc && k->stamp > stamp)
+        rc = name_add(&l, k->repo, k->tag, &k->digest, true);
     if (rc)
         return rc;
     *out = l.list;
@@ -398,10 +322,8 @@ const struct survey_ops memory_survey_ops = {
     .ids = ids,
     .head_without = head_without,
     .restated = restated,
-    .tag_values = tag_values,
-    .tag_entries = tag_entries,
+    .entries_of = entries_of,
     .tag_prior = tag_prior,
-    .presence_value = presence_value,
     .registers_above = registers_above,
     .history_highest = history_highest,
     .history_has = history_has,

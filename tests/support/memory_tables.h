@@ -30,6 +30,8 @@ enum table_id {
     T_REPOS,
     T_MANIFESTS,
     T_REFS,
+    T_UNTAGGED,
+    T_LOCKS,
     T_TAGS,
     T_HISTORY,
     T_LINKS,
@@ -78,21 +80,40 @@ struct m_repo {
 struct m_manifest {
     int64_t repo;
     struct digest digest;
-    const char *media_type, *origin;
+    // absent: the map in hex
+    const char *media_type, *origin, *gone_origin, *by, *absent;
+    // n 0: not here
     struct bytes content;
-    uint64_t stamp, epoch;
+    uint64_t stamp, epoch, gone_stamp, gone_epoch, killed;
+    int64_t died_ms;
+    bool live;
 };
 struct m_ref {
     int64_t repo;
     struct digest parent, child;
     int kind;
+    bool absent;
+};
+struct m_untagged {
+    int64_t repo;
+    struct digest digest;
+    int64_t since_ms;
+};
+struct m_lock {
+    int64_t repo;
+    const char *tag;
+    struct digest digest;
+    const char *origin, *by;
+    uint64_t stamp, epoch;
+    bool write, del;
 };
 struct m_tag {
     int64_t repo;
     const char *tag;
-    const char *origin;
+    const char *origin, *gone_origin, *by;
     struct digest digest;
-    uint64_t stamp, epoch;
+    uint64_t stamp, epoch, generation, gone_stamp, gone_epoch, gone_generation, ended;
+    bool create_only, gone_create_only, live;
 };
 struct m_version {
     int64_t repo;
@@ -100,7 +121,9 @@ struct m_version {
     uint64_t stamp;
     const char *origin;
     struct digest digest;
-    uint64_t epoch;
+    uint64_t epoch, generation;
+    bool gone, create_only;
+    const char *by;
 };
 struct m_link {
     int64_t repo;
@@ -207,6 +230,7 @@ const struct m_feed *feed_by_id(struct tx *tx, int64_t id);
 // 0 when there is no such repository; ids begin with 1
 int64_t repo_id(struct tx *tx, const char *registry, const char *repository);
 int digest_cmp(const struct digest *a, const struct digest *b);
+void register_out(struct register_now *to, uint64_t stamp, const char *origin, uint64_t epoch);
 
 int memory_referrers(struct tx *tx, const struct referrers_ask *ask, struct arena *a,
                      struct referrers_page *out);
@@ -214,6 +238,7 @@ int memory_referrers(struct tx *tx, const struct referrers_ask *ask, struct aren
 extern const struct log_ops memory_log_ops;
 extern const struct chain_ops memory_chain_ops;
 extern const struct state_ops memory_state_ops;
+extern const struct manifest_ops memory_manifest_ops;
 extern const struct tag_ops memory_tag_ops;
 extern const struct task_ops memory_task_ops;
 extern const struct job_ops memory_job_ops;

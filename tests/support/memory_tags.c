@@ -15,25 +15,46 @@ static const struct m_tag *tag_at(struct tx *tx, int64_t repo, const char *tag)
     return row_find(tx, T_TAGS, &(struct m_tag){.repo = repo, .tag = tag});
 }
 
-static int get(struct tx *tx, int64_t repo, const char *tag, struct register_now *out)
+static int look(struct tx *tx, int64_t repo, const char *tag, struct tag_now *out)
 {
     const struct m_tag *t = tag_at(tx, repo, tag);
     if (!t)
         return ERR_NOTFOUND;
-    snprintf(out->origin, sizeof out->origin, "%s", t->origin);
-    out->value = (struct register_value){t->stamp, out->origin, t->epoch, t->digest};
+    out->tag = tag;
+    register_out(&out->value, t->stamp, t->origin, t->epoch);
+    out->value.value.digest = t->digest;
+    out->value.value.create_only = t->create_only;
+    out->value.value.generation = t->generation;
+    register_out(&out->gone, t->gone_stamp, t->gone_origin, t->gone_epoch);
+    out->gone.value.gone = true;
+    out->gone.value.create_only = t->gone_create_only;
+    out->gone.value.generation = t->gone_generation;
+    snprintf(out->by, sizeof out->by, "%s", t->by);
+    out->ended = t->ended;
+    out->live = t->live;
     return 0;
 }
 
-static int set(struct tx *tx, int64_t repo, const char *tag, const struct register_value *v)
+static int save(struct tx *tx, int64_t repo, const struct tag_now *t)
 {
+    const struct register_value *v = &t->value.value, *g = &t->gone.value;
     return row_put(tx, T_TAGS,
                    &(struct m_tag){.repo = repo,
-                                   .tag = tag,
+                                   .tag = t->tag,
                                    .origin = v->origin,
+                                   .gone_origin = g->origin,
+                                   .by = t->by,
                                    .digest = v->digest,
                                    .stamp = v->stamp,
-                                   .epoch = v->epoch});
+                                   .epoch = v->epoch,
+                                   .generation = v->generation,
+                                   .gone_stamp = g->stamp,
+                                   .gone_epoch = g->epoch,
+                                   .gone_generation = g->generation,
+                                   .ended = t->ended,
+                                   .create_only = v->create_only,
+                                   .gone_create_only = g->create_only,
+                                   .live = t->live});
 }
 
 static int remove_tag(struct tx *tx, int64_t repo, const char *tag)
@@ -42,24 +63,29 @@ static int remove_tag(struct tx *tx, int64_t repo, const char *tag)
     return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-static int history_add_row(struct tx *tx, int64_t repo, const char *tag,
-                           const struct register_value *v)
+static struct register_value value_of(const struct m_version *v)
 {
-    struct m_version row = {repo, tag, v->stamp, v->origin, v->digest, v->epoch};
+    return (struct register_value){v->stamp, v->origin,      v->epoch,     v->digest,
+                                   v->gone,  v->create_only, v->generation};
+}
+
+static int history_add_row(struct tx *tx, int64_t repo, const char *tag,
+                           const struct register_value *v, const char *by)
+{
+    struct m_version row = {repo,     tag,           v->stamp, v->origin,      v->digest,
+                            v->epoch, v->generation, v->gone,  v->create_only, by};
     const struct m_version *is = row_find(tx, T_HISTORY, &row);
-    if (is && is->epoch > row.epoch)
-        return 0;
+    if (is) {
+        struct register_value is_value = value_of(is);
+        if (register_order(&is_value, v) >= 0)
+            return 0;
+    }
     return row_put(tx, T_HISTORY, &row);
 }
 
 static bool is_of(const struct m_version *v, int64_t repo, const char *tag)
 {
     return v->repo == repo && strcmp(v->tag, tag) == 0;
-}
-
-static struct register_value value_of(const struct m_version *v)
-{
-    return (struct register_value){v->stamp, v->origin, v->epoch, v->digest};
 }
 
 static int highest_first(const void *pa, const void *pb)
@@ -102,8 +128,10 @@ static int history_clear_rows(struct tx *tx, int64_t repo, const char *tag)
     return history_trim_rows(tx, repo, tag, 0);
 }
 
-static int list_tags(struct tx *tx, int64_t repo, const char *after, size_t max, struct arena *a,
-                     const char ***out, size_t *out_n)
+// Names of the tags that fit, after `after`.
+static int list_which(struct tx *tx, int64_t repo, const struct digest *d, bool live,
+                      const char *after, size_t max, struct arena *a, const char ***out,
+                      size_t *out_n)
 {
     size_t n = 0;
     const char **list = arena_array(a, row_count(tx, T_TAGS) + 1, sizeof *list);
@@ -113,6 +141,8 @@ static int list_tags(struct tx *tx, int64_t repo, const char *after, size_t max,
     {
         if (n == max || t->repo != repo || strcmp(t->tag, after) <= 0)
             continue;
+        if ((live && !t->live) || (d && !digest_equal(d, &t->digest)))
+            continue;
         int rc = text_out(a, t->tag, &list[n]);
         if (rc)
             return rc;
@@ -121,6 +151,86 @@ static int list_tags(struct tx *tx, int64_t repo, const char *after, size_t max,
     *out = list;
     *out_n = n;
     return 0;
+}
+
+static int list_tags(struct tx *tx, int64_t repo, const char *after, size_t max, struct arena *a,
+                     const char ***out, size_t *out_n)
+{
+    return list_which(tx, repo, NULL, true, after, max, a, out, out_n);
+}
+
+static int list_of(struct tx *tx, int64_t repo, const struct digest *d, const char *after,
+                   size_t max, struct arena *a, const char ***out, size_t *out_n)
+{
+    return list_which(tx, repo, d, false, after, max, a, out, out_n);
+}
+
+static int list_live_of(struct tx *tx, int64_t repo, const struct digest *d, size_t max,
+                        struct arena *a, const char ***out, size_t *out_n)
+{
+    return list_which(tx, repo, d, true, "", max, a, out, out_n);
+}
+
+static const struct m_manifest *manifest_of(struct tx *tx, const struct m_tag *t)
+{
+    return row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = t->repo, .digest = t->digest});
+}
+
+static int detail_out(struct tx *tx, const struct m_tag *t, struct arena *a, struct tag_detail *out)
+{
+    const struct m_manifest *m = manifest_of(tx, t);
+    struct tag_detail d = {.digest = t->digest,
+                           .size = m->content.n,
+                           .stamp = t->stamp,
+                           .epoch = t->epoch,
+                           .create_only = t->create_only};
+    int rc = text_out(a, t->tag, &d.tag);
+    if (!rc)
+        rc = text_out(a, m->media_type, &d.media_type);
+    if (!rc)
+        rc = text_out(a, t->origin, &d.origin);
+    if (!rc)
+        rc = text_out(a, t->by, &d.by);
+    if (!rc)
+        *out = d;
+    return rc;
+}
+
+static int detail(struct tx *tx, int64_t repo, const char *tag, struct arena *a,
+                  struct tag_detail *out)
+{
+    const struct m_tag *t = tag_at(tx, repo, tag);
+    if (!t || !t->live)
+        return ERR_NOTFOUND;
+    return detail_out(tx, t, a, out);
+}
+
+static int details(struct tx *tx, int64_t repo, const char *after, size_t max, struct arena *a,
+                   struct tag_detail **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct tag_detail *list = arena_array(a, row_count(tx, T_TAGS) + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_TAGS, struct m_tag, t)
+    {
+        if (n == max || t->repo != repo || !t->live || strcmp(t->tag, after) <= 0)
+            continue;
+        int rc = detail_out(tx, t, a, &list[n]);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static bool lives(struct tx *tx, const struct m_version *v)
+{
+    const struct m_manifest *m =
+        row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = v->repo, .digest = v->digest});
+    return m && m->live;
 }
 
 static int history_list_rows(struct tx *tx, const char *registry, const char *repository,
@@ -142,7 +252,13 @@ static int history_list_rows(struct tx *tx, const char *registry, const char *re
         list[i].digest = sorted[i]->digest;
         list[i].stamp = sorted[i]->stamp;
         list[i].epoch = sorted[i]->epoch;
+        list[i].gone = sorted[i]->gone;
+        list[i].create_only = sorted[i]->create_only;
+        list[i].generation = sorted[i]->generation;
+        list[i].here = lives(tx, sorted[i]);
         rc = text_out(a, sorted[i]->origin, &list[i].origin);
+        if (!rc)
+            rc = text_out(a, sorted[i]->by, &list[i].by);
     }
     free(sorted);
     if (rc)
@@ -155,9 +271,13 @@ static int history_list_rows(struct tx *tx, const char *registry, const char *re
 }
 
 const struct tag_ops memory_tag_ops = {
-    .get = get,
-    .set = set,
+    .look = look,
+    .save = save,
     .remove = remove_tag,
+    .of = list_of,
+    .live_of = list_live_of,
+    .detail = detail,
+    .details = details,
     .history_add = history_add_row,
     .history_trim = history_trim_rows,
     .history_clear = history_clear_rows,

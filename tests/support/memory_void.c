@@ -52,14 +52,18 @@ static int reason(struct tx *tx, const char *origin, const struct feed_mark *pla
 static bool now_of(struct tx *tx, const struct feed_entry *e, struct digest *out)
 {
     int64_t repo = repo_id(tx, e->registry, e->repository);
-    if (e->kind == ENTRY_TAG) {
+    if (e->kind == ENTRY_TAG || e->kind == ENTRY_TAG_GONE) {
         const struct m_tag *t = row_find(tx, T_TAGS, &(struct m_tag){.repo = repo, .tag = e->tag});
-        if (t)
+        if (t && t->live)
             *out = t->digest;
-        return t;
+        return t && t->live;
     }
+    if (e->kind != ENTRY_MANIFEST && e->kind != ENTRY_MANIFEST_GONE)
+        return false;
+    const struct m_manifest *m =
+        row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = repo, .digest = e->digest});
     *out = e->digest;
-    return row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = repo, .digest = e->digest});
+    return m && m->live;
 }
 
 static int list(struct tx *tx, const char *registry, int64_t after, size_t max, struct arena *a,

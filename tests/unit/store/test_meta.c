@@ -428,7 +428,8 @@ START_TEST(conditions_and_malformed_puts)
     store_begin(&region, "eastus");
     struct put_result r;
     struct digest one = digest_str("{1}"), two = digest_str("{2}");
-    struct manifest_put p = {REG, "app", two, TYPE, bytes_str("{2}"), NULL, 0, "v1", &one};
+    struct manifest_put p = {REG,  "app",           two, TYPE, bytes_str("{2}"), NULL, 0,
+                             "v1", .if_match = &one};
     ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), ERR_CONFLICT); // no such tag yet
     ck_assert_int_eq(put(&region, "app", "v1", "{1}"), 0);
     ck_assert_int_eq(meta_manifest_put(region.m, &p, &r), 0);
