@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build test test-asan test-tsan test-upgrade chaos coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build test test-asan test-tsan test-clients test-upgrade chaos coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test-asan  all tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
+	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
 	@echo 'make coverage   branches of the wire reader and the answer builder that no test takes, with clang'
 	@echo 'make analyse    clang-tidy with the checks of .clang-tidy; ends with "N passed, N failed"'
@@ -41,6 +42,8 @@ test-tsan: deps
 		--only '^unit (base/(snapshot|log)|net/|store/|content/|control/|auth/|certs/|health/|resolver/(cookies|dot|edges|forward|geo|hotpath|journal|zone_maintainer|metrics|pending_query|resign|server|sign|transfer|turns)|replication/|registry/uploads|daemon/(task_runner|scrub))' -t 4
 test-upgrade: deps build
 	@tools/test-upgrade $(B)
+test-clients: deps build
+	@MERIDIAN_CLIENTS=1 tools/run-tests $(B) --only '^system clients$$'
 chaos: SECONDS = 300
 chaos: deps build
 	@MERIDIAN_BUILD=$(abspath $(B)) CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_KINDS=$(KINDS) python3 tests/system/test_chaos.py
