@@ -12,12 +12,20 @@
 //   if (!rc)
 //       rc = e->ops->fetch(e->ctx, &want, error);   // items[i].rc, .body of manifests
 //
+// The other way round, a blob that an upload has brought here is copied by the other members ahead
+// of any manifest, since the client's next request may land there:
+//
+//   struct elsewhere_told *t = e->ops->tell(e->ctx, &want);         // does not wait
+//   e->ops->told(t, clock_mono_ms() + 1000);                        // until they know of it
+//   if (e->ops->coming(e->ctx, "contoso", "app", &digest))          // there: asks nobody
+//       e->ops->wait(e->ctx, "contoso", "app", &digest, until_mono);
+//
 // Who may have the content is judged by the caller, by what may be done in the repository. Nothing
 // here writes a manifest, a tag or an entry.
 //
-// Ownership: the caller owns the items and frees the bodies (buf_done). Threads: any that may wait,
-// so not those of a work pool; the calls return soon after until_mono, or with ERR_CANCELED when
-// this process stops or gives way to another.
+// Ownership: the caller owns the items and frees the bodies (buf_done). Threads: any; all but `tell`
+// and `coming` are for those that may wait, so not those of a work pool. They return soon after
+// until_mono, or with ERR_CANCELED when this process stops or gives way to another.
 //
 // Invariants
 //   1. An item is ELSEWHERE_NOWHERE only when every member that is asked said so in this call.
@@ -64,6 +72,7 @@ struct elsewhere_want {
     int64_t until_mono;
 };
 
+struct elsewhere_told;
 struct elsewhere_ops {
     // Asks every other member of the registry that is heard, all at once, what it holds of the
     // items. `silent`: the members that could not be asked, "westeurope, southeastasia"; "" none.
@@ -71,8 +80,16 @@ struct elsewhere_ops {
     // Makes the items be here that are held elsewhere, blobs under a lease; waits for those that
     // another thread fetches. 0: all of them; else the worst rc, and its sentence in `error`.
     int (*fetch)(void *ctx, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
-    // Has `region` copy a blob of ours, ahead of any manifest, and waits until it has it.
-    int (*copy_ahead)(void *ctx, const char *region, const struct elsewhere_want *w);
+    // Tells every other member of the registry that is heard that the want's first item is here, so
+    // that it copies it now. Does not block. NULL: nobody was told.
+    struct elsewhere_told *(*tell)(void *ctx, const struct elsewhere_want *w);
+    // Waits until all of them have answered, or until that time; frees it. They copy on.
+    void (*told)(struct elsewhere_told *t, int64_t until_mono);
+    // Is the blob being copied to here for that repository? Does not block.
+    bool (*coming)(void *ctx, const char *registry, const char *repository, const struct digest *d);
+    // Waits until it is not any more: it is here, or did not come.
+    void (*wait)(void *ctx, const char *registry, const char *repository, const struct digest *d,
+                 int64_t until_mono);
 };
 
 struct elsewhere {

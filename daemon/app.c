@@ -116,7 +116,6 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     if (peer && passed) {
         req->listener = LISTENER_PUBLIC;
         req->peer_cert_fingerprint = NULL;
-        req->passed_by = arena_strdup(&req->arena, peer->name);
         if (ip_parse(passed, &req->client))
             refuse(req, plan, 400, REFUSED_UNSUPPORTED, "the request is malformed");
         else

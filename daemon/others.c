@@ -37,15 +37,40 @@ static int others_fetch(void *ctx, struct elsewhere_want *want, char error[CONTE
     return rc;
 }
 
-static int others_copy_ahead(void *ctx, const char *region, const struct elsewhere_want *want)
+static struct elsewhere_told *others_tell(void *ctx, const struct elsewhere_want *want)
 {
     struct replicator *r = replicator_hold(ctx);
     if (!r)
-        return ERR_CANCELED;
-    int rc = replicator_copy_ahead(r, region, want);
+        return NULL;
+    struct elsewhere_told *t = replicator_tell(r, want);
     replicator_unref(r);
-    return rc;
+    return t;
 }
 
-const struct elsewhere_ops worker_others = {
-    .ask = others_ask, .fetch = others_fetch, .copy_ahead = others_copy_ahead};
+static bool others_coming(void *ctx, const char *registry, const char *repository,
+                          const struct digest *d)
+{
+    struct replicator *r = replicator_hold(ctx);
+    if (!r)
+        return false;
+    bool coming = replicator_coming(r, registry, repository, d);
+    replicator_unref(r);
+    return coming;
+}
+
+static void others_wait(void *ctx, const char *registry, const char *repository,
+                        const struct digest *d, int64_t until_mono)
+{
+    struct replicator *r = replicator_hold(ctx);
+    if (!r)
+        return;
+    replicator_wait(r, registry, repository, d, until_mono);
+    replicator_unref(r);
+}
+
+const struct elsewhere_ops worker_others = {.ask = others_ask,
+                                            .fetch = others_fetch,
+                                            .tell = others_tell,
+                                            .told = replicator_told,
+                                            .coming = others_coming,
+                                            .wait = others_wait};

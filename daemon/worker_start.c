@@ -400,7 +400,6 @@ static int start_replicator(struct worker *w)
                                          .blobs = w->app.blobs,
                                          .space = w->app.space,
                                          .pool = w->app.pool,
-                                         .waiting = w->app.waiting,
                                          .fetcher = w->app.fetcher,
                                          .ca_file = n->ca_file,
                                          .peer_pem = w->paths->peer_pem,

@@ -77,8 +77,6 @@ struct http_request {
     const char *peer_cert_fingerprint;
     // the header that said so, as it came
     const char *peer_cert;
-    // the region whose edge passed this client's request on to us; NULL: it came here itself
-    const char *passed_by;
     // LISTENER_ADMIN: from SO_PEERCRED
     unsigned peer_uid;
     // -1: none given (chunked or no body)

@@ -131,7 +131,8 @@ bool op_admitted(struct op *op, const struct topology *t, const struct registry 
     if (hostname_public_of(host->kind) == NAME_DATA)
         return admitted_to_data(op, t, host, resp);
     if (!signature_judge(op, t)) {
-        op->sign = true; // the next Location carries one again
+        op->sign = true;            // the next Location carries one again
+        op->may_go_anywhere = true; // it was given on the global name
         return true;
     }
     int rc = auth_check(t, reg, op->req, clock_wall_ms(), &op->access);

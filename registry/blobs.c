@@ -92,6 +92,33 @@ static int lease_renew(struct op *op, const struct blob_here *here)
     return 0; // the lease that is there lasts for half of the grace at least
 }
 
+#define COMING_MS 10000
+
+// On the pool for what waits.
+static void blob_read_later(struct op *op, struct http_response *resp)
+{
+    const struct elsewhere *e = op->s->elsewhere;
+    if (!op->req->hurried)
+        e->ops->wait(e->ctx, op->registry, op->route.name, &op->route.digest,
+                     clock_mono_ms() + COMING_MS);
+    blob_read(op, resp);
+}
+
+// It is not here, but another region has said that it has it, and it is being copied: this asks
+// nobody, and what is told then is what is here.
+static bool blob_is_awaited(struct op *op, struct http_response *resp)
+{
+    const struct elsewhere *e = op->s->elsewhere;
+    if (!e || op->has_waited || op->req->listener == LISTENER_PEER || !op_may_wait(op))
+        return false;
+    if (!e->ops->coming(e->ctx, op->registry, op->route.name, &op->route.digest))
+        return false;
+    op->has_waited = true;
+    op->act = blob_read_later;
+    http_response_again(resp, op->s->waiting);
+    return true;
+}
+
 void blob_read(struct op *op, struct http_response *resp)
 {
     const struct digest *d = &op->route.digest;
@@ -112,6 +139,8 @@ void blob_read(struct op *op, struct http_response *resp)
             rc = ERR_NOTFOUND;
         }
     }
+    if (rc == ERR_NOTFOUND && blob_is_awaited(op, resp))
+        return;
     if (rc == ERR_NOTFOUND) {
         oci_error(op->req, resp, 404, OCI_BLOB_UNKNOWN, NULL, "no such blob in this repository");
         return;

@@ -16,7 +16,7 @@
 // the specification wants 200 of it, with the size, and a client that reaches the registry's names
 // only learns what is here.
 static int blob_host_set(struct op *op, const struct topology *t, const struct registry *reg,
-                         const struct hostname *host)
+                         const struct hostname *host, const char *port)
 {
     char name[HOSTNAME_TEXT_SIZE];
     enum name_kind kind = NAME_DATA;
@@ -30,8 +30,9 @@ static int blob_host_set(struct op *op, const struct topology *t, const struct r
         kind = NAME_DATA_PRIVATE;
     if (hostname_format(kind, t->domain, host->label, op->s->region, NULL, name))
         return ERR_INVAL;
+    op->port = arena_strdup(&op->req->arena, port);
     op->blob_host = arena_strdup(&op->req->arena, name);
-    if (!op->blob_host)
+    if (!op->blob_host || !op->port)
         return ERR_NOMEM;
     return 0;
 }
@@ -61,13 +62,13 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
         if (host->kind == NAME_GLOBAL)
             upload_kind = NAME_REGIONAL;
     }
+    op->may_go_anywhere = hostname_public_of(host->kind) == NAME_GLOBAL;
     if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, here))
         return ERR_INVAL;
     if (hostname_format(upload_kind, t->domain, host->label, upload_region, NULL, upload))
         return ERR_INVAL;
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
-    op->port = arena_strdup(a, port);
     op->here = arena_printf(a, "https://%s%s", here, port);
     op->upload_host = arena_strdup(a, upload);
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
@@ -75,9 +76,9 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     op->registry_name = arena_strdup(a, reg->name);
     op->label = arena_strdup(a, reg->label);
     if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label ||
-        !op->registry_name || !op->port)
+        !op->registry_name)
         return ERR_NOMEM;
-    return blob_host_set(op, t, reg, host);
+    return blob_host_set(op, t, reg, host, port);
 }
 
 int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
@@ -130,6 +131,12 @@ void op_manifests_fit(struct op *op)
 {
     if (op->req->arena.max_bytes)
         op->req->arena.max_bytes += 2 * op->s->manifest_max_bytes + (4u << 20);
+}
+
+bool op_may_wait(const struct op *op)
+{
+    const struct registry_service *s = op->s;
+    return s->waiting && !op->req->hurried && pool_waiting(s->waiting) == 0;
 }
 
 bool op_query_digest(struct op *op, const char *key)

@@ -112,8 +112,14 @@ struct op {
     bool sign;
     // of the data host to which a GET of a blob is redirected; NULL: it is answered here
     const char *blob_host;
-    // the public port as URLs have it, ":8443"; "" for 443
+    // beside blob_host: the public port as URLs have it, ":8443"; "" for 443
     const char *port;
+    // the client's next request may land in another region: it goes by the global name
+    bool may_go_anywhere;
+    // the other regions know, or will, that an upload has ended
+    struct elsewhere_told *told;
+    // a read of a blob that was being copied to here has waited for it
+    bool has_waited;
     // a header could not be set: latched, judged once
     int failed;
     // of the query: ?digest=, ?mount=
@@ -176,6 +182,9 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
 // The content of manifests and what is parsed from it hang off the request: its ceiling grows by
 // what they may need.
 void op_manifests_fit(struct op *op);
+
+// May its run go on where it waits for other regions? Not while others wait for their turn there.
+bool op_may_wait(const struct op *op);
 
 // the digest in the query goes to op->digest; false: none, or malformed
 bool op_query_digest(struct op *op, const char *key);

@@ -1,39 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last word of an upload. When another region passed its requests on, the client talks to that
-// region: docker asks there for the blob (HEAD) as soon as it has the answer, and the manifest
-// follows there. A HEAD asks nobody, so the blob is copied there first, under a lease; the answer
-// waits for that, but not for long: a client that then finds it absent sends it again. On the pool
-// for what waits.
+// The last word of an upload. A client of the global name may be led to another region by its next
+// request: docker asks for the blob (HEAD) as soon as it has the answer, and gives its push up when
+// it is unknown there. A HEAD asks nobody, so the other members are told that the blob is here, and
+// copy it ahead of its manifest, under a lease; the answer waits until they know of it, and not for
+// the copies, for which a HEAD there waits (blobs.c). Who has cut itself off from the others, or is
+// too busy, is not waited for.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
-#define AHEAD_MS 10000
+#define TOLD_MS 1000
 
-static void copied(struct op *op, struct http_response *resp)
+static void told(struct op *op, struct http_response *resp, int64_t until_mono)
 {
     const struct elsewhere *e = op->s->elsewhere;
-    struct elsewhere_item item = {
-        .kind = CONTENT_BLOB, .digest = op->digest, .size = op->io.blob_size};
-    const struct elsewhere_want want = {.registry = op->registry,
-                                        .repository = op->route.name,
-                                        .items = &item,
-                                        .n_items = 1,
-                                        .until_mono = clock_mono_ms() + AHEAD_MS};
-    if (!op->req->hurried) // what comes of it changes nothing for the upload, which is over
-        (void)e->ops->copy_ahead(e->ctx, op->req->passed_by, &want);
+    e->ops->told(take_ptr(op->told), until_mono);
     upload_created(op, resp, &op->digest);
+}
+
+// On the pool for what waits.
+static void told_later(struct op *op, struct http_response *resp)
+{
+    int64_t until = 0;
+    if (!op->req->hurried)
+        until = clock_mono_ms() + TOLD_MS;
+    told(op, resp, until);
 }
 
 void upload_ended(struct op *op, struct http_response *resp)
 {
-    if (!op->req->passed_by || !op->s->elsewhere) {
+    const struct elsewhere *e = op->s->elsewhere;
+    struct elsewhere_item item = {
+        .kind = CONTENT_BLOB, .digest = op->digest, .size = op->io.blob_size};
+    const struct elsewhere_want want = {
+        .registry = op->registry, .repository = op->route.name, .items = &item, .n_items = 1};
+    if (op->may_go_anywhere && e && !op->sole_replica)
+        op->told = e->ops->tell(e->ctx, &want);
+    if (!op->told) {
         upload_created(op, resp, &op->digest);
         return;
     }
-    op->act = copied;
-    if (op->s->waiting)
-        http_response_again(resp, op->s->waiting);
-    else
-        copied(op, resp);
+    if (!op_may_wait(op)) {
+        told(op, resp, 0);
+        return;
+    }
+    op->act = told_later;
+    http_response_again(resp, op->s->waiting);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asking the other members of a registry what they hold, and having one copy a blob of ours
+// Asking the other members of a registry what they hold, and having it fetched
 // (content/elsewhere.h). All members are asked at once, and none for longer than ASK_MS: one that is
 // silent is named, and delays nobody further. On threads that may wait.
 #include "replication/gather.h"
@@ -12,13 +12,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ASK_MS 4000
-// of the way there and back, beyond the time that the other region has
-#define WAY_MS 1000
 
 struct asked { // one member
     const char *region;
@@ -209,46 +206,17 @@ int replicator_fetch(struct replicator *r, struct elsewhere_want *w, char error[
     return rc;
 }
 
-// --- a copy ahead ---
-
-static int copy_ahead(struct replicator *r, const struct topology *t, const char *region,
-                      const struct elsewhere_want *w)
+bool replicator_coming(struct replicator *r, const char *registry, const char *repository,
+                       const struct digest *d)
 {
-    const struct elsewhere_item *item = &w->items[0];
-    char target[768], digest[DIGEST_TEXT_SIZE];
-    AUTO_FREE struct asked *a = mem_zalloc(sizeof *a);
-    if (!a)
-        return ERR_NOMEM;
-    int wait_ms = ms_until(w->until_mono, INT32_MAX);
-    snprintf(target, sizeof target,
-             "/replication/v1/ahead?registry=%s&repository=%s&digest=%s&size=%" PRIu64
-             "&wait_ms=%d",
-             w->registry, w->repository, digest_format(&item->digest, digest), item->size,
-             wait_ms > WAY_MS ? wait_ms - WAY_MS : 1);
-    a->region = region;
-    member_ask(r, t, target, bytes_str(""), wait_ms, a);
-    if (!a->reader)
-        return ERR_UNREACHABLE;
-    int status = response_reader_status(a->reader, wait_ms);
-    response_reader_close(a->reader);
-    if (status < 0)
-        return status;
-    if (status == 404)
-        return ERR_UNSUPPORTED;
-    if (status != 200)
-        return ERR_PROTO;
-    return 0;
+    return gather_coming(r->gather, registry, repository, d);
 }
 
-int replicator_copy_ahead(struct replicator *r, const char *region, const struct elsewhere_want *w)
+void replicator_wait(struct replicator *r, const char *registry, const char *repository,
+                     const struct digest *d, int64_t until_mono)
 {
     if (!life_enter(r->life))
-        return ERR_CANCELED;
-    struct topology *t = snapshot_get(r->o.topology);
-    int rc = ERR_NOTFOUND;
-    if (t)
-        rc = copy_ahead(r, t, region, w);
-    snapshot_unref(t);
+        return;
+    gather_wait(r->gather, registry, repository, d, until_mono);
     life_leave(r->life);
-    return rc;
 }

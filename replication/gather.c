@@ -19,15 +19,24 @@
 #define BATCH_RUNNING 4    // of one batch, that run or wait for a thread
 #define LOOK_MS 100
 
+struct batch_item;
 struct gather {
     struct replicator *r;
     struct pool *pool;
     _Atomic bool drains;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+
+    // Under the lock: those that were begun and are not done.
+
+    struct batch_item *coming;
 };
 
 struct batch;
 struct batch_item {
     struct batch *batch;
+    // of those that are coming; under the gather's lock
+    struct batch_item *next;
     struct pool_job job;
     // the batch's own copy, until it is done
     struct elsewhere_item item;
@@ -64,9 +73,11 @@ int gather_new(struct replicator *r, struct gather **out)
     const struct pool_options o = {
         .name = "gather", .n_threads = GATHER_THREADS, .max_waiting = GATHER_WAITING};
     g->r = r;
+    pthread_mutex_init(&g->lock, NULL);
+    wait_cond_init(&g->changed);
     g->pool = pool_new(&o);
     if (!g->pool) {
-        free(g);
+        gather_free(g);
         return ERR_NOMEM;
     }
     *out = g;
@@ -91,12 +102,67 @@ void gather_free(struct gather *g)
     if (!g)
         return;
     gather_stop(g);
+    assert(!g->coming);
+    pthread_cond_destroy(&g->changed);
+    pthread_mutex_destroy(&g->lock);
     free(g);
 }
 
 const _Atomic bool *gather_drains(const struct gather *g)
 {
     return &g->drains;
+}
+
+// --- what is coming ---
+
+static void coming_add(struct gather *g, struct batch_item *of)
+{
+    pthread_mutex_lock(&g->lock);
+    of->next = g->coming;
+    g->coming = of;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void coming_remove(struct gather *g, struct batch_item *of)
+{
+    pthread_mutex_lock(&g->lock);
+    struct batch_item **at = &g->coming;
+    while (*at != of)
+        at = &(*at)->next;
+    *at = of->next;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+}
+
+// Under the lock.
+static bool is_coming(const struct gather *g, const char *registry, const char *repository,
+                      const struct digest *d)
+{
+    for (const struct batch_item *of = g->coming; of; of = of->next) {
+        const struct batch *b = of->batch;
+        if (of->item.kind == CONTENT_BLOB && digest_equal(&of->item.digest, d) &&
+            strcmp(b->registry, registry) == 0 && strcmp(b->repository, repository) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool gather_coming(struct gather *g, const char *registry, const char *repository,
+                   const struct digest *d)
+{
+    pthread_mutex_lock(&g->lock);
+    bool coming = is_coming(g, registry, repository, d);
+    pthread_mutex_unlock(&g->lock);
+    return coming;
+}
+
+void gather_wait(struct gather *g, const char *registry, const char *repository,
+                 const struct digest *d, int64_t until_mono)
+{
+    pthread_mutex_lock(&g->lock);
+    while (is_coming(g, registry, repository, d) && !g->drains && clock_mono_ms() < until_mono)
+        wait_cond(&g->changed, &g->lock, LOOK_MS);
+    pthread_mutex_unlock(&g->lock);
 }
 
 // --- one fetch, on a thread of the gather ---
@@ -234,6 +300,7 @@ static void batch_leave(struct batch *b)
 static void item_end(struct batch_item *of, int rc)
 {
     struct batch *b = of->batch;
+    coming_remove(b->gather, of);
     pthread_mutex_lock(&b->lock);
     of->item.rc = rc;
     of->done = true;
@@ -300,7 +367,10 @@ static int item_begin(struct batch *b, struct batch_item *of)
     b->refs++;
     b->n_running++;
     pthread_mutex_unlock(&b->lock);
+    coming_add(b->gather, of);
     int rc = pool_submit(b->gather->pool, &of->job);
+    if (rc)
+        coming_remove(b->gather, of);
     pool_settle(b->gather->pool);
     pthread_mutex_lock(&b->lock);
     if (!rc)
@@ -373,6 +443,19 @@ int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
     pthread_mutex_lock(&b->lock);
     batch_wait(b);
     rc = batch_take(b, w, error);
+    batch_leave(b);
+    return rc;
+}
+
+int gather_begin(struct gather *g, const struct elsewhere_want *w)
+{
+    struct batch *b;
+    assert(w->n_items == 1);
+    int rc = batch_new(g, w, false, &b);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&b->lock);
+    rc = item_begin(b, &b->items[0]);
     batch_leave(b);
     return rc;
 }

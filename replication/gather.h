@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Content of a repository for callers who wait for it (content/elsewhere.h): asks the other members
-// of a registry what they hold, fetches it on threads of its own, and has another region copy a
-// blob of ours.
+// Content of a repository for callers who wait for it, or will soon (content/elsewhere.h): fetched
+// from other members of the registry on threads of its own.
 //
 //   gather_new(r, &g);
-//   rc = gather_fetch(g, &want, error);
+//   rc = gather_fetch(g, &want, true, error);
 //   gather_drain(g);                        // callers who wait are let go
 //
 // Threads: any that may wait; those of the gather fetch. What a caller no longer waits for is
@@ -39,5 +38,14 @@ const _Atomic bool *gather_drains(const struct gather *g);
 // `judged`: the registry's quotas bound what comes, as they bound the pushes of clients.
 int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
                  char error[CONTENT_TEXT_SIZE]);
+// The same, but nobody waits, and no quota is judged. 0: it is on its way; ERR_BUSY, ERR_NOMEM.
+int gather_begin(struct gather *g, const struct elsewhere_want *w);
+
+// Is a blob being fetched for that repository, or about to be? Does not block.
+bool gather_coming(struct gather *g, const char *registry, const char *repository,
+                   const struct digest *d);
+// Waits until it is not any more, or until that time.
+void gather_wait(struct gather *g, const char *registry, const char *repository,
+                 const struct digest *d, int64_t until_mono);
 
 #endif

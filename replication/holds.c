@@ -2,12 +2,12 @@
 // What this region holds, for another member of the registry, and copying ahead of a manifest:
 //
 //   POST /replication/v1/holds?registry=R&repository=N     body and answer: replication/holding.h
-//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S&wait_ms=W
-//       The region that asks has this blob and sends a client here next: it is copied from there,
-//       under a lease and nothing more. 200 once it is here; 202: it is still coming after W ms.
+//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S
+//       The region that asks has this blob, and its client may come here next: it is copied from
+//       there, under a lease and nothing more. 200: it is here already; 202: it is coming.
 //
 // Both are for regions that hold the registry too. "Held" is what a GET of this repository would
-// serve. The first runs on the work pool, the second where it may wait.
+// serve. On the work pool; nothing waits.
 #include "replication/gather.h"
 #include "replication/holding.h"
 #include "replication/peers.h"
@@ -20,7 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_WAIT_MAX_MS 60000
+// so long a copy waits for one that another thread makes
+#define AHEAD_MS 60000
 
 struct holds_ask {
     struct replicator *r;
@@ -29,7 +30,6 @@ struct holds_ask {
     const char *from;
     struct digest digest;
     uint64_t size;
-    int64_t wait_ms;
 };
 
 static bool blob_held(struct replicator *r, const struct holds_ask *a, struct holding *h)
@@ -145,41 +145,40 @@ void holds_begin(struct replicator *r, struct http_request *req, const struct to
 
 // --- a copy ahead ---
 
-static void ahead_answer(struct http_request *req, struct http_response *resp, int rc,
-                         const char *error)
+static int ahead_start(const struct holds_ask *a)
 {
-    if (!rc)
-        http_response_text(req, resp, 200, "it is here\n");
-    else if (rc == ERR_TIMEOUT)
-        http_response_text(req, resp, 202, "it is coming\n");
-    else if (rc == ERR_NOSPACE)
-        serve_refuse(req, resp, 507, "there is no room for it");
-    else
-        serve_refuse(req, resp, 503, error);
+    struct elsewhere_item item = {
+        .kind = CONTENT_BLOB, .digest = a->digest, .size = a->size, .held = ELSEWHERE_HELD};
+    const struct elsewhere_want want = {.registry = a->registry,
+                                        .repository = a->repository,
+                                        .items = &item,
+                                        .n_items = 1,
+                                        .until_mono = clock_mono_ms() + AHEAD_MS};
+    snprintf(item.holder, sizeof item.holder, "%s", a->from);
+    if (gather_coming(a->r->gather, a->registry, a->repository, &a->digest))
+        return 0;
+    return gather_begin(a->r->gather, &want);
 }
 
 static void ahead_run(struct http_request *req, struct http_response *resp)
 {
     const struct holds_ask *a = req->ctx;
-    struct replicator *r = a->r;
-    char error[CONTENT_TEXT_SIZE] = "stopping";
     struct holding h = {.kind = CONTENT_BLOB, .digest = a->digest};
-    struct elsewhere_item item = {
-        .kind = CONTENT_BLOB, .digest = a->digest, .size = a->size, .held = ELSEWHERE_HELD};
-    struct elsewhere_want want = {.registry = a->registry,
-                                  .repository = a->repository,
-                                  .items = &item,
-                                  .n_items = 1,
-                                  .until_mono = clock_mono_ms() + a->wait_ms};
-    snprintf(item.holder, sizeof item.holder, "%s", a->from);
-    int rc = ERR_CANCELED;
-    if (life_enter(r->life)) {
+    int rc = ERR_CLOSED;
+    bool here = false;
+    if (life_enter(a->r->life)) {
         rc = 0;
-        if (!blob_held(r, a, &h))
-            rc = gather_fetch(r->gather, &want, false, error);
-        life_leave(r->life);
+        here = blob_held(a->r, a, &h);
+        if (!here)
+            rc = ahead_start(a);
+        life_leave(a->r->life);
     }
-    ahead_answer(req, resp, rc, error);
+    if (rc)
+        serve_refuse(req, resp, 503, err_text(rc));
+    else if (here)
+        http_response_text(req, resp, 200, "it is here\n");
+    else
+        http_response_text(req, resp, 202, "it is coming\n");
 }
 
 static bool number_of(struct http_request *req, const char *key, uint64_t max, uint64_t *out)
@@ -195,21 +194,16 @@ void ahead_begin(struct replicator *r, struct http_request *req, const struct to
                  const struct region *peer, struct http_plan *plan)
 {
     const char *digest = http_query_get(req, "digest", 0);
-    uint64_t wait_ms = 0;
     struct holds_ask *a = ask_new(r, req, t, peer, plan);
     if (!a)
         return;
     if (!digest || digest_parse(digest, strlen(digest), &a->digest) ||
-        !number_of(req, "size", INT64_MAX, &a->size) ||
-        !number_of(req, "wait_ms", AHEAD_WAIT_MAX_MS, &wait_ms)) {
-        serve_refuse(req, &plan->response, 400, "digest, size and wait_ms: all are needed");
+        !number_of(req, "size", INT64_MAX, &a->size)) {
+        serve_refuse(req, &plan->response, 400, "digest and size: both are needed");
         return;
     }
-    a->wait_ms = (int64_t)wait_ms;
     plan->kind = HTTP_PLAN_RUN;
     plan->run = ahead_run;
     plan->ctx = a;
-    plan->pool = r->o.waiting;
-    if (!plan->pool)
-        plan->pool = r->o.pool;
+    plan->pool = r->o.pool;
 }

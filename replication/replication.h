@@ -87,8 +87,6 @@ struct replicator_options {
     struct space *space;
     // blocking work
     struct pool *pool;
-    // for requests that wait for another region; NULL: `pool`
-    struct pool *waiting;
     struct fetcher *fetcher;
     // mutual TLS to peers
     const char *ca_file, *peer_pem;
@@ -193,7 +191,12 @@ void replication_metrics(struct replicator *r, struct buf *out);
 // content/elsewhere.h.
 int replicator_ask(struct replicator *r, struct elsewhere_want *w, char silent[CONTENT_TEXT_SIZE]);
 int replicator_fetch(struct replicator *r, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
-int replicator_copy_ahead(struct replicator *r, const char *region, const struct elsewhere_want *w);
+struct elsewhere_told *replicator_tell(struct replicator *r, const struct elsewhere_want *w);
+void replicator_told(struct elsewhere_told *t, int64_t until_mono);
+bool replicator_coming(struct replicator *r, const char *registry, const char *repository,
+                       const struct digest *d);
+void replicator_wait(struct replicator *r, const char *registry, const char *repository,
+                     const struct digest *d, int64_t until_mono);
 // What is wrong with this region as its peers see it, and the cure: sentences, most often none.
 // json_t *, an array, a new reference; NULL when out of memory. Any thread; r may be NULL.
 void *replicator_faults_json(struct replicator *r);

@@ -333,6 +333,19 @@ class Lab:
         finally:
             tc("del", "dev", self.port(region), "root")
 
+    @contextlib.contextmanager
+    def led_anywhere(self):
+        """Each new connection of a client to the first region's address goes to any region, as if names had led it there."""
+        addresses = list(self.regions.values())
+        to = ", ".join(f"{i} : {a}" for i, a in enumerate(addresses))
+        rules = ("table ip led {\n  chain o { type nat hook output priority -100; ip daddr %s tcp dport 443 "
+                 "dnat to numgen random mod %d map { %s }; }\n}\n" % (addresses[0], len(addresses), to))
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["nft", "delete", "table", "ip", "led"], check=True)
+
     def upload_bytes(self, region):
         """Of all files of uploads, largest first."""
         sizes, base = [], f"{self.dir}/{region}/store/uploads"

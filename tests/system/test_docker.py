@@ -95,6 +95,21 @@ class Docker(unittest.TestCase):
         # the same layers under another name: nothing is uploaded twice, and the digest stays
         self.assertEqual(self.push(f"{WEST}/team/docker-global@{digest}", f"{WEST}/team/docker-copy:1"), digest)
 
+    def test_6_each_connection_leads_to_another_region(self):
+        """It asks for each blob right after its PUT, and gives up when it is unknown where that lands."""
+        lab, host = self.lab, f"tailspin.{DOMAIN}"
+        self.docker("login", "-u", USER, "--password-stdin", host, input=lab.password)
+        for region in REGIONS:
+            rows = lambda: lab.admin(region, "replication", "status", "-r", "tailspin")
+            wait_until(60, lambda: {r["state"] for r in rows()} == {"Ready"}, f"{region} hears the others")
+        with lab.led_anywhere():
+            for i in range(4):
+                self.load(f"anywhere{i}")
+                digest = self.push(f"anywhere{i}:1", f"{host}/anywhere:{i}")
+        lab.wait_replicated("tailspin/anywhere:3")
+        self.docker("rmi", "-f", "anywhere3:1", f"{host}/anywhere:3")
+        self.assertIn(digest, self.docker("pull", f"{host}/anywhere@{digest}"))
+
     def test_4_what_it_may_not_do(self):
         out = self.lab.run("docker", "pull", f"fabrikam.eastus.geo.{DOMAIN}/app:1", env=self.env, check=False)
         self.assertNotEqual(out.returncode, 0)

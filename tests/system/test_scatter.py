@@ -128,6 +128,8 @@ class Scatter(unittest.TestCase):
                     self.assertEqual(lab.read(host, f"/v2/app/blobs/{digest_of(content)}", region, auth)[2], content)
                 status, _, body = self.end(location, "westeurope", content, auth)  # its answer was lost
                 self.assertEqual(status, 201, body)
+                status = lab.request("HEAD", host, f"/v2/app/blobs/{digest_of(content)}", "southeastasia", auth)[0]
+                self.assertEqual(status, 200)  # nothing of this push came here
 
     # ---- the global name, before and after regional endpoints ----
     def set_tailspin(self, **settings):
@@ -224,6 +226,13 @@ class Scatter(unittest.TestCase):
             lab.wait_replicated(f"tailspin/app:{tag}")
 
     # ---- a client whose requests go anywhere ----
+    def test_6_skopeo_is_led_to_another_region_by_each_connection(self):
+        with self.lab.led_anywhere():
+            for i in range(5):
+                self.lab.push(f"anywhere{i}", TAILSPIN, "anywhere", str(i), layers=4)
+        for i in range(5):
+            self.lab.wait_replicated(f"tailspin/anywhere:{i}")
+
     def anywhere(self, rng):
         """An endpoint of contoso, and a region where it may lead."""
         region = rng.choice(list(REGIONS))

@@ -16,13 +16,14 @@ static struct content {
     struct bytes bytes;
 } there[THERE_MAX];
 static size_t n_there;
-static unsigned n_asks, n_fetches, n_asked, n_fetched, n_aheads;
+static unsigned n_asks, n_fetches, n_asked, n_fetched, n_tells, n_tolds, n_waits;
 static const char *silent;          // the members that cannot be asked
 static bool version_before;         // the other region cannot be asked
 static int ask_rc, fetch_rc;        // what goes wrong
 static unsigned loses;              // so many fetches find that it is gone
 static struct elsewhere_item ahead; // what was to be copied
-static char ahead_to[64];
+static int64_t told_until;
+static bool is_coming; // a blob is being copied to here, and comes
 
 static const struct content *find(const struct elsewhere_item *item)
 {
@@ -90,17 +91,46 @@ static int fetch(void *ctx, struct elsewhere_want *w, char error[CONTENT_TEXT_SI
     return worst;
 }
 
-static int copy_ahead(void *ctx, const char *region, const struct elsewhere_want *w)
+static char token; // stands for who was told
+
+static struct elsewhere_told *tell(void *ctx, const struct elsewhere_want *w)
 {
     (void)ctx;
-    n_aheads++;
+    n_tells++;
     ck_assert_uint_eq(w->n_items, 1);
+    ck_assert_str_eq(w->repository, "team/app");
     ahead = w->items[0];
-    snprintf(ahead_to, sizeof ahead_to, "%s", region);
-    return ERR_UNREACHABLE; // nothing that a client hears of
+    return (struct elsewhere_told *)(void *)&token;
 }
 
-static const struct elsewhere_ops ops = {ask, fetch, copy_ahead};
+static void told(struct elsewhere_told *t, int64_t until_mono)
+{
+    ck_assert_ptr_eq((void *)t, &token);
+    n_tolds++;
+    told_until = until_mono;
+}
+
+static bool coming(void *ctx, const char *registry, const char *repository, const struct digest *d)
+{
+    (void)ctx, (void)d;
+    ck_assert_str_eq(registry, "contoso");
+    ck_assert_str_eq(repository, "team/app");
+    return is_coming;
+}
+
+static void wait_for_it(void *ctx, const char *registry, const char *repository,
+                        const struct digest *d, int64_t until_mono)
+{
+    struct elsewhere_item item = {.kind = CONTENT_BLOB, .digest = *d};
+    const struct elsewhere_want w = {.registry = registry, .repository = repository};
+    (void)ctx, (void)until_mono;
+    n_waits++;
+    if (is_coming)
+        take(&w, &item);
+    is_coming = false;
+}
+
+static const struct elsewhere_ops ops = {ask, fetch, tell, told, coming, wait_for_it};
 static const struct elsewhere elsewhere = {&ops, NULL};
 
 static void begin(void)
@@ -399,39 +429,71 @@ START_TEST(where_no_other_region_holds_the_registry_nobody_is_asked)
 }
 END_TEST
 
-// --- uploads that another region passed on ---
+// --- copies ahead of a manifest ---
 
-static int end_passed(const char *at, const char *text, const char *by)
+static int end_at(const char *host, const char *text)
 {
     char digest[DIGEST_TEXT_SIZE];
     digest_text(text, strlen(text), digest);
+    struct exchange x = send_with("POST", UPLOADS, host, token_push, NULL, NULL, NULL, 0, 0);
+    ck_assert_int_eq(x.resp.status, 202);
+    AUTO_FREE char *at = target_of(header_of(&x, "Location"), host);
+    exchange_end(&x);
     AUTO_FREE char *target = with_digest(at, digest);
-    struct http_request *req = request_make("PUT", target, REGIONAL, token_push);
-    struct http_response resp;
-    req->passed_by = by;
-    http_request_test_body(req, text, strlen(text));
-    http_app_test_run(&world_app, req, 3, &resp);
-    int status = resp.status;
-    http_request_test_free(req);
+    int status =
+        status_of(send_with("PUT", target, host, token_push, NULL, NULL, text, strlen(text), 3));
+    ck_assert_int_eq(status_of(send_with("PUT", target, host, token_push, NULL, NULL, NULL, 0, 0)),
+                     201); // its answer was lost
     return status;
 }
 
-START_TEST(what_was_passed_on_is_copied_to_who_passed_it_on)
+START_TEST(the_others_are_told_of_an_upload_whose_client_may_go_anywhere)
 {
     begin();
     char text[DIGEST_TEXT_SIZE], want[DIGEST_TEXT_SIZE];
-    AUTO_FREE char *own = upload_start("team/app");
-    ck_assert_int_eq(end_passed(own, "of a client here", NULL), 201);
-    ck_assert_uint_eq(n_aheads, 0);
-    AUTO_FREE char *at = upload_start("team/app");
-    for (unsigned i = 1; i <= 2; i++) { // also when the answer was lost
-        ck_assert_int_eq(end_passed(at, "of a client there", "westeurope"), 201);
-        ck_assert_uint_eq(n_aheads, i);
-        digest_text("of a client there", 17, want);
-        ck_assert_str_eq(digest_format(&ahead.digest, text), want);
-        ck_assert_uint_eq(ahead.size, 17);
-        ck_assert_str_eq(ahead_to, "westeurope");
-    }
+    ck_assert_int_eq(end_at(REGIONAL, "to a region"), 201);
+    ck_assert_uint_eq(n_tells, 0);
+    ck_assert_int_eq(end_at(GLOBAL, "to anywhere"), 201);
+    ck_assert_uint_eq(n_tells, 2);
+    ck_assert_uint_eq(n_tolds, 2);
+    ck_assert_int_eq(told_until, 0); // nobody waits on the work pool
+    digest_text("to anywhere", 11, want);
+    ck_assert_str_eq(digest_format(&ahead.digest, text), want);
+    ck_assert_uint_eq(ahead.size, 11);
+    world_service->waiting =
+        pool_new(&(struct pool_options){.name = "waiting", .n_threads = 1, .max_waiting = 1});
+    ck_assert_int_eq(end_at("contoso.privatelink.meridian.test", "to anywhere, once more"), 201);
+    ck_assert_uint_eq(n_tolds, 4);
+    ck_assert_int_gt(told_until, 0);
+    world_sole_replica = true;
+    ck_assert_int_eq(end_at(GLOBAL, "there is nobody else"), 201);
+    ck_assert_uint_eq(n_tells, 4);
+    pool_free(world_service->waiting);
+    end();
+}
+END_TEST
+
+// What is told is what is here; for what is coming a read waits, once.
+START_TEST(a_read_waits_for_what_is_being_copied)
+{
+    begin();
+    char coming_here[DIGEST_TEXT_SIZE];
+    put_there(CONTENT_BLOB, "on its way", coming_here);
+    is_coming = true;
+    ck_assert_int_eq(blob_status("team/app", coming_here), 404); // nowhere to wait
+    world_service->waiting =
+        pool_new(&(struct pool_options){.name = "waiting", .n_threads = 1, .max_waiting = 1});
+    ck_assert_int_eq(blob_status("team/app", coming_here), 200);
+    ck_assert_uint_eq(n_waits, 1);
+    ck_assert_int_eq(blob_status("team/app", coming_here), 200);
+    ck_assert_uint_eq(n_waits, 1);
+    is_coming = true; // it does not come
+    ck_assert_int_eq(blob_status("team/app", EMPTY_DIGEST), 404);
+    ck_assert_uint_eq(n_waits, 2);
+    ck_assert_int_eq(blob_status("team/app", EMPTY_DIGEST), 404);
+    ck_assert_uint_eq(n_waits, 2);
+    ck_assert_uint_eq(n_asks, 0);
+    pool_free(world_service->waiting);
     end();
 }
 END_TEST
@@ -442,4 +504,5 @@ CHECK_MAIN("registry/gather", blobs_that_went_elsewhere_are_fetched,
            what_is_lost_meanwhile_is_looked_for_again,
            a_region_of_the_version_before_has_it_or_has_not, it_waits_on_another_pool,
            where_no_other_region_holds_the_registry_nobody_is_asked,
-           what_was_passed_on_is_copied_to_who_passed_it_on)
+           the_others_are_told_of_an_upload_whose_client_may_go_anywhere,
+           a_read_waits_for_what_is_being_copied)

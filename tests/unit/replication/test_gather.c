@@ -240,23 +240,45 @@ START_TEST(no_room_is_said_and_begins_nothing_more)
 }
 END_TEST
 
-START_TEST(another_region_copies_a_blob_ahead)
+static bool is_coming(struct test_region *r, const struct digest *d)
+{
+    return replicator_coming(r->replicator, "contoso", "app", d);
+}
+
+START_TEST(others_copy_a_blob_ahead)
 {
     world_up(&w);
     WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
     struct elsewhere_item item = blob_at(east, 300000, 'h');
     struct elsewhere_want want = want_of(&item, 1, 10000);
-    ck_assert_int_eq(replicator_copy_ahead(east->replicator, "westeurope", &want), 0);
-    ck_assert(has(west, &item.digest));
-    ck_assert(!has(south, &item.digest));
-    ck_assert_int_eq(replicator_copy_ahead(east->replicator, "westeurope", &want), 0);
-    ck_assert_uint_eq(east->n_blob_gets, 1);
-    // it takes too long: that is said in time, and the copy goes on
+    replicator_told(replicator_tell(east->replicator, &want), clock_mono_ms() + 5000);
+    // from when they know of it they have it, or it is coming: a read there waits, and finds it
+    struct test_region *const others[] = {west, south};
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert(is_coming(others[i], &item.digest) || has(others[i], &item.digest));
+        replicator_wait(others[i]->replicator, "contoso", "app", &item.digest,
+                        clock_mono_ms() + 10000);
+        ck_assert(has(others[i], &item.digest));
+        ck_assert(!is_coming(others[i], &item.digest));
+    }
+    ck_assert_uint_eq(east->n_blob_gets, 2);
+    replicator_told(replicator_tell(east->replicator, &want), clock_mono_ms() + 5000);
+    ck_assert_uint_eq(east->n_blob_gets, 2);
+    // it takes long: who waits for it waits as long as he likes, and who told does not
     struct elsewhere_item slow = blob_at(east, 300000, 's');
     east->fault = FAULT_HANGS;
-    want = want_of(&slow, 1, 1500);
-    ck_assert_int_ne(replicator_copy_ahead(east->replicator, "westeurope", &want), 0);
-    ck_assert_int_lt(clock_mono_ms() - want.until_mono, 1000);
+    want = want_of(&slow, 1, 10000);
+    int64_t began = clock_mono_ms();
+    replicator_told(replicator_tell(east->replicator, &want), clock_mono_ms() + 5000);
+    ck_assert_int_lt(clock_mono_ms() - began, 4000);
+    ck_assert(is_coming(west, &slow.digest));
+    ck_assert(!replicator_coming(west->replicator, "contoso", "other", &slow.digest));
+    began = clock_mono_ms();
+    replicator_wait(west->replicator, "contoso", "app", &slow.digest, began + 300);
+    ck_assert_int_lt(clock_mono_ms() - began, 3000);
+    ck_assert(!has(west, &slow.digest));
+    // nobody waits for the answers either
+    replicator_told(replicator_tell(east->replicator, &want), 0);
     world_done(&w);
 }
 END_TEST
@@ -275,12 +297,12 @@ START_TEST(only_members_are_answered_and_only_what_they_can_ask)
         {"/replication/v1/holds?registry=nobody&repository=app", 403},
         {"/replication/v1/holds?registry=fabrikam&repository=app", 403},
         {"/replication/v1/ahead?registry=contoso&repository=app", 400},
-        {"/replication/v1/ahead?registry=contoso&repository=app&digest=x&size=1&wait_ms=1", 400},
+        {"/replication/v1/ahead?registry=contoso&repository=app&digest=x&size=1", 400},
         {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
-         "0000000000000000000000000000000000000000000000000000000000000000&size=-1&wait_ms=1",
+         "0000000000000000000000000000000000000000000000000000000000000000&size=-1",
          400},
         {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
-         "0000000000000000000000000000000000000000000000000000000000000000&size=1&wait_ms=60001",
+         "0000000000000000000000000000000000000000000000000000000000000000",
          400},
         {"/replication/v1/ahead?registry=fabrikam&repository=app", 403},
     };
@@ -303,5 +325,5 @@ END_TEST
 CHECK_MAIN("replication/gather", what_others_hold_is_found_and_fetched,
            many_who_wait_share_one_fetch, who_is_away_is_named_and_holds_nobody_up,
            a_region_of_the_version_before_is_tried, waiting_ends_with_its_time_and_with_a_drain,
-           no_room_is_said_and_begins_nothing_more, another_region_copies_a_blob_ahead,
+           no_room_is_said_and_begins_nothing_more, others_copy_a_blob_ahead,
            only_members_are_answered_and_only_what_they_can_ask)

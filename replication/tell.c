@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Telling the other members of a registry that a blob is here, so that they copy it ahead of its
+// manifest (content/elsewhere.h; replication/holds.c is the other end). The requests run on by
+// themselves; who told waits for the answers, or does not.
+#include "replication/peer.h"
+#include "replication/peers.h"
+#include "replication/replication_priv.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TELL_MS 3000
+
+struct elsewhere_told {
+    // it outlives its caller while a request runs
+    struct replicator *r;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+
+    // Under the lock.
+
+    // the caller, and each request
+    unsigned refs;
+    unsigned n_running;
+};
+
+static struct elsewhere_told *told_new(struct replicator *r)
+{
+    struct elsewhere_told *t = mem_zalloc(sizeof *t);
+    if (!t)
+        return NULL;
+    t->r = replicator_ref(r);
+    t->refs = 1;
+    pthread_mutex_init(&t->lock, NULL);
+    wait_cond_init(&t->changed);
+    return t;
+}
+
+// Enters with the lock and leaves without.
+static void told_leave(struct elsewhere_told *t)
+{
+    assert(t->refs > 0);
+    bool last = --t->refs == 0;
+    pthread_mutex_unlock(&t->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&t->changed);
+    pthread_mutex_destroy(&t->lock);
+    replicator_unref(t->r);
+    free(t);
+}
+
+// What the member makes of it is its own affair.
+static void answered(void *ctx, struct fetch_result *res)
+{
+    struct elsewhere_told *t = ctx;
+    (void)res;
+    pthread_mutex_lock(&t->lock);
+    t->n_running--;
+    pthread_cond_broadcast(&t->changed);
+    told_leave(t);
+}
+
+static void member_tell(struct elsewhere_told *t, const struct topology *top, const char *region,
+                        const char *target)
+{
+    struct dial dial;
+    struct peer *p = peers_find(t->r->peers, region);
+    if (!p || peer_is_away(p) || peer_dial(&t->r->dialer, top, region, target, NULL, &dial))
+        return;
+    dial.q.method = "POST";
+    dial.q.timeout_ms = TELL_MS;
+    dial.q.ctx = t;
+    pthread_mutex_lock(&t->lock);
+    t->refs++;
+    t->n_running++;
+    pthread_mutex_unlock(&t->lock);
+    if (!fetch_start(t->r->o.fetcher, &dial.q, answered, NULL))
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->n_running--;
+    told_leave(t);
+}
+
+static void members_tell(struct elsewhere_told *t, const struct topology *top,
+                         const struct registry *reg, const struct elsewhere_want *w)
+{
+    char target[768], digest[DIGEST_TEXT_SIZE];
+    snprintf(target, sizeof target,
+             "/replication/v1/ahead?registry=%s&repository=%s&digest=%s&size=%" PRIu64, w->registry,
+             w->repository, digest_format(&w->items[0].digest, digest), w->items[0].size);
+    for (size_t i = 0; i < reg->n_replicas; i++) {
+        const char *region = top->regions[reg->replicas[i].region].name;
+        if (strcmp(region, t->r->o.region) != 0)
+            member_tell(t, top, region, target);
+    }
+}
+
+struct elsewhere_told *replicator_tell(struct replicator *r, const struct elsewhere_want *w)
+{
+    if (!life_enter(r->life))
+        return NULL;
+    struct topology *top = snapshot_get(r->o.topology);
+    const struct registry *reg = NULL;
+    if (top)
+        reg = topology_registry_by_key(top, w->registry);
+    struct elsewhere_told *t = NULL;
+    if (reg)
+        t = told_new(r);
+    if (t)
+        members_tell(t, top, reg, w);
+    snapshot_unref(top);
+    life_leave(r->life);
+    return t;
+}
+
+void replicator_told(struct elsewhere_told *t, int64_t until_mono)
+{
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    while (t->n_running) {
+        int64_t left = until_mono - clock_mono_ms();
+        if (left <= 0)
+            break;
+        wait_cond(&t->changed, &t->lock, left);
+    }
+    told_leave(t);
+}
