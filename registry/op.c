@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+// Of those that wait for a thread on which to wait: a moment's worth, no queue.
+#define QUEUE_MAX 8
+
 // Where the bytes of the blob come from: a registry with data endpoints sends clients there, and
 // those that called a private name to the private one. Other regions get them here. So does a HEAD:
 // the specification wants 200 of it, with the size, and a client that reaches the registry's names
@@ -136,7 +139,7 @@ void op_manifests_fit(struct op *op)
 bool op_may_wait(const struct op *op)
 {
     const struct registry_service *s = op->s;
-    return s->waiting && !op->req->hurried && pool_waiting(s->waiting) == 0;
+    return s->waiting && !op->req->hurried && pool_waiting(s->waiting) < QUEUE_MAX;
 }
 
 bool op_query_digest(struct op *op, const char *key)

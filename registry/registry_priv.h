@@ -183,7 +183,7 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
 // what they may need.
 void op_manifests_fit(struct op *op);
 
-// May its run go on where it waits for other regions? Not while others wait for their turn there.
+// May its run go on where it waits for other regions? Not while many wait for their turn there.
 bool op_may_wait(const struct op *op);
 
 // the digest in the query goes to op->digest; false: none, or malformed
