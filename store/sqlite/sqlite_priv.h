@@ -5,6 +5,7 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
+//   entry_row.c rows of entries
 //   log.c, chains.c, state.c, manifests.c, tags.c, links.c, tasks.c, jobs.c, voids.c, uploads.c
 //               the operations, one file for each header
 #ifndef MERIDIAN_STORE_SQLITE_PRIV_H
@@ -124,6 +125,8 @@ void writer_hand_over(struct backend *b);
 
 // --- log.c ---
 int own_load(struct sqlite_backend *b); // b->own from the tables
+
+// --- entry_row.c ---
 #define FEED_COLUMNS                                                                              \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
     "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,f.content,f.version,f.body"
