@@ -22,6 +22,7 @@
 #include "base/arena.h"
 #include "base/register.h"
 #include "store/backend.h"
+#include "store/meta_feed.h"
 #include "store/entry.h"
 
 struct own_head {
@@ -89,6 +90,8 @@ struct log_ops {
     int (*forward)(struct tx *tx, const struct log_query *q, struct arena *a, struct log_page *out);
     int (*backward)(struct tx *tx, const struct log_query *q, struct arena *a,
                     struct log_page *out);
+    int (*touched)(struct tx *tx, int64_t after, size_t max, struct arena *a,
+                   struct feed_touched **out, size_t *out_n, int64_t *out_last);
     int (*mark_known)(struct tx *tx, const char *origin, const struct feed_mark *mark);
     int (*mark_get)(struct tx *tx, const char *origin, uint32_t partition, struct feed_mark *out);
     int (*mark_set)(struct tx *tx, const char *origin, const struct feed_mark *mark);
@@ -184,6 +187,16 @@ static inline int log_own_asserts(struct tx *tx, const struct log_assertion *by,
                                   const struct digest *d)
 {
     return tx->ops->log->own_asserts(tx, by, d);
+}
+
+// Which repositories entries are of that came into the log after the one with the id `after`, in the
+// order in which they came; a repository may be listed more than once. *out_last: the id of the
+// last one that was looked at. `after` below 0: none is listed, *out_last is the last id of all, 0
+// for an empty log. Entries that were taken out of the log again are passed over.
+static inline int log_touched(struct tx *tx, int64_t after, size_t max, struct arena *a,
+                              struct feed_touched **out, size_t *out_n, int64_t *out_last)
+{
+    return tx->ops->log->touched(tx, after, max, a, out, out_n, out_last);
 }
 
 // --- read marks ---

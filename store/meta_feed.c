@@ -305,3 +305,15 @@ int meta_registry_has(struct meta *m, const char *origin, const char *registry,
     tx_end(tx);
     return rc;
 }
+
+int meta_feed_touched(struct meta *m, int64_t after, size_t max, struct arena *a,
+                      struct feed_touched **out, size_t *out_n, int64_t *out_upto)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = log_touched(tx, after, max, a, out, out_n, out_upto);
+    tx_end(tx);
+    return rc;
+}

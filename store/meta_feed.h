@@ -48,4 +48,13 @@ int meta_registry_has(struct meta *m, const char *origin, const char *registry,
 // hash differs.
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark);
 
+// A repository that an entry came for, of this region or another one.
+struct feed_touched {
+    const char *registry, *repository;
+};
+// Those since a number that an earlier call gave, at most max; one may be listed more than once.
+// `after` below 0: none; *out_upto says where to begin.
+int meta_feed_touched(struct meta *m, int64_t after, size_t max, struct arena *a,
+                      struct feed_touched **out, size_t *out_n, int64_t *out_upto);
+
 #endif

@@ -82,6 +82,30 @@ int meta_task_add(struct meta *m, const struct task_new *t)
     return meta_write(m, add_run, (void *)t, false);
 }
 
+struct many {
+    const struct task_new *list;
+    size_t n;
+};
+
+static int add_many_run(struct tx *tx, void *arg)
+{
+    const struct many *many = arg;
+    for (size_t i = 0; i < many->n; i++) {
+        int rc = task_add(tx, &many->list[i]);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int meta_tasks_add(struct meta *m, const struct task_new *list, size_t n)
+{
+    struct many many = {list, n};
+    if (!n)
+        return 0;
+    return meta_write(m, add_many_run, &many, false);
+}
+
 static int move_run(struct tx *tx, void *arg)
 {
     return task_move(tx, arg);

@@ -94,6 +94,8 @@ int task_cancel(struct tx *tx, enum task_kind kind, const char *key);
 // ---- each in a transaction of its own ----
 
 int meta_task_add(struct meta *m, const struct task_new *t);
+// Several in one transaction: all of them, or none.
+int meta_tasks_add(struct meta *m, const struct task_new *list, size_t n);
 int meta_task_move(struct meta *m, const struct task_new *t);
 int meta_task_cancel(struct meta *m, enum task_kind kind, const char *key);
 

@@ -389,6 +389,60 @@ static int sqlite_marks_list(struct tx *tx, struct arena *a, struct read_mark **
     return 0;
 }
 
+static int last_id(struct db *d, int64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(d, &st, "SELECT coalesce(max(id),0) FROM feed", "");
+    if (rc)
+        return rc;
+    *out = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+static int touched_row(sqlite3_stmt *st, struct arena *a, struct feed_touched *out)
+{
+    int rc = db_text(st, 1, a, &out->registry);
+    if (!rc)
+        rc = db_text(st, 2, a, &out->repository);
+    return rc;
+}
+
+static int sqlite_touched(struct tx *tx, int64_t after, size_t max, struct arena *a,
+                          struct feed_touched **out, size_t *out_n, int64_t *out_last)
+{
+    struct db *d = sqlite_tx_db(tx);
+    sqlite3_stmt *st;
+    size_t n = 0;
+    int64_t last = after;
+    struct feed_touched *list = arena_array(a, max, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    if (after < 0) {
+        *out = list;
+        *out_n = 0;
+        return last_id(d, out_last);
+    }
+    int rc = db_start(d, &st, "SELECT id,registry,repository FROM feed WHERE id>?1 ORDER BY id LIMIT ?2",
+                      "ii", after, (int64_t)max);
+    if (rc)
+        return rc;
+    while ((rc = db_step(d, st)) == 1) {
+        last = sqlite3_column_int64(st, 0);
+        rc = touched_row(st, a, &list[n++]);
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    *out_last = last;
+    return 0;
+}
+
 const struct log_ops sqlite_log_ops = {
     .own_lock = sqlite_own_lock,
     .own_set = sqlite_own_set,
@@ -403,6 +457,7 @@ const struct log_ops sqlite_log_ops = {
     .own_asserts = sqlite_own_asserts,
     .forward = sqlite_forward,
     .backward = sqlite_backward,
+    .touched = sqlite_touched,
     .mark_known = sqlite_mark_known,
     .mark_get = sqlite_mark_get,
     .mark_set = sqlite_mark_set,

@@ -326,6 +326,34 @@ static int list_marks(struct tx *tx, struct arena *a, struct read_mark **out, si
     return 0;
 }
 
+static int touched(struct tx *tx, int64_t after, size_t max, struct arena *a,
+                   struct feed_touched **out, size_t *out_n, int64_t *out_last)
+{
+    size_t n = 0;
+    int64_t last = after < 0 ? 0 : after;
+    struct feed_touched *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (after >= 0 && (f->id <= after || n == max))
+            continue;
+        last = f->id;
+        if (after < 0)
+            continue;
+        int rc = text_out(a, f->e.registry, &list[n].registry);
+        if (!rc)
+            rc = text_out(a, f->e.repository, &list[n].repository);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    *out_last = last;
+    return 0;
+}
+
 const struct log_ops memory_log_ops = {
     .own_lock = own_lock_row,
     .own_set = own_set_row,
@@ -341,6 +369,7 @@ const struct log_ops memory_log_ops = {
     .remove = remove_entry,
     .content_drop = content_drop,
     .mark_get = get_mark,
+    .touched = touched,
     .mark_known = known_mark,
     .mark_set = set_mark,
     .mark_remove = remove_mark,

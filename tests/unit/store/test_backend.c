@@ -723,6 +723,36 @@ START_TEST(parked_jobs_hold_nothing_back_and_fit_by_size)
 }
 END_TEST
 
+START_TEST(the_log_tells_which_repositories_were_touched)
+{
+    begin();
+    struct arena a;
+    struct feed_touched *t;
+    int64_t from, upto;
+    size_t n;
+    arena_init(&a, 0);
+    struct tx *tx = reader();
+    ck_assert_int_eq(log_touched(tx, -1, 9, &a, &t, &n, &from), 0);
+    ck_assert(n == 0 && from == 0);
+    tx_end(tx);
+    (void)job_of("contoso", 1);
+    (void)job_of("fabrikam", 2);
+    tx = reader();
+    ck_assert_int_eq(log_touched(tx, from, 1, &a, &t, &n, &upto), 0);
+    ck_assert(n == 1 && strcmp(t[0].registry, "contoso") == 0);
+    ck_assert_str_eq(t[0].repository, "app");
+    ck_assert_int_eq(log_touched(tx, upto, 9, &a, &t, &n, &upto), 0);
+    ck_assert(n == 1 && strcmp(t[0].registry, "fabrikam") == 0);
+    ck_assert_int_eq(log_touched(tx, upto, 9, &a, &t, &n, &from), 0);
+    ck_assert(n == 0 && from == upto);
+    ck_assert_int_eq(log_touched(tx, -1, 9, &a, &t, &n, &from), 0);
+    ck_assert(n == 0 && from == upto);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 // --- the queue ---
 
 static void ask(const char *registry, const char *key, int64_t due_ms, const char *payload)
@@ -1217,6 +1247,7 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            a_chain_is_ordered_by_place, unknown_entries_are_counted_until_they_are_learned,
            numbers_are_kept_by_name, due_jobs_come_oldest_first_and_registries_by_name,
            parked_jobs_hold_nothing_back_and_fit_by_size,
+           the_log_tells_which_repositories_were_touched,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
            due_tasks_come_by_time_and_beside_the_jobs, a_history_keeps_the_highest_versions,
            what_is_put_in_reads_back, what_is_attached_comes_in_pages,

@@ -100,6 +100,10 @@ static void queue_use(void)
     ck_assert_int_eq(meta_task_retry(west.m, tasks->id, 1, "failed"), 0);
     ck_assert_int_eq(meta_tasks_count(west.m, TASK_RETAIN, 1, 9, &a, &counts, &n), 0);
     ck_assert_int_eq(meta_tasks_list(west.m, TASK_RETAIN, NULL, 9, &a, &tasks, &n), 0);
+    struct feed_touched *touched;
+    ck_assert_int_eq(meta_feed_touched(west.m, -1, 9, &a, &touched, &n, &next), 0);
+    ck_assert_int_eq(meta_feed_touched(west.m, 0, 9, &a, &touched, &n, &next), 0);
+    ck_assert_uint_gt(n, 0);
     ck_assert_int_eq(meta_task_get(west.m, TASK_RETAIN, t.key, &a, tasks), 0);
     ck_assert_int_eq(meta_task_done(west.m, tasks->id, tasks->revision), 0);
     ck_assert_int_eq(meta_task_cancel(west.m, TASK_RETAIN, t.key), 0);

@@ -163,6 +163,25 @@ START_TEST(what_is_no_task_is_refused)
 }
 END_TEST
 
+START_TEST(many_are_queued_at_once_or_none)
+{
+    store_begin(&east, "eastus");
+    struct arena a;
+    struct task *t;
+    struct task_new list[] = {{.kind = TASK_RETAIN, .key = "a", .registry = REG},
+                              {.kind = TASK_RETAIN, .key = "b", .registry = REG},
+                              {.kind = TASK_RETAIN, .key = "", .registry = REG}};
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_tasks_add(east.m, list, 3), ERR_INVAL);
+    ck_assert_uint_eq(listed(&a, &t), 0);
+    ck_assert_int_eq(meta_tasks_add(east.m, list, 2), 0);
+    ck_assert_int_eq(meta_tasks_add(east.m, list, 0), 0);
+    ck_assert_uint_eq(listed(&a, &t), 2);
+    arena_done(&a);
+    store_end(&east);
+}
+END_TEST
+
 static int add_and_fail(struct tx *tx, void *arg)
 {
     const struct task_new t = {.kind = TASK_RETAIN, .key = "k", .registry = REG};
@@ -203,4 +222,4 @@ END_TEST
 CHECK_MAIN("store/meta queue", kinds_have_names, registries_take_turns,
            a_task_ends_only_when_nobody_asked_for_it_meanwhile,
            a_try_leaves_its_reason_or_its_place, what_is_no_task_is_refused,
-           a_task_comes_with_its_transaction)
+           many_are_queued_at_once_or_none, a_task_comes_with_its_transaction)
