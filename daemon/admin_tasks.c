@@ -48,22 +48,21 @@ static json_t *kind_json(const struct app *app, enum task_kind kind)
     task_runner_stats(app->tasks, kind, &s);
     if (rc || !s.registered)
         return NULL;
-    return json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "kind", task_kind_name(kind), "queued",
-                     (json_int_t)c.n_all, "due", (json_int_t)c.n_due, "failing",
-                     (json_int_t)c.n_failing, "runs", s.runs, "steps",
-                     (json_int_t)(s.n_done + s.n_more + s.n_failed), "failed",
+    return json_pack("{s:I, s:I, s:I, s:b, s:I, s:I}", "queued", (json_int_t)c.n_all, "due",
+                     (json_int_t)c.n_due, "failing", (json_int_t)c.n_failing, "runs", s.runs,
+                     "steps", (json_int_t)(s.n_done + s.n_more + s.n_failed), "failed",
                      (json_int_t)s.n_failed);
 }
 
 json_t *tasks_json(const struct app *app)
 {
-    json_t *list = json_array();
-    for (int kind = TASK_APPLY + 1; list && app->tasks && kind < TASK_N_KINDS; kind++) {
+    json_t *kinds = json_object();
+    for (int kind = TASK_APPLY + 1; kinds && app->tasks && kind < TASK_N_KINDS; kind++) {
         json_t *o = kind_json(app, (enum task_kind)kind);
         if (o)
-            json_array_append_new(list, o);
+            json_object_set_new(kinds, task_kind_name((enum task_kind)kind), o);
     }
-    return list;
+    return kinds;
 }
 
 // --- metrics ---

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-// A list of the kinds that this node runs; empty without a store. The caller's reference.
+// The kinds that this node runs, by name; empty without a store. The caller's reference.
 json_t *tasks_json(const struct app *app);
 void tasks_metrics(const struct app *app, struct buf *b);
 void admin_get_tasks(struct app *app, struct http_request *req, struct http_response *resp);

@@ -8,6 +8,7 @@
 #include "base/diag.h"
 #include "daemon/app.h"
 #include "daemon/housekeeping.h"
+#include "daemon/retention.h"
 #include "daemon/sockets.h"
 #include "net/tunnel.h"
 
@@ -30,6 +31,9 @@ struct worker {
     pthread_mutex_t replicator_lock;
     // what the registry asks of it
     struct elsewhere others;
+    // app.tasks, once it runs
+    _Atomic(struct task_runner *) tasks;
+    struct retention retention;
     // those not handed to a room yet
     struct sockets *sockets;
     // set before the replicator starts, which tells of silence

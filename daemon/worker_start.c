@@ -99,6 +99,7 @@ static void on_topology(void *ctx, bool frame)
     struct replicator *r = atomic_load(&w->replicator);
     if (r)
         replicator_reconfigure(r);
+    task_runner_look(atomic_load(&w->tasks));
     if (!frame)
         return;
     zone_maintainer_poke(atomic_load(&w->zone_maintainer));
@@ -422,15 +423,23 @@ static int start_tasks(struct worker *w)
                                         .meta = w->app.meta,
                                         .bytes_per_s = w->node->scrub_rate,
                                         .every_ms = SCRUB_EVERY_MS};
-    int rc = task_runner_new(w->app.meta, &w->app.tasks);
+    struct task_runner *r = NULL;
+    int rc = task_runner_new(w->app.meta, &r);
+    w->app.tasks = r;
     if (!rc)
         rc = collector_new(w->app.blobs, w->app.meta, &w->app.collector);
     if (!rc)
         rc = scrub_start(&scrub, &w->app.scrub);
     if (rc)
         return rc;
-    collector_register(w->app.collector, w->app.tasks);
-    return task_runner_start(w->app.tasks);
+    collector_register(w->app.collector, r);
+    retention_init(&w->retention, w->app.meta, &w->topology, w->node->region);
+    task_runner_register(r, TASK_RETAIN, retention_step, &w->retention);
+    task_runner_every(r, RETENTION_LOOK_MS, retention_schedule, &w->retention);
+    rc = task_runner_start(r);
+    if (!rc)
+        atomic_store(&w->tasks, r);
+    return rc;
 }
 
 int worker_start_rooms(struct worker *w, struct diag *d)

@@ -124,6 +124,7 @@ void worker_stop(struct worker *w, bool yields)
     task_runner_free(w->app.tasks);
     collector_free(w->app.collector);
     scrub_free(w->app.scrub);
+    retention_done(&w->retention);
     meta_close(w->app.meta);
     blob_store_close(w->app.blobs);
     space_close(w->app.space);

@@ -22,8 +22,8 @@
 #include "base/arena.h"
 #include "base/register.h"
 #include "store/backend.h"
-#include "store/meta_feed.h"
 #include "store/entry.h"
+#include "store/meta_feed.h"
 
 struct own_head {
     // the last own entry; the zero mark when there is none

@@ -423,8 +423,9 @@ static int sqlite_touched(struct tx *tx, int64_t after, size_t max, struct arena
         *out_n = 0;
         return last_id(d, out_last);
     }
-    int rc = db_start(d, &st, "SELECT id,registry,repository FROM feed WHERE id>?1 ORDER BY id LIMIT ?2",
-                      "ii", after, (int64_t)max);
+    int rc =
+        db_start(d, &st, "SELECT id,registry,repository FROM feed WHERE id>?1 ORDER BY id LIMIT ?2",
+                 "ii", after, (int64_t)max);
     if (rc)
         return rc;
     while ((rc = db_step(d, st)) == 1) {
