@@ -293,6 +293,23 @@ static bool has_children(const struct put *u)
 
 // --- writing ---
 
+// Readers of version 1 know sha256 alone: a manifest that refers to another digest would be one that
+// they cannot understand.
+static int refs_sayable(struct tx *tx, struct put *u)
+{
+    unsigned version = 2;
+    bool plain = true;
+    for (size_t i = 0; i < u->p->n_refs; i++)
+        if (u->p->refs[i].digest.alg != DIGEST_SHA256)
+            plain = false;
+    if (plain)
+        return 0;
+    int rc = mint_version(u->m, tx, u->p->registry, &version);
+    if (rc || version == 2)
+        return rc;
+    return ERR_BEHIND;
+}
+
 static int manifest_write(struct tx *tx, struct put *u)
 {
     const struct manifest_put *p = u->p;
@@ -303,7 +320,10 @@ static int manifest_write(struct tx *tx, struct put *u)
     int64_t id;
     uint64_t above = stamp_max(m->value.value.stamp, stamp_max(m->gone.value.stamp, m->killed));
     e.absent = bytes_of(u->absent, u->n_absent);
-    int rc = feed_mint(u->m, tx, above, (struct bytes){0}, &e, &id);
+    int rc = refs_sayable(tx, u);
+    if (rc)
+        return rc;
+    rc = feed_mint(u->m, tx, above, (struct bytes){0}, &e, &id);
     if (rc)
         return rc;
     assert(e.stamp > above); // 9: a push wins over what it replaces

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta: uploads, links, pushes, listings, the outbox, opening and refusing, full disks,
 // failing signers.
+#include "store/meta_delete.h"
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
@@ -773,8 +774,30 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("store/meta", uploads_live_and_end, idle_time_of_uploads_is_monotonic,
-           uploads_are_bounded_by_principal_and_by_registry,
+// Its row is written anew when its register changes, in a transaction that others share.
+START_TEST(a_large_manifest_is_deleted_like_a_small_one)
+{
+    static const size_t sizes[] = {200000, 300000, 1000000, 4000000};
+    store_begin(&region, "eastus");
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct arena a;
+        struct delete_result out;
+        AUTO_FREE char *text = mem_alloc(sizes[i] + 1);
+        memset(text, 'a' + (int)i, sizes[i]);
+        text[sizes[i]] = 0;
+        ck_assert_int_eq(put(&region, "app", "v1", text), 0);
+        struct digest d = digest_str(text);
+        const struct delete_request r = {.registry = REG, .repository = "app", .digest = &d};
+        arena_init(&a, 0);
+        ck_assert_int_eq(meta_manifest_delete(region.m, &r, &a, &out), 0);
+        arena_done(&a);
+    }
+    store_end(&region);
+}
+END_TEST
+
+CHECK_MAIN("store/meta", a_large_manifest_is_deleted_like_a_small_one, uploads_live_and_end,
+           idle_time_of_uploads_is_monotonic, uploads_are_bounded_by_principal_and_by_registry,
            what_was_received_counts_once_it_is_told, the_longest_idle_upload_makes_room,
            many_that_are_busy_are_looked_past, what_ended_is_remembered_as_it_ended,
            anonymous_mounts_look_only_where_they_may, a_push_by_tag_is_stored_and_announced,
