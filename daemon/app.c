@@ -77,7 +77,8 @@ static void begin_endpoint(struct app *app, struct http_request *req, const stru
     const struct registry *r = endpoint_of(app, req, t, &host, plan);
     if (!r)
         return;
-    if (path_is(req->path, "/v2") && app->registry)
+    bool content = path_is(req->path, "/v2") || path_is(req->path, "/registry");
+    if (content && app->registry)
         registry_service_begin(app->registry, req, t, r, &host, plan);
     else if (path_is(req->path, "/oauth2") && app->auth && req->listener == LISTENER_PUBLIC)
         auth_service_begin(app->auth, req, t, r, &host, plan);

@@ -220,7 +220,11 @@ static void begin_any(struct app *app, struct http_request *req, struct http_pla
 // here.
 static bool judged_here(const struct http_request *req)
 {
-    return !strncmp(req->path, "/v2/", 4) || !strncmp(req->path, "/oauth2/", 8);
+    static const char *const begins[] = {"/v2/", "/registry/", "/oauth2/"};
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++)
+        if (!strncmp(req->path, begins[i], strlen(begins[i])))
+            return true;
+    return false;
 }
 
 void late_begin_public(void *app, struct http_request *req, struct http_plan *plan)

@@ -101,6 +101,25 @@ bool disk_short(struct op *op, struct http_response *resp)
     return rc;
 }
 
+static void clock_ahead(struct op *op, struct http_response *resp)
+{
+    if (!writes_closed(op, resp))
+        unavailable(op, resp,
+                    "what is there now is stamped too far ahead of this region's clock to be "
+                    "replaced: wait until the clock has come near, or an operator runs meridian "
+                    "replication repair-clock");
+}
+
+// Another region that holds the registry could not read what this write makes.
+static void behind(struct op *op, struct http_response *resp)
+{
+    char region[HOSTNAME_REGION_SIZE] = "";
+    bool is = meta_behind(op->s->meta, op->registry, region);
+    oci_error(op->req, resp, 503, OCI_UNAVAILABLE, is ? region : NULL,
+              "region %s runs a version that does not know this yet: upgrade it first",
+              is ? region : "of another replica");
+}
+
 void answer_error(struct op *op, struct http_response *resp, int rc, const char *what)
 {
     static struct log_limit limit = LOG_LIMIT(5000);
@@ -112,6 +131,21 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
         log_limited(&limit, LOG_ERROR, "registry: %s: %s", what, err_text(rc));
         oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL, "this region takes no writes now: %s",
                   err_text(rc));
+        return;
+    case ERR_BEHIND:
+        behind(op, resp);
+        return;
+    case ERR_FROZEN:
+        oci_error(op->req, resp, 503, OCI_UNAVAILABLE, "NeedsUpgrade",
+                  "NeedsUpgrade: region %s holds a change of this repository that its version does "
+                  "not know: upgrade it, or push to another region",
+                  op->s->region);
+        return;
+    case ERR_AHEAD:
+        clock_ahead(op, resp);
+        return;
+    case ERR_LOCKED:
+        oci_error(op->req, resp, 403, OCI_DENIED, NULL, "it is locked: unlock it first");
         return;
     case ERR_NOFILES:
     case ERR_BUSY:

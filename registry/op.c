@@ -93,6 +93,7 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     op->s = s;
     op->req = req;
     op->principal = "";
+    op->topology = t;
     op->sole_replica = reg->n_replicas == 1;
     int rc = route_parse(&req->arena, req->path, &op->route);
     if (rc)
@@ -140,6 +141,42 @@ bool op_may_wait(const struct op *op)
 {
     const struct registry_service *s = op->s;
     return s->waiting && !op->req->hurried && pool_waiting(s->waiting) < QUEUE_MAX;
+}
+
+static int immutable_copy(struct op *op, const struct policy_globs *of)
+{
+    struct arena *a = &op->req->arena;
+    const char **list = arena_array(a, of->n, sizeof *list);
+    for (size_t i = 0; list && i < of->n; i++) {
+        list[i] = arena_strdup(a, of->list[i]);
+        if (!list[i])
+            return ERR_NOMEM;
+    }
+    if (!list)
+        return ERR_NOMEM;
+    op->policy.immutable = (struct policy_globs){list, of->n};
+    return 0;
+}
+
+int op_policy_set(struct op *op, const struct registry *reg)
+{
+    bool reads = METHOD_BIT(op->req->method) & METHODS_READ;
+    if (reads || !op->route.name)
+        return 0;
+    const struct repository_policy *p = policy_of(reg, op->route.name);
+    op->policy.sparse = p->sparse;
+    if (!p->immutable.n)
+        return 0;
+    return immutable_copy(op, &p->immutable);
+}
+
+bool op_tag_immutable(const struct op *op, const char *tag)
+{
+    const struct policy_globs *g = &op->policy.immutable;
+    for (size_t i = 0; i < g->n; i++)
+        if (policy_glob_matches(g->list[i], tag))
+            return true;
+    return false;
 }
 
 bool op_query_digest(struct op *op, const char *key)

@@ -2,7 +2,8 @@
 // The OCI data plane of one region over its store (design section 10; OCI distribution-spec 1.1):
 // `/v2/…` of a registry that lives here. Existence means: linked in this repository. Digests are
 // verified; bodies stream with bounded memory; blob bytes are served by the edge through Accel
-// paths. DELETE answers 405 until replication carries tombstones.
+// paths. DELETE is of tags and manifests; of a blob it is 405, since its bytes go by collection.
+// What the specification has no words for is under /registry/v1/ of the same names.
 //
 // Blobs: with data endpoints on, a GET at a registry's name is 307 to a signed URL on this region's
 // data host, where the signature is the only authority. HEAD is answered at once, with the size, and

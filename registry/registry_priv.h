@@ -5,6 +5,7 @@
 #ifndef MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 #define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 
+#include "config/policy.h"
 #include "registry/busy.h"
 #include "registry/oci_error.h"
 #include "registry/open_uploads.h"
@@ -68,6 +69,8 @@ struct upload_io {
     uint64_t received;
     // first failure; the rest of the body is discarded
     int err;
+    // of ERR_QUOTA
+    struct usage_over over;
     // err is ERR_BUSY because another request has the upload open
     bool in_use;
     // a PUT: op->digest is what it becomes
@@ -86,6 +89,15 @@ struct upload_io {
     uint64_t blob_size;
 };
 
+// What the settings of registry and repository say of a write. A copy: the topology may change while
+// the request is on its way.
+struct op_policy {
+    // an index may be stored while children are absent
+    bool sparse;
+    // patterns of create-only tags
+    struct policy_globs immutable;
+};
+
 struct op {
     struct registry_service *s;
     struct http_request *req;
@@ -95,6 +107,11 @@ struct op {
     const struct route_row *row;
     // its key, by which the store and signatures know it; its name, for people; its login label
     const char *registry, *registry_name, *label;
+    struct op_policy policy;
+    // while `begin` runs, and no longer
+    const struct topology *topology;
+    // a reference, of handlers that need it on the pool (overview.c); else NULL
+    struct topology *held;
     // no other region holds the registry
     bool sole_replica;
     // quotas of the registry and of the repository
@@ -122,11 +139,14 @@ struct op {
     bool has_waited;
     // a header could not be set: latched, judged once
     int failed;
-    // of the query: ?digest=, ?mount=
+    // of the query: ?digest=, ?mount=; n 0: none
     struct digest digest;
     // Of a manifest whose content is being gathered: until when, 0 at first; and how often.
     int64_t gather_until;
     unsigned n_gathers;
+    // of a PUT of a manifest: the ?tag= parameters, each once
+    const char **tags;
+    size_t n_tags;
     // checked name, or NULL
     const char *mount_from;
     bool mount;
@@ -160,6 +180,7 @@ void catalog_read(struct op *op, struct http_response *resp);
 void tags_read(struct op *op, struct http_response *resp);
 void manifest_read_begin(struct op *op, struct http_plan *plan);
 void manifest_put_begin(struct op *op, struct http_plan *plan);
+void manifest_delete_begin(struct op *op, struct http_plan *plan);
 void blob_read(struct op *op, struct http_response *resp);
 void upload_mount_read(struct op *op);
 void upload_post_begin(struct op *op, struct http_plan *plan);
@@ -167,6 +188,18 @@ void upload_get_begin(struct op *op, struct http_plan *plan);
 void upload_patch_begin(struct op *op, struct http_plan *plan);
 void upload_put_begin(struct op *op, struct http_plan *plan);
 void upload_delete_begin(struct op *op, struct http_plan *plan);
+// below /registry/v1/
+void extension_look(struct op *op);
+void x_repositories_begin(struct op *op, struct http_plan *plan);
+void x_usage_begin(struct op *op, struct http_plan *plan);
+void x_repository_begin(struct op *op, struct http_plan *plan);
+void x_repository_delete(struct op *op, struct http_response *resp);
+void x_tags_read(struct op *op, struct http_response *resp);
+void x_manifests_read(struct op *op, struct http_response *resp);
+void x_history_read(struct op *op, struct http_response *resp);
+void x_restore(struct op *op, struct http_response *resp);
+void x_lock_read(struct op *op, struct http_response *resp);
+void x_lock_put_begin(struct op *op, struct http_plan *plan);
 
 // admit.c: may the caller do what the row is for? False: answered, with a challenge.
 bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
@@ -178,6 +211,16 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
 // the plan: run `act` on the pool
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
              void (*act)(struct op *op, struct http_response *resp));
+
+// After the route has its repository. ERR_NOMEM.
+int op_policy_set(struct op *op, const struct registry *reg);
+bool op_tag_immutable(const struct op *op, const char *tag);
+
+// The manifest that the route names by tag or digest.
+int op_manifest_get(struct op *op, struct manifest_row *out);
+// manifest_put.c: what a put of a tag or manifest failed of
+void put_refused(struct op *op, struct http_response *resp, int rc,
+                 const struct put_result *result);
 
 // The content of manifests and what is parsed from it hang off the request: its ceiling grows by
 // what they may need.
@@ -191,7 +234,7 @@ bool op_query_digest(struct op *op, const char *key);
 // DIGEST_ALGORITHM_PARAMETER goes to op->io.alg; false: it is none that is spoken here
 bool op_query_algorithm(struct op *op);
 
-// manifests.c: meta_manifest_put, with room for the entry on a short disk
+// manifest_put.c: meta_manifest_put, with room for the entry on a short disk
 int manifest_put_charged(struct op *op, const struct manifest_put *p, struct put_result *out);
 
 // upload_answer.c

@@ -4,6 +4,7 @@
 #include "registry/route.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <string.h>
 
@@ -167,8 +168,46 @@ static int repository_parse(struct arena *a, struct bytes rest, struct route *r)
     }
 }
 
+void route_query(struct route *r, unsigned takes, const char *repository, const char *tag,
+                 const char *digest)
+{
+    if ((takes & ROUTE_TAKES_REPOSITORY) && repository &&
+        repository_name_ok(repository, strlen(repository)))
+        r->name = repository;
+    else if (takes & ROUTE_TAKES_REPOSITORY)
+        r->fault = ROUTE_BAD_NAME;
+    if (r->fault)
+        return;
+    if ((takes & ROUTE_TAKES_TAG) && tag && tag_ok(tag))
+        r->tag = tag;
+    else if (((takes & ROUTE_TAKES_TAG) && tag) || (takes & ROUTE_NEEDS_TAG))
+        r->fault = ROUTE_BAD_TAG;
+    if (r->fault || !(takes & ROUTE_TAKES_DIGEST))
+        return;
+    if (!digest && !(takes & ROUTE_NEEDS_DIGEST))
+        return;
+    if (!digest || digest_parse(digest, strlen(digest), &r->digest))
+        r->fault = ROUTE_BAD_DIGEST;
+}
+
+static enum route_kind extension_kind(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum route_kind kind;
+    } words[] = {{"repositories", ROUTE_X_REPOSITORIES}, {"usage", ROUTE_X_USAGE},
+                 {"repository", ROUTE_X_REPOSITORY},     {"tags", ROUTE_X_TAGS},
+                 {"manifests", ROUTE_X_MANIFESTS},       {"history", ROUTE_X_HISTORY},
+                 {"restore", ROUTE_X_RESTORE},           {"lock", ROUTE_X_LOCK}};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (!strcmp(word, words[i].word))
+            return words[i].kind;
+    return ROUTE_NONE;
+}
+
 int route_parse(struct arena *a, const char *path, struct route *out)
 {
+    static const char extension[] = "/registry/v1/";
     struct route r = {0};
     int rc = 0;
     if (!strcmp(path, "/v2") || !strcmp(path, "/v2/"))
@@ -177,6 +216,8 @@ int route_parse(struct arena *a, const char *path, struct route *out)
         r.kind = ROUTE_CATALOG;
     else if (!strncmp(path, "/v2/", 4))
         rc = repository_parse(a, bytes_str(path + 4), &r);
+    else if (!strncmp(path, extension, sizeof extension - 1))
+        r.kind = extension_kind(path + sizeof extension - 1);
     if (rc)
         return rc;
     *out = r;

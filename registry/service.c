@@ -97,10 +97,10 @@ static void serve(struct op *op, struct http_plan *plan)
 
 static void method_refused(struct op *op, struct http_response *resp)
 {
-    bool content = op->route.kind == ROUTE_MANIFEST || op->route.kind == ROUTE_BLOB;
-    if (op->req->method == HTTP_DELETE && content)
+    if (op->req->method == HTTP_DELETE && op->route.kind == ROUTE_BLOB)
         oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL,
-                  "deleting is refused until replication carries deletions to every region");
+                  "a blob goes by collection, after the last manifest that refers to it: deleted "
+                  "here, it would break another image in another region");
     else
         oci_error(op->req, resp, 405, OCI_UNSUPPORTED, NULL, "this method is not possible here");
     const char *allow = route_allow(op->route.kind, &op->req->arena);
@@ -131,6 +131,7 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
     op->row = route_row_find(op->route.kind, req->method);
     if (op->row && op->row->look)
         op->row->look(op);
+    op->failed = op_policy_set(op, reg);
     bool data_host = hostname_public_of(host->kind) == NAME_DATA;
     if (data_host && !route_on_data(op->route.kind))
         answer_no_path(op, resp, "a data host serves blobs only");

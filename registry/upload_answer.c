@@ -81,6 +81,9 @@ void upload_error(struct op *op, struct http_response *resp)
     case ERR_NOTFOUND:
         upload_unknown(op, resp);
         return;
+    case ERR_QUOTA:
+        quota_refused(op, resp, &io->over);
+        return;
     case ERR_RANGE:
         oci_error(op->req, resp, 416, OCI_BLOB_UPLOAD_INVALID, NULL,
                   "the piece does not begin where the upload stands (at %" PRIu64 " bytes)",

@@ -160,6 +160,24 @@ static int begin_fresh(struct op *op)
     return rc;
 }
 
+// Before bytes are taken: would they be too many for the quota? What is in the repository already
+// adds nothing. The end of the upload judges for good.
+static int quota_look(struct op *op)
+{
+    struct upload_io *io = &op->io;
+    const struct usage_limits *l = &op->limits;
+    struct blob_here here;
+    uint64_t more = io->acked;
+    if (!l->registry_bytes && !l->repository_bytes)
+        return 0;
+    if ((io->ends || io->fresh) &&
+        !meta_blob_look(op->s->meta, op->registry, op->route.name, &op->digest, &here))
+        return 0;
+    if (op->req->content_length > 0)
+        more += (uint64_t)op->req->content_length;
+    return meta_quota_look(op->s->meta, op->registry, op->route.name, l, more, &io->over);
+}
+
 // A known length is charged before a byte of it is taken, an unknown one by windows. A body of
 // nothing needs no room, unless it makes a file.
 static int charge(struct op *op)
@@ -185,7 +203,9 @@ static void upload_enter(struct op *op)
         io->err = resume(op);
     if (io->err)
         return;
-    io->err = charge(op);
+    io->err = quota_look(op);
+    if (!io->err)
+        io->err = charge(op);
     io->rests = io->err && !io->fresh; // a refusal changed nothing
 }
 

@@ -36,7 +36,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (r.kind == ROUTE_UPLOAD && !r.fault && !r.upload_id)
                 abort();
         }
-        static const char *const keys[] = {"digest", "mount", "from", "n", "last", "sig"};
+        // what the query names, of a route that takes all of it
+        struct route q = {0};
+        route_query(&q, ROUTE_TAKES_REPOSITORY | ROUTE_TAKES_TAG | ROUTE_TAKES_DIGEST,
+                    http_query_get(req, "repository", 0), http_query_get(req, "tag", 0),
+                    http_query_get(req, "digest", 0));
+        if ((q.name && !repository_name_ok(q.name, strlen(q.name))) || (q.tag && !tag_ok(q.tag)) ||
+            (q.digest.n && !digest_ok(&q.digest)) || (!q.name && !q.fault))
+            abort();
+        static const char *const keys[] = {"digest", "mount", "from", "n", "last", "sig", "tag"};
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
             (void)http_query_get(req, keys[i], i & 1);
         http_request_test_free(req);

@@ -29,6 +29,9 @@ static char fixture_dir[64];
 // stands under the id of eastus' key, if not NULL
 static const char *fixture_other_half __attribute__((unused));
 
+// lines of contoso's record, if not NULL
+static const char *fixture_contoso __attribute__((unused));
+
 // contoso: everywhere; fabrikam: not in southeastasia; openlib: everywhere, anonymous pull.
 static inline struct topology *fixture_topology(uint64_t version, bool with_eastus_key)
 {
@@ -45,12 +48,12 @@ static inline struct topology *fixture_topology(uint64_t version, bool with_east
         "\"127.10.0.3:8443\"}\n"
         "name_servers: [eus-1.eastus]\nregistries:\n"
         "  - name: contoso\n    regional_endpoints: enabled\n"
-        "    replicas: [{region: eastus}, {region: westeurope}, {region: southeastasia}]\n"
+        "    replicas: [{region: eastus}, {region: westeurope}, {region: southeastasia}]\n%s"
         "  - name: fabrikam\n    replicas: [{region: eastus}, {region: westeurope}]\n"
         "  - name: openlib\n    anonymous_pull: true\n    replicas: [{region: eastus}, {region: "
         "westeurope}]\n"
         "identities:\n",
-        (unsigned long long)version);
+        (unsigned long long)version, fixture_contoso ? fixture_contoso : "");
     for (int i = 0; i < 3; i++) {
         char digit = (char)('1' + i);
         buf_printf(&y, "  %s:\n    peer_fingerprints: [\"", fixture_regions[i]);

@@ -41,7 +41,7 @@ static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
 static struct registry_service *world_service;
-static char *token_push, *token_pull, *token_catalog;
+static char *token_push, *token_pull, *token_catalog, *token_delete;
 
 static void world_begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
@@ -130,6 +130,8 @@ static inline void world_up(void)
         "[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"push\"]},"
         "{\"type\":\"repository\",\"name\":\"team/other\",\"actions\":[\"pull\",\"push\"]},"
         "{\"type\":\"repository\",\"name\":\"team/blind\",\"actions\":[\"push\"]}]");
+    token_delete = token_make(
+        "[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\",\"delete\"]}]");
     token_pull =
         token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\"]}]");
     token_catalog =
@@ -142,6 +144,7 @@ static inline void world_down(void)
     dir_remove_tree(world_dir);
     free(token_push);
     free(token_pull);
+    free(token_delete);
     free(token_catalog);
     fixture_teardown();
     clock_virtual_off();

@@ -61,6 +61,20 @@ static const struct {
     {"/v2/../tags/list", ROUTE_TAGS, ROUTE_BAD_NAME, NULL, NULL},
     {"/v2/a%2fb/tags/list", ROUTE_TAGS, ROUTE_BAD_NAME, NULL, NULL},
     {"/v2/a___b/tags/list", ROUTE_TAGS, ROUTE_BAD_NAME, NULL, NULL},
+    {"/registry/v1/repositories", ROUTE_X_REPOSITORIES, 0, NULL, NULL},
+    {"/registry/v1/usage", ROUTE_X_USAGE, 0, NULL, NULL},
+    {"/registry/v1/repository", ROUTE_X_REPOSITORY, 0, NULL, NULL},
+    {"/registry/v1/tags", ROUTE_X_TAGS, 0, NULL, NULL},
+    {"/registry/v1/manifests", ROUTE_X_MANIFESTS, 0, NULL, NULL},
+    {"/registry/v1/history", ROUTE_X_HISTORY, 0, NULL, NULL},
+    {"/registry/v1/restore", ROUTE_X_RESTORE, 0, NULL, NULL},
+    {"/registry/v1/lock", ROUTE_X_LOCK, 0, NULL, NULL},
+    {"/registry/v1/lock/", ROUTE_NONE, 0, NULL, NULL},
+    {"/registry/v1/", ROUTE_NONE, 0, NULL, NULL},
+    {"/registry/v1", ROUTE_NONE, 0, NULL, NULL},
+    {"/registry/v2/lock", ROUTE_NONE, 0, NULL, NULL},
+    {"/registry/v1/Lock", ROUTE_NONE, 0, NULL, NULL},
+    {"/registry", ROUTE_NONE, 0, NULL, NULL},
 };
 
 START_TEST(paths_mean_what_the_table_says)
@@ -77,6 +91,47 @@ START_TEST(paths_mean_what_the_table_says)
             ck_assert_pstr_eq(r.tag, paths[i].tag);
         }
         arena_done(&a);
+    }
+}
+END_TEST
+
+#define ALL (ROUTE_TAKES_REPOSITORY | ROUTE_TAKES_TAG | ROUTE_TAKES_DIGEST)
+static const struct {
+    unsigned takes;
+    const char *repository, *tag, *digest;
+    enum route_fault fault;
+} queries[] = {
+    {0, NULL, NULL, NULL, 0},
+    {0, "Not/looked", "at", "all", 0},
+    {ROUTE_TAKES_REPOSITORY, "team/app", NULL, NULL, 0},
+    {ROUTE_TAKES_REPOSITORY, NULL, NULL, NULL, ROUTE_BAD_NAME},
+    {ROUTE_TAKES_REPOSITORY, "", NULL, NULL, ROUTE_BAD_NAME},
+    {ROUTE_TAKES_REPOSITORY, "team//app", NULL, NULL, ROUTE_BAD_NAME},
+    {ROUTE_TAKES_REPOSITORY, "Team", "x", NULL, ROUTE_BAD_NAME},
+    {ALL, "app", NULL, NULL, 0},
+    {ALL, "app", "v1", NULL, 0},
+    {ALL, "app", "", NULL, ROUTE_BAD_TAG},
+    {ALL, "app", ".v1", NULL, ROUTE_BAD_TAG},
+    {ALL, "app", NULL, "sha256:" HEX, 0},
+    {ALL, "app", NULL, "sha512:" HEX, ROUTE_BAD_DIGEST},
+    {ALL, "app", NULL, "", ROUTE_BAD_DIGEST},
+    {ALL, "app", "v1", "sha512:" HEX HEX, 0},
+    {ALL | ROUTE_NEEDS_TAG, "app", NULL, NULL, ROUTE_BAD_TAG},
+    {ALL | ROUTE_NEEDS_TAG | ROUTE_NEEDS_DIGEST, "app", "v1", NULL, ROUTE_BAD_DIGEST},
+    {ALL | ROUTE_NEEDS_TAG | ROUTE_NEEDS_DIGEST, "app", "v1", "sha256:" HEX, 0},
+};
+
+START_TEST(queries_mean_what_the_table_says)
+{
+    for (size_t i = 0; i < ARRAY_LEN(queries); i++) {
+        struct route r = {0};
+        route_query(&r, queries[i].takes, queries[i].repository, queries[i].tag, queries[i].digest);
+        ck_assert_msg(r.fault == queries[i].fault, "row %zu: fault %d", i, r.fault);
+        if (r.fault || !queries[i].takes)
+            continue;
+        ck_assert_pstr_eq(r.name, queries[i].repository);
+        ck_assert_pstr_eq(r.tag, queries[i].tag);
+        ck_assert_msg((r.digest.n > 0) == (queries[i].digest != NULL), "row %zu", i);
     }
 }
 END_TEST
@@ -120,5 +175,5 @@ START_TEST(tags_and_upload_ids_have_limits)
 }
 END_TEST
 
-CHECK_MAIN("registry/route", paths_mean_what_the_table_says, names_follow_the_grammar,
-           tags_and_upload_ids_have_limits)
+CHECK_MAIN("registry/route", paths_mean_what_the_table_says, queries_mean_what_the_table_says,
+           names_follow_the_grammar, tags_and_upload_ids_have_limits)

@@ -15,14 +15,20 @@ static const struct {
     {ROUTE_BASE, "/v2/", "GET, HEAD"},
     {ROUTE_CATALOG, "/v2/_catalog", "GET, HEAD"},
     {ROUTE_TAGS, "/v2/team/app/tags/list", "GET, HEAD"},
-    {ROUTE_MANIFEST, "/v2/team/app/manifests/1", "GET, HEAD, PUT"},
+    {ROUTE_MANIFEST, "/v2/team/app/manifests/1", "GET, HEAD, PUT, DELETE"},
     {ROUTE_BLOB, "/v2/team/app/blobs/" DIGEST0, "GET, HEAD"},
     {ROUTE_UPLOADS, "/v2/team/app/blobs/uploads/", "POST"},
     {ROUTE_UPLOAD, "/v2/team/app/blobs/uploads/" UPLOAD0, "GET, HEAD, PATCH, PUT, DELETE"},
     {ROUTE_REFERRERS, "/v2/team/app/referrers/" DIGEST0, "GET, HEAD"},
+    {ROUTE_X_REPOSITORIES, "/registry/v1/repositories", "GET, HEAD"},
+    {ROUTE_X_USAGE, "/registry/v1/usage", "GET, HEAD"},
+    {ROUTE_X_REPOSITORY, "/registry/v1/repository?repository=team/app", "GET, HEAD, DELETE"},
+    {ROUTE_X_TAGS, "/registry/v1/tags?repository=team/app", "GET, HEAD"},
+    {ROUTE_X_MANIFESTS, "/registry/v1/manifests?repository=team/app", "GET, HEAD"},
+    {ROUTE_X_HISTORY, "/registry/v1/history?repository=team/app&tag=1", "GET, HEAD"},
+    {ROUTE_X_RESTORE, "/registry/v1/restore?repository=team/app&tag=1&digest=" DIGEST0, "POST"},
+    {ROUTE_X_LOCK, "/registry/v1/lock?repository=team/app&tag=1", "GET, HEAD, PUT"},
 };
-
-static const unsigned repository_actions = ACTION_PULL | ACTION_PUSH | ACTION_DELETE;
 
 static bool is_one_action(unsigned a)
 {
@@ -50,14 +56,14 @@ END_TEST
 
 START_TEST(no_method_of_a_route_has_two_rows)
 {
-    unsigned seen[ROUTE_REFERRERS + 1] = {0};
+    unsigned seen[N_ROUTES] = {0};
     for (size_t i = 0; i < n_route_rows; i++) {
         const struct route_row *r = &route_rows[i];
         ck_assert_msg(!(seen[r->route] & r->methods), "row %zu", i);
         seen[r->route] |= r->methods;
     }
     ck_assert_uint_eq(seen[ROUTE_NONE], 0);
-    for (int kind = ROUTE_BASE; kind <= ROUTE_REFERRERS; kind++)
+    for (int kind = ROUTE_BASE; kind < N_ROUTES; kind++)
         ck_assert_msg(seen[kind], "route %d has no row", kind);
 }
 END_TEST
@@ -92,9 +98,13 @@ START_TEST(the_front_door_does_what_the_table_says)
             bool catalog = row->action == ACTION_CATALOG || !row->action;
             status = call(word, routes[i].path, token_catalog, &in);
             ck_assert_msg(in == catalog, "%s %s by who may list: %d", word, routes[i].path, status);
-            bool pushes = row->action & repository_actions || !row->action;
+            bool pushes = row->action & (ACTION_PULL | ACTION_PUSH) || !row->action;
             status = call(word, routes[i].path, token_push, &in);
             ck_assert_msg(in == pushes, "%s %s by who may push: %d", word, routes[i].path, status);
+            bool deletes = row->action & (ACTION_PULL | ACTION_DELETE) || !row->action;
+            status = call(word, routes[i].path, token_delete, &in);
+            ck_assert_msg(in == deletes, "%s %s by who may delete: %d", word, routes[i].path,
+                          status);
         }
     world_down();
 }

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// registry/: the routes under /registry/v1/: what is listed in detail, what a tag was, going back to
+// it, what is used, and the end of a whole repository.
+#include "tests/unit/registry/registry_fixture.h"
+
+#include <jansson.h>
+
+#define X "/registry/v1/"
+#define OF "?repository=team/app"
+#define ABSENT "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+#define OCI_INDEX "application/vnd.oci.image.index.v1+json"
+
+static char config[DIGEST_TEXT_SIZE];
+static char *token_all;
+
+static void up(void)
+{
+    fixture_contoso = "    quota: 1GiB\n    repositories:\n"
+                      "      - {match: \"team/*\", quota: 1MiB, immutable: [\"v*\"], retention: "
+                      "{untagged: 7d}}\n";
+    world_up();
+    token_all = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\","
+                           "\"push\",\"delete\"]},{\"type\":\"registry\",\"name\":\"catalog\","
+                           "\"actions\":[\"*\"]}]");
+    fixture_contoso = NULL;
+    blob_push("team/app", "{}", config);
+}
+
+static void down(void)
+{
+    free(token_all);
+    world_down();
+}
+
+static struct exchange ask(const char *method, const char *target)
+{
+    return send_with(method, target, REGIONAL, token_all, NULL, NULL, NULL, 0, 0);
+}
+
+static json_t *json_at(const char *target)
+{
+    struct exchange x = ask("GET", target);
+    ck_assert_msg(x.resp.status == 200, "%s: %d", target, x.resp.status);
+    json_t *root = json_loadb((const char *)x.resp.body.p, x.resp.body.n, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    exchange_end(&x);
+    return root;
+}
+
+static int put(const char *reference, const char *type, const char *text)
+{
+    AUTO_FREE char *target = mem_printf("/v2/team/app/manifests/%s", reference);
+    return status_of(
+        send_with("PUT", target, REGIONAL, token_all, "Content-Type", type, text, strlen(text), 0));
+}
+
+static void image(const char *tag, int n, char digest[DIGEST_TEXT_SIZE])
+{
+    AUTO_FREE char *extra = mem_printf(",\"annotations\":{\"n\":\"%d\"}", n);
+    AUTO_FREE char *text = manifest_text(config, 2, extra);
+    digest_text(text, strlen(text), digest);
+    ck_assert_int_eq(put(tag ? tag : digest, OCI_MANIFEST, text), 201);
+}
+
+static const char *text_of(json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static json_int_t number_of(json_t *o, const char *key)
+{
+    ck_assert_msg(json_is_integer(json_object_get(o, key)), "%s", key);
+    return json_integer_value(json_object_get(o, key));
+}
+
+START_TEST(tags_in_detail)
+{
+    up();
+    char first[DIGEST_TEXT_SIZE], second[DIGEST_TEXT_SIZE];
+    image("a", 1, first);
+    image("b", 2, second);
+    image("c", 2, second);
+    json_t *root = json_at(X "tags" OF);
+    ck_assert_str_eq(text_of(root, "registry"), "contoso");
+    ck_assert_str_eq(text_of(root, "repository"), "team/app");
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "tags")), 3);
+    ck_assert_ptr_null(json_object_get(root, "next"));
+    json_t *t = json_array_get(json_object_get(root, "tags"), 0);
+    ck_assert_str_eq(text_of(t, "tag"), "a");
+    ck_assert_str_eq(text_of(t, "digest"), first);
+    ck_assert_str_eq(text_of(t, "mediaType"), OCI_MANIFEST);
+    ck_assert_int_gt(number_of(t, "size"), 100);
+    ck_assert_str_eq(text_of(t, "region"), "eastus");
+    ck_assert_str_eq(text_of(t, "by"), "ada");
+    ck_assert_int_eq(strlen(text_of(t, "time")), 24);
+    ck_assert_uint_gt(strtoull(text_of(t, "stamp"), NULL, 10), 0);
+    ck_assert(json_is_false(json_object_get(json_object_get(t, "locked"), "write")));
+    json_decref(root);
+    root = json_at(X "tags" OF "&n=2");
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "tags")), 2);
+    ck_assert_str_eq(text_of(root, "next"), "b");
+    json_decref(root);
+    struct exchange x = ask("GET", X "tags" OF "&n=2");
+    ck_assert_str_eq(header_of(&x, "Link"),
+                     "</registry/v1/tags?repository=team/app&n=2&last=b>; rel=\"next\"");
+    exchange_end(&x);
+    root = json_at(X "tags" OF "&n=2&last=b");
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "tags")), 1);
+    json_decref(root);
+    down();
+}
+END_TEST
+
+START_TEST(manifests_in_detail)
+{
+    up();
+    char tagged[DIGEST_TEXT_SIZE], bare[DIGEST_TEXT_SIZE];
+    image("a", 1, tagged);
+    image("b", 1, tagged);
+    image(NULL, 2, bare);
+    json_t *root = json_at(X "manifests" OF);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "manifests")), 2);
+    json_decref(root);
+    root = json_at(X "manifests" OF "&untagged=true");
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "manifests")), 1);
+    json_t *m = json_array_get(json_object_get(root, "manifests"), 0);
+    ck_assert_str_eq(text_of(m, "digest"), bare);
+    ck_assert_str_eq(text_of(m, "heldBy"), "itself");
+    json_decref(root);
+    root = json_at(X "manifests" OF "&n=1");
+    const char *next = text_of(root, "next");
+    AUTO_FREE char *rest = mem_printf(X "manifests" OF "&n=1&last=%s", next);
+    json_t *second = json_at(rest);
+    ck_assert_uint_eq(json_array_size(json_object_get(second, "manifests")), 1);
+    ck_assert_ptr_null(json_object_get(second, "next"));
+    json_decref(second);
+    json_decref(root);
+    ck_assert_int_eq(status_of(ask("GET", X "manifests" OF "&last=x")), 400);
+    down();
+}
+END_TEST
+
+START_TEST(a_tag_goes_back)
+{
+    up();
+    char first[DIGEST_TEXT_SIZE], second[DIGEST_TEXT_SIZE];
+    image("latest", 1, first);
+    image("latest", 2, second);
+    json_t *root = json_at(X "history" OF "&tag=latest");
+    json_t *versions = json_object_get(root, "versions");
+    ck_assert_uint_eq(json_array_size(versions), 2);
+    ck_assert_str_eq(text_of(json_array_get(versions, 0), "digest"), second);
+    ck_assert_str_eq(text_of(json_array_get(versions, 1), "digest"), first);
+    ck_assert(json_is_true(json_object_get(json_array_get(versions, 1), "here")));
+    json_decref(root);
+    AUTO_FREE char *back = mem_printf(X "restore" OF "&tag=latest&digest=%s", first);
+    ck_assert_int_eq(status_of(ask("POST", back)), 201);
+    root = json_at(X "history" OF "&tag=latest");
+    versions = json_object_get(root, "versions");
+    ck_assert_uint_eq(json_array_size(versions), 3); // a new entry
+    ck_assert_str_eq(text_of(json_array_get(versions, 0), "digest"), first);
+    json_decref(root);
+    // after a deletion too, and not to what it never was
+    ck_assert_int_eq(status_of(ask("DELETE", "/v2/team/app/manifests/latest")), 202);
+    root = json_at(X "history" OF "&tag=latest");
+    ck_assert(json_is_true(
+        json_object_get(json_array_get(json_object_get(root, "versions"), 0), "gone")));
+    ck_assert(json_is_null(
+        json_object_get(json_array_get(json_object_get(root, "versions"), 0), "digest")));
+    json_decref(root);
+    ck_assert_int_eq(status_of(ask("POST", back)), 201);
+    ck_assert_int_eq(status_of(ask("POST", X "restore" OF "&tag=latest&digest=" ABSENT)), 404);
+    char other[DIGEST_TEXT_SIZE];
+    image("other", 3, other);
+    AUTO_FREE char *never = mem_printf(X "restore" OF "&tag=latest&digest=%s", other);
+    ck_assert_int_eq(status_of(ask("POST", never)), 404);
+    // nor to what has gone
+    AUTO_FREE char *gone = mem_printf("/v2/team/app/manifests/%s", second);
+    ck_assert_int_eq(status_of(ask("DELETE", gone)), 202);
+    AUTO_FREE char *dead = mem_printf(X "restore" OF "&tag=latest&digest=%s", second);
+    ck_assert_int_eq(status_of(ask("POST", dead)), 404);
+    ck_assert_int_eq(status_of(ask("GET", X "history" OF "&tag=never")), 404);
+    down();
+}
+END_TEST
+
+START_TEST(what_is_used)
+{
+    up();
+    char digest[DIGEST_TEXT_SIZE];
+    image("a", 1, digest);
+    json_t *root = json_at(X "usage");
+    ck_assert_str_eq(text_of(root, "region"), "eastus");
+    ck_assert_int_gt(number_of(root, "bytes"), 100);
+    ck_assert_int_eq(number_of(root, "tags"), 1);
+    ck_assert_int_eq(number_of(root, "manifests"), 1);
+    ck_assert_int_eq(number_of(root, "quota"), 1 << 30);
+    ck_assert(json_is_false(json_object_get(root, "over")));
+    json_decref(root);
+    root = json_at(X "repositories");
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "repositories")), 1);
+    json_t *r = json_array_get(json_object_get(root, "repositories"), 0);
+    ck_assert_str_eq(text_of(r, "repository"), "team/app");
+    ck_assert_int_eq(number_of(r, "quota"), 1 << 20);
+    ck_assert_int_eq(number_of(r, "tags"), 1);
+    json_decref(root);
+    root = json_at(X "repository" OF);
+    json_t *policy = json_object_get(root, "policy");
+    ck_assert_str_eq(text_of(policy, "match"), "team/*");
+    ck_assert_str_eq(text_of(policy, "sparse"), "refused");
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(policy, "immutable"), 0)),
+                     "v*");
+    ck_assert(json_is_true(json_object_get(policy, "retention")));
+    ck_assert_uint_gt(strlen(text_of(policy, "runner")), 0);
+    json_decref(root);
+    down();
+}
+END_TEST
+
+static json_t *sweep(void)
+{
+    struct exchange x = ask("DELETE", X "repository" OF);
+    ck_assert_int_eq(x.resp.status, 200);
+    json_t *root = json_loadb((const char *)x.resp.body.p, x.resp.body.n, 0, NULL);
+    exchange_end(&x);
+    return root;
+}
+
+START_TEST(a_repository_goes_in_steps)
+{
+    up();
+    char digest[DIGEST_TEXT_SIZE], child[DIGEST_TEXT_SIZE], index[DIGEST_TEXT_SIZE];
+    for (int i = 0; i < 60; i++) {
+        AUTO_FREE char *tag = mem_printf("t%d", i);
+        image(tag, i, digest);
+    }
+    // an index that sorts anywhere among its children
+    image(NULL, 1000, child);
+    AUTO_FREE char *text = mem_printf("{\"schemaVersion\":2,\"mediaType\":\"" OCI_INDEX
+                                      "\",\"manifests\":[{\"mediaType\":\"" OCI_MANIFEST
+                                      "\",\"digest\":\"%s\",\"size\":2}]}",
+                                      child);
+    digest_text(text, strlen(text), index);
+    ck_assert_int_eq(put("index", OCI_INDEX, text), 201);
+    // a locked one stays
+    AUTO_FREE char *lock = mem_printf("{\"write\":false,\"delete\":true}");
+    ck_assert_int_eq(status_of(send_with("PUT", X "lock" OF "&tag=t7", REGIONAL, token_all, NULL,
+                                         NULL, lock, strlen(lock), 0)),
+                     200);
+    json_int_t tags = 0, manifests = 0;
+    int steps = 0;
+    for (bool more = true; more; steps++) {
+        json_t *root = sweep();
+        tags += number_of(root, "deletedTags");
+        manifests += number_of(root, "deletedManifests");
+        more = json_is_true(json_object_get(root, "more"));
+        if (!more) {
+            ck_assert_uint_eq(json_array_size(json_object_get(root, "kept")), 2);
+            json_t *kept = json_array_get(json_object_get(root, "kept"), 0);
+            ck_assert_str_eq(text_of(kept, "tag"), "t7");
+            ck_assert_str_eq(text_of(kept, "why"), "locked");
+        }
+        json_decref(root);
+        ck_assert_int_lt(steps, 5);
+    }
+    ck_assert_int_eq(steps, 2);
+    ck_assert_int_eq(tags, 60); // and the index's, less the locked one
+    ck_assert_int_eq(manifests, 61);
+    ck_assert_int_eq(status_of(ask("GET", "/v2/team/app/manifests/t7")), 200);
+    ck_assert_int_eq(status_of(ask("GET", "/v2/team/app/manifests/index")), 404);
+    ck_assert_int_eq(status_of(ask("DELETE", X "repository?repository=team/none")), 401);
+    down();
+}
+END_TEST
+
+START_TEST(what_is_asked_for_badly)
+{
+    up();
+    static const struct {
+        const char *method, *target;
+        int status;
+    } rows[] = {
+        {"GET", X "tags", 400},
+        {"GET", X "tags?repository=Team", 400},
+        {"GET", X "tags?repository=%", 400},
+        {"GET", X "tags?repository=team%00", 400},
+        {"GET", X "tags" OF "&n=x", 400},
+        {"GET", X "history" OF, 404},
+        {"GET", X "history" OF "&tag=.x", 404},
+        {"POST", X "restore" OF "&tag=v1", 400},
+        {"POST", X "restore" OF "&tag=v1&digest=sha256:x", 400},
+        {"GET", X "lock" OF "&digest=x", 400},
+        {"GET", X "nothing" OF, 404},
+        {"GET", "/registry/v1", 404},
+        {"POST", X "tags" OF, 405},
+        {"DELETE", X "tags" OF, 405},
+        {"PUT", X "usage", 405},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int status = status_of(ask(rows[i].method, rows[i].target));
+        ck_assert_msg(status == rows[i].status, "%s %s: %d", rows[i].method, rows[i].target,
+                      status);
+    }
+    // not at a data host, and not of a repository that one may not pull
+    struct exchange x = send_with("GET", X "tags" OF, DATA, token_all, NULL, NULL, NULL, 0, 0);
+    ck_assert(x.resp.status == 404 || x.resp.status == 403);
+    exchange_end(&x);
+    ck_assert_int_eq(status_of(ask("GET", X "tags?repository=team/secret")), 401);
+    down();
+}
+END_TEST
+
+CHECK_MAIN("registry/extension", tags_in_detail, manifests_in_detail, a_tag_goes_back, what_is_used,
+           a_repository_goes_in_steps, what_is_asked_for_badly)
