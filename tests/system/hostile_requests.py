@@ -116,6 +116,24 @@ def rows(host, auth, digest, upload):
                    "//v2/", "/v2//", "/V2/", "/v2/team/app/_other/1", "/v2/_catalog/", "/v2/tags/list", "/_blob/sha256/00/" + "0" * 64, "/%5fblob/sha256/00/" + "0" * 64,
                    "/_blob/../meta/meta.db", "/registry/v1/other", "/registry/v2/tags", "/registry/v1/", "/replication/v1/other", "/oauth2/other"):
         add(f"path {target[:30]}", "GET", target, REFUSED + (401, 403))
+    # what stands in a query: names, tags and digests below /registry/v1/, tags of a push
+    for name in BAD_NAMES:
+        add(f"tags in detail of {name[:20]!r}", "GET", f"/registry/v1/tags?repository={name}", (200, 400, 401) if name == "team%2Fapp" else (400, 401))
+    for tag in BAD_TAGS:
+        add(f"history of {tag[:20]!r}", "GET", f"/registry/v1/history?repository=team/app&tag={tag}", REFUSED)
+        add(f"push with the tag {tag[:20]!r}", "PUT", f"{APP}/manifests/x?tag={tag}", 400, typed(OCI), b"{}")
+    for d in BAD_DIGESTS:
+        add(f"restore to {d[:20]!r}", "POST", f"/registry/v1/restore?repository=team/app&tag=1&digest={d}", REFUSED, body=b"")
+        add(f"lock of {d[:20]!r}", "GET", f"/registry/v1/lock?repository=team/app&digest={d}", 400)
+    add("300 tags", "PUT", f"{APP}/manifests/x?" + "&".join(f"tag=t{i}" for i in range(300)), 414, typed(OCI), b"{}")
+    add("a query of 9000 bytes", "PUT", f"{APP}/manifests/x?tag=" + "a" * 9000, (400, 414), typed(OCI), b"{}")
+    for b in (b"", b"{", b"[]", b'{"write":true}', b'{"write":1,"delete":1}', b'{"write":true,"delete":true,"x":1}', b"x" * 5000):
+        add(f"lock set to {b[:20]!r}", "PUT", "/registry/v1/lock?repository=team/app&tag=1", (400, 401, 413), body=b)
+    for path in ("usage", "repositories", "repository?repository=team/secret", "tags?repository=team/secret"):
+        add(f"{path} without the right", "GET", f"/registry/v1/{path}", 401)
+    add("the end of a repository without the right", "DELETE", "/registry/v1/repository?repository=team/app", 401)
+    add("a deletion without the right", "DELETE", f"{APP}/manifests/{digest}", 401)
+    add("two repositories", "GET", "/registry/v1/tags?repository=team/app&repository=team/secret", (200, 400, 401))
     # methods
     for method in ("OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "M" * 100, "GET\t", "\x01GET"):
         add(f"method {method[:10]!r}", method, f"{APP}/manifests/1", (400, 403, 405, CLOSED))

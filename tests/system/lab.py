@@ -218,7 +218,7 @@ class Lab:
         os.environ.update(MERIDIAN_TOPOLOGY=self.topology, MERIDIAN_CA=self.ca, MERIDIAN_USERNAME=USER,
                           MERIDIAN_PASSWORD_FILE=self.password_file, SSL_CERT_FILE=self.ca, CURL_CA_BUNDLE=self.ca,
                           REGISTRY_AUTH_FILE=f"{self.dir}/auth.json", HOME=self.dir)
-        self.check(MERIDIAN, "user", "add", USER, "--registry", "contoso", "--actions", "pull,push,catalog",
+        self.check(MERIDIAN, "user", "add", USER, "--registry", "contoso", "--actions", "pull,push,delete,catalog",
                    "--principals", self.principals)
         self.check(MERIDIAN, "user", "grant", USER, "--registry", "tailspin", "--principals", self.principals)
         for region, address in self.regions.items():

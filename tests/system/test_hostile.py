@@ -186,8 +186,8 @@ class Hostile(unittest.TestCase):
             ("GET", f"{r}/nothing", {}, None, (400, 404), None),
             ("POST", f"{r}/manifests/1", {}, b"", 405, None),
             ("PATCH", f"{r}/manifests/1", {}, b"x", 405, None),
-            ("DELETE", f"{r}/manifests/1", {}, None, 405, "UNSUPPORTED"),
-            ("DELETE", f"{r}/manifests/{self.digest}", {}, None, 405, "UNSUPPORTED"),
+            ("DELETE", f"{r}/manifests/1", {}, None, 401, "DENIED"),  # the token has pull and push
+            ("DELETE", f"{r}/manifests/{self.digest}", {}, None, 401, "DENIED"),
             ("DELETE", f"{r}/blobs/{ABSENT}", {}, None, 405, "UNSUPPORTED"),
             ("PUT", f"{r}/manifests/x", typed(OCI), b"", 400, "MANIFEST_INVALID"),
             ("PUT", f"{r}/manifests/x", typed(OCI), b"{", 400, "MANIFEST_INVALID"),
