@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build test test-asan test-tsan test-clients test-upgrade chaos coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build test test-asan test-tsan test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
 	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
+	@echo 'make soak       three regions under 64 clients for SECONDS=1800, with deletion and collection, judged (SEED=N, CLIENTS=N)'
 	@echo 'make coverage   branches of the wire reader and the answer builder that no test takes, with clang'
 	@echo 'make analyse    clang-tidy with the checks of .clang-tidy; ends with "N passed, N failed"'
 	@echo 'make measure    how dense each room is, and which room is linked to which (tools/measure)'
@@ -47,6 +48,9 @@ test-clients: deps build
 chaos: SECONDS = 300
 chaos: deps build
 	@MERIDIAN_BUILD=$(abspath $(B)) CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_KINDS=$(KINDS) python3 tests/system/test_chaos.py
+soak: SECONDS = 1800
+soak: deps build
+	@MERIDIAN_BUILD=$(abspath $(B)) SOAK_SEED=$(SEED) SOAK_SECONDS=$(SECONDS) SOAK_CLIENTS=$(CLIENTS) python3 tests/system/test_soak.py
 coverage: deps
 	@tools/coverage $(B)-coverage
 analyse: deps build
