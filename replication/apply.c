@@ -6,9 +6,12 @@
 #include "replication/apply_priv.h"
 #include "replication/kind_apply.h"
 #include "replication/replication_priv.h"
+#include "replication/revive.h"
 
 #include <assert.h>
 #include <stdio.h>
+
+#define REVIVES_MAX 1000 // manifests that one entry leads to
 
 enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
                                struct bytes content, const struct manifest *m,
@@ -30,6 +33,22 @@ enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
     return APPLY_FAILED;
 }
 
+// A registry that was deleted, and made anew perhaps, is another one: what was written to the old
+// one is not applied any more, here or anywhere.
+static bool is_held(struct replicator *r, const char *registry)
+{
+    struct topology *t = snapshot_get(r->o.topology);
+    const struct registry *reg = NULL;
+    const struct region *self = NULL;
+    if (t) {
+        reg = topology_registry_by_key(t, registry);
+        self = topology_region(t, r->o.region);
+    }
+    bool held = reg && self && registry_replica(reg, self->index);
+    snapshot_unref(t);
+    return held;
+}
+
 enum apply_result apply_local(struct replicator *r, const struct job *job,
                               struct digest *out_missing, int *out_rc)
 {
@@ -45,25 +64,63 @@ enum apply_result apply_local(struct replicator *r, const struct job *job,
         *out_rc = ERR_AHEAD; // stored by an earlier version: nothing is fetched for it
         return APPLY_FAILED;
     }
+    if (!is_held(r, e->registry))
+        return APPLY_WAITS; // the topology may be on its way
     enum apply_result result = k->local(r, e, out_missing, out_rc);
     assert(result != APPLY_NEEDS || k->fetching); // kind_apply.h, invariant 1
+    if (result == APPLY_WAITS && revive_helps(r, e, out_missing))
+        return APPLY_NEEDS;
     return result;
+}
+
+// One try. APPLY_WAITS: for *out_missing.
+static enum apply_result try_once(struct attempt *a, const struct topology *t,
+                                  const struct registry *reg, struct digest *out_missing,
+                                  int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
+{
+    const struct kind_apply *k = kind_apply(a->job.entry.kind);
+    int rc = 0;
+    *out_missing = (struct digest){0};
+    assert(k); // apply_local said APPLY_NEEDS
+    if (k->fetching)
+        return k->fetching(a, t, reg, out_missing, out_not_before_mono, error);
+    enum apply_result result = k->local(a->r, &a->job.entry, out_missing, &rc);
+    if (result != APPLY_FAILED)
+        return result;
+    a->grade = grade_of(rc);
+    snprintf(error, ERROR_TEXT_SIZE, "entry of %s: %s", a->job.entry.origin, err_text(rc));
+    return result;
+}
+
+// Tries, and fetches what the entry waits for and nothing else brings, until it is applied.
+static enum apply_result try_all(struct attempt *a, const struct topology *t,
+                                 const struct registry *reg, int64_t *out_not_before_mono,
+                                 char error[ERROR_TEXT_SIZE])
+{
+    for (int i = 0; i < REVIVES_MAX; i++) {
+        struct digest missing;
+        enum apply_result result = try_once(a, t, reg, &missing, out_not_before_mono, error);
+        if (result != APPLY_WAITS || !revive_helps(a->r, &a->job.entry, &missing))
+            return result;
+        result = revive_content(a, t, reg, &missing, out_not_before_mono, error);
+        if (result != APPLY_DONE)
+            return result;
+    }
+    return APPLY_WAITS;
 }
 
 enum apply_result apply_fetching(struct attempt *a, int64_t *out_not_before_mono,
                                  char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &a->job.entry;
-    const struct kind_apply *k = kind_apply(e->kind);
     struct topology *t = snapshot_get(a->r->o.topology);
     const struct registry *reg = NULL;
     enum apply_result result = APPLY_FAILED;
-    assert(k && k->fetching); // apply_local said APPLY_NEEDS
     error[0] = '\0';
     if (t)
         reg = topology_registry_by_key(t, e->registry);
     if (reg)
-        result = k->fetching(a, t, reg, out_not_before_mono, error);
+        result = try_all(a, t, reg, out_not_before_mono, error);
     else
         snprintf(error, ERROR_TEXT_SIZE, "registry %s is not in the topology", e->registry);
     snapshot_unref(t);

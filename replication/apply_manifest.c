@@ -34,11 +34,20 @@ static enum apply_result local_with(struct replicator *r, const struct feed_entr
     return apply_finish(r, e, content, &m, out_missing, out_rc);
 }
 
+// Deleted since, by an entry that stands above it: it is noted, and needs nothing.
+static bool is_superseded(struct replicator *r, const struct feed_entry *e)
+{
+    enum meta_needs needs;
+    return meta_apply_needs(r->o.meta, e, &needs) == 0 && needs == META_NEEDS_NOTHING;
+}
+
 enum apply_result manifest_apply_local(struct replicator *r, const struct feed_entry *e,
                                        struct digest *out_missing, int *out_rc)
 {
     struct arena a;
     assert(entry_has(e, ENTRY_HAS_CONTENT));
+    if (is_superseded(r, e))
+        return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
     arena_init(&a, MANIFEST_ARENA_MAX);
     enum apply_result result = local_with(r, e, &a, out_missing, out_rc);
     arena_done(&a);
@@ -47,19 +56,22 @@ enum apply_result manifest_apply_local(struct replicator *r, const struct feed_e
 
 static enum apply_result fetching_with(struct attempt *w, const struct topology *t,
                                        const struct registry *reg, struct arena *a,
-                                       int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
+                                       struct digest *out_missing, int64_t *out_not_before,
+                                       char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &w->job.entry;
     struct bytes content;
     AUTO_BUF struct buf fetched = {0};
-    struct digest missing;
     struct manifest m;
     struct manifest_want want;
+    int rc;
+    if (is_superseded(w->r, e)) // while it waited for a worker
+        return apply_finish(w->r, e, (struct bytes){0}, NULL, out_missing, &rc);
     manifest_want_of(e, &want);
-    int rc = want_get(w, t, reg, &want, a, &fetched, &content, &m, out_not_before, error);
+    rc = want_get(w, t, reg, &want, a, &fetched, &content, &m, out_not_before, error);
     if (rc)
         return want_lacks(w, rc, error);
-    enum apply_result result = apply_finish(w->r, e, content, &m, &missing, &rc);
+    enum apply_result result = apply_finish(w->r, e, content, &m, out_missing, &rc);
     if (result == APPLY_FAILED) {
         w->grade = GRADE_NONE;
         if (w->own_fault)
@@ -73,12 +85,13 @@ static enum apply_result fetching_with(struct attempt *w, const struct topology 
 }
 
 enum apply_result manifest_apply_fetching(struct attempt *w, const struct topology *t,
-                                          const struct registry *reg, int64_t *out_not_before_mono,
-                                          char error[ERROR_TEXT_SIZE])
+                                          const struct registry *reg, struct digest *out_missing,
+                                          int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
 {
     struct arena a;
     arena_init(&a, MANIFEST_ARENA_MAX);
-    enum apply_result result = fetching_with(w, t, reg, &a, out_not_before_mono, error);
+    enum apply_result result =
+        fetching_with(w, t, reg, &a, out_missing, out_not_before_mono, error);
     arena_done(&a);
     return result;
 }

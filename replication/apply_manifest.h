@@ -9,7 +9,8 @@
 enum apply_result manifest_apply_local(struct replicator *r, const struct feed_entry *e,
                                        struct digest *out_missing, int *out_rc);
 enum apply_result manifest_apply_fetching(struct attempt *w, const struct topology *t,
-                                          const struct registry *reg, int64_t *out_not_before_mono,
+                                          const struct registry *reg, struct digest *out_missing,
+                                          int64_t *out_not_before_mono,
                                           char error[ERROR_TEXT_SIZE]);
 
 #endif

@@ -2,7 +2,7 @@
 // GET /replication/v1/have: what this region holds of a tag or a manifest, for `meridian
 // replication wait`, which fixes the register's value in one region and asks the others. "Here, or
 // newer" is the register's own order (base/register.h): of regions that wrote at the same moment
-// one wins, and the stamps alone do not tell which. A long poll is a stream that ends with its only
+// one wins, and the stamps alone do not tell which. What was deleted is newer than what it ended. A long poll is a stream that ends with its only
 // line: no thread waits; commits wake it.
 #include "replication/replication_priv.h"
 #include "replication/response_producer.h"
@@ -22,7 +22,9 @@
 struct content_probe {
     struct replicator *r;
     struct arena arena;
-    const char *registry, *repository, *tag;
+    // the registry's key, and its name for people
+    const char *registry, *name;
+    const char *repository, *tag;
     // by_value: all of `wanted` was given
     bool by_digest, by_stamp, by_value;
     struct register_value wanted;
@@ -36,19 +38,26 @@ static void content_probe_free(void *ctx)
     free(h);
 }
 
-// Is what is here what was asked for, or newer? Who gives a stamp alone is told by stamps.
-static bool content_probe_fits(const struct content_probe *h, const struct manifest_row *row)
+// What was asked for is not here, or not any more: something newer is.
+static bool tag_fits(const struct content_probe *h, const struct meta_register *here)
 {
-    struct register_value here = {row->stamp, row->origin, row->epoch, row->digest};
-    if (!h->tag)
-        return true;
     if (h->by_value)
-        return register_order(&here, &h->wanted) >= 0;
-    if (h->by_digest && digest_equal(&h->wanted.digest, &row->digest))
+        return register_order(&here->top, &h->wanted) >= 0;
+    if (h->by_digest && here->live && digest_equal(&h->wanted.digest, &here->top.digest))
         return true;
-    if (h->by_stamp)
-        return row->stamp >= h->wanted.stamp;
-    return !h->by_digest;
+    if (h->by_stamp) // who gives a stamp alone is told by stamps
+        return here->top.stamp >= h->wanted.stamp;
+    return here->live && !h->by_digest;
+}
+
+// Is what is here what was asked for, or newer?
+static bool content_probe_fits(const struct content_probe *h, const struct meta_register *here)
+{
+    if (h->tag)
+        return tag_fits(h, here);
+    if (h->wanted.gone)
+        return here->top.gone && here->top.stamp >= h->wanted.stamp;
+    return here->live || (h->by_stamp && here->top.gone && here->top.stamp > h->wanted.stamp);
 }
 
 // What was asked for was read and has no room here, or nothing that is read can be noted. It may
@@ -65,16 +74,31 @@ static void no_space_add(struct content_probe *h, json_t *o)
         json_object_set_new(o, "noSpace", json_object());
 }
 
-// What the row says, as JSON members.
-static void row_add(json_t *o, const struct manifest_row *row)
+static void number_add(json_t *o, const char *name, uint64_t v)
 {
-    char text[DIGEST_TEXT_SIZE], number[24];
-    json_object_set_new(o, "digest", json_string(digest_format(&row->digest, text)));
-    json_object_set_new(o, "origin", json_string(row->origin));
-    snprintf(number, sizeof number, "%" PRIu64, row->stamp);
-    json_object_set_new(o, "stamp", json_string(number));
-    snprintf(number, sizeof number, "%" PRIu64, row->epoch);
-    json_object_set_new(o, "epoch", json_string(number));
+    char number[24];
+    snprintf(number, sizeof number, "%" PRIu64, v);
+    json_object_set_new(o, name, json_string(number));
+}
+
+// What the register says, as JSON members.
+static void register_add(json_t *o, const struct meta_register *here)
+{
+    const struct register_value *v = &here->top;
+    char text[DIGEST_TEXT_SIZE];
+    if (v->digest.n)
+        json_object_set_new(o, "digest", json_string(digest_format(&v->digest, text)));
+    json_object_set_new(o, "origin", json_string(v->origin));
+    number_add(o, "stamp", v->stamp);
+    number_add(o, "epoch", v->epoch);
+    if (v->create_only) {
+        json_object_set_new(o, "createOnly", json_true());
+        number_add(o, "generation", v->generation);
+    }
+    if (v->gone)
+        json_object_set_new(o, "gone", json_true());
+    else if (!here->live)
+        json_object_set_new(o, "dead", json_true());
 }
 
 // What was written in the future does not come, however long the caller waits, until this region's
@@ -92,41 +116,51 @@ struct look { // at what is here
     bool fits;
 };
 
-static struct look content_probe_look(struct content_probe *h)
+static int register_read(struct content_probe *h, struct arena *a, struct meta_register *out)
 {
-    struct arena a;
-    struct manifest_row row;
-    const struct digest *by_digest = &h->wanted.digest;
+    struct meta *m = h->r->o.meta;
     if (h->tag)
-        by_digest = NULL;
-    arena_init(&a, 0);
-    int rc =
-        meta_manifest_get(h->r->o.meta, h->registry, h->repository, h->tag, by_digest, &a, &row);
-    if (rc && rc != ERR_NOTFOUND) {
-        arena_done(&a);
-        return (struct look){.rc = rc};
-    }
-    bool found = rc == 0;
-    json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->registry, "repository",
-                          h->repository, "region", h->r->o.region, "found", found);
-    if (!o) {
-        arena_done(&a);
-        return (struct look){.rc = ERR_NOMEM};
-    }
+        return meta_tag_register(m, h->registry, h->repository, h->tag, a, out);
+    return meta_manifest_register(m, h->registry, h->repository, &h->wanted.digest, a, out);
+}
+
+// `here` NULL: nothing is.
+static struct look look_make(struct content_probe *h, const struct meta_register *here)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s, s:b}", "registry", h->name, "repository", h->repository,
+                          "region", h->r->o.region, "found", here && here->live);
     struct look look = {.json = o};
+    if (!o) {
+        look.rc = ERR_NOMEM;
+        return look;
+    }
     if (h->tag)
         json_object_set_new(o, "tag", json_string(h->tag));
-    if (found) {
-        row_add(o, &row);
-        look.fits = content_probe_fits(h, &row);
+    if (here) {
+        register_add(o, here);
+        look.fits = content_probe_fits(h, here);
     }
-    arena_done(&a);
     if (!look.fits && is_of_the_future(h)) {
         json_object_set_new(o, "clockAhead", json_true());
         look.fits = true;
     }
     if (!look.fits)
         no_space_add(h, o);
+    return look;
+}
+
+static struct look content_probe_look(struct content_probe *h)
+{
+    struct arena a;
+    struct meta_register here;
+    struct look look = {0};
+    arena_init(&a, 0);
+    int rc = register_read(h, &a, &here);
+    if (rc && rc != ERR_NOTFOUND)
+        look.rc = rc;
+    else
+        look = look_make(h, rc ? NULL : &here);
+    arena_done(&a);
     return look;
 }
 
@@ -207,6 +241,7 @@ static const char *wanted_parse(struct content_probe *h, struct http_request *re
     const char *tag = http_query_get(req, "tag", 0), *digest = http_query_get(req, "digest", 0);
     const char *stamp = http_query_get(req, "stamp", 0), *epoch = http_query_get(req, "epoch", 0);
     const char *origin = http_query_get(req, "origin", 0);
+    const char *generation = http_query_get(req, "generation", 0);
     if (!tag && !digest)
         return "tag or digest: one is needed";
     if (tag && !entry_tag_ok(tag))
@@ -217,11 +252,15 @@ static const char *wanted_parse(struct content_probe *h, struct http_request *re
         return "stamp: not a number";
     if (epoch && number_parse(epoch, UINT64_MAX, &h->wanted.epoch))
         return "epoch: not a number";
+    if (generation && number_parse(generation, UINT64_MAX, &h->wanted.generation))
+        return "generation: not a number";
     if (origin && !hostname_region_ok(origin))
         return "origin: not a region's name";
     h->by_digest = digest != NULL;
     h->by_stamp = stamp != NULL;
-    h->by_value = digest && stamp && origin && epoch;
+    h->wanted.gone = http_query_get(req, "gone", 0) != NULL;
+    h->wanted.create_only = generation != NULL;
+    h->by_value = (digest || h->wanted.gone) && stamp && origin && epoch;
     if (tag)
         h->tag = arena_strdup(&h->arena, tag);
     if (origin)
@@ -256,9 +295,10 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
     h->r = r;
     arena_init(&h->arena, 16 << 10);
     h->registry = arena_strdup(&h->arena, reg->key);
+    h->name = arena_strdup(&h->arena, reg->name);
     h->repository = arena_strdup(&h->arena, repository);
     const char *wrong = "out of memory";
-    if (h->registry && h->repository)
+    if (h->registry && h->name && h->repository)
         wrong = content_probe_parse(h, req);
     if (wrong) {
         serve_refuse(req, &plan->response, 400, wrong);

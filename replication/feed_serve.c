@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "replication/feed_line.h"
 #include "store/meta_speaks.h"
@@ -215,6 +216,13 @@ static int entries_format(struct feed_out *s, const struct feed_entry *entries, 
     return 0;
 }
 
+static void batch_failed(const struct feed_out *s, int rc)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    log_limited(&limit, LOG_ERROR, "replication: the feed of %s cannot be read for %s: %s",
+                s->origin, s->asker, err_text(rc));
+}
+
 static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, bool *out_end)
 {
     struct feed_entry *entries = NULL;
@@ -227,6 +235,8 @@ static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, boo
     assert(entries || n == 0);
     if (!rc)
         rc = entries_format(s, entries, n, out);
+    if (rc)
+        batch_failed(s, rc);
     if (rc || repaired(s)) { // what was read may follow a place that is void now
         *out_end = true;     // the reader comes again
         out->n = 0;

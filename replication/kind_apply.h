@@ -7,7 +7,8 @@
 //   const struct kind_apply *k = kind_apply(e->kind);
 //   result = k->local(r, e, &missing, &rc);
 //
-// `local` runs on the dispatcher's thread, `fetching` on a worker's. The table is constant.
+// `local` runs on the dispatcher's thread and on a worker's, `fetching` on a worker's. The table is
+// constant.
 //
 // Invariant
 //   1. A kind without `fetching` never says APPLY_NEEDS.
@@ -22,10 +23,11 @@ struct kind_apply {
     // Applies the entry without the network. Results as those of apply_local.
     enum apply_result (*local)(struct replicator *r, const struct feed_entry *e,
                                struct digest *out_missing, int *out_rc);
-    // Fetches what `local` lacked and applies. Results as those of apply_fetching.
+    // Fetches what `local` lacked and applies. Results as those of apply_fetching; on APPLY_WAITS
+    // *out_missing is what it waits for. NULL: the kind has no content of its own.
     enum apply_result (*fetching)(struct attempt *a, const struct topology *t,
-                                  const struct registry *reg, int64_t *out_not_before_mono,
-                                  char error[ERROR_TEXT_SIZE]);
+                                  const struct registry *reg, struct digest *out_missing,
+                                  int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
     // A job that waits for another entry is tried again after so long, unless the store wakes it
     // before.
     int64_t waits_ms;

@@ -279,6 +279,27 @@ START_TEST(a_registry_that_is_not_shared_is_refused_or_passed_over)
 }
 END_TEST
 
+// contoso was deleted and made anew: what was written to the one before is not this one's.
+START_TEST(an_entry_of_another_incarnation_is_not_shared)
+{
+    struct feed_entry e, next, last;
+    begin();
+    struct registry *reg = (struct registry *)topology_registry(t, "contoso");
+    reg->incarnation = 42;
+    reg->key = "contoso@42";
+    fixture_entry(1, zero, &e);
+    ck_assert_int_eq(accept_entry(&e), ERR_PROTO);
+    rules.their_topology = 4; // of before
+    ck_assert_int_eq(accept_entry(&e), FEED_SKIPPED);
+    fixture_entry2(2, e.hash, "contoso@42", 1, NULL, &arena, &next);
+    ck_assert_int_eq(accept_entry(&next), FEED_ENTRY);
+    fixture_entry2(3, next.hash, "contoso@41", 1, NULL, &arena, &last);
+    rules.their_topology = 5;
+    ck_assert_int_eq(accept_entry(&last), ERR_PROTO);
+    end();
+}
+END_TEST
+
 START_TEST(progress_goes_up_and_says_what_it_filters)
 {
     static const char *const names[] = {"contoso", "fabrikam"};
@@ -471,6 +492,6 @@ CHECK_MAIN("replication/feed_line", entries_in_order_are_taken, a_revoked_key_si
            every_changed_field_is_refused, signed_nonsense_is_refused, stamps_and_chain_must_follow,
            an_inline_manifest_must_have_its_digest_and_size,
            a_registry_that_is_not_shared_is_refused_or_passed_over,
-           progress_goes_up_and_says_what_it_filters, members_that_are_not_known_are_ignored,
-           malformed_lines_are_refused, stamps_are_judged, stamps_may_go_back_with_a_new_epoch,
-           stamps_may_go_back_behind_progress_into_a_new_epoch)
+           an_entry_of_another_incarnation_is_not_shared, progress_goes_up_and_says_what_it_filters,
+           members_that_are_not_known_are_ignored, malformed_lines_are_refused, stamps_are_judged,
+           stamps_may_go_back_with_a_new_epoch, stamps_may_go_back_behind_progress_into_a_new_epoch)

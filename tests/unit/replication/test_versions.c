@@ -50,9 +50,16 @@ static struct feed_mark head_of(struct test_region *at, const char *origin)
     return m;
 }
 
+static uint64_t read_of(struct test_region *at, const char *origin)
+{
+    json_t *row = row_of(at, "contoso", origin);
+    uint64_t read = (uint64_t)json_integer_value(json_object_get(row, "read"));
+    json_decref(row);
+    return read;
+}
+
 START_TEST(a_fresh_fleet_is_at_version_2_at_once)
 {
-    world_make(&w);
     world_up(&w);
     for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(!*behind(&w.regions[i], "contoso"), 3000);
@@ -64,9 +71,7 @@ START_TEST(a_fresh_fleet_is_at_version_2_at_once)
     push(east, "contoso");
     push(east, "fabrikam");
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 10000);
-    WAIT_FOR(json_integer_value(json_object_get(row_of(west, "contoso", "eastus"), "read")) ==
-                 (json_int_t)head_of(east, "eastus").seq,
-             10000);
+    WAIT_FOR(read_of(west, "eastus") == head_of(east, "eastus").seq, 10000);
     world_done(&w);
 }
 END_TEST
@@ -112,7 +117,6 @@ END_TEST
 START_TEST(who_goes_back_to_version_1_is_refused_in_words)
 {
     struct buf body;
-    world_make(&w);
     world_up(&w);
     for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(!*behind(&w.regions[i], "contoso"), 3000);
@@ -210,14 +214,6 @@ static void world_with_relay(unsigned mask, bool heads)
     east->script = three_entries;
     for (size_t i = 0; i < N_REGIONS; i++)
         region_up(&w.regions[i]);
-}
-
-static uint64_t read_of(struct test_region *at, const char *origin)
-{
-    json_t *row = row_of(at, "contoso", origin);
-    uint64_t read = (uint64_t)json_integer_value(json_object_get(row, "read"));
-    json_decref(row);
-    return read;
 }
 
 // The second of three is left out: the third does not follow in its registry's chain.
