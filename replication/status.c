@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exposition.h"
 #include "base/mem.h"
 #include "store/meta_unknown.h"
 
@@ -311,12 +312,26 @@ void *replication_status_json(struct replicator *r, const char *registry)
     return root;
 }
 
+// What only a newer program applies.
+static void unknown_metrics(struct replicator *r, struct buf *out)
+{
+    struct unknown_count n;
+    if (meta_unknown_count(r->o.meta, &n))
+        return;
+    exposition_single(out, "meridian_replication_unknown_entries", "gauge",
+                      "Entries of other regions that only a newer program applies.", (double)n.n);
+    exposition_single(out, "meridian_replication_freezing_entries", "gauge",
+                      "Of these, those whose repository takes no writes until then.",
+                      (double)n.n_must);
+}
+
 void replication_metrics(struct replicator *r, struct buf *out)
 {
     if (!r || !life_enter(r->life))
         return;
     clock_report_metrics(r->clocks, out);
     speech_metrics(r->speech, out);
+    unknown_metrics(r, out);
     room_metrics(r->room, out);
     mender_metrics(r->mender, out);
     peer_source_metrics(r, out);

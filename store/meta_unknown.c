@@ -10,6 +10,7 @@
 
 #define ROWS_MAX 1000
 #define PAGE 500 // entries that are read again in one piece
+#define COUNT_MAX 10000
 
 int meta_unknown_list(struct meta *m, const char *registry, struct arena *a,
                       struct unknown_row **out, size_t *out_n)
@@ -123,5 +124,30 @@ int unknown_adopt(struct meta *m)
     int rc = 0;
     while (!rc && more)
         rc = page_adopt(&p, &more);
+    return rc;
+}
+
+// --- counting ---
+
+int meta_unknown_count(struct meta *m, struct unknown_count *out)
+{
+    struct page p = {.m = m};
+    struct unknown_count all = {0};
+    int rc = 0;
+    do {
+        struct arena a;
+        arena_init(&a, 0);
+        rc = page_read(&p, &a);
+        for (size_t i = 0; !rc && i < p.n; i++) {
+            all.n++;
+            if (p.list[i].entry.must)
+                all.n_must++;
+        }
+        if (!rc && p.n)
+            p.after = p.list[p.n - 1].id;
+        arena_done(&a);
+    } while (!rc && p.n == PAGE && all.n < COUNT_MAX);
+    if (!rc)
+        *out = all;
     return rc;
 }

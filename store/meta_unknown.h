@@ -35,6 +35,13 @@ struct unknown_row {
 int meta_unknown_list(struct meta *m, const char *registry, struct arena *a,
                       struct unknown_row **out, size_t *out_n);
 
+struct unknown_count {
+    // entries of all registries, and of these with `must`; at most 10,000 are counted
+    uint64_t n, n_must;
+};
+// One look into an index that is empty as a rule.
+int meta_unknown_count(struct meta *m, struct unknown_count *out);
+
 // 0, or ERR_FROZEN.
 int meta_frozen(struct meta *m, const char *registry, const char *repository);
 // The same in a transaction, for rules that are about to change a repository for its owner, and

@@ -364,6 +364,10 @@ START_TEST(what_is_not_known_is_kept_and_relayed)
     ck_assert_int_eq(take(&east, e, ARRAY_LEN(e)), 0);
     ck_assert_uint_eq(jobs_count(&east), 1); // the tag alone
     ck_assert_uint_eq(unknown_of(&east, &rows), 2);
+    struct unknown_count count;
+    ck_assert_int_eq(meta_unknown_count(east.m, &count), 0);
+    ck_assert_uint_eq(count.n, 3);
+    ck_assert_uint_eq(count.n_must, 0);
     ck_assert_str_eq(rows[0].repository, "app");
     ck_assert_str_eq(rows[0].attribute, "hold");
     ck_assert_str_eq(rows[0].origin, "westeurope");
