@@ -111,6 +111,7 @@ static unsigned taken_by(enum route_kind kind)
     case ROUTE_X_REPOSITORY:
     case ROUTE_X_TAGS:
     case ROUTE_X_MANIFESTS:
+    case ROUTE_X_RETENTION:
         return ROUTE_TAKES_REPOSITORY;
     case ROUTE_X_HISTORY:
         return ROUTE_TAKES_REPOSITORY | ROUTE_TAKES_TAG | ROUTE_NEEDS_TAG;

@@ -176,8 +176,8 @@ static void held_done(struct http_request *req)
     snapshot_unref(op->held);
 }
 
-static void hold(struct op *op, struct http_plan *plan,
-                 void (*act)(struct op *op, struct http_response *resp))
+void op_hold(struct op *op, struct http_plan *plan,
+             void (*act)(struct op *op, struct http_response *resp))
 {
     op_plan(op, plan, HTTP_PLAN_RUN, act);
     op->held = snapshot_ref((struct topology *)op->topology);
@@ -186,15 +186,15 @@ static void hold(struct op *op, struct http_plan *plan,
 
 void x_usage_begin(struct op *op, struct http_plan *plan)
 {
-    hold(op, plan, usage_read);
+    op_hold(op, plan, usage_read);
 }
 
 void x_repositories_begin(struct op *op, struct http_plan *plan)
 {
-    hold(op, plan, repositories_read);
+    op_hold(op, plan, repositories_read);
 }
 
 void x_repository_begin(struct op *op, struct http_plan *plan)
 {
-    hold(op, plan, repository_read);
+    op_hold(op, plan, repository_read);
 }

@@ -200,6 +200,7 @@ void x_history_read(struct op *op, struct http_response *resp);
 void x_restore(struct op *op, struct http_response *resp);
 void x_lock_read(struct op *op, struct http_response *resp);
 void x_lock_put_begin(struct op *op, struct http_plan *plan);
+void x_retention_begin(struct op *op, struct http_plan *plan);
 
 // admit.c: may the caller do what the row is for? False: answered, with a challenge.
 bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
@@ -212,6 +213,9 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
              void (*act)(struct op *op, struct http_response *resp));
 
+// overview.c: the plan is `act` on the pool, with the topology in op->held until it is done
+void op_hold(struct op *op, struct http_plan *plan,
+             void (*act)(struct op *op, struct http_response *resp));
 // After the route has its repository. ERR_NOMEM.
 int op_policy_set(struct op *op, const struct registry *reg);
 bool op_tag_immutable(const struct op *op, const char *tag);

@@ -198,7 +198,8 @@ static enum route_kind extension_kind(const char *word)
     } words[] = {{"repositories", ROUTE_X_REPOSITORIES}, {"usage", ROUTE_X_USAGE},
                  {"repository", ROUTE_X_REPOSITORY},     {"tags", ROUTE_X_TAGS},
                  {"manifests", ROUTE_X_MANIFESTS},       {"history", ROUTE_X_HISTORY},
-                 {"restore", ROUTE_X_RESTORE},           {"lock", ROUTE_X_LOCK}};
+                 {"restore", ROUTE_X_RESTORE},           {"lock", ROUTE_X_LOCK},
+                 {"retention", ROUTE_X_RETENTION}};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (!strcmp(word, words[i].word))
             return words[i].kind;

@@ -38,6 +38,7 @@ enum route_kind {
     ROUTE_X_HISTORY,      // /registry/v1/history
     ROUTE_X_RESTORE,      // /registry/v1/restore
     ROUTE_X_LOCK,         // /registry/v1/lock
+    ROUTE_X_RETENTION,    // /registry/v1/retention
     N_ROUTES
 };
 

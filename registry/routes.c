@@ -163,6 +163,13 @@ const struct route_row route_rows[] = {
      .body = HTTP_PLAN_COLLECT,
      .look = extension_look,
      .begin = x_lock_put_begin},
+    {.route = ROUTE_X_RETENTION,
+     .methods = METHODS_READ,
+     .action = ACTION_PULL,
+     .asks = "pull",
+     .body = HTTP_PLAN_RUN,
+     .look = extension_look,
+     .begin = x_retention_begin},
 };
 const size_t n_route_rows = ARRAY_LEN(route_rows);
 

@@ -129,7 +129,7 @@ def rows(host, auth, digest, upload):
     add("a query of 9000 bytes", "PUT", f"{APP}/manifests/x?tag=" + "a" * 9000, (400, 414), typed(OCI), b"{}")
     for b in (b"", b"{", b"[]", b'{"write":true}', b'{"write":1,"delete":1}', b'{"write":true,"delete":true,"x":1}', b"x" * 5000):
         add(f"lock set to {b[:20]!r}", "PUT", "/registry/v1/lock?repository=team/app&tag=1", (400, 401, 413), body=b)
-    for path in ("usage", "repositories", "repository?repository=team/secret", "tags?repository=team/secret"):
+    for path in ("usage", "repositories", "repository?repository=team/secret", "tags?repository=team/secret", "retention?repository=team/secret"):
         add(f"{path} without the right", "GET", f"/registry/v1/{path}", 401)
     add("the end of a repository without the right", "DELETE", "/registry/v1/repository?repository=team/app", 401)
     add("a deletion without the right", "DELETE", f"{APP}/manifests/{digest}", 401)

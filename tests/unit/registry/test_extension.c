@@ -17,7 +17,7 @@ static void up(void)
 {
     fixture_contoso = "    quota: 1GiB\n    repositories:\n"
                       "      - {match: \"team/*\", quota: 1MiB, immutable: [\"v*\"], retention: "
-                      "{untagged: 7d}}\n";
+                      "{untagged: 10s}}\n";
     world_up();
     token_all = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\","
                            "\"push\",\"delete\"]},{\"type\":\"registry\",\"name\":\"catalog\","
@@ -274,6 +274,44 @@ START_TEST(a_repository_goes_in_steps)
 }
 END_TEST
 
+START_TEST(what_retention_would_take)
+{
+    up();
+    char old[DIGEST_TEXT_SIZE], kept[DIGEST_TEXT_SIZE];
+    image(NULL, 1, old);
+    image("v1", 2, kept);
+    json_t *root = json_at(X "retention" OF);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "would")), 0);
+    ck_assert_uint_gt(strlen(text_of(root, "runner")), 0);
+    json_decref(root);
+    clock_virtual_set(NOW_MS + 60000);
+    root = json_at(X "retention" OF);
+    json_t *would = json_object_get(root, "would");
+    ck_assert_uint_eq(json_array_size(would), 1);
+    json_t *row = json_array_get(would, 0);
+    ck_assert_str_eq(text_of(row, "kind"), "manifest");
+    ck_assert_str_eq(text_of(row, "digest"), old);
+    ck_assert_str_eq(text_of(row, "rule"), "untagged");
+    ck_assert_uint_gt(strlen(text_of(row, "why")), 0);
+    ck_assert(json_is_false(json_object_get(root, "more")));
+    json_decref(root);
+    // nothing went by looking; and a lock keeps it
+    AUTO_FREE char *at = mem_printf("/v2/team/app/manifests/%s", old);
+    ck_assert_int_eq(status_of(ask("GET", at)), 200);
+    AUTO_FREE char *lock = mem_printf(X "lock" OF "&digest=%s", old);
+    static const char body[] = "{\"write\":false,\"delete\":true}";
+    ck_assert_int_eq(
+        status_of(send_with("PUT", lock, REGIONAL, token_all, NULL, NULL, body, strlen(body), 0)),
+        200);
+    root = json_at(X "retention" OF);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "would")), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "kept")), 1);
+    json_decref(root);
+    ck_assert_int_eq(status_of(ask("GET", X "retention" OF "&last=%20")), 400);
+    down();
+}
+END_TEST
+
 START_TEST(what_is_asked_for_badly)
 {
     up();
@@ -312,4 +350,4 @@ START_TEST(what_is_asked_for_badly)
 END_TEST
 
 CHECK_MAIN("registry/extension", tags_in_detail, manifests_in_detail, a_tag_goes_back, what_is_used,
-           a_repository_goes_in_steps, what_is_asked_for_badly)
+           a_repository_goes_in_steps, what_retention_would_take, what_is_asked_for_badly)

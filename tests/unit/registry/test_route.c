@@ -69,6 +69,7 @@ static const struct {
     {"/registry/v1/history", ROUTE_X_HISTORY, 0, NULL, NULL},
     {"/registry/v1/restore", ROUTE_X_RESTORE, 0, NULL, NULL},
     {"/registry/v1/lock", ROUTE_X_LOCK, 0, NULL, NULL},
+    {"/registry/v1/retention", ROUTE_X_RETENTION, 0, NULL, NULL},
     {"/registry/v1/lock/", ROUTE_NONE, 0, NULL, NULL},
     {"/registry/v1/", ROUTE_NONE, 0, NULL, NULL},
     {"/registry/v1", ROUTE_NONE, 0, NULL, NULL},

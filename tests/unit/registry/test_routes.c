@@ -27,6 +27,7 @@ static const struct {
     {ROUTE_X_MANIFESTS, "/registry/v1/manifests?repository=team/app", "GET, HEAD"},
     {ROUTE_X_HISTORY, "/registry/v1/history?repository=team/app&tag=1", "GET, HEAD"},
     {ROUTE_X_RESTORE, "/registry/v1/restore?repository=team/app&tag=1&digest=" DIGEST0, "POST"},
+    {ROUTE_X_RETENTION, "/registry/v1/retention?repository=team/app", "GET, HEAD"},
     {ROUTE_X_LOCK, "/registry/v1/lock?repository=team/app&tag=1", "GET, HEAD, PUT"},
 };
 
