@@ -109,6 +109,9 @@ bool http_client_gone(const struct http_exchange *ex)
 
 struct pool *http_pool_of(const struct http_exchange *ex)
 {
+    struct pool *moved = atomic_load(&ex->moved_to);
+    if (moved)
+        return moved;
     if (ex->plan.pool)
         return ex->plan.pool;
     return ex->server->options.pool;

@@ -118,6 +118,8 @@ struct http_exchange {
     bool job_active, retry_pending, ran, done_called, sink_failed, timed_out, cut;
     // its run goes on there, in a job of its own; NULL: no
     struct pool *moves_to;
+    // where it went on; NULL: nowhere. Written under the lock, read by anybody.
+    _Atomic(struct pool *) moved_to;
     // status the server itself decided on, or 0
     int refuse;
     // the same in mid-body: the rest is not waited for

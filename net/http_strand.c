@@ -175,15 +175,15 @@ static bool strand_step(struct http_exchange *ex, int64_t *arm)
 // is no room there, and this job goes on. Enters and leaves with the lock.
 static struct pool *strand_move(struct http_exchange *ex)
 {
-    struct pool *here = ex->plan.pool, *to = ex->moves_to;
+    struct pool *here = atomic_load(&ex->moved_to), *to = ex->moves_to;
     ex->moves_to = NULL;
     ex->ran = false;
     ex->job_active = false;
-    ex->plan.pool = to;
+    atomic_store(&ex->moved_to, to);
     if (!http_schedule_locked(ex))
         return to;
     ex->job_active = true;
-    ex->plan.pool = here;
+    atomic_store(&ex->moved_to, here);
     ex->req.hurried = true;
     return NULL;
 }
