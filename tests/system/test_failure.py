@@ -147,6 +147,54 @@ class Failure(unittest.TestCase):
             auth = lab.bearer("repository:team/cut:pull", host=host, region=region)
             self.assertEqual(lab.request("HEAD", host, f"/v2/team/cut/manifests/{loser}", region, auth)[0], 200)
 
+    def delete(self, region, repository, reference):
+        host = f"contoso.{region}.geo.{DOMAIN}"
+        auth = self.lab.bearer(f"repository:{repository}:pull,push,delete", host=host, region=region)
+        status, _, body = self.lab.request("DELETE", host, f"/v2/{repository}/manifests/{reference}", region, auth)
+        self.assertEqual(status, 202, body)
+
+    def state(self, repository, digests):
+        """What each region shows of a repository: its tags, and which of these manifests."""
+        def of(region):
+            host = f"contoso.{region}.geo.{DOMAIN}"
+            auth = self.lab.bearer(f"repository:{repository}:pull", host=host, region=region)
+            tags = {n: d for n, d in self.lab.listing(region).items() if n.startswith(repository + ":")}
+            there = [d for d in digests if self.lab.request("HEAD", host, f"/v2/{repository}/manifests/{d}", region, auth)[0] == 200]
+            return tags, there
+        return [of(region) for region in REGIONS]
+
+    def test_4b_what_is_deleted_stays_deleted(self):
+        """Deleted in one region is gone in all, also in one that was cut off and had written meanwhile; the newer write wins."""
+        lab = self.lab
+        a, b = Pusher(lab, EAST, "eastus", "team/gone", 2000), Pusher(lab, WEST, "westeurope", "team/gone", 2000)
+        for tag in ("kept", "untagged", "deleted", "mine", "theirs"):
+            a.push(tag)
+            lab.wait_replicated(f"contoso/team/gone:{tag}")
+        first = {n.split(":")[1]: d for n, d in a.acknowledged.items()}
+        lab.cut("westeurope")
+        try:
+            b.push("theirs")
+            theirs = b.acknowledged["team/gone:theirs"]
+            self.delete("eastus", "team/gone", "untagged")
+            self.delete("eastus", "team/gone", first["deleted"])
+            self.delete("eastus", "team/gone", "mine")
+            self.delete("eastus", "team/gone", "theirs")  # after what westeurope wrote, unseen here
+            b.push("mine")  # after the delete
+            mine = b.acknowledged["team/gone:mine"]
+            self.assertIn("team/gone:untagged", lab.listing("westeurope"))  # it knows nothing of it yet
+            wait_until(20, lambda: "team/gone:deleted" not in lab.listing("southeastasia"), "the third region follows")
+            self.assertNotIn("team/gone:mine", lab.listing("southeastasia"))
+        finally:
+            lab.heal("westeurope")
+        every = list(first.values()) + [mine, theirs]
+        # a tag alone was deleted: its manifest stays
+        want = ({"team/gone:kept": first["kept"], "team/gone:mine": mine}, [d for d in every if d != first["deleted"]])
+        wait_until(60, lambda: self.state("team/gone", every) == [want] * 3, "all regions show the same")
+        # what was deleted may come again
+        a.push("deleted")
+        lab.wait_replicated("contoso/team/gone:deleted")
+        self.assertEqual(len({lab.listing(r)["team/gone:deleted"] for r in REGIONS}), 1)
+
     def test_5_restored_backup(self):
         """An old copy of a region's metadata comes back: its sequences are not used twice, and nothing is lost."""
         import shutil
