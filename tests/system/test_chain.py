@@ -257,6 +257,75 @@ class Chain(unittest.TestCase):
         self.assertEqual(refused.returncode, 5)
         self.assertIn("Denied", refused.stdout)
 
+    def test_what_is_held_and_taken_away(self):
+        """The commands that look at what a registry holds, and that take it away, each against real regions."""
+        lab, repo = self.lab, "contoso/held/app"
+
+        def ask(*words):
+            return json.loads(lab.check(MERIDIAN, *words, "-o", "json"))
+
+        def refused(status, *words):
+            r = lab.run(MERIDIAN, *words, check=False)
+            self.assertEqual(r.returncode, status, r.stdout + r.stderr)
+            return r.stderr
+
+        def tags(region):
+            return {t["tag"]: t for t in ask("tag", "list", repo, "--region", region)["tags"]}
+        def held(region):
+            rows = ask("repository", "list", "contoso", "--region", region)["repositories"]
+            return next(((r["tags"], r["manifests"]) for r in rows if r["repository"] == "held/app"), None)
+        first, second = (lab.push(f"held{i}", EAST, "held/app", "1") for i in (1, 2))
+        third = lab.push("held3", WEST, "held/app", "2")
+        for tag in "12":
+            lab.wait_replicated(f"{repo}:{tag}")
+        row = {r["repository"]: r for r in ask("repository", "list", "contoso")["repositories"]}["held/app"]
+        self.assertEqual((row["tags"], row["manifests"], row["over"]), (2, 3, False))
+        self.assertGreater(row["bytes"], 3 * 600_000)
+        shown = ask("repository", "show", repo, "--region", "westeurope")
+        self.assertEqual((shown["region"], shown["tags"], shown["lock"]), ("westeurope", 2, {"write": False, "delete": False}))
+        got = tags("southeastasia")
+        self.assertEqual({t: (v["digest"], v["region"], v["by"]) for t, v in got.items()}, {"1": (second, "eastus", USER), "2": (third, "westeurope", USER)})
+        self.assertIn(second, lab.check(MERIDIAN, "tag", "list", repo))  # and as a table
+        self.assertEqual([m["digest"] for m in ask("manifest", "list", repo, "--untagged")["manifests"]], [first])
+        # what was overwritten comes back, everywhere
+        self.assertEqual([v["digest"] for v in ask("tag", "history", f"{repo}:1")["versions"]], [second, first])
+        refused(7, "tag", "restore", f"{repo}:1", "--digest", third)
+        lab.check(MERIDIAN, "tag", "restore", f"{repo}:1", "--digest", first)
+        for region in REGIONS:
+            wait_until(20, lambda: tags(region)["1"]["digest"] == first, f"{region} has what was restored")
+        # locks
+        lab.check(MERIDIAN, "tag", "lock", f"{repo}:2", "--delete", "on")
+        for region in REGIONS:
+            wait_until(20, lambda: tags(region)["2"]["locked"]["delete"], f"{region} knows the lock")
+        self.assertIn("locked", refused(5, "tag", "delete", f"{repo}:2", "--region", "southeastasia"))
+        lab.check(MERIDIAN, "tag", "lock", f"{repo}:2", "--delete", "off")
+        self.assertEqual(ask("tag", "lock", f"{repo}:2")["locked"], {"write": False, "delete": False})
+        # the child of an index is named by whom it is held
+        auth = lab.bearer("repository:held/app:pull,push")
+        child = json.loads(lab.request("GET", EAST, f"/v2/held/app/manifests/{second}", headers=auth)[2])
+        kind = "application/vnd.oci.image.index.v1+json"
+        size = len(lab.request("GET", EAST, f"/v2/held/app/manifests/{second}", headers=auth)[2])
+        index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [{"mediaType": child["mediaType"], "digest": second, "size": size}]})
+        status, headers, body = lab.request("PUT", EAST, "/v2/held/app/manifests/index", headers={**auth, "Content-Type": kind}, body=index)
+        self.assertEqual(status, 201, body)
+        self.assertIn(headers["docker-content-digest"], refused(1, "manifest", "delete", f"{repo}@{second}", "--region", "eastus"))
+        # and away with it
+        refused(1, "tag", "delete", f"{repo}:2", "--if-match", first)
+        lab.check(MERIDIAN, "tag", "delete", f"{repo}:index", f"{repo}:2", "--region", "eastus")
+        lab.check(MERIDIAN, "manifest", "delete", f"{repo}@{headers['docker-content-digest']}", f"{repo}@{second}", "--region", "eastus")
+        for region in REGIONS:
+            wait_until(20, lambda: list(tags(region)) == ["1"], f"{region} has let go of the tags")
+        out = ask("repository", "delete", repo, "--yes")
+        self.assertEqual((out["deletedTags"], out["deletedManifests"], out["kept"]), (1, 2, []))
+        for region in REGIONS:  # its bytes are held until the grace is over
+            wait_until(20, lambda: held(region) in (None, (0, 0)), f"{region} has let go of the repository")
+        self.assertEqual(lab.request("GET", EAST, f"/v2/held/app/manifests/{first}", headers=auth)[0], 404)
+        usage = ask("usage", "contoso")
+        self.assertEqual([u["region"] for u in usage], list(REGIONS))
+        self.assertTrue(all(u["bytes"] > 0 and u["repositories"] > 0 for u in usage), usage)
+        lab.push("held4", EAST, "held/app", "1")  # as if it had never been
+        lab.wait_replicated(f"{repo}:1")
+
     def test_users_come_and_go(self):
         lab = self.lab
         edit = lambda *words, **more: lab.check(MERIDIAN, "user", *words, "--principals", lab.principals, **more)
