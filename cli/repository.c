@@ -246,28 +246,80 @@ static int repository_lock(struct cli *c, int argc, char **argv)
 
 // ---- retention ----
 
-static void print_would(struct cli *c, const json_t *list)
+// Those that go, or those that would if no lock kept them.
+static void print_would(struct cli *c, const json_t *list, bool kept)
 {
     size_t n = json_array_size(list);
+    if (!n)
+        return;
     const char *head[] = {"kind", "what", "rule", "why"};
     const char **cells = arena_array(&c->arena, ARRAY_LEN(head) * (n + 1), sizeof *cells);
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < n; i++) {
         const json_t *o = json_array_get(list, i);
         const char *tag = json_text(o, "tag");
+        const char *why = json_text(o, "why");
+        if (kept)
+            why = arena_printf(&c->arena, "%s; a lock keeps it", why);
         const char *row[] = {json_text(o, "kind"), *tag ? tag : json_text(o, "digest"),
-                             json_text(o, "rule"), json_text(o, "why")};
+                             json_text(o, "rule"), why};
         memcpy(cells + ARRAY_LEN(head) * (i + 1), row, sizeof row);
     }
     cli_table(cells, n + 1, ARRAY_LEN(head));
 }
 
+// One page more, which may be empty and not the last. *doc: the first, with the rows of all.
+static int would_add(struct registry_api *api, const struct target *at, const char **next,
+                     json_t **doc)
+{
+    struct cli *c = api->c;
+    const char *path =
+        arena_printf(&c->arena, "/registry/v1/retention?%s&n=1000%s%s", target_query(c, at),
+                     *next ? "&last=" : "", *next ? cli_urlencode(c, *next) : "");
+    json_t *page = NULL;
+    int rc = api_call(api, &(struct api_request){.path = path, .about = target_text(c, at)}, &page);
+    if (rc)
+        return rc;
+    const char *more = json_string_value(json_object_get(page, "next"));
+    *next = NULL;
+    if (more)
+        *next = arena_strdup(&c->arena, more);
+    json_object_del(page, "next");
+    if (!*doc) {
+        *doc = page;
+        return EXIT_DONE;
+    }
+    json_array_extend(json_object_get(*doc, "would"), json_object_get(page, "would"));
+    json_array_extend(json_object_get(*doc, "kept"), json_object_get(page, "kept"));
+    json_object_set(*doc, "more", json_object_get(page, "more"));
+    json_decref(page);
+    return EXIT_DONE;
+}
+
+static int would_find(struct registry_api *api, const struct target *at, json_t **out_doc)
+{
+    const char *next = NULL;
+    json_t *doc = NULL;
+    int rc;
+    do {
+        rc = would_add(api, at, &next, &doc);
+        if (!rc && next)
+            progress_show("%s: %zu would go", target_text(api->c, at),
+                          json_array_size(json_object_get(doc, "would")));
+    } while (!rc && next);
+    progress_end();
+    if (rc)
+        json_decref(doc);
+    else
+        *out_doc = doc;
+    return rc;
+}
+
 static int retention(struct registry_api *api, const struct target *at)
 {
     struct cli *c = api->c;
-    const char *path = arena_printf(&c->arena, "/registry/v1/retention?%s", target_query(c, at));
     json_t *doc = NULL;
-    int rc = api_call(api, &(struct api_request){.path = path, .about = target_text(c, at)}, &doc);
+    int rc = would_find(api, at, &doc);
     if (rc)
         return rc;
     json_object_set_new(doc, "region", json_string(api->region->name));
@@ -275,12 +327,10 @@ static int retention(struct registry_api *api, const struct target *at)
         return cli_print_json(doc);
     const json_t *would = json_object_get(doc, "would");
     const char *runner = json_text(doc, "runner");
-    if (json_array_size(would))
-        print_would(c, would);
-    else
+    print_would(c, would, false);
+    print_would(c, json_object_get(doc, "kept"), true);
+    if (!json_array_size(would))
         printf("%s: nothing would go\n", target_text(c, at));
-    if (json_is_true(json_object_get(doc, "more")))
-        printf("and more\n");
     if (*runner)
         printf("%s runs the rules of this repository\n", runner);
     json_decref(doc);

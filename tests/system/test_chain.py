@@ -287,6 +287,8 @@ class Chain(unittest.TestCase):
         self.assertEqual({t: (v["digest"], v["region"], v["by"]) for t, v in got.items()}, {"1": (second, "eastus", USER), "2": (third, "westeurope", USER)})
         self.assertIn(second, lab.check(MERIDIAN, "tag", "list", repo))  # and as a table
         self.assertEqual([m["digest"] for m in ask("manifest", "list", repo, "--untagged")["manifests"]], [first])
+        would = ask("repository", "retention", repo, "--dry-run")
+        self.assertEqual((would["would"], would["kept"], would["more"]), ([], [], False))
         # what was overwritten comes back, everywhere
         self.assertEqual([v["digest"] for v in ask("tag", "history", f"{repo}:1")["versions"]], [second, first])
         refused(7, "tag", "restore", f"{repo}:1", "--digest", third)
@@ -323,6 +325,12 @@ class Chain(unittest.TestCase):
         usage = ask("usage", "contoso")
         self.assertEqual([u["region"] for u in usage], list(REGIONS))
         self.assertTrue(all(u["bytes"] > 0 and u["repositories"] > 0 for u in usage), usage)
+        plan = lab.admin("eastus", "collect", "--dry-run", "-n", "contoso")
+        self.assertIn("held/app", {i["repository"] for i in plan["items"]})
+        self.assertGreater(plan["space"]["bytes"], 0)
+        self.assertTrue(lab.admin("eastus", "collect")["queued"])
+        used = {u["registry"]: u for u in lab.admin("eastus", "usage", "--node")["usage"]}
+        self.assertEqual(used["contoso"]["tags"], usage[0]["tags"])
         lab.push("held4", EAST, "held/app", "1")  # as if it had never been
         lab.wait_replicated(f"{repo}:1")
 

@@ -266,10 +266,18 @@ class Commands(Case):
     def test_retention_is_told_beforehand(self):
         doc = {"runner": "westus", "rules": [], "more": False,
                "would": [{"kind": "manifest", "digest": A, "rule": "untagged", "why": "untagged for 9 days, the rule keeps 7"},
-                         {"kind": "tag", "tag": "dev-1", "digest": B, "rule": "keep-last", "why": "not among the newest 10"}]}
-        out, _ = self.run_cli(lambda *_: (200, dict(doc)), "repository", "retention", "contoso/app", "--dry-run")
+                         {"kind": "tag", "tag": "dev-1", "digest": B, "rule": "keep-last", "why": "not among the newest 10"}],
+               "kept": [{"kind": "tag", "tag": "dev-0", "digest": B, "rule": "keep-last", "why": "not among the newest 9"}]}
+
+        def answer(_, method, path, q, body):
+            at = ["", "t1", "t2"].index(q.get("last", ""))  # the second page is empty, and not the last
+            rows = [doc["would"][:1], [], doc["would"][1:]][at]
+            return 200, {**doc, "would": rows, "kept": doc["kept"] if at == 1 else [], "more": at < 2, **({"next": f"t{at + 1}"} if at < 2 else {})}
+        out, _ = self.run_cli(answer, "repository", "retention", "contoso/app", "--dry-run")
+        self.assertNotIn("next", self.doc)
+        self.assertEqual((self.doc["more"], self.doc["kept"]), (False, doc["kept"]))
         self.assertIn(f"manifest  {A}", out)
-        self.assertIn("dev-1", out)
+        self.assertIn("not among the newest 9; a lock keeps it", out)
         self.assertIn("westus runs the rules", out)
         self.assertEqual(self.doc["would"], doc["would"])
         out, _ = self.run_cli(lambda *_: (200, {"would": []}), "repository", "retention", "contoso/app", "--dry-run")
