@@ -76,7 +76,10 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     op->upload_host = arena_strdup(a, upload);
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
     op->registry = arena_strdup(a, reg->key);
-    op->registry_name = arena_strdup(a, reg->name);
+    if (reg->incarnation)
+        op->registry_name = arena_strdup(a, reg->name);
+    else
+        op->registry_name = op->registry; // the key is the name
     op->label = arena_strdup(a, reg->label);
     if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label ||
         !op->registry_name)
