@@ -124,6 +124,8 @@ struct manifest_ops {
                              struct arena *a, struct child_row **out, size_t *out_n);
     int (*manifests_died)(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
                           struct died_row **out, size_t *out_n);
+    int (*dead_parents)(struct tx *tx, int64_t repo, const struct digest *child, size_t max,
+                        struct arena *a, struct digest **out, size_t *out_n);
     int (*manifest_details)(struct tx *tx, int64_t repo, const struct digest *after, size_t max,
                             struct arena *a, struct manifest_detail **out, size_t *out_n);
     int (*manifest_detail)(struct tx *tx, int64_t repo, const struct digest *digest,
@@ -251,6 +253,14 @@ static inline int manifests_died(struct tx *tx, int64_t before_ms, size_t max, s
                                  struct died_row **out, size_t *out_n)
 {
     return tx->ops->manifests->manifests_died(tx, before_ms, max, a, out, out_n);
+}
+
+// Manifests that live no more, whose content is here, and which refer to this blob or manifest; at
+// most max, by digest.
+static inline int dead_parents(struct tx *tx, int64_t repo, const struct digest *child, size_t max,
+                               struct arena *a, struct digest **out, size_t *out_n)
+{
+    return tx->ops->manifests->dead_parents(tx, repo, child, max, a, out, out_n);
 }
 
 // Live manifests by digest, after `after` (n 0: from the start), at most max: digest, media type,

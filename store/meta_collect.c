@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+#define DEAD_PAGE 100
+
 static int64_t condemned_ms(struct meta *m)
 {
     return meta_lease_grace(m) / META_CONDEMNED_PART;
@@ -40,10 +42,32 @@ static int blob_condemn(struct tx *tx, const struct digest *d, struct turn *t)
     return blob_row_set(tx, &row);
 }
 
+// Content of a manifest that lives no more is kept only while all of its blobs are: what makes it
+// live again may rely on them.
+static int dead_contents_drop(struct tx *tx, const struct hold_row *row, struct turn *t)
+{
+    struct arena a;
+    struct digest *list;
+    size_t n = DEAD_PAGE;
+    int rc = 0;
+    while (!rc && n == DEAD_PAGE) {
+        arena_init(&a, 0);
+        rc = dead_parents(tx, row->repo, &row->digest, DEAD_PAGE, &a, &list, &n);
+        for (size_t i = 0; !rc && i < n; i++) {
+            rc = manifest_content_drop(tx, row->repo, &list[i]);
+            t->counts.n_manifests++;
+        }
+        arena_done(&a);
+    }
+    return rc;
+}
+
 static int lease_end(struct tx *tx, const struct hold_row *row, struct turn *t)
 {
     assert(!row->hold.n_links);
-    int rc = hold_drop(tx, row->repo, &row->digest, row->hold.size);
+    int rc = dead_contents_drop(tx, row, t);
+    if (!rc)
+        rc = hold_drop(tx, row->repo, &row->digest, row->hold.size);
     if (rc)
         return rc;
     t->counts.n_leases++;

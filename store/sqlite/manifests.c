@@ -194,20 +194,11 @@ static int sqlite_manifest_held(struct tx *tx, int64_t repo, const struct digest
                      digest, (int)REF_MANIFEST);
 }
 
-static int sqlite_manifest_parents(struct tx *tx, int64_t repo, const struct digest *digest,
-                                   size_t max, struct arena *a, struct digest **out, size_t *out_n)
+static int digests_read(struct db *d, sqlite3_stmt *st, struct digest *list, size_t *out_n)
 {
-    sqlite3_stmt *st;
     size_t n = 0;
-    struct digest *list = arena_array(a, max ? max : 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT x.parent FROM " LIVE_PARENTS " ORDER BY x.parent LIMIT ?4", "idni",
-                      repo, digest, (int)REF_MANIFEST, limit_of(max));
-    if (rc)
-        return rc;
-    while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {
+    int rc;
+    while ((rc = db_step(d, st)) == 1) {
         rc = db_digest(st, 0, &list[n]);
         if (rc) {
             db_end(st);
@@ -215,11 +206,45 @@ static int sqlite_manifest_parents(struct tx *tx, int64_t repo, const struct dig
         }
         n++;
     }
-    if (rc)
-        return rc;
-    *out = list;
-    *out_n = n;
-    return 0;
+    if (!rc)
+        *out_n = n;
+    return rc;
+}
+
+static int sqlite_dead_parents(struct tx *tx, int64_t repo, const struct digest *child, size_t max,
+                               struct arena *a, struct digest **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    struct digest *list = arena_array(a, max ? max : 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    int rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT DISTINCT x.parent FROM manifest_refs x JOIN manifests p ON"
+                      " p.repo=x.repo AND p.digest=x.parent WHERE x.repo=?1 AND x.child=?2 AND"
+                      " p.live=0 AND p.size>0 ORDER BY x.parent LIMIT ?3",
+                      "idi", repo, child, limit_of(max));
+    if (!rc)
+        rc = digests_read(sqlite_tx_db(tx), st, list, out_n);
+    if (!rc)
+        *out = list;
+    return rc;
+}
+
+static int sqlite_manifest_parents(struct tx *tx, int64_t repo, const struct digest *digest,
+                                   size_t max, struct arena *a, struct digest **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    struct digest *list = arena_array(a, max ? max : 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    int rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT x.parent FROM " LIVE_PARENTS " ORDER BY x.parent LIMIT ?4", "idni",
+                      repo, digest, (int)REF_MANIFEST, limit_of(max));
+    if (!rc)
+        rc = digests_read(sqlite_tx_db(tx), st, list, out_n);
+    if (!rc)
+        *out = list;
+    return rc;
 }
 
 static int child_read(sqlite3_stmt *st, struct child_row *out)
@@ -614,6 +639,7 @@ const struct manifest_ops sqlite_manifest_ops = {
     .manifest_parents = sqlite_manifest_parents,
     .manifest_children = sqlite_manifest_children,
     .manifests_died = sqlite_manifests_died,
+    .dead_parents = sqlite_dead_parents,
     .manifest_details = sqlite_manifest_details,
     .manifest_detail = sqlite_manifest_detail,
     .untagged_set = sqlite_untagged_set,

@@ -358,6 +358,28 @@ static int parents(struct tx *tx, int64_t repo, const struct digest *d, size_t m
     return 0;
 }
 
+// The table is sorted by parent.
+static int dead_over(struct tx *tx, int64_t repo, const struct digest *child, size_t max,
+                     struct arena *a, struct digest **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct digest *list = arena_array(a, max ? max : 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    EACH_ROW(tx, T_REFS, struct m_ref, r)
+    {
+        if (n == max || r->repo != repo || !digest_equal(&r->child, child))
+            continue;
+        const struct m_manifest *m = manifest_at(tx, repo, &r->parent);
+        bool again = n && digest_equal(&list[n - 1], &r->parent);
+        if (m && !m->live && m->content.n && !again)
+            list[n++] = r->parent;
+    }
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
 static bool is_asserted(const struct m_manifest *m)
 {
     struct register_value v = {m->stamp, m->origin, m->epoch, m->digest},
@@ -530,6 +552,7 @@ const struct manifest_ops memory_manifest_ops = {
     .manifest_parents = parents,
     .manifest_children = children,
     .manifests_died = died,
+    .dead_parents = dead_over,
     .manifest_details = details,
     .manifest_detail = detail,
     .untagged_set = untagged_put,

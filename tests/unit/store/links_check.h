@@ -13,8 +13,9 @@ static const char *const links_checks[] = {
     // a link counts the live manifests that refer to the blob
     "SELECT count(*) FROM links l WHERE n<>(SELECT count(*) FROM manifest_refs x JOIN manifests m "
     "ON"
-    " m.repo=x.repo AND m.digest=x.parent WHERE x.repo=l.repo AND x.child=l.digest AND x.kind=0)",
-    // what a manifest refers to is held
+    " m.repo=x.repo AND m.digest=x.parent AND m.live=1 WHERE x.repo=l.repo AND x.child=l.digest AND"
+    " x.kind=0)",
+    // what a manifest refers to whose content is here is held
     "SELECT count(*) FROM manifest_refs x JOIN manifests m ON m.repo=x.repo AND m.digest=x.parent"
     " WHERE x.kind=0 AND NOT EXISTS(SELECT 1 FROM links WHERE repo=x.repo AND digest=x.child)",
     // what is held has a row, and is live
@@ -27,17 +28,17 @@ static const char *const links_checks[] = {
     "(SELECT min(id) FROM repositories WHERE registry=r.registry)",
     "SELECT count(*) FROM repositories r LEFT JOIN repository_usage u ON u.repo=r.id WHERE"
     " coalesce(u.blobs,0)<>(SELECT count(*) FROM links WHERE repo=r.id)"
-    " OR coalesce(u.manifests,0)<>(SELECT count(*) FROM manifests WHERE repo=r.id)"
-    " OR coalesce(u.tags,0)<>(SELECT count(*) FROM tags WHERE repo=r.id)"
+    " OR coalesce(u.manifests,0)<>(SELECT count(*) FROM manifests WHERE repo=r.id AND live=1)"
+    " OR coalesce(u.tags,0)<>(SELECT count(*) FROM tags WHERE repo=r.id AND live=1)"
     " OR coalesce(u.bytes,0)<>(SELECT coalesce(sum(size),0) FROM links WHERE repo=r.id)"
-    "+(SELECT coalesce(sum(size),0) FROM manifests WHERE repo=r.id)",
+    "+(SELECT coalesce(sum(size),0) FROM manifests WHERE repo=r.id AND live=1)",
     "SELECT count(*) FROM (SELECT DISTINCT reg FROM repositories) g LEFT JOIN registry_usage u ON"
     " u.reg=g.reg WHERE coalesce(u.blobs,0)<>(SELECT count(DISTINCT digest) FROM links WHERE"
     " reg=g.reg) OR coalesce(u.manifests,0)<>(SELECT coalesce(sum(manifests),0) FROM "
     "repository_usage s JOIN repositories r ON r.id=s.repo WHERE r.reg=g.reg)"
     " OR coalesce(u.bytes,0)<>(SELECT coalesce(sum(size),0) FROM (SELECT DISTINCT digest,size FROM"
     " links WHERE reg=g.reg))+(SELECT coalesce(sum(m.size),0) FROM manifests m JOIN repositories r"
-    " ON r.id=m.repo WHERE r.reg=g.reg)",
+    " ON r.id=m.repo WHERE r.reg=g.reg AND m.live=1)",
 };
 
 static inline void links_check(const char *path)

@@ -1174,6 +1174,121 @@ START_TEST(what_is_attached_comes_in_pages)
 }
 END_TEST
 
+// What leads to what, and what is locked.
+struct family {
+    int64_t repo;
+    struct digest parent, child, absent, dead;
+};
+
+static int family_run(struct tx *tx, void *arg)
+{
+    struct family *f = arg;
+    const struct manifest_ref refs[] = {{.kind = REF_MANIFEST, .digest = f->child},
+                                        {.kind = REF_MANIFEST, .digest = f->absent},
+                                        {.kind = REF_MANIFEST, .digest = f->child}};
+    const struct register_value p = {7, "eastus", 1, f->parent}, c = {8, "eastus", 1, f->child};
+    struct manifest_now d;
+    const struct register_value dead = {9, "eastus", 1, f->dead};
+    int rc = repo_make(tx, REG, "family", &f->repo);
+    if (!rc)
+        rc = manifest_put_in(tx, f->repo, &p, "parent");
+    if (!rc)
+        rc = manifest_put_in(tx, f->repo, &c, "child");
+    if (!rc)
+        rc = refs_add(tx, f->repo, &f->parent, refs, 3, (const uint8_t *)"\6", 1);
+    manifest_fill(&d, &dead);
+    d.live = false;
+    d.died_ms = 50;
+    d.killed = 12;
+    d.n_absent = 1;
+    d.absent[0] = 5;
+    const struct register_value gone = {12, "westeurope", 2, f->dead, .gone = true};
+    register_fill(&d.gone, &gone);
+    if (!rc)
+        rc = manifest_save(tx, f->repo, &d, bytes_str("dead"));
+    if (!rc)
+        rc = refs_add(tx, f->repo, &f->dead, refs, 1, NULL, 0);
+    struct lock_now l = {.write = true, .by = "ada"};
+    register_fill(&l.value, &p);
+    if (!rc)
+        rc = lock_save(tx, f->repo, &(struct subject){"", f->child}, &l);
+    if (!rc)
+        rc = untagged_set(tx, f->repo, &f->child, 77);
+    return rc;
+}
+
+static int family_end(struct tx *tx, void *arg)
+{
+    struct family *f = arg;
+    int rc = lock_remove(tx, f->repo, &(struct subject){"", f->child});
+    if (!rc)
+        rc = manifest_empty(tx, f->repo, &f->dead);
+    if (!rc)
+        rc = manifest_remove(tx, f->repo, &f->parent);
+    return rc;
+}
+
+START_TEST(manifests_know_what_holds_them)
+{
+    begin();
+    struct family f = {0, digest_str("parent"), digest_str("child"), digest_str("absent"),
+                       digest_str("dead")};
+    struct manifest_now m;
+    struct manifest_detail *list;
+    struct child_row *children;
+    struct digest *parents;
+    struct died_row *died;
+    struct lock_now l;
+    struct arena a;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(backend_write(b, family_run, &f), 0);
+    reopen();
+    struct tx *tx = reader();
+    ck_assert_int_eq(manifest_held(tx, f.repo, &f.child), 0);
+    ck_assert_int_eq(manifest_held(tx, f.repo, &f.absent), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_led(tx, f.repo, &f.child), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_parents(tx, f.repo, &f.child, 9, &a, &parents, &n), 0);
+    ck_assert(n == 1 && digest_equal(&parents[0], &f.parent)); // the dead one does not hold
+    ck_assert_int_eq(dead_parents(tx, f.repo, &f.child, 9, &a, &parents, &n), 0);
+    ck_assert(n == 1 && digest_equal(&parents[0], &f.dead));
+    ck_assert_int_eq(manifest_children(tx, f.repo, &f.parent, &a, &children, &n), 0);
+    ck_assert(n == 1 && digest_equal(&children[0].digest, &f.child));
+    ck_assert(children[0].there && children[0].here && children[0].live && children[0].asserted);
+    ck_assert_int_eq(manifest_visible(tx, f.repo, &f.dead), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_look(tx, f.repo, &f.dead, &m), 0);
+    ck_assert(m.here && !m.live && m.killed == 12 && m.died_ms == 50 && m.size == 4);
+    ck_assert(m.gone.value.stamp == 12 && m.gone.value.epoch == 2 && m.gone.value.gone);
+    ck_assert(m.n_absent == 1 && m.absent[0] == 5);
+    ck_assert_str_eq(m.gone.origin, "westeurope");
+    ck_assert_str_eq(m.by, "ada");
+    ck_assert_int_eq(manifests_died(tx, 49, 9, &a, &died, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(manifests_died(tx, 50, 9, &a, &died, &n), 0);
+    ck_assert(n == 1 && digest_equal(&died[0].digest, &f.dead) && died[0].repo == f.repo);
+    ck_assert_int_eq(manifest_details(tx, f.repo, &(struct digest){0}, 9, &a, &list, &n), 0);
+    ck_assert_uint_eq(n, 2);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(list[i].untagged_ms, digest_equal(&list[i].digest, &f.child) ? 77 : 0);
+    ck_assert_int_eq(lock_get(tx, f.repo, &(struct subject){"", f.child}, &l), 0);
+    ck_assert(l.write && !l.del && l.value.value.stamp == 7 && !strcmp(l.by, "ada"));
+    ck_assert_int_eq(lock_get(tx, f.repo, &(struct subject){.tag = "t"}, &l), ERR_NOTFOUND);
+    tx_end(tx);
+    ck_assert_int_eq(backend_write(b, family_end, &f), 0);
+    tx = reader();
+    ck_assert_int_eq(lock_get(tx, f.repo, &(struct subject){"", f.child}, &l), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_look(tx, f.repo, &f.dead, &m), 0);
+    ck_assert(!m.here && m.size == 0 && m.killed == 12);
+    ck_assert_int_eq(manifest_look(tx, f.repo, &f.parent, &m), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_held(tx, f.repo, &f.child), ERR_NOTFOUND);
+    ck_assert_int_eq(manifest_children(tx, f.repo, &f.dead, &a, &children, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 // --- uploads ---
 
 static int upload_put(const char *id, const char *principal, uint64_t size, int64_t touched_ms)
@@ -1250,5 +1365,5 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            the_log_tells_which_repositories_were_touched,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
            due_tasks_come_by_time_and_beside_the_jobs, a_history_keeps_the_highest_versions,
-           what_is_put_in_reads_back, what_is_attached_comes_in_pages,
-           uploads_are_counted_and_the_longest_rest_comes_first)
+           what_is_put_in_reads_back, manifests_know_what_holds_them,
+           what_is_attached_comes_in_pages, uploads_are_counted_and_the_longest_rest_comes_first)

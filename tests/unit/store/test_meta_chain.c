@@ -2,6 +2,7 @@
 // store/meta and version 2 of the feed: chains by registry, entries that this program does not know,
 // and which version is minted.
 #include "store/entry_kind.h"
+#include "store/meta_delete.h"
 #include "tests/unit/store/meta_support.h"
 
 #include <inttypes.h>
@@ -396,6 +397,30 @@ START_TEST(what_is_not_known_is_kept_and_relayed)
 }
 END_TEST
 
+// No person and no rule deletes or locks anything in it.
+static void expect_frozen(void)
+{
+    struct digest one = digest_str("{1}");
+    struct delete_result r;
+    struct tag_detail t;
+    uint64_t stamp;
+    const struct delete_request tag = {.registry = REG, .repository = "app", .tag = "v1"},
+                                manifest = {.registry = REG, .repository = "app", .digest = &one};
+    const struct lock_request lock = {.registry = REG, .repository = "app", .del = true};
+    ck_assert_int_eq(meta_tag_delete(east.m, &tag, &a, &r), ERR_FROZEN);
+    ck_assert_int_eq(meta_manifest_delete(east.m, &manifest, &a, &r), ERR_FROZEN);
+    ck_assert_int_eq(meta_lock_set(east.m, &lock, &stamp), ERR_FROZEN);
+    ck_assert_int_eq(meta_tag_detail(east.m, REG, "app", "v1", &a, &t), 0);
+    const struct rule_delete rule = {.registry = REG,
+                                     .repository = "app",
+                                     .tag = "v1",
+                                     .stamp = t.stamp,
+                                     .epoch = t.epoch,
+                                     .origin = t.origin,
+                                     .rule = "keep-last"};
+    ck_assert_int_eq(meta_rule_delete(east.m, &rule, &stamp), ERR_FROZEN);
+}
+
 START_TEST(what_must_be_known_freezes_its_repository)
 {
     begin();
@@ -411,6 +436,7 @@ START_TEST(what_must_be_known_freezes_its_repository)
     ck_assert_int_eq(put(&east, "app", "v1", "{2}"), ERR_FROZEN);
     ck_assert_int_eq(put(&east, "app", NULL, "{1}"), ERR_FROZEN);
     ck_assert_int_eq(put(&east, "lib", "v1", "{2}"), 0);
+    expect_frozen();
     expect_tag(&east, "app", "v1", "{1}"); // reading goes on
     ck_assert_uint_eq(unknown_of(&east, &rows), 1);
     ck_assert(rows[0].must);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta: deletions, locks, create-only and several tags, as a client causes them; what they
 // announce, and how another region shows it.
+#include "store/meta_collect.h"
 #include "store/meta_delete.h"
 #include "store/meta_unknown.h"
 #include "tests/support/leases.h"
@@ -273,6 +274,35 @@ START_TEST(blobs_of_a_deleted_manifest_are_under_lease)
     ck_assert_int_eq(put_refs(&east, "app", "v1", "{1}", &ref, 1, &p), 0);
     ck_assert_int_eq(meta_blob_look(east.m, REG, "app", &blob, &here), 0);
     ck_assert(here.linked);
+    end();
+}
+END_TEST
+
+// Content that is dead goes with the first blob that it relied on, and comes back with a push.
+START_TEST(dead_content_goes_before_its_blobs)
+{
+    begin();
+    struct put_result p;
+    struct delete_result r;
+    struct collect_counts c = {0};
+    struct bytes content;
+    const char *type;
+    struct digest blob = digest_str("blob"), one = digest_str("{1}");
+    struct manifest_ref ref = {REF_BLOB, blob, 4};
+    ck_assert_int_eq(lease_give(east.m, REG, "app", &blob, 4, NULL), 0);
+    ck_assert_int_eq(put_refs(&east, "app", "v1", "{1}", &ref, 1, &p), 0);
+    ck_assert_int_eq(manifest_delete("{1}", &r), 0);
+    ck_assert_int_eq(meta_manifest_content(east.m, REG, "app", &one, &a, &content, &type), 0);
+    meta_set_lease_grace(east.m, -1000); // every lease is over
+    ck_assert_int_eq(meta_collect_leases(east.m, 10, &c), 0);
+    ck_assert(c.n_leases == 1 && c.n_manifests == 1);
+    ck_assert_int_eq(meta_manifest_content(east.m, REG, "app", &one, &a, &content, &type),
+                     ERR_NOTFOUND);
+    ck_assert(meta_content_lacks(east.m, REG, "app", &one, NULL));
+    ck_assert_int_eq(put_refs(&east, "app", "v1", "{1}", &ref, 1, &p), ERR_NOTFOUND);
+    ck_assert_int_eq(lease_give(east.m, REG, "app", &blob, 4, NULL), 0);
+    ck_assert_int_eq(put_refs(&east, "app", "v1", "{1}", &ref, 1, &p), 0);
+    expect_tag(&east, "app", "v1", "{1}");
     end();
 }
 END_TEST
@@ -716,7 +746,7 @@ CHECK_MAIN("store/meta delete", a_deleted_tag_is_gone_and_its_manifest_stays,
            a_push_by_tag_after_a_deletion_asserts_its_manifest_again,
            the_last_manifest_takes_the_repository_out_of_the_catalogue,
            a_child_of_a_live_index_is_refused_with_its_parents,
-           blobs_of_a_deleted_manifest_are_under_lease,
+           blobs_of_a_deleted_manifest_are_under_lease, dead_content_goes_before_its_blobs,
            a_sparse_index_neither_holds_nor_blocks_what_it_marks, a_tag_that_may_only_be_created,
            several_tags_are_one_push, a_delete_lock_refuses_deletions, a_write_lock_refuses_pushes,
            a_rule_deletes_what_it_judged_and_nothing_else, lists_tell_in_detail,

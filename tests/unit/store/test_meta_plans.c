@@ -2,12 +2,13 @@
 // Every statement that the metadata runs finds its rows by an index: none walks a table that grows
 // with use. All calls of store/meta.h are made, and the plans of what the connections prepared
 // meanwhile are judged.
+#include "store/meta_delete.h"
 #include "store/meta_priv.h"
 #include "store/sqlite/sqlite_priv.h"
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
-static struct region_store east, west;
+static struct region_store east, west, south;
 
 static bool any_upload(void *ctx, const char *id)
 {
@@ -219,9 +220,9 @@ static void chains_use(void)
     arena_done(&a);
 }
 
-static const char *const growing[] = {"feed",    "tasks",        "manifests", "manifest_refs",
-                                      "tags",    "tag_history",  "links",     "ended",
-                                      "uploads", "repositories", "voided"};
+static const char *const growing[] = {
+    "feed",  "tasks",   "manifests",    "manifest_refs", "tags",       "tag_history", "links",
+    "ended", "uploads", "repositories", "voided",        "attributes", "blobs",       "untagged"};
 
 static bool walks(const char *detail, const char *sql)
 {
@@ -274,6 +275,56 @@ static size_t store_judge(struct region_store *s)
     return n;
 }
 
+static void deletions_use(void)
+{
+    struct arena a;
+    struct delete_result gone;
+    struct put_result r;
+    struct tag_detail *tags, t;
+    struct manifest_detail *list, m;
+    struct meta_register reg;
+    struct lock_state l;
+    struct digest one = digest_str("{1}"), two = digest_str("{2}"), three = digest_str("{3}");
+    uint64_t stamp;
+    size_t n;
+    bool more;
+    arena_init(&a, 0);
+    const struct manifest_ref child = {REF_MANIFEST, one, 3};
+    ck_assert_int_eq(put(&south, "app", NULL, "{1}"), 0);
+    ck_assert_int_eq(put_refs(&south, "app", NULL, "{2}", &child, 1, &r), 0);
+    ck_assert_int_eq(put(&south, "app", "v3", "{3}"), 0);
+    ck_assert_int_eq(put(&south, "app", "v9", "{9}"), 0);
+    const struct lock_request lock = {
+        .registry = REG, .repository = "app", .tag = "v9", .write = true};
+    ck_assert_int_eq(meta_lock_set(south.m, &lock, &stamp), 0);
+    ck_assert_int_eq(meta_lock_get(south.m, REG, "app", "v9", NULL, &a, &l), 0);
+    ck_assert_int_eq(meta_tags_detail(south.m, REG, "app", NULL, 5, &a, &tags, &n), 0);
+    ck_assert_int_eq(meta_tag_detail(south.m, REG, "app", "v9", &a, &t), 0);
+    ck_assert_int_eq(meta_manifests_list(south.m, REG, "app", NULL, 5, &a, &list, &n), 0);
+    ck_assert_int_eq(meta_manifest_detail(south.m, REG, "app", &one, &a, &m), 0);
+    ck_assert_int_eq(meta_tag_register(south.m, REG, "app", "v9", &a, &reg), 0);
+    ck_assert_int_eq(meta_manifest_register(south.m, REG, "app", &one, &a, &reg), 0);
+    const struct delete_request held = {.registry = REG, .repository = "app", .digest = &one},
+                                tag = {.registry = REG, .repository = "app", .tag = "v9"},
+                                index = {.registry = REG, .repository = "app", .digest = &two};
+    ck_assert_int_eq(meta_manifest_delete(south.m, &held, &a, &gone), ERR_CONFLICT);
+    ck_assert_int_eq(meta_tag_delete(south.m, &tag, &a, &gone), 0);
+    const struct rule_delete rule = {.registry = REG,
+                                     .repository = "app",
+                                     .digest = &three,
+                                     .stamp = 1,
+                                     .epoch = 1,
+                                     .origin = "eastus",
+                                     .rule = "untagged"};
+    ck_assert_int_eq(meta_rule_delete(south.m, &rule, &stamp), ERR_CONFLICT);
+    const struct tag_put back = {.registry = REG, .repository = "app", .tag = "v9", .digest = one};
+    ck_assert_int_eq(meta_tag_put(south.m, &back, &r), 0);
+    ck_assert_int_eq(meta_manifest_delete(south.m, &index, &a, &gone), 0);
+    ck_assert_int_eq(meta_dead_content_drop(south.m, clock_wall_ms() + 1, 9, &n, &more), 0);
+    ck_assert_uint_eq(n, 1);
+    arena_done(&a);
+}
+
 START_TEST(no_statement_walks_a_table_that_grows)
 {
     store_begin(&east, "eastus");
@@ -285,6 +336,10 @@ START_TEST(no_statement_walks_a_table_that_grows)
     chains_use();
     revoked_use(); // opens east anew
     n += store_judge(&east) + store_judge(&west);
+    store_begin(&south, "southeastasia");
+    deletions_use();
+    n += store_judge(&south);
+    store_end(&south);
     ck_assert_uint_gt(n, 70); // it saw them
     store_end(&east);
     store_end(&west);

@@ -2,6 +2,7 @@
 // store/meta: stores that hold stamps of the future, as versions did that took them, are mended:
 // every region for itself, in any order, and then they agree. The clock of all is put ahead while
 // the harm is done.
+#include "store/meta_delete.h"
 #include "tests/unit/store/meta_support.h"
 
 #include "base/clock_test.h"
@@ -354,8 +355,48 @@ START_TEST(what_was_won_is_listed)
 }
 END_TEST
 
+// Deletions and locks with stamps of the future are announced again with stamps of now, and hold.
+START_TEST(own_deletions_and_locks_of_the_future_hold)
+{
+    begin();
+    struct arena a;
+    struct delete_result r;
+    struct lock_state l;
+    uint64_t stamp;
+    struct digest two = digest_str("{2}");
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(east, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(put(east, "app", "v2", "{2}"), 0);
+    ck_assert_int_eq(put(east, "app", "v3", "{3}"), 0);
+    clock_virtual_advance(10);
+    clock_virtual_jump_wall(CENTURY);
+    const struct delete_request v1 = {.registry = REG, .repository = "app", .tag = "v1"},
+                                m2 = {.registry = REG, .repository = "app", .digest = &two};
+    const struct lock_request v3 = {
+        .registry = REG, .repository = "app", .tag = "v3", .del = true, .by = "ada"};
+    ck_assert_int_eq(meta_tag_delete(east->m, &v1, &a, &r), 0);
+    ck_assert_int_eq(meta_manifest_delete(east->m, &m2, &a, &r), 0);
+    ck_assert_int_eq(meta_lock_set(east->m, &v3, &stamp), 0);
+    clock_virtual_jump_wall(-CENTURY);
+    struct clock_repair done = repair(east, true);
+    ck_assert_uint_eq(done.n_own, 3);
+    ck_assert_uint_eq(done.n_again, 3);
+    expect_tag(east, "app", "v1", NULL);
+    expect_tag(east, "app", "v2", NULL);
+    expect_tag(east, "app", "v3", "{3}");
+    ck_assert_int_eq(meta_lock_get(east->m, REG, "app", "v3", NULL, &a, &l), 0);
+    ck_assert(l.del && l.stamp <= meta_stamp_limit(east->m) && !strcmp(l.by, "ada"));
+    exchange();
+    expect_agree(east, west);
+    feed_verify(east, "eastus");
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("store/meta repair", regions_agree_again_in_whatever_order_they_are_repaired,
            a_dry_run_says_what_it_would_do_and_does_nothing,
            a_region_that_was_not_poisoned_is_left_as_it_is,
            what_is_void_does_not_come_back_when_its_time_has_come,
-           what_was_of_the_future_is_taken_when_its_time_has_come, what_was_won_is_listed)
+           what_was_of_the_future_is_taken_when_its_time_has_come, what_was_won_is_listed,
+           own_deletions_and_locks_of_the_future_hold)
