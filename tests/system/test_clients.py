@@ -316,21 +316,19 @@ class Clients(unittest.TestCase):
         image = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(b"{}", CONFIG),
                             "layers": [descriptor(layer, "application/octet-stream")]}).encode()
 
-        def lost(method, target, body, **headers):
-            """Sends it whole and does not wait for the answer."""
+        def lost(method, target, body, read, **headers):
+            """Sends it whole, and hangs up unheard once it has counted."""
             with lab.connection(GLOBAL, "eastus") as s:
                 head = "".join(f"{k}: {v}\r\n" for k, v in {**auth, **headers, "Content-Length": len(body)}.items())
                 s.sendall(f"{method} {target} HTTP/1.1\r\nHost: {GLOBAL}\r\n{head}\r\n".encode() + body)
+                wait_until(20, lambda: lab.request("HEAD", GLOBAL, read, "eastus", auth)[0] == 200, "the PUT counts")
         for content in (b"{}", layer):
             location = lab.request("POST", GLOBAL, "/v2/team/lost/blobs/uploads/", "eastus", auth)[1]["location"]
             target = urllib.parse.urlsplit(location).path + f"?digest={digest_of(content)}"
-            lost("PUT", target, content)
-            done = lambda: lab.request("HEAD", GLOBAL, f"/v2/team/lost/blobs/{digest_of(content)}", "eastus", auth)[0] == 200
-            wait_until(10, done, "the PUT whose answer nobody heard counts")
+            lost("PUT", target, content, f"/v2/team/lost/blobs/{digest_of(content)}")
             status, headers, body = lab.request("PUT", GLOBAL, target, "eastus", auth, content)
             self.assertEqual((status, headers.get("docker-content-digest")), (201, digest_of(content)), body)
-        lost("PUT", "/v2/team/lost/manifests/1", image, **{"Content-Type": MANIFEST})
-        wait_until(10, lambda: lab.request("HEAD", GLOBAL, "/v2/team/lost/manifests/1", "eastus", auth)[0] == 200, "it counts")
+        lost("PUT", "/v2/team/lost/manifests/1", image, "/v2/team/lost/manifests/1", **{"Content-Type": MANIFEST})
         for region in ("eastus", "westeurope"):  # and where a client is led next
             status, headers, body = lab.request("PUT", GLOBAL, "/v2/team/lost/manifests/1", region, dict(auth, **{"Content-Type": MANIFEST}), image)
             self.assertEqual((status, headers.get("docker-content-digest")), (201, digest_of(image)), body)
