@@ -35,7 +35,7 @@ int collector_new(struct blob_store *bs, struct meta *m, struct collector **out)
     if (!c)
         return ERR_NOMEM;
     *c = (struct collector){.bs = bs, .m = m, .walk_at_ms = clock_mono_ms()};
-    int rc = orphans_new(bs, m, &c->orphans);
+    int rc = orphans_new(bs, m, ORPHANS_WAIT_MS, &c->orphans);
     if (rc) {
         free(c);
         return rc;
@@ -82,8 +82,8 @@ static void orphans_note(struct collector *c, uint64_t n, uint64_t bytes)
              n, bytes);
 }
 
-// A piece of a walk over all files, of which there are four in the time of a grace. *out_ms: until
-// the next piece; -1: none is due.
+// A piece of a walk over all files, of which there are four a day. *out_ms: until the next piece; -1:
+// none is due.
 static int sweep(struct collector *c, int64_t *out_ms)
 {
     uint64_t n = 0, bytes = 0;
@@ -97,7 +97,7 @@ static int sweep(struct collector *c, int64_t *out_ms)
         return rc;
     *out_ms = WALK_REST_MS;
     if (ended) {
-        c->walk_at_ms = clock_mono_ms() + meta_lease_grace(c->m) / 4;
+        c->walk_at_ms = clock_mono_ms() + ORPHANS_WAIT_MS / 4;
         *out_ms = -1;
     }
     return 0;

@@ -19,19 +19,21 @@ struct suspect {
 struct orphans {
     struct blob_store *bs;
     struct meta *m;
+    int64_t wait_ms;
     struct blob_walk at;
     unsigned walk;
     struct suspect list[ORPHANS_MAX];
     size_t n;
 };
 
-int orphans_new(struct blob_store *bs, struct meta *m, struct orphans **out)
+int orphans_new(struct blob_store *bs, struct meta *m, int64_t wait_ms, struct orphans **out)
 {
     struct orphans *o = mem_zalloc(sizeof *o);
     if (!o)
         return ERR_NOMEM;
     o->bs = bs;
     o->m = m;
+    o->wait_ms = wait_ms;
     *out = o;
     return 0;
 }
@@ -61,8 +63,12 @@ static int orphan_remove(struct orphans *o, const struct blob_name *name, uint64
                          uint64_t *bytes)
 {
     uint64_t size = 0;
+    bool named; // the look before may be a while ago
+    int rc = meta_blobs_named(o->m, name, 1, &named);
+    if (rc || named)
+        return rc;
     (void)blob_stat(o->bs, name, &size);
-    int rc = blob_remove(o->bs, name);
+    rc = blob_remove(o->bs, name);
     if (rc == ERR_NOTFOUND)
         return 0;
     if (rc)
@@ -81,7 +87,7 @@ static int orphan_judge(struct orphans *o, const struct blob_name *name, uint64_
         return 0;
     }
     s->walk = o->walk;
-    if (clock_mono_ms() - s->seen_ms < meta_lease_grace(o->m))
+    if (clock_mono_ms() - s->seen_ms < o->wait_ms)
         return 0;
     return orphan_remove(o, name, n_removed, bytes);
 }

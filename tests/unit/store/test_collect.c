@@ -413,7 +413,7 @@ START_TEST(files_that_no_row_names_are_swept)
     struct orphans *o;
     struct blob_name lost, noted;
     uint64_t size;
-    ck_assert_int_eq(orphans_new(bs, east.m, &o), 0);
+    ck_assert_int_eq(orphans_new(bs, east.m, 60, &o), 0);
     for (int i = 0; i < 10; i++)
         upload("app", (char[]){(char)('a' + i), 0});
     ck_assert_int_eq(push("app", "{one}", "a"), 0);

@@ -205,7 +205,7 @@ static void *collector_main(void *arg)
     struct orphans *o;
     uint64_t n = 0, bytes = 0;
     bool ended;
-    ck_assert_int_eq(orphans_new(bs, east.m, &o), 0);
+    ck_assert_int_eq(orphans_new(bs, east.m, 2000, &o), 0);
     while (!stop) {
         ck_assert_int_eq(collect_turn(bs, east.m, &w->counts), 0);
         ck_assert_int_eq(orphans_step(o, 64, &n, &bytes, &ended), 0);
