@@ -23,6 +23,8 @@ struct collector {
     struct orphans *orphans;
     // when the next walk over all files begins, mono; the runner's thread alone
     int64_t walk_at_ms;
+    // when pulls are written next; likewise
+    int64_t flush_at_ms;
     pthread_mutex_t lock;
     // under the lock: since the start
     struct collect_counts sum;
@@ -112,11 +114,25 @@ static int64_t rest_of(struct collector *c)
     return ms < REST_MAX_MS ? ms : REST_MAX_MS;
 }
 
+// What fails is lost: the times are coarse.
+static void pulls_flush(struct collector *c)
+{
+    static struct log_limit limit = LOG_LIMIT(60000);
+    if (clock_mono_ms() < c->flush_at_ms)
+        return;
+    c->flush_at_ms = clock_mono_ms() + META_PULLED_FLUSH_MS;
+    int rc = meta_pulled_flush(c->m);
+    if (rc)
+        log_limited(&limit, LOG_WARN, "daemon: when manifests were pulled cannot be noted: %s",
+                    err_text(rc));
+}
+
 static int collect_step(void *ctx, struct task_step *s)
 {
     struct collector *c = ctx;
     struct collect_counts n = {0};
     int64_t began_ms = clock_mono_ms(), walk_ms = -1;
+    pulls_flush(c);
     int rc = collect_turn(c->bs, c->m, &n);
     counts_note(c, &n);
     if (!rc && !n.more && !task_stops(s))

@@ -27,6 +27,9 @@ static void manifest_read(struct op *op, struct http_response *resp)
         answer_error(op, resp, rc, "reading a manifest");
         return;
     }
+    bool pulled = op->req->method == HTTP_GET && op->req->listener != LISTENER_PEER;
+    if (pulled)
+        meta_pulled(op->s->meta, op->registry, op->route.name, &row.digest);
     if (answer_validators(op, resp, &row.digest))
         return;
     http_response_bytes(resp, 200, NULL, row.content);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations of a backend on what blobs a repository has, on the blobs themselves, and on how much
-// is used. See backend.h for what all operations keep to.
+// Operations of a backend on what blobs a repository has, on the blobs themselves, on how much is
+// used, and when. See backend.h for what all operations keep to.
 //
 //   rc = hold_get(tx, repo, &digest, &hold);              // ERR_NOTFOUND: the repository has it not
 //   rc = lease_set(tx, repo, &digest, size, clock_mono_ms(), "");
@@ -118,6 +118,10 @@ struct link_ops {
                     struct arena *a, struct blob_row **out, size_t *out_n);
     int (*blobs_after)(struct tx *tx, const struct digest *after, size_t max, struct arena *a,
                        struct blob_row **out, size_t *out_n);
+    int (*pulled_set)(struct tx *tx, int64_t repo, const struct digest *manifest, int64_t wall_ms);
+    int (*pulled_get)(struct tx *tx, int64_t repo, const struct digest *manifest,
+                      int64_t *out_wall_ms);
+    int (*pulled_remove)(struct tx *tx, int64_t repo, const struct digest *manifest);
     int (*usage_add)(struct tx *tx, int64_t repo, const struct usage_delta *delta);
     int (*usage_get)(struct tx *tx, const char *registry, const char *repository,
                      struct usage *out);
@@ -253,6 +257,28 @@ static inline int blobs_after(struct tx *tx, const struct digest *after, size_t 
                               struct arena *a, struct blob_row **out, size_t *out_n)
 {
     return tx->ops->links->blobs_after(tx, after, max, a, out, out_n);
+}
+
+// --- pulls ---
+
+// The manifest was pulled last at that time, or later. ERR_NOTFOUND: there is no such manifest.
+static inline int pulled_set(struct tx *tx, int64_t repo, const struct digest *manifest,
+                             int64_t wall_ms)
+{
+    return tx->ops->links->pulled_set(tx, repo, manifest, wall_ms);
+}
+
+// ERR_NOTFOUND.
+static inline int pulled_get(struct tx *tx, int64_t repo, const struct digest *manifest,
+                             int64_t *out_wall_ms)
+{
+    return tx->ops->links->pulled_get(tx, repo, manifest, out_wall_ms);
+}
+
+// Fine if there is none.
+static inline int pulled_remove(struct tx *tx, int64_t repo, const struct digest *manifest)
+{
+    return tx->ops->links->pulled_remove(tx, repo, manifest);
 }
 
 // --- usage ---

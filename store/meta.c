@@ -33,6 +33,8 @@ int meta_open(struct backend *b, const struct meta_options *o, struct diag *diag
     pthread_mutex_init(&m->lock, NULL);
     meta_gate_close(m, META_GATE_RECOVERY, "the store was just opened");
     int rc = options_copy(m, o);
+    if (!rc)
+        rc = pulled_new(&m->pulled);
     if (!rc) {
         b->on_commit = o->on_commit;
         b->on_commit_ctx = o->on_commit_ctx;
@@ -57,6 +59,7 @@ void meta_close(struct meta *m)
     if (!m)
         return;
     backend_close(m->b);
+    pulled_free(m->pulled);
     pthread_mutex_destroy(&m->lock);
     free((char *)m->o.region);
     free((char *)m->o.key_id);

@@ -11,6 +11,8 @@
 //   meta_manifests.h   manifests, tags
 //   meta_links.h       which blobs a repository has
 //   meta_usage.h       how much is used, quotas
+//   meta_collect.h     what nobody needs goes
+//   meta_pulled.h      when manifests were pulled last
 //   meta_referrers.h   manifests that are attached to a manifest
 //   meta_uploads.h     uploads
 //   meta_feed.h        the log: own entries and those of other regions
@@ -43,6 +45,7 @@
 #include "store/meta_jobs.h"
 #include "store/meta_links.h"
 #include "store/meta_manifests.h"
+#include "store/meta_pulled.h"
 #include "store/meta_queue.h"
 #include "store/meta_referrers.h"
 #include "store/meta_speaks.h"

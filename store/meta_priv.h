@@ -19,6 +19,8 @@
 //   meta_read.c          what clients see
 //   meta_link.c          links and leases
 //   meta_usage.c         usage and quotas
+//   meta_collect.c, meta_collect_plan.c   what nobody needs goes, and what would go
+//   meta_pulled.c        when manifests were pulled last
 //   meta_upload.c        uploads
 //   meta_upload_room.c   bounds of uploads
 //   meta_ended.c         uploads that ended
@@ -64,6 +66,8 @@ struct meta {
     _Atomic uint32_t skew_ms;
     // the key that signs own entries
     _Atomic bool key_revoked;
+    // pulls that are not written yet (meta_pulled.c); owned
+    struct pulled *pulled;
     // how long a lease lasts (meta_link.c)
     _Atomic int64_t lease_grace_ms;
     // mono: when this region would have begun, had it run ever since (meta_ended.c)
@@ -164,6 +168,10 @@ int links_manifest_live(struct tx *tx, int64_t repo, const struct digest *manife
 int links_manifest_dead(struct tx *tx, int64_t repo, const struct digest *manifest);
 // The repository does not have the blob any more, whose hold has that size. ERR_NOTFOUND.
 int hold_drop(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size);
+
+// --- pulls (meta_pulled.c) ---
+int pulled_new(struct pulled **out);
+void pulled_free(struct pulled *p); // NULL is accepted
 
 // --- usage (meta_usage.c) ---
 // So many tags more show a value.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds, blobs and usage in SQLite: the tables `links`, `blobs`, `repository_usage` and
-// `registry_usage`. See store/backend_links.h.
+// Holds, blobs, pulls and usage in SQLite: the tables `links`, `blobs`, `pulled`,
+// `repository_usage` and `registry_usage`. See store/backend_links.h.
 //
 // Times: each opening of the database is an era. A row of an earlier era counts from the opening,
 // so that none needs to be touched then.
@@ -501,6 +501,38 @@ static int sqlite_blobs_after(struct tx *tx, const struct digest *after, size_t 
     return 0;
 }
 
+// --- pulls ---
+
+static int sqlite_pulled_set(struct tx *tx, int64_t repo, const struct digest *manifest,
+                             int64_t wall_ms)
+{
+    int rc = db_run(sqlite_write_db(tx),
+                    "INSERT INTO pulled(repo,digest,at_ms) SELECT repo,digest,?3 FROM manifests "
+                    "WHERE repo=?1 AND digest=?2 ON CONFLICT(repo,digest) DO UPDATE SET "
+                    "at_ms=max(at_ms,excluded.at_ms)",
+                    "idi", repo, manifest, wall_ms);
+    return changed(tx, rc);
+}
+
+static int sqlite_pulled_get(struct tx *tx, int64_t repo, const struct digest *manifest,
+                             int64_t *out_wall_ms)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT at_ms FROM pulled WHERE repo=?1 AND digest=?2",
+                     "id", repo, manifest);
+    if (rc)
+        return rc;
+    *out_wall_ms = sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
+static int sqlite_pulled_remove(struct tx *tx, int64_t repo, const struct digest *manifest)
+{
+    return db_run(sqlite_write_db(tx), "DELETE FROM pulled WHERE repo=?1 AND digest=?2", "id", repo,
+                  manifest);
+}
+
 // --- usage ---
 
 static int sqlite_usage_add(struct tx *tx, int64_t repo, const struct usage_delta *delta)
@@ -643,6 +675,9 @@ const struct link_ops sqlite_link_ops = {
     .blob_remove = sqlite_blob_remove,
     .blobs_in = sqlite_blobs_in,
     .blobs_after = sqlite_blobs_after,
+    .pulled_set = sqlite_pulled_set,
+    .pulled_get = sqlite_pulled_get,
+    .pulled_remove = sqlite_pulled_remove,
     .usage_add = sqlite_usage_add,
     .usage_get = sqlite_usage_get,
     .usage_list = sqlite_usage_list,

@@ -248,6 +248,9 @@ static const char *const steps[] = {
     "ROWID;"
     "CREATE TABLE untagged(repo INTEGER NOT NULL, digest BLOB NOT NULL, since_ms INTEGER NOT NULL,"
     "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
+    // 13: when manifests were pulled last (wall), to the hour
+    "CREATE TABLE pulled(repo INTEGER NOT NULL, digest BLOB NOT NULL, at_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

@@ -386,6 +386,38 @@ static int blobs_after_rows(struct tx *tx, const struct digest *after, size_t ma
     return 0;
 }
 
+// --- pulls ---
+
+static const struct m_pulled *pulled_at(struct tx *tx, int64_t repo, const struct digest *d)
+{
+    return row_find(tx, T_PULLED, &(struct m_pulled){.repo = repo, .digest = *d});
+}
+
+static int pulled_set_row(struct tx *tx, int64_t repo, const struct digest *d, int64_t wall_ms)
+{
+    const struct m_pulled *is = pulled_at(tx, repo, d);
+    if (!row_find(tx, T_MANIFESTS, &(struct m_manifest){.repo = repo, .digest = *d}))
+        return ERR_NOTFOUND;
+    if (is && is->at_ms > wall_ms)
+        return 0;
+    return row_put(tx, T_PULLED, &(struct m_pulled){repo, *d, wall_ms});
+}
+
+static int pulled_get_row(struct tx *tx, int64_t repo, const struct digest *d, int64_t *out_wall_ms)
+{
+    const struct m_pulled *is = pulled_at(tx, repo, d);
+    if (!is)
+        return ERR_NOTFOUND;
+    *out_wall_ms = is->at_ms;
+    return 0;
+}
+
+static int pulled_remove_row(struct tx *tx, int64_t repo, const struct digest *d)
+{
+    int rc = row_remove(tx, T_PULLED, &(struct m_pulled){.repo = repo, .digest = *d});
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
 // --- usage ---
 
 static struct usage usage_at(struct tx *tx, const char *registry, int64_t repo)
@@ -504,6 +536,9 @@ const struct link_ops memory_link_ops = {
     .blob_remove = blob_remove_row,
     .blobs_in = blobs_in_rows,
     .blobs_after = blobs_after_rows,
+    .pulled_set = pulled_set_row,
+    .pulled_get = pulled_get_row,
+    .pulled_remove = pulled_remove_row,
     .usage_add = usage_add_row,
     .usage_get = usage_get_row,
     .usage_list = usage_list_rows,

@@ -80,6 +80,7 @@ ORDER(version_cmp, struct m_version, i64_cmp(a->repo, b->repo), strcmp(a->tag, b
       u64_cmp(a->stamp, b->stamp), strcmp(a->origin, b->origin), digest_cmp(&a->digest, &b->digest))
 ORDER(link_cmp, struct m_link, i64_cmp(a->repo, b->repo), digest_cmp(&a->digest, &b->digest))
 ORDER(blob_cmp, struct m_blob, digest_cmp(&a->digest, &b->digest))
+ORDER(pulled_cmp, struct m_pulled, i64_cmp(a->repo, b->repo), digest_cmp(&a->digest, &b->digest))
 ORDER(usage_cmp, struct m_usage, strcmp(a->registry, b->registry), i64_cmp(a->repo, b->repo))
 ORDER(task_cmp, struct m_task, i64_cmp(a->id, b->id))
 ORDER(void_cmp, struct m_void, i64_cmp(a->id, b->id))
@@ -146,6 +147,7 @@ static const struct shape shapes[N_TABLES] = {
                    {0}},
     [T_LINKS] = {sizeof(struct m_link), link_cmp, 0, {0}, {0}},
     [T_BLOBS] = {sizeof(struct m_blob), blob_cmp, 0, {0}, {0}},
+    [T_PULLED] = {sizeof(struct m_pulled), pulled_cmp, 0, {0}, {0}},
     [T_USAGE] = {sizeof(struct m_usage), usage_cmp, 1, {AT(m_usage, registry)}, {0}},
     [T_TASKS] = {sizeof(struct m_task),
                  task_cmp,

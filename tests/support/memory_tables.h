@@ -37,6 +37,7 @@ enum table_id {
     T_LINKS,
     T_BLOBS,
     T_USAGE,
+    T_PULLED,
     T_TASKS,
     T_VOIDED,
     T_REVOKED,
@@ -133,6 +134,11 @@ struct m_link {
 struct m_blob {
     struct digest digest;
     struct blob_row row;
+};
+struct m_pulled {
+    int64_t repo;
+    struct digest digest;
+    int64_t at_ms;
 };
 struct m_usage {
     // of the repository; 0: of the registry

@@ -338,6 +338,44 @@ START_TEST(blobs_are_walked_in_the_order_of_digests)
 }
 END_TEST
 
+// --- pulls ---
+
+START_TEST(pulls_are_kept_to_the_hour)
+{
+    store_begin(&east, "eastus");
+    struct digest d = digest_str("{one}"), absent = digest_str("{absent}");
+    int64_t at_ms;
+    ck_assert_int_eq(put(&east, "app", "1", "{one}"), 0);
+    ck_assert_int_eq(meta_pulled_get(east.m, REG, "app", &d, &at_ms), ERR_NOTFOUND);
+    int64_t before_ms = clock_wall_ms();
+    for (int i = 0; i < 1000; i++)
+        meta_pulled(east.m, REG, "app", &d);
+    meta_pulled(east.m, REG, "app", &absent);
+    meta_pulled(east.m, REG, "nowhere", &d);
+    ck_assert_int_eq(meta_pulled_get(east.m, REG, "app", &d, &at_ms), ERR_NOTFOUND);
+    ck_assert_int_eq(meta_pulled_flush(east.m), 0);
+    ck_assert_int_eq(meta_pulled_get(east.m, REG, "app", &d, &at_ms), 0);
+    ck_assert_int_eq(at_ms % META_PULLED_GRAIN_MS, 0);
+    ck_assert_int_gt(at_ms, before_ms - META_PULLED_GRAIN_MS);
+    ck_assert_int_le(at_ms, clock_wall_ms());
+    ck_assert_int_eq(meta_pulled_get(east.m, REG, "app", &absent, &at_ms), ERR_NOTFOUND);
+    meta_pulled(east.m, REG, "app", &d); // not flushed: lost with the process, and freed
+    meta_close(east.m);
+    store_reopen(&east);
+    ck_assert_int_eq(meta_pulled_get(east.m, REG, "app", &d, &at_ms), 0);
+    // many at once: those that find no room are noted when they are pulled again
+    for (int i = 0; i < 5000; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "{none %d}", i);
+        struct digest other = digest_str(text);
+        meta_pulled(east.m, REG, "app", &other);
+    }
+    ck_assert_int_eq(meta_pulled_flush(east.m), 0);
+    ck_assert_int_eq(meta_pulled_flush(east.m), 0);
+    store_end(&east);
+}
+END_TEST
+
 // --- usage and quotas ---
 
 START_TEST(usage_follows_what_comes_and_goes)
@@ -461,5 +499,5 @@ CHECK_MAIN("store/meta links", a_link_follows_the_manifests_and_a_lease_takes_ov
            any_repository_of_the_registry_is_a_source, a_hold_revives_a_condemned_blob,
            the_row_says_which_generation_serves, a_head_renews_a_lease_at_half_and_nothing_else,
            a_start_gives_every_lease_its_whole_grace, blobs_are_walked_in_the_order_of_digests,
-           usage_follows_what_comes_and_goes, a_quota_refuses_what_is_pushed_here,
-           a_quota_refuses_a_manifest)
+           pulls_are_kept_to_the_hour, usage_follows_what_comes_and_goes,
+           a_quota_refuses_what_is_pushed_here, a_quota_refuses_a_manifest)
