@@ -89,8 +89,11 @@ struct unasserted_row {
 // A manifest that lives no more and whose content is here.
 struct died_row {
     int64_t repo;
+    const char *registry, *repository;
     struct digest digest;
     int64_t died_ms;
+    // of its content
+    uint64_t size;
 };
 
 struct manifest_ops {

@@ -53,7 +53,9 @@ int collect_turn(struct blob_store *bs, struct meta *m, struct collect_counts *c
 {
     struct arena a;
     blob_retired_remove(bs, clock_mono_ms());
-    int rc = meta_collect_leases(m, COLLECT_TURN_MAX, c);
+    int rc = meta_collect_manifests(m, COLLECT_TURN_MAX, c);
+    if (!rc)
+        rc = meta_collect_leases(m, COLLECT_TURN_MAX, c);
     if (rc)
         return rc;
     arena_init(&a, 0);

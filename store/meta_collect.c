@@ -3,6 +3,7 @@
 #include "store/meta_collect.h"
 
 #include "base/err.h"
+#include "store/meta_delete.h"
 #include "store/meta_priv.h"
 #include "store/meta_unknown.h"
 
@@ -13,6 +14,41 @@
 static int64_t condemned_ms(struct meta *m)
 {
     return meta_lease_grace(m) / META_CONDEMNED_PART;
+}
+
+// --- contents of dead manifests ---
+
+static int died_due(struct meta *m, int64_t before_ms, bool *out)
+{
+    struct tx *tx;
+    struct arena a;
+    struct died_row *rows;
+    size_t n = 0;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    arena_init(&a, 0);
+    rc = manifests_died(tx, before_ms, 1, &a, &rows, &n);
+    arena_done(&a);
+    tx_end(tx);
+    *out = n > 0;
+    return rc;
+}
+
+int meta_collect_manifests(struct meta *m, size_t max, struct collect_counts *c)
+{
+    int64_t before_ms = clock_wall_ms() - meta_lease_grace(m);
+    size_t n;
+    bool due, more;
+    int rc = died_due(m, before_ms, &due);
+    if (rc || !due)
+        return rc;
+    rc = meta_dead_content_drop(m, before_ms, max, &n, &more);
+    if (rc)
+        return rc;
+    c->n_manifests += n;
+    c->more |= more;
+    return 0;
 }
 
 // --- leases that are over ---
@@ -74,7 +110,7 @@ static int lease_end(struct tx *tx, const struct hold_row *row, struct turn *t)
     return blob_condemn(tx, &row->digest, t);
 }
 
-// 4. It is looked at again after another grace.
+// 3. It is looked at again after another grace.
 static int lease_keep(struct tx *tx, const struct hold_row *row)
 {
     return lease_set(tx, row->repo, &row->digest, row->hold.size, clock_mono_ms(), row->hold.peer);

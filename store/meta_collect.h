@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The collection of blobs that nobody needs, as far as the metadata is concerned: leases that are
-// over go, a blob that no repository holds is condemned, later deleted; its file goes (store/
+// The collection of what nobody needs, as far as the metadata is concerned: contents of manifests
+// that died longer ago than a grace go, leases that are over go, a blob that no repository holds is condemned, later deleted; its file goes (store/
 // collect.h), then its row. Part of store/meta.h, whose opening lines hold here too.
 //
+//   rc = meta_collect_manifests(m, 256, &counts);
 //   rc = meta_collect_leases(m, 256, &counts);
 //   rc = meta_collect_blobs(m, 256, &a, &names, &n, &counts);   // these may be removed
 //   … blob_remove(bs, &names[i]) …
@@ -17,8 +18,7 @@
 //      nobody took it up.
 //   2. A file is removed only if its generation is that of a deleted blob. Bytes that come
 //      meanwhile are another generation, which takes the row over.
-//   3. The content of a dead manifest goes before the leases of its blobs: what is here is whole.
-//   4. Nothing is taken from a repository that an unknown entry freezes.
+//   3. Nothing is taken from a repository that an unknown entry freezes.
 #ifndef MERIDIAN_STORE_META_COLLECT_H
 #define MERIDIAN_STORE_META_COLLECT_H
 
@@ -39,7 +39,10 @@ struct collect_counts {
     bool more;
 };
 
-// Dead contents and leases whose time is over go, at most `max`.
+// Contents of manifests that have been dead for a grace go, at most `max`; by the wall clock, since
+// who wants one again fetches it.
+int meta_collect_manifests(struct meta *m, size_t max, struct collect_counts *c);
+// Leases whose time is over go, at most `max`.
 int meta_collect_leases(struct meta *m, size_t max, struct collect_counts *c);
 // Condemned blobs whose time is over become deleted, at most `max`; the names of deleted ones,
 // those of earlier calls too.
@@ -74,8 +77,8 @@ struct collect_item {
     int64_t left_ms;
 };
 
-// The next items after a place, the first to go first, leases before blobs (of these at most
-// META_PLAN_BLOBS); changes nothing. `after` is what the call before gave ("" at first); *out_after
+// The next items after a place: leases, the first to go first, and on the last page dead manifests
+// and blobs (at most META_PLAN_BLOBS of each kind); changes nothing. `after` is what the call before gave ("" at first); *out_after
 // is "" at the end. `registry` NULL: all, and the blobs that nobody holds. ERR_INVAL: `after` is no
 // such place.
 #define META_PLAN_BLOBS 1000

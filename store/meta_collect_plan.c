@@ -108,6 +108,33 @@ static int leases_plan(struct tx *tx, struct plan *p, const char *registry, cons
     return *out_after ? 0 : ERR_NOMEM;
 }
 
+// --- contents of dead manifests ---
+
+static int manifests_plan(struct tx *tx, struct plan *p, const char *registry)
+{
+    struct died_row *rows;
+    size_t n;
+    int64_t now_wall_ms = clock_wall_ms(), grace_ms = meta_lease_grace(p->m);
+    int rc = manifests_died(tx, INT64_MAX, META_PLAN_BLOBS, p->a, &rows, &n);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++) {
+        if (registry && strcmp(rows[i].registry, registry) != 0)
+            continue;
+        int64_t left_ms = rows[i].died_ms + grace_ms - now_wall_ms;
+        p->items[p->n++] = (struct collect_item){
+            .kind = COLLECT_MANIFEST,
+            .registry = rows[i].registry,
+            .repository = rows[i].repository,
+            .digest = rows[i].digest,
+            .size = rows[i].size,
+            .why = "it was deleted, and neither a tag, nor an index, nor a lock keeps it",
+            .left_ms = left_ms > 0 ? left_ms : 0,
+        };
+    }
+    return 0;
+}
+
 // --- blobs that nobody holds ---
 
 static int blobs_plan(struct tx *tx, struct plan *p, enum blob_state state, const char *why,
@@ -136,7 +163,10 @@ static int plan_read(struct tx *tx, struct plan *p, const char *registry, const 
 {
     int rc = leases_plan(tx, p, registry, after, out_after);
     bool more = !rc && **out_after;
-    if (rc || more || registry)
+    if (rc || more)
+        return rc;
+    rc = manifests_plan(tx, p, registry);
+    if (rc || registry)
         return rc;
     rc = blobs_plan(tx, p, BLOB_CONDEMNED, "no repository has it any more",
                     meta_lease_grace(p->m) / META_CONDEMNED_PART);
@@ -151,7 +181,7 @@ int meta_collect_plan(struct meta *m, const char *registry, const char *after, s
 {
     struct plan p = {.m = m, .a = a, .now_ms = clock_mono_ms(), .max = max};
     struct tx *tx;
-    p.items = arena_array(a, max + 2 * META_PLAN_BLOBS, sizeof *p.items);
+    p.items = arena_array(a, max + 3 * META_PLAN_BLOBS, sizeof *p.items);
     if (!p.items)
         return ERR_NOMEM;
     int rc = backend_read_moment(m->b, &tx);

@@ -394,6 +394,31 @@ int manifest_content_drop(struct tx *tx, int64_t repo, const struct digest *dige
     return manifest_empty(tx, repo, digest);
 }
 
+// In a frozen repository nothing goes: it is looked at again as late as if it had died now.
+static int died_keep(struct tx *tx, const struct died_row *row)
+{
+    struct manifest_now m;
+    int rc = manifest_look(tx, row->repo, &row->digest, &m);
+    if (rc)
+        return rc;
+    m.died_ms = clock_wall_ms();
+    return manifest_save(tx, row->repo, &m, (struct bytes){0});
+}
+
+static int died_drop(struct tx *tx, const struct died_row *row, size_t *n)
+{
+    int rc = repository_frozen(tx, row->registry, row->repository);
+    if (rc == ERR_FROZEN)
+        return died_keep(tx, row);
+    if (rc)
+        return rc;
+    rc = pulled_remove(tx, row->repo, &row->digest);
+    if (rc)
+        return rc;
+    ++*n;
+    return manifest_content_drop(tx, row->repo, &row->digest);
+}
+
 static int drop_run(struct tx *tx, void *arg)
 {
     struct drop *d = arg;
@@ -406,8 +431,7 @@ static int drop_run(struct tx *tx, void *arg)
     if (!rc)
         d->more = n > d->max;
     for (size_t i = 0; !rc && i < n && i < d->max; i++) {
-        rc = manifest_content_drop(tx, rows[i].repo, &rows[i].digest);
-        d->n++;
+        rc = died_drop(tx, &rows[i], &d->n);
     }
     arena_done(&a);
     return rc;

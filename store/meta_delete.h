@@ -113,7 +113,8 @@ int meta_lock_get(struct meta *m, const char *registry, const char *repository, 
 // --- what is left of them ---
 
 // The content of manifests that died at or before died_before_ms (wall) goes, of at most max;
-// their registers stay. *out_more: there are others.
+// their registers stay. *out_n: of so many. *out_more: there are others. Nothing goes in a
+// repository that an unknown entry freezes.
 int meta_dead_content_drop(struct meta *m, int64_t died_before_ms, size_t max, size_t *out_n,
                            bool *out_more);
 

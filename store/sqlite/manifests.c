@@ -287,6 +287,20 @@ static int sqlite_manifest_children(struct tx *tx, int64_t repo, const struct di
     return 0;
 }
 
+static int died_read(sqlite3_stmt *st, struct arena *a, struct died_row *out)
+{
+    int rc = db_digest(st, 0, &out->digest);
+    if (rc)
+        return rc;
+    out->repo = sqlite3_column_int64(st, 1);
+    out->died_ms = sqlite3_column_int64(st, 2);
+    out->size = (uint64_t)sqlite3_column_int64(st, 5);
+    rc = db_text(st, 3, a, &out->registry);
+    if (rc)
+        return rc;
+    return db_text(st, 4, a, &out->repository);
+}
+
 static int sqlite_manifests_died(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
                                  struct died_row **out, size_t *out_n)
 {
@@ -296,19 +310,19 @@ static int sqlite_manifests_died(struct tx *tx, int64_t before_ms, size_t max, s
     if (!list)
         return ERR_NOMEM;
     int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT digest,repo,died_ms FROM manifests WHERE live=0 AND size>0 AND"
-                      " died_ms<=?1 ORDER BY died_ms LIMIT ?2",
+                      "SELECT m.digest,m.repo,m.died_ms,r.registry,r.name,m.size FROM manifests m "
+                      "JOIN repositories r ON r.id=m.repo WHERE m.live=0 AND m.size>0 AND"
+                      " m.died_ms<=?1 ORDER BY m.died_ms LIMIT ?2",
                       "ii", before_ms, limit_of(max));
     if (rc)
         return rc;
     while ((rc = db_step(sqlite_tx_db(tx), st)) == 1) {
-        rc = db_digest(st, 0, &list[n].digest);
+        rc = died_read(st, a, &list[n]);
         if (rc) {
             db_end(st);
             return rc;
         }
-        list[n].repo = sqlite3_column_int64(st, 1);
-        list[n++].died_ms = sqlite3_column_int64(st, 2);
+        n++;
     }
     if (rc)
         return rc;

@@ -427,8 +427,21 @@ static int died(struct tx *tx, int64_t before_ms, size_t max, struct arena *a,
     if (!list)
         return ERR_NOMEM;
     EACH_ROW(tx, T_MANIFESTS, struct m_manifest, m)
-    if (!m->live && m->content.n && m->died_ms <= before_ms)
-        list[n++] = (struct died_row){m->repo, m->digest, m->died_ms};
+    {
+        if (m->live || !m->content.n || m->died_ms > before_ms)
+            continue;
+        list[n] = (struct died_row){
+            .repo = m->repo, .digest = m->digest, .died_ms = m->died_ms, .size = m->content.n};
+        EACH_ROW(tx, T_REPOS, struct m_repo, r)
+        if (r->id == m->repo) {
+            int rc = text_out(a, r->registry, &list[n].registry);
+            if (!rc)
+                rc = text_out(a, r->name, &list[n].repository);
+            if (rc)
+                return rc;
+        }
+        n++;
+    }
     qsort(list, n, sizeof *list, died_order);
     *out = list;
     *out_n = n < max ? n : max;

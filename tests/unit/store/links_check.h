@@ -13,11 +13,12 @@ static const char *const links_checks[] = {
     // a link counts the live manifests that refer to the blob
     "SELECT count(*) FROM links l WHERE n<>(SELECT count(*) FROM manifest_refs x JOIN manifests m "
     "ON"
-    " m.repo=x.repo AND m.digest=x.parent AND m.live=1 WHERE x.repo=l.repo AND x.child=l.digest AND"
-    " x.kind=0)",
-    // what a manifest refers to whose content is here is held
+    " m.repo=x.repo AND m.digest=x.parent AND m.live=1 WHERE x.repo=l.repo AND x.child=l.digest "
+    "AND x.kind=0)",
+    // what a manifest refers to is held
     "SELECT count(*) FROM manifest_refs x JOIN manifests m ON m.repo=x.repo AND m.digest=x.parent"
-    " WHERE x.kind=0 AND NOT EXISTS(SELECT 1 FROM links WHERE repo=x.repo AND digest=x.child)",
+    " AND m.live=1 WHERE x.kind=0 AND NOT EXISTS(SELECT 1 FROM links WHERE repo=x.repo AND "
+    "digest=x.child)",
     // what is held has a row, and is live
     "SELECT count(*) FROM links l WHERE NOT EXISTS(SELECT 1 FROM blobs WHERE digest=l.digest AND"
     " state=0 AND size=l.size)",

@@ -5,6 +5,7 @@
 
 #include "store/files/files.h"
 #include "store/files/files_test.h"
+#include "store/meta_delete.h"
 #include "store/meta_priv.h"
 #include "store/orphans.h"
 #include "store/publish.h"
@@ -102,27 +103,17 @@ static void expect_whole(const char *repo, const char *blob)
     ck_assert_int_eq(blob_verify(bs, &here.name, 0, NULL), 0);
 }
 
-struct death {
-    const char *repo, *text;
-};
-
-static int death_run(struct tx *tx, void *arg)
-{
-    const struct death *x = arg;
-    struct digest d = digest_str(x->text);
-    int64_t repo;
-    int rc = repo_find(tx, REG, x->repo, &repo);
-    if (!rc)
-        rc = links_manifest_dead(tx, repo, &d);
-    if (!rc)
-        rc = manifest_remove(tx, repo, &d);
-    return rc;
-}
-
 static int manifest_dies(const char *repo, const char *text)
 {
-    struct death x = {repo, text};
-    return meta_write(east.m, death_run, &x, false);
+    struct digest d = digest_str(text);
+    struct delete_result out;
+    struct arena a;
+    arena_init(&a, 0);
+    const struct delete_request r = {
+        .registry = REG, .repository = repo, .digest = &d, .by = "ada"};
+    int rc = meta_manifest_delete(east.m, &r, &a, &out);
+    arena_done(&a);
+    return rc;
 }
 
 // --- the steps ---
@@ -313,42 +304,46 @@ static bool restart_all(void)
 static bool (*const acts[])(void) = {nothing,       upload_again,    mount_it,
                                      head_and_push, upload_and_push, restart_all};
 
+static void interrupt(size_t at, size_t act)
+{
+    meta_set_lease_grace(east.m, 0);
+    arena_init(&step_arena, 0);
+    upload("app", "layer");
+    steps_run(0, at);
+    bool must = acts[act]();
+    // a lease that was made just now lasts; what ran before was judged with none
+    meta_set_lease_grace(east.m, 60000);
+    steps_run(at, ARRAY_LEN(steps));
+    if (must || exists("app", "layer"))
+        expect_whole("app", "layer");
+    collect_all();
+    if (must)
+        expect_whole("app", "layer");
+    // and in the end nothing is left that nobody needs
+    meta_set_lease_grace(east.m, 0);
+    (void)manifest_dies("app", "{one}");
+    collect_all();
+    blob_retired_remove(bs, INT64_MAX);
+    ck_assert(!exists("app", "layer"));
+    ck_assert_msg(n_files() == 0, "step %zu, act %zu leaves a file", at, act);
+    arena_done(&step_arena);
+}
+
 START_TEST(what_comes_between_two_steps_is_kept)
 {
+    begin(0);
     for (size_t at = 0; at <= ARRAY_LEN(steps); at++)
-        for (size_t a = 0; a < ARRAY_LEN(acts); a++) {
-            begin(0);
-            arena_init(&step_arena, 0);
-            upload("app", "layer");
-            steps_run(0, at);
-            bool must = acts[a]();
-            // a lease that was made just now lasts; what ran before was judged with none
-            meta_set_lease_grace(east.m, 60000);
-            steps_run(at, ARRAY_LEN(steps));
-            if (must)
-                expect_whole("app", "layer");
-            else if (exists("app", "layer"))
-                expect_whole("app", "layer");
-            collect_all();
-            if (must)
-                expect_whole("app", "layer");
-            // and in the end nothing is left that nobody needs
-            meta_set_lease_grace(east.m, 0);
-            (void)manifest_dies("app", "{one}");
-            collect_all();
-            blob_retired_remove(bs, INT64_MAX);
-            ck_assert(!exists("app", "layer"));
-            ck_assert_msg(n_files() == 0, "step %zu, act %zu leaves a file", at, a);
-            arena_done(&step_arena);
-            end();
-        }
+        for (size_t act = 0; act < ARRAY_LEN(acts); act++)
+            interrupt(at, act);
+    end();
 }
 END_TEST
 
 START_TEST(a_crash_after_any_step_is_made_good)
 {
+    begin(0);
     for (size_t at = 0; at <= ARRAY_LEN(steps); at++) {
-        begin(0);
+        meta_set_lease_grace(east.m, 0);
         arena_init(&step_arena, 0);
         upload("app", "layer");
         steps_run(0, at);
@@ -361,8 +356,52 @@ START_TEST(a_crash_after_any_step_is_made_good)
         collect_all();
         expect_whole("app", "layer");
         arena_done(&step_arena);
-        end();
+        meta_set_lease_grace(east.m, 0);
+        collect_all();
     }
+    end();
+}
+END_TEST
+
+START_TEST(content_of_a_dead_manifest_goes_after_its_grace)
+{
+    begin(60000);
+    struct digest d = digest_str("{one}");
+    struct arena a;
+    struct bytes content;
+    struct collect_item *items;
+    const char *type, *after;
+    size_t n;
+    int64_t at_ms;
+    arena_init(&a, 0);
+    upload("app", "layer");
+    ck_assert_int_eq(push("app", "{one}", "layer"), 0);
+    meta_pulled(east.m, REG, "app", &d);
+    ck_assert_int_eq(meta_pulled_flush(east.m), 0);
+    ck_assert_int_eq(manifest_dies("app", "{one}"), 0);
+    struct collect_counts c = collect_all();
+    ck_assert_uint_eq(c.n_manifests, 0);
+    ck_assert_int_eq(meta_collect_plan(east.m, REG, "", 9, &a, &items, &n, &after), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_int_eq(items[1].kind, COLLECT_MANIFEST);
+    ck_assert(digest_equal(&items[1].digest, &d) && items[1].left_ms > 50000);
+    ck_assert_int_eq(meta_manifest_content(east.m, REG, "app", &d, &a, &content, &type), 0);
+    // pushed again, it lives with what is here
+    ck_assert_int_eq(push("app", "{one}", "layer"), 0);
+    ck_assert_int_eq(manifest_dies("app", "{one}"), 0);
+    meta_set_lease_grace(east.m, 0);
+    c = collect_all();
+    ck_assert_uint_eq(c.n_manifests, 1);
+    ck_assert_int_eq(meta_manifest_content(east.m, REG, "app", &d, &a, &content, &type),
+                     ERR_NOTFOUND);
+    ck_assert_int_eq(meta_pulled_get(east.m, REG, "app", &d, &at_ms), ERR_NOTFOUND);
+    ck_assert_uint_eq(n_files(), 0);
+    ck_assert_int_eq(push("app", "{one}", "layer"), ERR_NOTFOUND);
+    upload("app", "layer");
+    ck_assert_int_eq(push("app", "{one}", "layer"), 0);
+    expect_whole("app", "layer");
+    arena_done(&a);
+    end();
 }
 END_TEST
 
@@ -519,6 +558,6 @@ END_TEST
 
 CHECK_MAIN("store/collect", what_nobody_needs_goes_step_by_step, grace_keeps_what_is_being_pushed,
            a_condemned_blob_waits_for_its_part_of_the_grace, what_comes_between_two_steps_is_kept,
-           a_crash_after_any_step_is_made_good, a_file_that_cannot_be_removed_keeps_its_row,
-           files_that_no_row_names_are_swept, a_plan_lists_what_would_go_and_why,
-           the_space_report_tells_whose_bytes_they_are)
+           a_crash_after_any_step_is_made_good, content_of_a_dead_manifest_goes_after_its_grace,
+           a_file_that_cannot_be_removed_keeps_its_row, files_that_no_row_names_are_swept,
+           a_plan_lists_what_would_go_and_why, the_space_report_tells_whose_bytes_they_are)

@@ -2,7 +2,9 @@
 // store/meta and version 2 of the feed: chains by registry, entries that this program does not know,
 // and which version is minted.
 #include "store/entry_kind.h"
+#include "store/meta_collect.h"
 #include "store/meta_delete.h"
+#include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
 #include <inttypes.h>
@@ -448,6 +450,35 @@ START_TEST(what_must_be_known_freezes_its_repository)
 }
 END_TEST
 
+// Nor is anything collected there.
+START_TEST(nothing_of_a_frozen_repository_is_collected)
+{
+    begin();
+    struct feed f = feed_new();
+    struct feed_entry e = said(&f, "app", UNKNOWN_MUST);
+    struct digest d = digest_str("layer");
+    struct blob_here here;
+    struct collect_counts c = {0};
+    struct collect_item *items;
+    const char *after;
+    size_t n;
+    ck_assert_int_eq(lease_give(east.m, REG, "app", &d, 5, NULL), 0);
+    ck_assert_int_eq(lease_give(east.m, REG, "lib", &d, 5, NULL), 0);
+    ck_assert_int_eq(take(&east, &e, 1), 0);
+    meta_set_lease_grace(east.m, 0);
+    clock_sleep_ms(2);
+    ck_assert_int_eq(meta_collect_plan(east.m, REG, "", 9, &a, &items, &n, &after), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_ptr_nonnull(strstr(items[0].why, "freezes the repository"));
+    ck_assert_int_eq(meta_collect_leases(east.m, 9, &c), 0);
+    ck_assert_uint_eq(c.n_leases, 1);
+    ck_assert_uint_eq(c.n_condemned, 0);
+    ck_assert_int_eq(meta_blob_look(east.m, REG, "app", &d, &here), 0);
+    ck_assert_int_eq(meta_blob_look(east.m, REG, "lib", &d, &here), ERR_NOTFOUND);
+    end();
+}
+END_TEST
+
 START_TEST(a_whole_registry_can_be_frozen)
 {
     begin();
@@ -591,5 +622,6 @@ CHECK_MAIN("store/meta chain", own_entries_are_a_chain_in_each_registry,
            the_last_word_of_a_region_is_kept, what_was_left_out_is_noticed,
            a_new_epoch_may_go_on_from_an_earlier_entry, a_gap_behind_a_revocation_is_taken,
            what_is_not_known_is_kept_and_relayed, what_must_be_known_freezes_its_repository,
-           a_whole_registry_can_be_frozen, what_is_malformed_is_kept_without_effect,
-           what_is_known_by_now_becomes_a_job, a_chain_goes_on_after_a_recovery)
+           nothing_of_a_frozen_repository_is_collected, a_whole_registry_can_be_frozen,
+           what_is_malformed_is_kept_without_effect, what_is_known_by_now_becomes_a_job,
+           a_chain_goes_on_after_a_recovery)

@@ -3,6 +3,7 @@
 // serves, what is used, what is refused. Over every backend of metadata.
 #include "store/meta_links.h"
 
+#include "store/meta_delete.h"
 #include "store/meta_priv.h"
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
@@ -65,23 +66,16 @@ struct step {
     const char *repo, *text;
 };
 
-static int dead_run(struct tx *tx, void *arg)
-{
-    const struct step *s = arg;
-    struct digest d = digest_str(s->text);
-    int64_t repo;
-    int rc = repo_find(tx, REG, s->repo, &repo);
-    if (!rc)
-        rc = links_manifest_dead(tx, repo, &d);
-    if (!rc)
-        rc = manifest_remove(tx, repo, &d);
-    return rc;
-}
-
 static void manifest_dies(const char *repo, const char *text)
 {
-    struct step s = {repo, text};
-    ck_assert_int_eq(meta_write(east.m, dead_run, &s, false), 0);
+    struct digest d = digest_str(text);
+    struct delete_result out;
+    struct arena a;
+    arena_init(&a, 0);
+    const struct delete_request r = {
+        .registry = REG, .repository = repo, .digest = &d, .by = "ada"};
+    ck_assert_int_eq(meta_manifest_delete(east.m, &r, &a, &out), 0);
+    arena_done(&a);
 }
 
 static int drop_run(struct tx *tx, void *arg)
@@ -409,15 +403,15 @@ START_TEST(usage_follows_what_comes_and_goes)
     ck_assert_uint_eq(n, 1);
     arena_done(&a);
     manifest_dies("app", "{one}");
-    expect_usage("app", 5, 1, 0, 2);
+    expect_usage("app", 5, 1, 0, 0);
     hold_goes("app", "layer");
-    expect_usage("app", 0, 0, 0, 2);
-    expect_usage(NULL, 11, 2, 0, 2);
+    expect_usage("app", 0, 0, 0, 0);
+    expect_usage(NULL, 11, 2, 0, 0);
     hold_goes("lib", "layer");
-    expect_usage(NULL, 6, 1, 0, 2);
+    expect_usage(NULL, 6, 1, 0, 0);
     meta_close(east.m);
     store_reopen(&east);
-    expect_usage(NULL, 6, 1, 0, 2);
+    expect_usage(NULL, 6, 1, 0, 0);
     store_end(&east);
 }
 END_TEST
