@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A region's disk fills up, to the reserve and then to the last byte: what pushes, pulls, names and health do meanwhile,
 that the node starts again in that state, and that all goes on once there is room. Its disk is a small ext4 of its own."""
-import http.client, json, os, re, subprocess, threading, unittest
+import glob, http.client, json, os, re, subprocess, threading, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, wait_until
 from test_failure import OCI, Pusher, whole
@@ -205,6 +205,32 @@ class Space(unittest.TestCase):
         wait_until(10, lambda: os.path.getsize(f"{self.home}/state/spare") == 4 * MIB, "room is kept for the next start")
         wait_until(20, lambda: all(a != b for a, b in zip(self.stamps_of_files(), self.written)),
                    "what the disk had no room for is written")
+
+    def admin(self, path, *words):
+        return json.loads(self.lab.check("curl", "-sf", *words, "--unix-socket", f"{self.home}/run/admin.sock", f"http://admin{path}"))
+
+    def test_5_what_nobody_refers_to_makes_room(self):
+        """With a short grace: layers whose manifest never came go, the file with the row; what is linked stays."""
+        lab, p = self.lab, Pusher(self.lab, EAST, "eastus", "team/left")
+        left = [p.blob(os.urandom(2 * MIB)) for _ in range(2)]
+        use = lambda: next(r for r in self.admin("/v1/usage")["usage"] if r["registry"] == "contoso")["bytes"]
+        used = use()
+        lab.stop("eastus")
+        with open(f"{self.home}/meridiand.yaml", "a") as f:
+            f.write("collect: { grace: 10s }\n")
+        lab.start("eastus")
+        plan = self.admin("/v1/collect?registry=contoso")
+        self.assertEqual({b["digest"] for b in left}, {i["digest"] for i in plan["items"] if i["repository"] == "team/left"})
+        self.assertTrue(all(i["kind"] == "lease" and 0 < i["leftSeconds"] <= 10 for i in plan["items"]), plan)  # anew after a start
+        self.assertGreaterEqual(plan["space"]["bytes"], 4 * MIB)
+        files = lambda b: glob.glob(f"{self.home}/store/blobs/sha256/{b['digest'][7:9]}/{b['digest'][7:]}*")
+        self.assertTrue(all(files(b) for b in left))
+        wait_until(40, lambda: not any(files(b) for b in left), "the files are gone")
+        for b in left:
+            self.assertEqual(lab.request("HEAD", EAST, f"/v2/team/left/blobs/{b['digest']}", "eastus", p.auth)[0], 404)
+        self.assertLessEqual(use(), used - 4 * MIB)
+        for name in ("before", "retagged", "after"):
+            whole(lab, EAST, "eastus", "team/space", name)
 
 
 if __name__ == "__main__":
