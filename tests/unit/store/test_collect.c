@@ -3,6 +3,7 @@
 // a step that fails leaves. Files of a real folder, over every backend of metadata.
 #include "store/collect.h"
 
+#include "base/clock_test.h"
 #include "store/files/files.h"
 #include "store/files/files_test.h"
 #include "store/meta_delete.h"
@@ -238,6 +239,7 @@ END_TEST
 
 START_TEST(a_condemned_blob_waits_for_its_part_of_the_grace)
 {
+    clock_virtual_set(clock_wall_ms()); // it stands still but for what sleeps
     begin(META_CONDEMNED_PART * 200);
     upload("app", "layer");
     struct collect_counts c = {0};
@@ -251,6 +253,7 @@ START_TEST(a_condemned_blob_waits_for_its_part_of_the_grace)
     clock_sleep_ms(250);
     ck_assert_int_eq(collect_turn(bs, east.m, &c), 0);
     ck_assert_uint_eq(c.n_removed, 1);
+    clock_virtual_off();
     end();
 }
 END_TEST
@@ -448,6 +451,7 @@ static uint64_t sweep(struct orphans *o)
 
 START_TEST(files_that_no_row_names_are_swept)
 {
+    clock_virtual_set(clock_wall_ms()); // it stands still but for what sleeps
     begin(60);
     struct orphans *o;
     struct blob_name lost, noted;
@@ -476,6 +480,7 @@ START_TEST(files_that_no_row_names_are_swept)
     expect_whole("app", "a");
     ck_assert_uint_eq(sweep(o), 0);
     orphans_free(o);
+    clock_virtual_off();
     end();
 }
 END_TEST
