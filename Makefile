@@ -17,6 +17,7 @@ help:
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
 	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
+	@echo 'make kills      kill -9 at KILLS=1000 random points of pushes, deletions and collection, each judged'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
 	@echo 'make soak       three regions under 64 clients for SECONDS=1800, with deletion and collection, judged (SEED=N, CLIENTS=N)'
 	@echo 'make coverage   branches of the wire reader and the answer builder that no test takes, with clang'
@@ -45,6 +46,9 @@ test-upgrade: deps build
 	@tools/test-upgrade $(B)
 test-clients: deps build
 	@MERIDIAN_CLIENTS=1 tools/run-tests $(B) --only '^system clients$$'
+KILLS ?= 1000
+kills: deps build
+	@KILLS=$(KILLS) CK_TIMEOUT_MULTIPLIER=100 $(B)/tests/unit/store/test_store_kills
 chaos: SECONDS = 300
 chaos: deps build
 	@MERIDIAN_BUILD=$(abspath $(B)) CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_KINDS=$(KINDS) python3 tests/system/test_chaos.py

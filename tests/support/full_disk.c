@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,11 +21,13 @@
 #include <unistd.h>
 
 static _Atomic long left, hits; // left 0: off
-static _Atomic bool once;
+static _Atomic bool once, dies;
+static _Atomic int with = ENOSPC;
 
 void full_disk_from(long n)
 {
-    once = false;
+    once = dies = false;
+    with = ENOSPC;
     hits = 0;
     left = n;
 }
@@ -33,6 +36,18 @@ void full_disk_at(long n)
 {
     full_disk_from(n);
     once = true;
+}
+
+void full_disk_fails_at(long n, int error)
+{
+    full_disk_at(n);
+    with = error;
+}
+
+void full_disk_dies_at(long n)
+{
+    full_disk_at(n);
+    dies = true;
 }
 
 long full_disk_hits(void)
@@ -56,17 +71,41 @@ static bool refused(void)
         atomic_fetch_sub(&left, 1);
         return false;
     }
+    if (dies)
+        return true;
     if (once)
         left = 0;
     hits++;
-    errno = ENOSPC;
+    errno = with;
     return true;
 }
 
+static void die(void)
+{
+    (void)kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+// The step fails; of a process that dies here it is the last one.
 static ssize_t full(void)
 {
-    errno = ENOSPC;
+    if (dies)
+        die();
+    errno = with;
     return -1;
+}
+
+// Is half of a refused write done?
+static bool halves(void)
+{
+    return dies || !once;
+}
+
+// A step that needs no room, but may fail or be the last one.
+static bool lost(void)
+{
+    return left && (dies || with != ENOSPC) && refused();
 }
 
 static bool is_file(int fd)
@@ -79,15 +118,16 @@ static bool is_file(int fd)
 ssize_t write(int fd, const void *p, size_t n)
 {
     if (is_file(fd) && refused())
-        return !once && n > 1 && syscall(SYS_write, fd, p, n / 2) > 0 ? (ssize_t)(n / 2) : full();
+        return halves() && n > 1 && syscall(SYS_write, fd, p, n / 2) > 0 ? (ssize_t)(n / 2)
+                                                                         : full();
     return syscall(SYS_write, fd, p, n);
 }
 
 ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
 {
     if (is_file(fd) && refused())
-        return !once && n > 1 && syscall(SYS_pwrite64, fd, p, n / 2, at) > 0 ? (ssize_t)(n / 2)
-                                                                             : full();
+        return halves() && n > 1 && syscall(SYS_pwrite64, fd, p, n / 2, at) > 0 ? (ssize_t)(n / 2)
+                                                                                : full();
     return syscall(SYS_pwrite64, fd, p, n, at);
 }
 
@@ -99,21 +139,21 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 ssize_t writev(int fd, const struct iovec *v, int n)
 {
     if (is_file(fd) && refused())
-        return -1;
+        return full();
     return syscall(SYS_writev, fd, v, n);
 }
 
 int fsync(int fd)
 {
     if (is_file(fd) && refused())
-        return -1;
+        return (int)full();
     return (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
     if (is_file(fd) && refused())
-        return -1;
+        return (int)full();
     return (int)syscall(SYS_fdatasync, fd);
 }
 
@@ -121,7 +161,7 @@ int ftruncate64(int fd, off64_t size)
 {
     struct stat st;
     if (left && !fstat(fd, &st) && size > st.st_size && refused())
-        return -1;
+        return (int)full();
     return (int)syscall(SYS_ftruncate, fd, size);
 }
 
@@ -133,7 +173,7 @@ int ftruncate(int fd, off_t size)
 int posix_fallocate64(int fd, off64_t at, off64_t n)
 {
     if (is_file(fd) && refused())
-        return ENOSPC;
+        return full() ? errno : 0;
     return syscall(SYS_fallocate, fd, 0, at, n) ? errno : 0;
 }
 
@@ -147,7 +187,7 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
     struct stat st;
     bool makes = left && (flags & O_CREAT) && fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW);
     if (makes && refused())
-        return -1;
+        return (int)full();
     return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
@@ -186,7 +226,7 @@ int mkdirat(int dir, const char *path, mode_t mode)
 {
     struct stat st;
     if (left && fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) && refused())
-        return -1;
+        return (int)full();
     return (int)syscall(SYS_mkdirat, dir, path, mode);
 }
 
@@ -197,21 +237,31 @@ int mkdir(const char *path, mode_t mode)
 
 int symlinkat(const char *to, int dir, const char *path)
 {
-    return refused() ? -1 : (int)syscall(SYS_symlinkat, to, dir, path);
+    return refused() ? (int)full() : (int)syscall(SYS_symlinkat, to, dir, path);
 }
 
 int linkat(int from_dir, const char *from, int dir, const char *path, int flags)
 {
-    return refused() ? -1 : (int)syscall(SYS_linkat, from_dir, from, dir, path, flags);
+    return refused() ? (int)full() : (int)syscall(SYS_linkat, from_dir, from, dir, path, flags);
 }
 
 int renameat(int from_dir, const char *from, int dir, const char *path)
 {
-    return refused() ? -1 : (int)syscall(SYS_renameat2, from_dir, from, dir, path, 0);
+    return refused() ? (int)full() : (int)syscall(SYS_renameat2, from_dir, from, dir, path, 0);
 }
 
 int rename(const char *from, const char *path)
 {
     return renameat(AT_FDCWD, from, AT_FDCWD, path);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+    return lost() ? (int)full() : (int)syscall(SYS_unlinkat, dir, path, flags);
+}
+
+int unlink(const char *path)
+{
+    return unlinkat(AT_FDCWD, path, 0);
 }
 // NOLINTEND
