@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build test test-asan test-tsan test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build test test-asan test-tsan kills test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'

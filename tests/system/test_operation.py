@@ -252,6 +252,8 @@ class Operation(unittest.TestCase):
     def test_1_metrics(self):
         lab = self.lab
         wait_until(15, lambda: lab.dig(GLOBAL, at="eastus")[-1:] == [REGIONS["eastus"]], "eastus answers")
+        healthy = lambda: "healthy" in " ".join(lab.dig(f"_route.{GLOBAL}", "TXT", at="eastus"))
+        wait_until(15, healthy, "eastus is chosen for its health, and not for want of another")
         before = parse(self.scrape()[2])
         for _ in range(5):
             lab.dig(GLOBAL, at="eastus")
