@@ -209,17 +209,29 @@ static int finish_earlier(struct blob_get *g)
     return commit(g);
 }
 
+static bool may_take(const struct content_want *w)
+{
+    return !w->may_take || w->may_take(w->ctx);
+}
+
 static int get(struct blob_get *g)
 {
     const struct content_want *w = g->want;
-    int rc = look_here(g);
+    bool takes = may_take(w);
+    int rc = ERR_NOTFOUND;
+    if (takes)
+        rc = look_here(g);
     if (rc != ERR_NOTFOUND)
         return rc;
     rc = blob_partial_open(g->content->blobs, &w->digest, &g->upload);
     if (rc)
         return rc;
+    rc = ERR_NOTFOUND;
+    if (takes)
+        rc = finish_earlier(g);
+    else if (blob_upload_size(g->upload) >= w->size)
+        (void)blob_upload_truncate(g->upload); // the source has to give some of it
     flight_arrived(g->flight, blob_upload_size(g->upload));
-    rc = finish_earlier(g);
     if (rc == ERR_NOTFOUND || rc == ERR_DIGEST)
         rc = sources_try(w, flight_stop(g->flight), ask_source, g, g->out);
     if (rc == ERR_NOSPACE) // what cannot become whole holds no space

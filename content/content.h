@@ -69,6 +69,9 @@ struct content_want {
     // is this region's own, and is the result. Not called when the blob was here already. NULL:
     // nobody needs them.
     int (*published)(void *ctx, const struct blob_name *name, uint64_t size);
+    // May bytes count that this region has already, for whomever? False: they must come from a
+    // source, which proves that it has them for this repository. NULL: they may.
+    bool (*may_take)(void *ctx);
     // Another thread fetches the same blob. May this one wait for it? Asked again and again;
     // false: content_blob returns ERR_BUSY.
     bool (*may_wait)(void *ctx);

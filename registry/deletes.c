@@ -144,6 +144,8 @@ static void kept_add(struct sweep *s, const char *key, const char *name, const c
     json_array_append_new(s->kept, o);
 }
 
+#define ROUNDS_MAX 4
+
 static bool is_full(const struct sweep *s)
 {
     return s->n_tags + s->n_manifests >= REPOSITORY_STEP;
@@ -156,7 +158,10 @@ static int tag_sweep(struct sweep *s, const char *tag)
     struct delete_result out = {0};
     struct delete_request r = {
         .registry = op->registry, .repository = op->route.name, .tag = tag, .by = op->principal};
-    int rc = meta_tag_delete(op->s->meta, &r, &op->req->arena, &out);
+    struct arena a; // what a deletion tells is not read here
+    arena_init(&a, 0);
+    int rc = meta_tag_delete(op->s->meta, &r, &a, &out);
+    arena_done(&a);
     if (!rc)
         s->n_tags++;
     else if (rc == ERR_LOCKED)
@@ -197,7 +202,10 @@ static int manifest_sweep(struct sweep *s, const struct manifest_detail *m, bool
                                .repository = op->route.name,
                                .digest = &m->digest,
                                .by = op->principal};
-    int rc = meta_manifest_delete(op->s->meta, &r, &op->req->arena, &out);
+    struct arena a;
+    arena_init(&a, 0);
+    int rc = meta_manifest_delete(op->s->meta, &r, &a, &out);
+    arena_done(&a);
     if (!rc)
         s->n_manifests++;
     else if (rc == ERR_LOCKED)
@@ -235,15 +243,18 @@ static int manifests_round(struct sweep *s, bool *out_held)
 }
 
 // Rounds until one deletes nothing: what is still held then, by an index that is locked, stays.
+// Each tries what is held anew, so one request makes few of them.
 static int manifests_sweep(struct sweep *s)
 {
-    for (;;) {
+    for (int i = 0; i < ROUNDS_MAX; i++) {
         size_t before = s->n_manifests;
         bool held = false;
         int rc = manifests_round(s, &held);
         if (rc || s->more || !held || s->n_manifests == before)
             return rc;
     }
+    s->more = true;
+    return 0;
 }
 
 static int all_sweep(struct sweep *s)

@@ -77,6 +77,17 @@ static void absent(struct walk *w, const struct elsewhere_item *item, struct htt
               "it refers to %s, which is not in this repository, in any region", text);
 }
 
+static void quota_full(struct op *op, struct http_response *resp)
+{
+    struct usage_over over;
+    int rc = meta_quota_look(op->s->meta, op->registry, op->route.name, &op->limits, 1, &over);
+    if (rc == ERR_QUOTA)
+        quota_refused(op, resp, &over);
+    else
+        oci_error(op->req, resp, 403, OCI_DENIED, NULL,
+                  "what it refers to does not fit into the quota");
+}
+
 // A step came to nothing.
 static void failed(struct walk *w, int rc, struct http_response *resp)
 {
@@ -95,6 +106,9 @@ static void failed(struct walk *w, int rc, struct http_response *resp)
                   "more of what it refers to went to other regions than one request may fetch: try "
                   "again once replication has caught up, or push to one region");
         answer_header(op, resp, "Retry-After", "30");
+        return;
+    case ERR_QUOTA:
+        quota_full(op, resp);
         return;
     case ERR_UNREACHABLE:
     case ERR_PROTO:
@@ -322,7 +336,9 @@ static int children_put(struct walk *w)
                                        .media_type = c->parsed.media_type,
                                        .content = c->content,
                                        .refs = c->parsed.refs,
-                                       .n_refs = c->parsed.n_refs};
+                                       .n_refs = c->parsed.n_refs,
+                                       .by = op->principal,
+                                       .limits = &op->limits};
         struct put_result result;
         int rc = manifest_put_charged(op, &p, &result);
         if (rc)

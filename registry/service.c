@@ -131,7 +131,11 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
     op->row = route_row_find(op->route.kind, req->method);
     if (op->row && op->row->look)
         op->row->look(op);
-    op->failed = op_policy_set(op, reg);
+    if (op_policy_set(op, reg)) { // without it a tag that is immutable would not be
+        oci_error(req, resp, 503, OCI_UNAVAILABLE, NULL,
+                  "too much work is waiting here; try again");
+        return;
+    }
     bool data_host = hostname_public_of(host->kind) == NAME_DATA;
     if (data_host && !route_on_data(op->route.kind))
         answer_no_path(op, resp, "a data host serves blobs only");

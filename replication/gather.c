@@ -18,6 +18,9 @@
 #define GATHER_WAITING 256 // fetches of all batches that wait for a thread
 #define BATCH_RUNNING 4    // of one batch, that run or wait for a thread
 #define LOOK_MS 100
+#define CHARGE_FIRST_MAX (1ull << 30)
+// Bodies of manifests that one batch keeps in memory, of those that are done.
+#define BATCH_BODIES_MAX (48u << 20)
 
 struct batch_item;
 struct gather {
@@ -60,6 +63,8 @@ struct batch { // of one caller
     // the caller, and each fetch that was begun and is not done
     unsigned refs;
     size_t n_running, n_done;
+    // of bodies that are kept
+    size_t body_bytes;
     bool failed;
     size_t n_items;
     struct batch_item items[];
@@ -178,12 +183,26 @@ static bool item_may_wait(void *ctx)
     return may_wait(of->batch);
 }
 
-// What is known to come is charged before it is asked for.
+// Bytes that this region has for other repositories prove nothing: the source must give its own,
+// unless this repository has them by now.
+static bool item_may_take(void *ctx)
+{
+    struct batch_item *of = ctx;
+    const struct batch *b = of->batch;
+    struct blob_here here;
+    return meta_blob_look(b->gather->r->o.meta, b->registry, b->repository, &of->item.digest,
+                          &here) == 0;
+}
+
+// What is known to come is charged before it is asked for. The size is another region's word: no
+// more than CHARGE_FIRST_MAX at once, the rest by windows as it comes.
 static int charge(struct replicator *r, const struct elsewhere_item *item, struct space_charge *out)
 {
     uint64_t here = blob_partial_size(r->o.blobs, &item->digest), missing = 0;
     if (here < item->size)
         missing = item->size - here;
+    if (missing > CHARGE_FIRST_MAX)
+        missing = CHARGE_FIRST_MAX;
     return space_take(r->o.space, missing, out);
 }
 
@@ -225,6 +244,7 @@ static int blob_gather(struct replicator *r, const struct content_want *from, st
     struct content_want want = *from;
     want.charge = &c;
     want.size = of->item.size;
+    want.may_take = item_may_take;
     want.may_wait = item_may_wait;
     want.published = published;
     want.ctx = of;
@@ -302,6 +322,12 @@ static void item_end(struct batch_item *of, int rc)
     struct batch *b = of->batch;
     coming_remove(b->gather, of);
     pthread_mutex_lock(&b->lock);
+    b->body_bytes += of->item.body.n;
+    if (!rc && b->body_bytes > BATCH_BODIES_MAX) {
+        buf_done(&of->item.body);
+        of->item.body = (struct buf){0};
+        rc = ERR_TOOBIG;
+    }
     of->item.rc = rc;
     of->done = true;
     b->n_running--;

@@ -35,7 +35,10 @@ static int files_remove(struct blob_store *bs, struct meta *m, struct blob_name 
             failed = rc;
     }
     int rc = meta_collect_removed(m, names, n_gone);
-    return rc ? rc : failed;
+    // one that cannot be removed holds up nothing else
+    if (rc || n_gone)
+        return rc;
+    return failed;
 }
 
 static int blobs_turn(struct blob_store *bs, struct meta *m, struct arena *a,

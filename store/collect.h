@@ -16,7 +16,8 @@
 // rows that one transaction touches, files that one turn removes
 #define COLLECT_TURN_MAX 256
 
-// One turn; adds to *c, also when it fails. Any thread; two at once do no harm.
+// One turn; adds to *c, also when it fails. A file that cannot be removed fails it only when nothing
+// else could be removed. Any thread; two at once do no harm.
 int collect_turn(struct blob_store *bs, struct meta *m, struct collect_counts *c);
 
 #endif

@@ -55,6 +55,13 @@ int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *
     return ended_trim(tx, &owner, OF_PRINCIPAL_MAX);
 }
 
+int ended_has(struct tx *tx, const char *registry, const char *repository,
+              const struct upload_end *e, const struct digest *d)
+{
+    const struct ended_row row = row_of(registry, repository, e, d);
+    return ended_find(tx, &row);
+}
+
 int meta_upload_ended(struct meta *m, const char *registry, const char *repository,
                       const struct upload_end *e, const struct digest *d)
 {

@@ -167,5 +167,7 @@ int meta_origins(struct meta *m, struct arena *a, struct origin_status **out, si
 // origin's whole feed: a job of any registry holds `applied` back.
 int meta_origins_of(struct meta *m, const char *registry, struct arena *a,
                     struct origin_status **out, size_t *out_n);
+// Own entries were recovered and some miss their content here, or that is not known.
+bool meta_own_pending(struct meta *m);
 
 #endif

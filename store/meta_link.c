@@ -173,6 +173,20 @@ static int lease_make(struct tx *tx, int64_t repo, const struct lease *l)
     return quota_judge(tx, add->registry, add->repository, add->limits, &delta, &l->result->over);
 }
 
+// Bytes of an upload come to serve once. While a restart has two processes, its PUT may be repeated
+// at the other one, which ended the upload meanwhile: what serves now may be newer.
+static int published_once(struct tx *tx, const struct lease_add *add, struct lease_result *out)
+{
+    if (!add->published)
+        return 0;
+    if (!add->end)
+        return published_take(tx, add, out);
+    int rc = ended_has(tx, add->registry, add->repository, add->end, &add->digest);
+    if (rc == ERR_NOTFOUND)
+        return published_take(tx, add, out);
+    return rc;
+}
+
 static int lease_run(struct tx *tx, void *arg)
 {
     const struct lease *l = arg;
@@ -182,8 +196,7 @@ static int lease_run(struct tx *tx, void *arg)
     int rc = repo_make(tx, add->registry, add->repository, &repo);
     if (rc)
         return rc;
-    if (add->published)
-        rc = published_take(tx, add, l->result);
+    rc = published_once(tx, add, l->result);
     if (rc)
         return rc;
     rc = blob_take(tx, &add->digest, l->result);

@@ -252,9 +252,14 @@ static int live_end(struct tx *tx, int64_t repo, struct manifest_now *m, struct 
         rc = links_manifest_dead(tx, repo, &m->digest);
     if (!rc)
         rc = manifest_children(tx, repo, &m->digest, l->a, &rows, &n);
-    for (size_t i = 0; !rc && i < n; i++)
-        if (rows[i].live && !rows[i].asserted)
+    for (size_t i = 0; !rc && i < n; i++) {
+        if (!rows[i].live)
+            continue;
+        if (rows[i].asserted) // nothing held it but the index: its time begins now
+            rc = untagged_set(tx, repo, &rows[i].digest, m->died_ms);
+        else
             rc = digests_add(l, &rows[i].digest);
+    }
     tx->notify = true;
     return rc;
 }

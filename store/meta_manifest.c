@@ -556,8 +556,11 @@ static int put_run(struct tx *tx, void *arg)
     if (rc)
         return rc;
     u->result->created = !u->manifest.live;
-    if (said_already(tx, u, &own, &u->result->stamp))
-        return 0;
+    if (said_already(tx, u, &own, &u->result->stamp)) {
+        if (u->n_tags)
+            return 0;
+        return untagged_set(tx, u->repo, &p->digest, clock_wall_ms()); // rules count from now on
+    }
     const struct refs_how how = {.absent = u->absent, .n_absent = u->n_absent};
     rc = refs_check(tx, u->repo, p->refs, p->n_refs, &how, &u->result->missing);
     if (rc)

@@ -140,3 +140,13 @@ int meta_origins_of(struct meta *m, const char *registry, struct arena *a,
 {
     return origins_read(m, registry, a, out, out_n);
 }
+
+bool meta_own_pending(struct meta *m)
+{
+    struct tx *tx;
+    if (meta_gate_is_closed(m, META_GATE_RECOVERY) || backend_read(m->b, &tx))
+        return true;
+    int rc = jobs_any_of(tx, tx->region);
+    tx_end(tx);
+    return rc != ERR_NOTFOUND;
+}

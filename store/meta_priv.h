@@ -129,6 +129,9 @@ int upload_room_for_bytes(struct tx *tx, const struct upload_owner *owner,
 int upload_end_as(struct meta *m, struct tx *tx, const char *registry, const char *repository,
                   const struct upload_end *end, const struct digest *d);
 int ended_load(struct meta *m);
+// Was this end noted before? 0 or ERR_NOTFOUND.
+int ended_has(struct tx *tx, const char *registry, const char *repository,
+              const struct upload_end *e, const struct digest *d);
 int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *repository,
                const struct upload_end *e, const struct digest *d);
 

@@ -117,6 +117,11 @@ static int names_judge(struct orphans *o, const struct blob_name *names, const b
 int orphans_step(struct orphans *o, size_t max, uint64_t *n_removed, uint64_t *bytes,
                  bool *out_ended)
 {
+    // after a loss of the metadata nobody else may have these bytes
+    if (meta_own_pending(o->m)) {
+        *out_ended = true;
+        return 0;
+    }
     size_t n = 0;
     AUTO_FREE struct blob_name *names = mem_alloc((max + 1) * sizeof *names);
     AUTO_FREE bool *named = mem_alloc((max + 1) * sizeof *named);

@@ -10,6 +10,8 @@
 // again. Until then an upload that was committed and could not be noted may be repeated; and nobody
 // is that slow between committing bytes and noting them. Times are monotonic; a start begins anew.
 //
+// While own entries are being recovered and miss their content, nothing goes.
+//
 // Threads: one at a time.
 #ifndef MERIDIAN_STORE_ORPHANS_H
 #define MERIDIAN_STORE_ORPHANS_H

@@ -177,8 +177,8 @@ static const char *const steps[] = {
     // (2). Usage. In a released store all manifests are live, and manifest_refs are theirs alone;
     // kind 0 is a blob, and 1 a manifest.
     "ALTER TABLE repositories ADD COLUMN reg INTEGER NOT NULL DEFAULT 0;"
-    "UPDATE repositories SET reg=(SELECT min(id) FROM repositories f WHERE "
-    "f.registry=repositories.registry);"
+    "UPDATE repositories SET reg=m.id FROM (SELECT registry AS g,min(id) AS id FROM repositories"
+    "  GROUP BY registry) AS m WHERE m.g=repositories.registry;"
     "ALTER TABLE links RENAME TO links_before;"
     "DROP INDEX links_digest;"
     "CREATE TABLE links(repo INTEGER NOT NULL REFERENCES repositories(id), digest BLOB NOT NULL,"
@@ -246,8 +246,12 @@ static const char *const steps[] = {
     "NULL,"
     "  flags INTEGER NOT NULL, by TEXT NOT NULL, PRIMARY KEY(repo,tag,digest,attribute)) WITHOUT "
     "ROWID;"
+    // when tags moved before is not known: what has none now counts from the upgrade
     "CREATE TABLE untagged(repo INTEGER NOT NULL, digest BLOB NOT NULL, since_ms INTEGER NOT NULL,"
-    "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
+    "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;"
+    "INSERT INTO untagged SELECT m.repo,m.digest,CAST(strftime('%s','now') AS INTEGER)*1000 FROM"
+    "  manifests m WHERE NOT EXISTS(SELECT 1 FROM tags t WHERE t.repo=m.repo AND"
+    "  t.digest=m.digest);",
     // 13: when manifests were pulled last (wall), to the hour
     "CREATE TABLE pulled(repo INTEGER NOT NULL, digest BLOB NOT NULL, at_ms INTEGER NOT NULL,"
     "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",

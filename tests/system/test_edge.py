@@ -135,7 +135,7 @@ class Edge(unittest.TestCase):
              ["the token is not valid here", "its signature"]),
             ("GET", "/v2/team/other/manifests/1?x=SECRET", pull, 401, "DENIED", ["does not permit", f"principal {USER}"]),
             ("GET", "/v2/team/seen/manifests/1", pull, 404, "MANIFEST_UNKNOWN", ["no such manifest", f"principal {USER}"]),
-            ("DELETE", "/v2/team/seen/manifests/1", both, 405, "UNSUPPORTED", ["deleting is refused"]),
+            ("DELETE", f"/v2/team/seen/blobs/sha256:{64 * '0'}", both, 405, "UNSUPPORTED", ["a blob goes by collection"]),
             ("PATCH", f"/v2/team/seen/blobs/uploads/eastus.{32 * '0'}?sig=SECRET", both, 404, "BLOB_UPLOAD_UNKNOWN", [f"principal {USER}"]),
             ("GET", "/elsewhere", {}, 404, "UNSUPPORTED", ["nothing is served under this path"]),
             ("GET", "/oauth2/token", {"Authorization": "Basic " + base64.b64encode(b"nobody:SECRET").decode()}, 401, "UNAUTHORIZED",

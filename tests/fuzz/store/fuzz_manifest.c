@@ -38,7 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 (!m.artifact_type || media_type_ok(m.artifact_type)));
         require(m.n_refs <= MANIFEST_MAX_REFS);
         for (size_t i = 0; i < m.n_refs; i++) {
-            require(m.refs[i].digest.alg == DIGEST_SHA256 && m.refs[i].digest.n == SHA256_BYTES);
+            struct digest is = m.refs[i].digest, again;
+            char text[DIGEST_TEXT_SIZE];
+            digest_format(&is, text);
+            require(digest_parse(text, strlen(text), &again) == 0 && digest_equal(&is, &again));
             require(m.refs[i].size <= INT64_MAX);
             require(m.is_index || m.refs[i].kind != REF_MANIFEST);
         }
