@@ -332,6 +332,6 @@ void x_restore(struct op *op, struct http_response *resp)
     }
     json_t *root = x_named(op, "tag", op->route.tag);
     x_digest(root, "digest", &op->route.digest);
-    x_value(root, out.stamp, op->s->region, op->principal);
+    x_value(op, root, out.stamp, op->s->region, op->principal);
     x_answer(op, resp, 201, root, "restoring a tag");
 }

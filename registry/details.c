@@ -27,14 +27,14 @@ static const char *list_path(struct op *op, const char *word, const char *more)
 
 // --- tags ---
 
-static json_t *tag_json(const struct tag_detail *t)
+static json_t *tag_json(const struct op *op, const struct tag_detail *t)
 {
     json_t *o = json_object();
     x_text(o, "tag", t->tag);
     x_digest(o, "digest", &t->digest);
     x_text(o, "mediaType", t->media_type);
     x_number(o, "size", t->size);
-    x_value(o, t->stamp, t->origin, t->by);
+    x_value(op, o, t->stamp, t->origin, t->by);
     x_bool(o, "createOnly", t->create_only);
     x_lock(o, "locked", t->lock_write, t->lock_delete);
     return o;
@@ -56,7 +56,7 @@ void x_tags_read(struct op *op, struct http_response *resp)
     json_t *root = x_named(op, NULL, NULL), *list = json_array();
     bool more = page.n && n > page.n;
     for (size_t i = 0; list && i < n && i < page.n; i++)
-        json_array_append_new(list, tag_json(&rows[i]));
+        json_array_append_new(list, tag_json(op, &rows[i]));
     x_own(root, "tags", list);
     const char *path = list_path(op, "tags", "");
     if (more && path)
@@ -86,13 +86,13 @@ static const char *held_text(unsigned held)
     return "itself";
 }
 
-static json_t *manifest_json(const struct manifest_detail *m)
+static json_t *manifest_json(const struct op *op, const struct manifest_detail *m)
 {
     json_t *o = json_object();
     x_digest(o, "digest", &m->digest);
     x_text(o, "mediaType", m->media_type);
     x_number(o, "size", m->size);
-    x_value(o, m->stamp, m->origin, m->by);
+    x_value(op, o, m->stamp, m->origin, m->by);
     x_text(o, "heldBy", held_text(m->held));
     x_own(o, "tags", tags_json(m->tags, m->n_tags));
     if (m->has_subject)
@@ -121,13 +121,13 @@ static bool manifests_ask_read(struct op *op, struct http_response *resp, struct
 }
 
 // A page of untagged ones holds those of a page of all: it may be empty and have a next one.
-static json_t *manifests_list(const struct manifests_ask *ask, const struct manifest_detail *rows,
-                              size_t n)
+static json_t *manifests_list(const struct op *op, const struct manifests_ask *ask,
+                              const struct manifest_detail *rows, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; list && i < n && i < ask->page.n; i++)
         if (!ask->untagged || !rows[i].n_tags)
-            json_array_append_new(list, manifest_json(&rows[i]));
+            json_array_append_new(list, manifest_json(op, &rows[i]));
     return list;
 }
 
@@ -146,7 +146,7 @@ void x_manifests_read(struct op *op, struct http_response *resp)
         return;
     }
     json_t *root = x_named(op, NULL, NULL);
-    x_own(root, "manifests", manifests_list(&ask, rows, n));
+    x_own(root, "manifests", manifests_list(op, &ask, rows, n));
     const char *path = list_path(op, "manifests", ask.untagged ? "&untagged=true" : "");
     char text[DIGEST_TEXT_SIZE];
     if (ask.page.n && n > ask.page.n && path)
@@ -157,12 +157,12 @@ void x_manifests_read(struct op *op, struct http_response *resp)
 
 // --- history ---
 
-static json_t *version_json(const struct tag_version *v)
+static json_t *version_json(const struct op *op, const struct tag_version *v)
 {
     json_t *o = json_object();
     x_digest(o, "digest", &v->digest);
     x_bool(o, "gone", v->gone);
-    x_value(o, v->stamp, v->origin, v->by);
+    x_value(op, o, v->stamp, v->origin, v->by);
     x_number(o, "epoch", v->epoch);
     x_bool(o, "here", v->here);
     return o;
@@ -188,7 +188,7 @@ void x_history_read(struct op *op, struct http_response *resp)
     }
     json_t *root = x_named(op, "tag", op->route.tag), *list = json_array();
     for (size_t i = 0; list && i < n; i++)
-        json_array_append_new(list, version_json(&rows[i]));
+        json_array_append_new(list, version_json(op, &rows[i]));
     x_own(root, "versions", list);
     x_answer(op, resp, 200, root, "reading a tag's history");
 }

@@ -57,7 +57,7 @@ json_t *x_named(const struct op *op, const char *key, const char *value)
     return o;
 }
 
-void x_value(json_t *o, uint64_t stamp, const char *origin, const char *by)
+void x_value(const struct op *op, json_t *o, uint64_t stamp, const char *origin, const char *by)
 {
     char number[24], at[CLOCK_TEXT_SIZE];
     snprintf(number, sizeof number, "%" PRIu64, stamp);
@@ -65,7 +65,7 @@ void x_value(json_t *o, uint64_t stamp, const char *origin, const char *by)
     if (stamp)
         x_text(o, "time", clock_format(hlc_wall_ms(stamp), at));
     x_text(o, "region", origin);
-    x_text(o, "by", by);
+    x_text(o, "by", op->access.anonymous ? "" : by);
 }
 
 void x_lock(json_t *o, const char *key, bool write, bool del)

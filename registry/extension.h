@@ -3,7 +3,7 @@
 // lists end. Whole answers are in docs/registry-api.md. On the pool.
 //
 //   json_t *o = x_named(op, "tag", t->tag);                 // {"registry":…,"repository":…,"tag":…}
-//   x_value(o, t->stamp, t->origin, t->by);                 // "stamp", "time", "region", "by"
+//   x_value(op, o, t->stamp, t->origin, t->by);                 // "stamp", "time", "region", "by"
 //   x_lock(o, "locked", t->lock_write, t->lock_delete);     // {"write":…,"delete":…}
 //   x_answer(op, resp, 200, o, "listing tags");             // takes o over; NULL is answered too
 //
@@ -31,8 +31,9 @@ void x_number(json_t *o, const char *key, uint64_t value);
 void x_bool(json_t *o, const char *key, bool value);
 void x_own(json_t *o, const char *key, json_t *value);             // takes value over
 void x_digest(json_t *o, const char *key, const struct digest *d); // null when it has none
-// Stamp 0: no value; then there is no time.
-void x_value(json_t *o, uint64_t stamp, const char *origin, const char *by);
+// Stamp 0: no value; then there is no time. "by" is a name of the registry's users: an anonymous
+// caller gets "".
+void x_value(const struct op *op, json_t *o, uint64_t stamp, const char *origin, const char *by);
 void x_lock(json_t *o, const char *key, bool write, bool del);
 void x_answer(struct op *op, struct http_response *resp, int status, json_t *o, const char *what);
 

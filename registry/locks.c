@@ -45,7 +45,7 @@ static void lock_answer(struct op *op, struct http_response *resp)
     if (op->route.digest.n)
         x_digest(root, "digest", &op->route.digest);
     x_lock(root, "locked", now.write, now.del);
-    x_value(root, now.stamp, now.origin, now.by);
+    x_value(op, root, now.stamp, now.origin, now.by);
     x_answer(op, resp, 200, root, "reading a lock");
 }
 

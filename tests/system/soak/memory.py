@@ -77,8 +77,11 @@ def test():
     assert growth([0] * 4 + [10] * 12) == 0  # warming up is no growth
     m = Memory({"self": os.getpid()}, 0.01)
     m.start()
-    time.sleep(0.2)
+    end = time.monotonic() + 10
+    while len(m.resident["self"]) < 16 and time.monotonic() < end:
+        time.sleep(0.01)
     m.stop()
+    assert len(m.resident["self"]) >= 16
     assert not list(m.problems(64 * MIB, 20)) and m.summary()
     m.resident["self"] = [MIB * i for i in range(100)]
     assert len(list(m.problems(8 * MIB, 20))) == 1

@@ -13,17 +13,22 @@
 static char config[DIGEST_TEXT_SIZE];
 static char *token_all;
 
-static void up(void)
+static void up_with(const char *settings)
 {
-    fixture_contoso = "    quota: 1GiB\n    repositories:\n"
-                      "      - {match: \"team/*\", quota: 1MiB, immutable: [\"v*\"], retention: "
-                      "{untagged: 10s}}\n";
+    fixture_contoso = settings;
     world_up();
     token_all = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\","
                            "\"push\",\"delete\"]},{\"type\":\"registry\",\"name\":\"catalog\","
                            "\"actions\":[\"*\"]}]");
     fixture_contoso = NULL;
     blob_push("team/app", "{}", config);
+}
+
+static void up(void)
+{
+    up_with("    quota: 1GiB\n    repositories:\n"
+            "      - {match: \"team/*\", quota: 1MiB, immutable: [\"v*\"], retention: "
+            "{untagged: 10s}}\n");
 }
 
 static void down(void)
@@ -108,6 +113,23 @@ START_TEST(tags_in_detail)
     root = json_at(X "tags" OF "&n=2&last=b");
     ck_assert_uint_eq(json_array_size(json_object_get(root, "tags")), 1);
     json_decref(root);
+    down();
+}
+END_TEST
+
+START_TEST(who_pushed_is_not_told_to_anybody)
+{
+    up_with("    anonymous_pull: true\n");
+    char digest[DIGEST_TEXT_SIZE];
+    image("a", 1, digest);
+    struct exchange x = send_with("GET", X "tags" OF, REGIONAL, NULL, NULL, NULL, NULL, 0, 0);
+    ck_assert_int_eq(x.resp.status, 200);
+    json_t *root = json_loadb((const char *)x.resp.body.p, x.resp.body.n, 0, NULL);
+    json_t *t = json_array_get(json_object_get(root, "tags"), 0);
+    ck_assert_str_eq(text_of(t, "tag"), "a");
+    ck_assert_str_eq(text_of(t, "by"), "");
+    json_decref(root);
+    exchange_end(&x);
     down();
 }
 END_TEST
@@ -349,5 +371,6 @@ START_TEST(what_is_asked_for_badly)
 }
 END_TEST
 
-CHECK_MAIN("registry/extension", tags_in_detail, manifests_in_detail, a_tag_goes_back, what_is_used,
-           a_repository_goes_in_steps, what_retention_would_take, what_is_asked_for_badly)
+CHECK_MAIN("registry/extension", tags_in_detail, who_pushed_is_not_told_to_anybody,
+           manifests_in_detail, a_tag_goes_back, what_is_used, a_repository_goes_in_steps,
+           what_retention_would_take, what_is_asked_for_badly)
