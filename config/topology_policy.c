@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "config/policy.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define MATCH_WORDS                                                                            \
@@ -98,10 +99,16 @@ static void check(struct topology_build *b, const struct spec_registry *in,
         if (!in->repositories[i].match)
             return; // told already
     const char *why = policy_wrong(r->policy, &rule);
-    if (why)
-        options_error(b->ctx, doc_key_line(in->repositories[rule].node, "match"),
-                      "registry %s: repositories: %s: %s", r->name,
-                      r->policy->repositories[rule].match, why);
+    if (!why)
+        return;
+    if (!r->policy->n_repositories) {
+        options_error(b->ctx, doc_key_line(in->node, "name"), "registry %s: %s", r->name, why);
+        return;
+    }
+    assert(r->policy->repositories);
+    options_error(b->ctx, doc_key_line(in->repositories[rule].node, "match"),
+                  "registry %s: repositories: %s: %s", r->name, r->policy->repositories[rule].match,
+                  why);
 }
 
 void topology_build_policy(struct topology_build *b, const struct spec_registry *in,

@@ -16,6 +16,7 @@
 #include "registry/gather.h"
 #include "store/manifest.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -157,9 +158,11 @@ void put_refused(struct op *op, struct http_response *resp, int rc, const struct
                   "the present value is not the one that If-Match names");
         return;
     case ERR_EXISTS:
+        assert(result->exists);
         exists_answer(op, resp, result->exists);
         return;
     case ERR_LOCKED:
+        assert(result->locked);
         locked_answer(op, resp, result->locked);
         return;
     case ERR_QUOTA:

@@ -85,7 +85,9 @@ static void member_tell(struct elsewhere_told *t, const struct topology *top, co
         return;
     pthread_mutex_lock(&t->lock);
     t->n_running--;
-    told_leave(t);
+    t->refs--;
+    assert(t->refs > 0); // the caller's
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void members_tell(struct elsewhere_told *t, const struct topology *top,
