@@ -100,7 +100,7 @@ class Docker(unittest.TestCase):
         lab, host = self.lab, f"tailspin.{DOMAIN}"
         self.docker("login", "-u", USER, "--password-stdin", host, input=lab.password)
         for region in REGIONS:
-            rows = lambda: lab.admin(region, "replication", "status", "-r", "tailspin")
+            rows = lambda: lab.admin(region, "replication", "status", "-r", "tailspin", check=False)
             wait_until(60, lambda: {r["state"] for r in rows()} == {"Ready"}, f"{region} hears the others")
         with lab.led_anywhere():
             for i in range(4):

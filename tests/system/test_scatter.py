@@ -31,7 +31,7 @@ class Scatter(unittest.TestCase):
 
     @classmethod
     def hears_others(cls, region):
-        rows = lambda: cls.lab.admin(region, "replication", "status", "-r", "contoso")
+        rows = lambda: cls.lab.admin(region, "replication", "status", "-r", "contoso", check=False)
         wait_until(60, lambda: {r["state"] for r in rows()} == {"Ready"}, f"{region} hears the others")
 
     def auth(self, repository, host=GLOBAL, region="eastus"):
