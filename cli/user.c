@@ -2,12 +2,11 @@
 // `meridian user`: edits principals.yaml, whole and atomically, 0600. Nodes that watch the file
 // swap it within a second. A change of password, a removal or `revoke` raises the user's
 // generation, which ends its refresh tokens.
-#include "cli/cli.h"
+#include "cli/user.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/password.h"
-#include "config/principals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +28,7 @@ static void edit_done(struct edit *e)
 }
 #define AUTO_EDIT __attribute__((cleanup(edit_done)))
 
-static const char *default_path(struct cli *c)
+const char *user_default_path(struct cli *c)
 {
     const char *slash = strrchr(c->topology, '/');
     if (slash)
@@ -40,7 +39,7 @@ static const char *default_path(struct cli *c)
 
 static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct edit *e)
 {
-    *e = (struct edit){.c = c, .path = path ? path : default_path(c)};
+    *e = (struct edit){.c = c, .path = path ? path : user_default_path(c)};
     struct principals *now = NULL;
     struct diag d;
     diag_init(&d);
@@ -109,8 +108,8 @@ static int new_hash(struct cli *c, const char **out)
     return 0;
 }
 
-static int parse_grant(struct cli *c, const char *registry, char *repositories, char *actions,
-                       struct grant *out)
+int user_grant_parse(struct cli *c, const char *registry, char *repositories, char *actions,
+                     struct grant *out)
 {
     struct grant g = {.registry = arena_strdup(&c->arena, registry)};
     const char **list = arena_array(&c->arena, strlen(repositories) + 1, sizeof *list);
@@ -188,8 +187,8 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
     if (grants && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
         return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
     if (grants) {
-        rc = parse_grant(c, registry, arena_strdup(&c->arena, repositories),
-                         arena_strdup(&c->arena, actions), &g);
+        rc = user_grant_parse(c, registry, arena_strdup(&c->arena, repositories),
+                              arena_strdup(&c->arena, actions), &g);
         if (rc)
             return rc;
     }
@@ -261,6 +260,11 @@ static const char *actions_text(struct cli *c, unsigned actions)
     return text;
 }
 
+static int user_import(struct cli *c, int argc, char **argv)
+{
+    return user_import_cmd.run(c, argc, argv);
+}
+
 static int user_list(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL;
@@ -318,6 +322,8 @@ static const struct command user_cmds[] = {
     {"grant", "one more grant", "NAME --registry R [--repositories LIST]", user_grant},
     {"revoke", "end the refresh tokens", "NAME", user_revoke},
     {"remove", "take the user away", "NAME", user_remove},
+    {"import", "take the users of an htpasswd file over", "--htpasswd FILE [--registry R]",
+     user_import},
 };
 
 int cmd_user(struct cli *c, int argc, char **argv)

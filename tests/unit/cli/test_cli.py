@@ -7,7 +7,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
 GROUPS = {"registry": ["list", "show"], "repository": ["list", "show", "delete", "lock", "retention"],
           "tag": ["list", "delete", "history", "restore", "lock"], "manifest": ["list", "delete", "lock"], "replication": ["list", "status", "wait", "feed", "revoked"], "certs": ["show", "renew"],
-          "user": ["list", "add", "passwd", "grant", "revoke", "remove"], "config": ["check"], "dns": ["explain", "export"],
+          "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"], "config": ["check"], "dns": ["explain", "export"],
           "health": ["show", "force"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
 SINGLES = ["show-endpoints", "usage", "collect", "login", "check-health", "init", "status"]
 
@@ -136,6 +136,35 @@ class CommandLine(unittest.TestCase):
         self.assertEqual([r["name"] for r in json.loads(self.run_cli("registry", "list", "-o", "json"))], ["contoso", "fabrikam"])
         self.assertEqual(len(json.loads(self.run_cli("replication", "list", "-r", "contoso", "-o", "json"))), 3)
         self.assertIn("westeurope", self.run_cli("registry", "show", "-n", "fabrikam"))
+
+    def test_users_of_an_htpasswd_file(self):
+        path, mine = os.path.join(self.dir, "principals.yaml"), os.path.join(self.dir, "htpasswd")
+        p = ("--principals", path)
+        good = "$2y$05$abcdefghijklmnopqrstuuXFD9Q4dY9TzD7nLwq8mGgI2y7F2o5Wa"
+        with open(mine, "w") as f:
+            f.write(f"# of the old registry\nada:{good}\r\n\nbob:$apr1$salt$hashhash\nno colon\neve:{{SHA}}x\nada:{good[:-1]}b\ncara:{good}\n")
+        self.run_cli("user", "import", *p, status=2)
+        words = ("user", "import", "--htpasswd", mine, "--registry", "contoso", "--actions", "pull", *p)
+        said = self.run_cli(*words, "--dry-run", status=1)
+        self.assertIn("2 users would be taken over, 0 were there already, 4 lines refused", said)
+        self.assertFalse(os.path.exists(path))
+        said = self.run_cli(*words, status=1)
+        self.assertIn(f"{mine}:4: bob: the hash is MD5, only bcrypt is taken over: give the user a new password", said)
+        self.assertIn(f"{mine}:5: it is not of the form name:hash", said)
+        self.assertIn(f"{mine}:6: eve: the hash is SHA-1 without salt", said)
+        self.assertIn(f"{mine}:7: ada: the name stands in the file twice", said)
+        self.assertNotIn(good, said)
+        with open(path) as f:
+            self.assertEqual(f.read().count(good), 2)  # as they were
+        users = json.loads(self.run_cli("user", "list", "-o", "json", *p))
+        self.assertEqual([(u["name"], u["enabled"], u["grants"][0]["actions"]) for u in users],
+                         [("ada", True, "pull"), ("cara", True, "pull")])
+        with open(mine, "w") as f:
+            f.write(f"ada:{good}\ndan:{good}")
+        self.assertIn("1 users taken over, 1 were there already, 0 lines refused (version 2)", self.run_cli(*words))
+        with open(mine, "w") as f:
+            f.write(f"ada:{good[:-1]}c\n")
+        self.assertIn("another password, who stays as he is", self.run_cli(*words, status=1))
 
     def test_users(self):
         path = os.path.join(self.dir, "principals.yaml")

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands of `meridian user` share. Single-threaded.
+#ifndef MERIDIAN_CLI_USER_H
+#define MERIDIAN_CLI_USER_H
+
+#include "cli/cli.h"
+#include "config/principals.h"
+
+// "principals.yaml" beside the topology. Arena.
+const char *user_default_path(struct cli *c);
+// Words of --registry, --repositories and --actions; the two lists are cut up. An exit status, after
+// saying what is wrong.
+int user_grant_parse(struct cli *c, const char *registry, char *repositories, char *actions,
+                     struct grant *out);
+
+extern const struct command user_import_cmd; // user_import.c
+
+#endif

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// `meridian user import --htpasswd FILE`: takes the users of another registry over, with the
+// passwords that they have. What a line says wrong is told by its number, and the other lines are
+// taken; who is there already stays as he is. The file of principals is written once, whole.
+#include "cli/htpasswd.h"
+#include "cli/user.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct taking { // what becomes of the lines
+    struct cli *c;
+    const char *from, *path;
+    struct principals *now;
+    struct principal *users;
+    size_t n_users, n_before, n_there, n_refused;
+    // name to user: the file's, and those that were there
+    struct htab *names;
+    // what each gets; NULL: nothing
+    const struct grant *grant;
+};
+
+static void taking_done(struct taking *t)
+{
+    htab_free(t->names);
+    snapshot_unref(t->now);
+}
+#define AUTO_TAKING __attribute__((cleanup(taking_done)))
+
+static int principals_begin(struct taking *t, size_t more)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = 0;
+    if (!access(t->path, F_OK))
+        rc = principals_load(t->path, &d, &t->now);
+    if (rc) {
+        diag_print(&d, stderr);
+        cli_complain("%s: %s (name the file with --principals)", t->path, err_text(rc));
+    }
+    diag_done(&d);
+    if (rc)
+        return EXIT_FAILED;
+    const struct principal *before = NULL;
+    if (t->now) {
+        before = t->now->users;
+        t->n_users = t->n_before = t->now->n_users;
+    }
+    t->users = arena_array(&t->c->arena, t->n_users + more + 1, sizeof *t->users);
+    t->names = htab_new();
+    if (!t->users || !t->names)
+        return cli_fail(EXIT_FAILED, "out of memory");
+    for (size_t i = 0; before && i < t->n_users; i++) {
+        t->users[i] = before[i]; // strings stay with `now`
+        if (htab_put(t->names, t->users[i].name, strlen(t->users[i].name), &t->users[i]))
+            return cli_fail(EXIT_FAILED, "out of memory");
+    }
+    return EXIT_DONE;
+}
+
+static void refuse(struct taking *t, const struct htpasswd_line *l, const char *why)
+{
+    t->n_refused++;
+    cli_complain("%s:%u: %s%s%s", t->from, l->number, l->name, *l->name ? ": " : "", why);
+}
+
+static int line_take(struct taking *t, const struct htpasswd_line *l)
+{
+    if (*l->why) {
+        refuse(t, l, l->why);
+        return EXIT_DONE;
+    }
+    const struct principal *there = htab_get(t->names, l->name, strlen(l->name));
+    if (there && !strcmp(there->password_hash, l->hash)) {
+        t->n_there++;
+        return EXIT_DONE;
+    }
+    if (there && (size_t)(there - t->users) >= t->n_before) {
+        refuse(t, l, "the name stands in the file twice; the first line counts");
+        return EXIT_DONE;
+    }
+    if (there) {
+        refuse(t, l, "there is a user of that name with another password, who stays as he is");
+        return EXIT_DONE;
+    }
+    struct principal *p = &t->users[t->n_users++];
+    *p = (struct principal){.name = l->name,
+                            .password_hash = l->hash,
+                            .generation = 1,
+                            .enabled = true,
+                            .grants = t->grant,
+                            .n_grants = t->grant ? 1 : 0};
+    if (htab_put(t->names, p->name, strlen(p->name), p))
+        return cli_fail(EXIT_FAILED, "out of memory");
+    return EXIT_DONE;
+}
+
+static int lines_take(struct taking *t, struct buf *text)
+{
+    int rc = principals_begin(t, bytes_lines(text->p, text->n) + 1);
+    struct htpasswd h = htpasswd_begin(text->p, text->n);
+    struct htpasswd_line l;
+    while (!rc && htpasswd_next(&h, &l))
+        rc = line_take(t, &l);
+    return rc;
+}
+
+static int write_out(struct taking *t, bool dry_run)
+{
+    struct principals doc = {0};
+    if (t->now)
+        doc = *t->now;
+    size_t n_new = t->n_users - t->n_before;
+    doc.users = t->users;
+    doc.n_users = t->n_users;
+    doc.version++;
+    int rc = 0;
+    if (n_new && !dry_run)
+        rc = principals_write(&doc, t->path);
+    if (rc == ERR_INVAL)
+        return cli_fail(EXIT_USAGE,
+                        "repositories are names, prefixes that end in /*, or *. %s stays as it was",
+                        t->path);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: cannot be written: %s", t->path, err_text(rc));
+    const char *verb = "taken over";
+    if (dry_run)
+        verb = "would be taken over";
+    printf("%s: %zu users %s, %zu were there already, %zu lines refused", t->path, n_new, verb,
+           t->n_there, t->n_refused);
+    if (n_new && !dry_run)
+        printf(" (version %llu)", (unsigned long long)doc.version);
+    putchar('\n');
+    if (t->n_refused)
+        return EXIT_FAILED;
+    return EXIT_DONE;
+}
+
+static int import_run(struct cli *c, int argc, char **argv)
+{
+    const char *path = NULL, *htpasswd = NULL, *registry = NULL, *repositories = "*",
+               *actions = "pull,push";
+    bool dry_run = false;
+    const struct opt rows[] = {
+        {0, "htpasswd", "FILE", "the file of names and bcrypt hashes", &htpasswd, NULL},
+        {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL},
+        {'n', "registry", "REGISTRY", "grant each of them on this registry", &registry, NULL},
+        {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)", &repositories,
+         NULL},
+        {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &actions, NULL},
+        {0, "dry-run", NULL, "say what would be done, write nothing", NULL, &dry_run}};
+    int rc = opt_parse(c, &user_import_cmd, "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (!htpasswd || argc != 1)
+        return cli_fail(EXIT_USAGE, "user import: give --htpasswd FILE");
+    struct grant grant;
+    AUTO_TAKING struct taking t = {.c = c, .from = htpasswd, .path = path};
+    if (!path)
+        t.path = user_default_path(c);
+    if (registry && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
+        return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
+    if (registry) {
+        rc = user_grant_parse(c, registry, arena_strdup(&c->arena, repositories),
+                              arena_strdup(&c->arena, actions), &grant);
+        t.grant = &grant;
+    }
+    if (rc)
+        return rc;
+    AUTO_BUF struct buf text;
+    buf_init(&text, HTPASSWD_MAX_BYTES + 1);
+    rc = file_read(htpasswd, HTPASSWD_MAX_BYTES, &text);
+    buf_u8(&text, 0); // so that there is room for the final NUL
+    if (rc || text.err)
+        return cli_fail(EXIT_FAILED, "%s: cannot be read: %s", htpasswd,
+                        err_text(rc ? rc : text.err));
+    text.n--;
+    rc = lines_take(&t, &text);
+    if (!rc)
+        rc = write_out(&t, dry_run);
+    explicit_bzero(text.p, text.n);
+    return rc;
+}
+
+const struct command user_import_cmd = {"import", "take the users of an htpasswd file over",
+                                        "--htpasswd FILE [--registry R --repositories LIST]",
+                                        import_run};
