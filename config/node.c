@@ -64,6 +64,11 @@ static const struct option listen_rows[] = {
      .help = "DNS over TLS (RFC 7858); none when not given"},
     {"https", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, https, n_https),
      .def = "0.0.0.0:443, [::]:443", .max = 64, .port = 443, .help = "HTTPS for clients"},
+    {"https_proxied", OPT_ENDPOINTS, OPT_ARRAY_AT(struct node, https_proxied, n_https_proxied),
+     .max = 64, .port = 443, .example = "192.0.2.10:444",
+     .help = "HTTPS for clients behind the load balancers of edge.trusted_proxies: each connection "
+             "begins with a PROXY protocol header (version 1 or 2, at most 107 bytes) that names "
+             "the client; one without is closed. None when not given; https may be [] beside it"},
     {"peer", OPT_ENDPOINT, NODE(peer), .def = "0.0.0.0:8443", .port = 8443,
      .help = "mutual TLS for the other regions"},
 };
@@ -110,6 +115,17 @@ static const struct option edge_rows[] = {
     {"per_network", OPT_INT, NODE(edge_per_network), .def = "0", .max = 65536,
      .help = "the same of a network, a /24 or a /56; 0 is a quarter of what all clients together "
              "may have"},
+    {"trusted_proxies", OPT_CIDRS, OPT_ARRAY_AT(struct node, edge_proxies, n_edge_proxies),
+     .max = 256, .example = "192.0.2.80",
+     .help = "load balancers in front of listen.https_proxied. The client that their PROXY header "
+             "names is the one that counts: for limits, logs, audit and network rules. Requests "
+             "that come there from anybody else are refused (403), and so are those of a balancer "
+             "that names no client, except GET /healthz"},
+    {"http2", OPT_BOOL, NODE(edge_http2), .def = "disabled",
+     .help = "HTTP/2 for clients that ask for it; docs/performance.md has what it costs"},
+    {"ktls", OPT_BOOL, NODE(edge_ktls), .def = "disabled",
+     .help = "TLS in the kernel (its module tls), where it may save copies of large blobs; without "
+             "that module OpenSSL does it as before, and --check says so"},
     {"access_log", OPT_MAP, .sub = &access_set, .help = "a log of requests"},
 };
 static const struct option_word level_words[] = {
@@ -315,6 +331,28 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
         n->principals = beside(ctx, n->topology, "principals.yaml");
 }
 
+static void check_https(struct option_ctx *ctx, const struct doc_node *root, const struct node *n)
+{
+    const struct doc_node *listen = doc_get(root, "listen");
+    size_t all = n->n_https + n->n_https_proxied;
+    if (ctx->n_errors)
+        return;
+    if ((n->roles & (ROLE_REGISTRY | ROLE_AUTH)) && !all)
+        options_error(ctx, doc_key_line(listen, "https"),
+                      "listen.https: a registry needs at least one listener");
+    if (n->n_https_proxied && !n->n_edge_proxies)
+        options_error(ctx, doc_key_line(listen, "https_proxied"),
+                      "listen.https_proxied: it takes connections of edge.trusted_proxies alone, "
+                      "and none are given");
+    if (!n->n_https_proxied && n->n_edge_proxies)
+        options_error(ctx, doc_key_line(doc_get(root, "edge"), "trusted_proxies"),
+                      "edge.trusted_proxies: they are expected at listen.https_proxied, and no "
+                      "address is given there");
+    if (all > 64)
+        options_error(ctx, doc_key_line(listen, "https_proxied"),
+                      "listen.https and listen.https_proxied: more than 64 addresses together");
+}
+
 static int build(struct option_ctx *ctx, const struct doc_node *root, struct node *n)
 {
     options_apply(ctx, &node_set, root, "", n);
@@ -330,9 +368,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct nod
     if ((n->roles & ROLE_RESOLVER) && !n->n_dns && !ctx->n_errors)
         options_error(ctx, doc_key_line(doc_get(root, "listen"), "dns"),
                       "listen.dns: a resolver needs at least one listener");
-    if ((n->roles & (ROLE_REGISTRY | ROLE_AUTH)) && !n->n_https && !ctx->n_errors)
-        options_error(ctx, doc_key_line(doc_get(root, "listen"), "https"),
-                      "listen.https: a registry needs at least one listener");
+    check_https(ctx, root, n);
     if (n->disk_reserve)
         share_parse(n->disk_reserve, &n->disk_reserve_bytes, &n->disk_reserve_percent);
     if (n->upload_bytes)

@@ -48,6 +48,9 @@ struct node {
     // listen.https
     const struct endpoint *https;
     size_t n_https;
+    // listen.https_proxied: HTTPS whose connections begin with a PROXY header; default none
+    const struct endpoint *https_proxied;
+    size_t n_https_proxied;
     // listen.peer
     struct endpoint peer;
     // workers.resolver: threads, default one per core
@@ -70,6 +73,11 @@ struct node {
     uint64_t access_max_bytes;
     // edge.per_client, edge.per_network: requests at once
     unsigned edge_per_client, edge_per_network;
+    // edge.trusted_proxies: who may connect to listen.https_proxied
+    const struct cidr *edge_proxies;
+    size_t n_edge_proxies;
+    // edge.http2, edge.ktls: default off
+    bool edge_http2, edge_ktls;
     // log.level
     enum log_level log_level;
     // sandbox: strict (default) or off

@@ -61,6 +61,7 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
         diag_add(d, n->source, 0, "stamp %s is not a stamp of region %s in %s", n->stamp, n->region,
                  t->source);
     (void)preflight_edge_program(n, d);
+    (void)preflight_kernel_tls(n, d);
     int rc3 = preflight_files(n, p, id, t, d);
     if (!rc)
         rc = rc3;

@@ -4,6 +4,7 @@
 #include "daemon/preflight.h"
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "daemon/preflight_priv.h"
 
@@ -11,9 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +44,29 @@ int preflight_edge_program(const struct node *n, struct diag *diag)
              "where it is",
              n->nginx, why);
     return ERR_NOTFOUND;
+}
+
+// An unconnected socket: a kernel that has TLS, or can load it, says that it is too early (Linux
+// Documentation/networking/tls.rst).
+static bool kernel_has_tls(void)
+{
+    static const char name[] = "tls";
+    AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    if (!setsockopt(fd, IPPROTO_TCP, TCP_ULP, name, sizeof name - 1))
+        return true;
+    return errno == ENOTCONN;
+}
+
+int preflight_kernel_tls(const struct node *n, struct diag *diag)
+{
+    if (!edge_wanted(n) || !n->edge_ktls || kernel_has_tls())
+        return 0;
+    diag_add(diag, n->source, 0,
+             "edge.ktls: this kernel has no TLS of its own: load its module (modprobe tls), or "
+             "leave the setting out; the edge works without it, as with ktls: disabled");
+    return ERR_UNSUPPORTED;
 }
 
 // ---- what is tried ----

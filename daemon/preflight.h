@@ -5,6 +5,7 @@
 // failure is reported with the owner that the file needs and the command that mends it.
 //
 //   rc = preflight_edge_program(node, &diag);                     // at each start, too
+//   rc = preflight_kernel_tls(node, &diag);                       // at each start, too
 //   rc = preflight_files(node, &paths, &id, topology, &diag);     // --check alone
 //
 // Missing files count only where a start would fail without them. Single-threaded: it forks.
@@ -18,6 +19,9 @@
 // ERR_NOTFOUND with a sentence: which program, which key names it, which Debian package brings it.
 // 0 where no edge runs.
 int preflight_edge_program(const struct node *n, struct diag *diag);
+// ERR_UNSUPPORTED with a sentence: edge.ktls asks for what this kernel has not got. A start goes on
+// without it.
+int preflight_kernel_tls(const struct node *n, struct diag *diag);
 // ERR_DENIED with a sentence for each finding; t NULL: files that the topology names are passed
 // over.
 int preflight_files(const struct node *n, const struct paths *p, const struct identity *id,

@@ -156,6 +156,12 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .stamp = n->stamp,
                                 .https = n->https,
                                 .n_https = n->n_https,
+                                .https_proxied = n->https_proxied,
+                                .n_https_proxied = n->n_https_proxied,
+                                .proxies = n->edge_proxies,
+                                .n_proxies = n->n_edge_proxies,
+                                .http2 = n->edge_http2,
+                                .ktls = n->edge_ktls,
                                 .peer = n->peer,
                                 .region_pem = s->paths->region_pem,
                                 .shared_pem = s->paths->shared_pem,
@@ -459,12 +465,19 @@ static int watch(struct supervisor *s)
 static int start_first(struct supervisor *s, struct diag *d)
 {
     const struct node *n = s->node;
+    struct diag odd;
+    diag_init(&odd);
+    if (preflight_kernel_tls(n, &odd))
+        log_warn("%s", odd.lines[0]);
+    diag_done(&odd);
     int rc = preflight_edge_program(n, d);
     if (!rc)
         rc = paths_prepare(n, s->paths, s->id, &s->lock_fd, d);
     int64_t until_ms = clock_mono_ms() + PORT_WAIT_MS;
     if (!rc && s->edge_wanted)
         rc = ports_free(n->https, n->n_https, until_ms, d);
+    if (!rc && s->edge_wanted)
+        rc = ports_free(n->https_proxied, n->n_https_proxied, until_ms, d);
     if (!rc && s->edge_wanted)
         rc = ports_free(&n->peer, 1, until_ms, d);
     if (!rc)

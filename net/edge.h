@@ -72,7 +72,18 @@ struct edge_config {
     const char *domain, *region, *stamp;
     const struct endpoint *https;
     size_t n_https;
+    // Listeners whose connections begin with a PROXY header (nginx reads versions 1 and 2), and who
+    // may connect there. The client that the header names is then the client everywhere; requests
+    // of others get 403, and so do those of a proxy that names nobody, but for GET /healthz.
+    const struct endpoint *https_proxied;
+    size_t n_https_proxied;
+    const struct cidr *proxies;
+    size_t n_proxies;
     struct endpoint peer;
+    // HTTP/2 on both, for clients that offer it (ALPN)
+    bool http2;
+    // OpenSSL may leave records to the kernel, where that has a TLS of its own
+    bool ktls;
     // how the edge's own answers are worded (net/refuse.h), without a quote or backslash of
     // nginx's; NULL: in plain text
     const struct http_words *words;

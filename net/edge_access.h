@@ -24,10 +24,11 @@
 // The fields of a record in nginx's words, in the order in which edge_access_format expects them.
 // nginx escapes what is not printable ASCII (\xXX) and writes "-" for what is empty; the maps of
 // net/edge_render.c bound the lengths, so that a record stays within one packet of the pipe.
-#define EDGE_ACCESS_FORMAT                                                                         \
-    "\t$msec\t$status\t$body_bytes_sent\t$request_length\t$request_time\t$remote_addr\t$meridian_" \
-    "log_by\t"                                                                                     \
-    "$meridian_request_id\t$meridian_log_reason\t$meridian_log_principal\t$meridian_log_region\t"  \
+#define EDGE_ACCESS_FORMAT                                                                        \
+    "\t$msec\t$status\t$body_bytes_sent\t$request_length\t$request_time\t$meridian_log_client\t$" \
+    "meridian_"                                                                                   \
+    "log_by\t"                                                                                    \
+    "$meridian_request_id\t$meridian_log_reason\t$meridian_log_principal\t$meridian_log_region\t" \
     "$meridian_log_stamp\t$meridian_log_method\t$meridian_log_host\t$meridian_log_path"
 
 // A record → a line with its end. False: not a record of that form; *out_n is untouched.

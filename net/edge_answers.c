@@ -18,7 +18,7 @@ static const struct own_error {
     // in the access log
     const char *reason;
 } own_errors[] = {
-    {"400 494 495 496 497", 400, REFUSED_UNSUPPORTED, "the request is malformed, or not HTTPS",
+    {"400 495 496 497", 400, REFUSED_UNSUPPORTED, "the request is malformed, or not HTTPS",
      "MALFORMED"},
     {"403 404", 404, REFUSED_UNSUPPORTED, "nothing is served under this path", "NOTHING_HERE"},
     {"405 501", 405, REFUSED_UNSUPPORTED, "this method is not served here", "METHOD"},
@@ -28,6 +28,9 @@ static const struct own_error {
     {"414", 414, REFUSED_UNSUPPORTED, "the request target is too long", "TARGET_TOO_LONG"},
     {"416", 416, REFUSED_UNSUPPORTED, "the range is not in the blob", "RANGE"},
     {"421", 421, REFUSED_HOST, "this host name is not served at this address", "WRONG_HOST"},
+    {"494", 431, REFUSED_UNSUPPORTED,
+     "a header field is larger than 16 KiB, or all of them together are larger than 32 KiB",
+     "HEADERS_TOO_LARGE"},
     {"429", 429, REFUSED_BUSY,
      "too many requests at once from this client, its network, or all clients", "TOO_MANY_AT_ONCE"},
     {"500", 500, REFUSED_FAILED, "the edge failed to make an answer", "EDGE_FAILED"},
@@ -52,6 +55,8 @@ const char *edge_own_reason(int status)
 {
     if (status == 499)
         return "CLIENT_LEFT"; // nginx's word for it; there was nobody to answer
+    if (status == 403)
+        return "PROXY"; // edge_put_proxy_refusal
     for (size_t i = 0; i < ARRAY_LEN(own_errors); i++)
         if (own_errors[i].status == status)
             return own_errors[i].reason;
@@ -98,6 +103,14 @@ void edge_put_error_answers(struct buf *b, const struct edge_config *c)
         edge_put_answer(b, c, name, own_errors[i].status, own_errors[i].kind, own_errors[i].message,
                         c->region);
     }
+}
+
+void edge_put_proxy_refusal(struct buf *b, const struct edge_config *c)
+{
+    edge_put_answer(b, c, "= /_edge/proxy", 403, REFUSED_DENIED,
+                    "this address takes connections of the load balancers that "
+                    "edge.trusted_proxies names, and these say whose requests they bring",
+                    c->region);
 }
 
 void edge_put_passed_pages(struct buf *b, const char *region)

@@ -88,8 +88,12 @@ int edge_config_check(const struct edge_config *c, struct diag *diag)
         diag_add(diag, NULL, 0, "edge: peer %zu has a malformed region name", i);
         rc = ERR_INVAL;
     }
-    if (!c->n_https) {
+    if (!c->n_https && !c->n_https_proxied) {
         diag_add(diag, NULL, 0, "edge: no address to listen on");
+        rc = ERR_INVAL;
+    }
+    if (c->n_https_proxied && !c->n_proxies) {
+        diag_add(diag, NULL, 0, "edge: listeners behind proxies, and no proxy that is trusted");
         rc = ERR_INVAL;
     }
     return rc;

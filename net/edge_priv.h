@@ -21,6 +21,8 @@ void edge_put_answer(struct buf *b, const struct edge_config *c, const char *nam
 // which statuses of nginx lead to which answer; and the answers
 void edge_put_error_pages(struct buf *b, const char *indent);
 void edge_put_error_answers(struct buf *b, const struct edge_config *c);
+// the location "= /_edge/proxy", for what no trusted proxy brought, or brought in nobody's name
+void edge_put_proxy_refusal(struct buf *b, const struct edge_config *c);
 // the same for requests that are passed on to `region`
 void edge_put_passed_pages(struct buf *b, const char *region);
 void edge_put_passed_answers(struct buf *b, const struct edge_config *c, const char *region);

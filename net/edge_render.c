@@ -65,10 +65,28 @@ static struct shares shares_of(const struct edge_config *c)
     return s;
 }
 
+// A client that begins HTTP/2 requests and cancels them at once (CVE-2023-44487) makes work that no
+// limit on requests under way sees: so few streams at once, and a connection's requests are fewer
+// than over HTTP/1.1. The windows for bodies are as large as what a body may fill here anyway, so
+// that an upload over a long line does not wait for them.
+static void put_protocols(struct buf *b, const struct edge_config *c)
+{
+    if (c->http2)
+        buf_str(b, "  keepalive_requests 1000; http2_max_concurrent_streams 32; http2_chunk_size "
+                   "16k;\n  http2_body_preread_size 256k; http2_recv_buffer_size 512k;\n");
+    else
+        buf_str(b, "  keepalive_requests 10000;\n");
+    if (c->ktls)
+        buf_str(b, "  ssl_conf_command Options KTLS;\n");
+}
+
 static void put_frame(struct buf *b, const struct edge_config *c)
 {
     buf_str(b, "# Written by meridiand from its configuration; edits are lost.\ndaemon "
-               "off;\nmaster_process on;\n");
+               "off;\nmaster_process on;\npcre_jit on;\n"
+               // a reload or stop lets requests in flight end, but not for ever: what a client
+               // draws out would keep one more process at each reload
+               "worker_shutdown_timeout 6h;\n");
     if (c->user)
         buf_printf(b, "user %s %s;\n", c->user, c->group ? c->group : c->user);
     if (c->n_workers)
@@ -90,7 +108,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
         "512;\n"
         "  client_header_timeout 10s; client_body_timeout 60s; send_timeout 60s; keepalive_timeout "
         "65s;\n"
-        "  keepalive_requests 10000; client_header_buffer_size 4k; large_client_header_buffers 4 "
+        "  client_header_buffer_size 4k; large_client_header_buffers 2 "
         "16k;\n"
         "  client_max_body_size 0; client_body_buffer_size 256k;\n"
         "  limit_conn_zone $meridian_client zone=by_client:10m; limit_conn_status 429;\n"
@@ -106,6 +124,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
         "  proxy_read_timeout " PUBLIC_READ_TIMEOUT ";\n"
         "  proxy_ignore_headers X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering "
         "X-Accel-Charset;\n");
+    put_protocols(b, c);
 }
 
 // An absolute target's authority replaces the Host header (RFC 9112 section 3.2.2): the host that
@@ -150,6 +169,8 @@ static void put_access_log(struct buf *b, const struct edge_config *c)
     buf_printf(b,
                "  map $upstream_http_x_meridian_request_id $meridian_log_by {\n    default "
                "daemon;\n    \"\" edge;\n  }\n"
+               "  map \"$meridian_proxy $proxy_protocol_addr\" $meridian_log_client {\n    default "
+               "$remote_addr;\n    \"~^1 (?<log_client>[0-9a-f.:]+)$\" $log_client;\n  }\n"
                "  map $upstream_http_x_meridian_region $meridian_log_region {\n    default "
                "$upstream_http_x_meridian_region;\n    \"\" %s;\n  }\n"
                "  map $upstream_http_x_meridian_stamp $meridian_log_stamp {\n    default "
@@ -185,6 +206,26 @@ static void put_clients(struct buf *b)
                "    \"~(?s)^(?<network_4>.{3}).$\" $network_4;\n"
                "    \"~(?s)^\\x00{10}\\xff\\xff(?<network_mapped>.{3}).$\" $network_mapped;\n"
                "    \"~(?s)^(?<network_6>.{7}).{9}$\" $network_6;\n  }\n");
+}
+
+// Which requests came from a trusted proxy, and what is refused where only those may come. The
+// address that a PROXY header names counts only when such a proxy sent it. What answers an error
+// (/_edge/) is let through: the answer is about something else.
+static void put_proxies(struct buf *b, const struct edge_config *c)
+{
+    char text[CIDR_TEXT_SIZE];
+    buf_str(b, "  geo $realip_remote_addr $meridian_proxy {\n    default 0;\n");
+    for (size_t i = 0; i < c->n_proxies; i++)
+        buf_printf(b, "    %s 1;\n", cidr_format(&c->proxies[i], text));
+    buf_str(b, "  }\n");
+    if (!c->n_https_proxied)
+        return;
+    buf_str(b, "  map \"$meridian_proxy $proxy_protocol_addr$uri\" $meridian_unproxied {\n"
+               "    default \"\";\n    \"~^[01] [^/]*/_edge/\" \"\";\n    \"~^0 \" 1;\n"
+               "    \"1 /healthz\" \"\";\n    \"~^1 /\" 1;\n  }\n"
+               "  real_ip_header proxy_protocol;\n");
+    for (size_t i = 0; i < c->n_proxies; i++)
+        buf_printf(b, "  set_real_ip_from %s;\n", cidr_format(&c->proxies[i], text));
 }
 
 static void put_upstreams(struct buf *b, const struct edge_config *c)
@@ -275,11 +316,24 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
     edge_put_error_answers(b, c);
 }
 
-static void put_listen(struct buf *b, const struct edge_config *c, const char *options)
+// How clients come: straight, or through load balancers that say who they are.
+enum way { WAY_STRAIGHT, WAY_PROXIED };
+
+static void put_listen(struct buf *b, const struct edge_config *c, enum way way,
+                       const char *options)
 {
     char at[ENDPOINT_TEXT_SIZE];
-    for (size_t i = 0; i < c->n_https; i++)
-        buf_printf(b, "    listen %s ssl%s;\n", endpoint_format(&c->https[i], at), options);
+    const struct endpoint *list = c->https;
+    size_t n = c->n_https;
+    if (way == WAY_PROXIED) {
+        list = c->https_proxied;
+        n = c->n_https_proxied;
+    }
+    for (size_t i = 0; i < n; i++)
+        buf_printf(b, "    listen %s ssl%s%s%s;\n", endpoint_format(&list[i], at),
+                   c->http2 ? " http2" : "", way == WAY_PROXIED ? " proxy_protocol" : "", options);
+    if (way == WAY_PROXIED)
+        buf_str(b, "    if ($meridian_unproxied) { rewrite ^ /_edge/proxy last; }\n");
 }
 
 static void put_certificate(struct buf *b, const char *pem, const char *cache)
@@ -300,6 +354,8 @@ static void put_public_root(struct buf *b, const struct edge_config *c)
     buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON
                "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n");
     put_shared_locations(b, c);
+    if (c->n_https_proxied)
+        edge_put_proxy_refusal(b, c);
     // Resolvers of other regions probe here like any client: what all clients together may have is
     // not for them.
     buf_printf(b,
@@ -315,11 +371,11 @@ static void put_public_root(struct buf *b, const struct edge_config *c)
             "    }\n    location / { proxy_pass http://meridian_public; }\n");
 }
 
-static void put_region_server(struct buf *b, const struct edge_config *c)
+static void put_region_server(struct buf *b, const struct edge_config *c, enum way way)
 {
     static const char *const forms[] = {"geo", "data", "fe", "geo.privatelink", "data.privatelink"};
     buf_str(b, "  server {\n");
-    put_listen(b, c, "");
+    put_listen(b, c, way, "");
     buf_str(b, "    server_name");
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         buf_printf(b, " *.%s.%s.%s", c->region, forms[i], c->domain);
@@ -363,16 +419,18 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
 
 static void put_misdirected(struct buf *b, const struct edge_config *c)
 {
+    if (c->n_https_proxied)
+        edge_put_proxy_refusal(b, c);
     edge_put_answer(b, c, "/", 421, REFUSED_HOST, "this host name is not served at this address",
                     c->region);
     edge_put_error_answers(b, c);
     buf_str(b, "  }\n");
 }
 
-static void put_global_server(struct buf *b, const struct edge_config *c)
+static void put_global_server(struct buf *b, const struct edge_config *c, enum way way)
 {
     buf_str(b, "  server {\n");
-    put_listen(b, c, "");
+    put_listen(b, c, way, "");
     buf_str(b, "    server_name \"~^[^.]+\\.");
     put_domain_pattern(b, c->domain);
     buf_str(b, "$\" \"~^[^.]+\\.privatelink\\.");
@@ -383,7 +441,7 @@ static void put_global_server(struct buf *b, const struct edge_config *c)
     put_public_root(b, c);
     // deeper names and other regions': misdirected (RFC 9110 section 15.5.20)
     buf_str(b, "  }\n  server {\n");
-    put_listen(b, c, "");
+    put_listen(b, c, way, "");
     buf_str(b, "    server_name \"~^.+\\.");
     put_domain_pattern(b, c->domain);
     buf_str(b, "$\";\n");
@@ -416,6 +474,17 @@ static void put_peer_server(struct buf *b, const struct edge_config *c)
     buf_str(b, "    location / { proxy_pass http://meridian_peer; }\n  }\n");
 }
 
+static void put_client_servers(struct buf *b, const struct edge_config *c, enum way way)
+{
+    // unknown names get no handshake; an unknown Host behind a known name gets 421
+    buf_str(b, "  server {\n");
+    put_listen(b, c, way, " default_server backlog=1024");
+    buf_str(b, "    server_name _;\n    ssl_reject_handshake on;\n");
+    put_misdirected(b, c);
+    put_region_server(b, c, way);
+    put_global_server(b, c, way);
+}
+
 int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
 {
     int rc = edge_config_check(c, diag);
@@ -425,18 +494,16 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     buf_init(&b, 4 << 20);
     put_frame(&b, c);
     put_maps(&b);
+    put_proxies(&b, c);
     put_names(&b, c);
     put_access_log(&b, c);
     put_clients(&b);
     edge_put_error_pages(&b, "  ");
     put_upstreams(&b, c);
-    // unknown names get no handshake; an unknown Host behind a known name gets 421
-    buf_str(&b, "  server {\n");
-    put_listen(&b, c, " default_server backlog=1024");
-    buf_str(&b, "    server_name _;\n    ssl_reject_handshake on;\n");
-    put_misdirected(&b, c);
-    put_region_server(&b, c);
-    put_global_server(&b, c);
+    if (c->n_https)
+        put_client_servers(&b, c, WAY_STRAIGHT);
+    if (c->n_https_proxied)
+        put_client_servers(&b, c, WAY_PROXIED);
     put_peer_server(&b, c);
     buf_str(&b, "}\n");
     if (b.err)

@@ -43,9 +43,9 @@ static bool text_ok(const char *s, size_t n)
     return true;
 }
 
-// Our own headers: read here, never shown to handlers. From the public every X-Meridian-* is
-// dropped.
-static bool internal_header(struct ingest *in, const char *name, const char *value)
+// What the edge adds: read here, never shown to handlers. From the public every other X-Meridian-*
+// is dropped.
+static bool edge_header(struct ingest *in, const char *name, const char *value)
 {
     if (!strcasecmp(name, EDGE_HEADER_CLIENT)) {
         in->n_client++;
@@ -57,7 +57,7 @@ static bool internal_header(struct ingest *in, const char *name, const char *val
         in->cert = value;
         return true;
     }
-    return in->listener == LISTENER_PUBLIC && !strncasecmp(name, "X-Meridian-", 11);
+    return false;
 }
 
 static void framing_header(struct ingest *in, const char *name, const char *value)
@@ -87,15 +87,17 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
     struct ingest *in = cls;
     if (!value)
         value = "";
-    if (++in->n_headers > HTTP_HEADERS_MAX) {
-        in->status = 431;
-        return MHD_NO;
-    }
     if (memchr(name, 0, n_name) || !http_token_ok(name) || !text_ok(value, n_value)) {
         in->status = 400;
         return MHD_NO;
     }
-    if (internal_header(in, name, value))
+    if (edge_header(in, name, value)) // not the client's
+        return MHD_YES;
+    if (++in->n_headers > HTTP_HEADERS_MAX) {
+        in->status = 431;
+        return MHD_NO;
+    }
+    if (in->listener == LISTENER_PUBLIC && !strncasecmp(name, "X-Meridian-", 11))
         return MHD_YES;
     framing_header(in, name, value);
     if (http_request_add_header(in->req, name, n_name, value, n_value))

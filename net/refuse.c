@@ -117,6 +117,11 @@ void http_refuse_own(struct http_request *req, struct http_response *resp, int s
     case 414:
         http_refuse(req, resp, status, REFUSED_UNSUPPORTED, "the request target is too long");
         break;
+    case 431:
+        http_refuse(req, resp, status, REFUSED_UNSUPPORTED,
+                    "the request has more than %d header fields, or they are too large",
+                    HTTP_HEADERS_MAX);
+        break;
     case 429:
     case 503:
         http_refuse(req, resp, status, REFUSED_BUSY, "too much work is waiting here, try again");

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge in life: renewal without a failed request, nginx killed, drained stop, forged headers, memory with big bodies."""
-import base64, hashlib, http.client, json, os, pwd, signal, subprocess, threading, time, unittest
+import base64, hashlib, http.client, ipaddress, json, os, pwd, signal, socket, ssl, struct, subprocess, threading, time, unittest
 
-from lab import CLIENT, DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
+from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
 
 EAST, WEST, ASIA = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
 HEALTH = f"eus-1.eastus.fe.{DOMAIN}"
@@ -26,10 +26,37 @@ def name_of(pid):
         return ""
 
 
+class ProxiedLab(Lab):
+    """Eastus also listens for a load balancer, which is the client's first address; and southeastasia speaks HTTP/2."""
+
+    def _files(self):
+        super()._files()
+        self.edit("eastus", "  peer:", f"  https_proxied: ['{REGIONS['eastus']}:444']\n  peer:")
+        self.edit("eastus", "edge: { workers: 1 }", f"edge: {{ workers: 1, trusted_proxies: [{CLIENT}] }}")
+        self.edit("southeastasia", "edge: { workers: 1 }", "edge: { workers: 1, http2: enabled }")
+
+    def edit(self, region, old, new):
+        path = f"{self.dir}/{region}/meridiand.yaml"
+        with open(path) as f:
+            text = f.read()
+        assert text.count(old) == 1, (old, text)
+        with open(path, "w") as f:
+            f.write(text.replace(old, new))
+
+
+def proxy_v2(client, command=1, more=b""):
+    """A PROXY header of version 2 (haproxy's proxy-protocol.txt): from the client to port 443."""
+    ip = ipaddress.ip_address(client)
+    body = ip.packed + ipaddress.ip_address("192.0.2.80" if ip.version == 4 else "2001:db8::80").packed + struct.pack(">HH", 50000, 443) + more
+    if not command:
+        body = b""
+    return b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x20 | command, (0x11 if ip.version == 4 else 0x21) if command else 0]) + struct.pack(">H", len(body)) + body
+
+
 class Edge(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab())
+        cls.lab = cls.enterClassContext(ProxiedLab())
 
     def serial(self, host, region):
         with self.lab.connection(host, region) as c:
@@ -160,7 +187,7 @@ class Edge(unittest.TestCase):
             (b"NONSENSE\r\n\r\n", 400, "MALFORMED"),
             (b"GET /%00?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 400, "MALFORMED"),
             (b"GET /" + 20000 * b"x" + b"?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 414, "TARGET_TOO_LONG"),
-            (b"GET /v2/ HTTP/1.1\r\n" + host + b"X: " + 20000 * b"x" + b"\r\n\r\n", 400, "MALFORMED"),
+            (b"GET /v2/ HTTP/1.1\r\n" + host + b"X: " + 20000 * b"x" + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE"),
             (b"GET /v2/?sig=SECRET HTTP/1.1\r\nHost: contoso.elsewhere.geo.%s\r\n\r\n" % DOMAIN.encode(), 421, "WRONG_HOST"),
             (b"TRACE /v2/?sig=SECRET HTTP/1.1\r\n" + host + b"\r\n", 405, "METHOD"),
             (b"GET /v2/?sig=SECRET HTTP/3.0\r\n" + host + b"\r\n", 505, "HTTP_VERSION"),
@@ -184,6 +211,64 @@ class Edge(unittest.TestCase):
             log = f.read()
         self.assertNotIn("SECRET", log + lab.said("eastus") + lab.said("westeurope"))
         self.assertEqual([l for l in log.splitlines() if json.loads(l)["status"] < 400], [])  # what is asked for by default
+
+    def behind(self, header, path="/v2/", source=CLIENT, host=EAST):
+        """What comes on the listener for load balancers: (status, headers, body), or None when the connection is closed."""
+        context = ssl.create_default_context(cafile=self.lab.ca)
+        raw = socket.create_connection((REGIONS["eastus"], 444), timeout=15, source_address=(source, 0))
+        try:
+            raw.sendall(header)
+            with context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) as c:
+                c.do_handshake()
+                c.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                r = http.client.HTTPResponse(c)
+                r.begin()
+                return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
+        except (ssl.SSLError, OSError):
+            return None
+        finally:
+            raw.close()
+
+    def test_3_clients_behind_a_load_balancer(self):
+        lab = self.lab
+        since = lab.log_end("eastus")
+        named = {"203.0.113.9": proxy_v2("203.0.113.9"), "2001:db8::9": proxy_v2("2001:db8::9"),
+                 "203.0.113.10": b"PROXY TCP4 203.0.113.10 192.0.2.80 50000 443\r\n",
+                 "203.0.113.11": proxy_v2("203.0.113.11", more=b"\xea\x00\x03abc")}
+        for client, header in named.items():
+            status, answer, _ = self.behind(header)
+            self.assertEqual(status, 401)
+            line = self.access(answer["x-meridian-request-id"])
+            self.assertEqual((line["client"], line["by"]), (client, "daemon"))
+            lab.wait_said("eastus", f"request {answer['x-meridian-request-id']}", since)
+            said = next(l for l in lab.said("eastus", since).splitlines() if answer["x-meridian-request-id"] in l)
+            self.assertIn(client, said)  # the daemon hears of the same one
+        status, answer, _ = self.behind(proxy_v2("203.0.113.9"), "/" + 20000 * "x")  # nginx's own refusals name it, too
+        self.assertEqual((status, self.access(answer["x-meridian-request-id"])["client"]), (414, "203.0.113.9"))
+        # a balancer that asks for itself: for its health checks alone
+        for header in (proxy_v2("203.0.113.9", command=0), b"PROXY UNKNOWN\r\n"):
+            self.assertEqual(self.behind(header, "/healthz", host=HEALTH)[0], 200)
+            status, answer, body = self.behind(header)
+            self.assertEqual((status, json.loads(body)["errors"][0]["code"]), (403, "DENIED"))
+            line = self.access(answer["x-meridian-request-id"])
+            self.assertEqual((line["client"], line["reason"], line["by"]), (CLIENT, "PROXY", "edge"))
+        # whoever else says so is not believed, and not served
+        for header in (proxy_v2("203.0.113.9"), proxy_v2("203.0.113.9", command=0)):
+            for path in ("/v2/", "/healthz", "/_edge/proxy"):
+                status, answer, _ = self.behind(header, path, source=CORP)
+                self.assertEqual(status, 404 if path == "/_edge/proxy" else 403)
+                self.assertEqual(self.access(answer["x-meridian-request-id"])["client"], CORP)
+        # none, half of one, another version, an odd one, one that is too long
+        good = proxy_v2("203.0.113.9")
+        for header in (b"", good[:20], good[:12] + b"\x31" + good[13:], b"PROXY TCP4 1.2.3 4\r\n",
+                       proxy_v2("203.0.113.9", more=b"\xea\x00\xff" + 255 * b"x")):
+            self.assertIsNone(self.behind(header), header)
+        # and on the other listener a header is no TLS
+        raw = socket.create_connection((REGIONS["eastus"], 443), timeout=15)
+        raw.sendall(good)
+        with self.assertRaises(OSError):
+            ssl.create_default_context(cafile=lab.ca).wrap_socket(raw, server_hostname=EAST)
+        raw.close()
 
     def test_3_the_access_log_is_rotated(self):
         lab, path = self.lab, f"{self.lab.dir}/eastus/log/access.log"

@@ -57,6 +57,9 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->disk_reserve_percent, 5);
     ck_assert_uint_eq(n->disk_reserve_bytes, 0);
     ck_assert_uint_eq(n->body_rate, 512);
+    ck_assert_uint_eq(n->n_https_proxied, 0);
+    ck_assert_uint_eq(n->n_edge_proxies, 0);
+    ck_assert(!n->edge_http2 && !n->edge_ktls);
     node_free(n);
 }
 END_TEST
@@ -67,8 +70,10 @@ START_TEST(every_key)
         LEAST
         "roles: [resolver, auth]\nruntime_dir: /run/meridian\nprincipals: p.yaml\nca_dir: ca\n"
         "ca_file: /etc/ca.pem\nlisten: {dns: [127.0.0.1, '[::1]:5353'], https: [127.0.0.1:8443], "
-        "peer: 127.0.0.1:9443}\nworkers: {resolver: 3, pool: 4, queue: 5}\n"
-        "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2}\n"
+        "peer: 127.0.0.1:9443, https_proxied: ['127.0.0.1']}\nworkers: {resolver: 3, pool: 4, "
+        "queue: 5}\n"
+        "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2, "
+        "http2: enabled, ktls: enabled, trusted_proxies: [192.0.2.0/28]}\n"
         "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h, "
         "bytes_per_principal: 20GiB}\n"
         "limits: {manifest: 1MiB, body_rate: 0}\n"
@@ -90,6 +95,11 @@ START_TEST(every_key)
     ck_assert_str_eq(n->edge_user, "www-data");
     ck_assert_str_eq(n->nginx, "/opt/nginx");
     ck_assert_uint_eq(n->edge_workers, 2);
+    ck_assert(n->edge_http2 && n->edge_ktls);
+    ck_assert_uint_eq(n->n_edge_proxies, 1);
+    ck_assert_uint_eq(n->edge_proxies[0].bits, 28 + 96);
+    ck_assert_uint_eq(n->n_https_proxied, 1);
+    ck_assert_uint_eq(n->https_proxied[0].port, 443);
     ck_assert_int_eq(n->log_level, LOG_DEBUG);
     ck_assert_uint_eq(n->drain_s, 5);
     ck_assert_uint_eq(n->cert_check_s, 1);
@@ -116,6 +126,11 @@ START_TEST(refusals)
         {LEAST "roles: []\n", "roles: has 0 items, needs at least 1"},
         {LEAST "listen: {dns: [localhost]}\n", "listen.dns[0]: expected an IP address"},
         {LEAST "listen: {dns: []}\n", "listen.dns: a resolver needs at least one listener"},
+        {LEAST "listen: {https: []}\n", "listen.https: a registry needs at least one listener"},
+        {LEAST "listen: {https_proxied: [127.0.0.1]}\n",
+         "listen.https_proxied: it takes connections of edge.trusted_proxies alone"},
+        {LEAST "edge: {trusted_proxies: [192.0.2.1]}\n",
+         "edge.trusted_proxies: they are expected at listen.https_proxied"},
         {LEAST "listen: 53\n", "listen: expected a mapping, found a value"},
         {LEAST "disk: {reserve: 51%}\n", "disk.reserve: "},
         {LEAST "disk: {reserve: 100%}\n", "disk.reserve: "},

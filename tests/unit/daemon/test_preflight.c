@@ -180,7 +180,25 @@ START_TEST(an_edge_without_a_program_is_said)
 }
 END_TEST
 
+// What this kernel has is the machine's affair; what is said of it is ours.
+START_TEST(tls_that_the_kernel_has_not_got_is_said)
+{
+    setup();
+    ck_assert_int_eq(preflight_kernel_tls(node, &diag), 0); // not asked for
+    node->edge_ktls = true;
+    int rc = preflight_kernel_tls(node, &diag);
+    ck_assert(rc == 0 || rc == ERR_UNSUPPORTED);
+    ck_assert_uint_eq(diag_count(&diag), rc ? 1 : 0);
+    if (rc)
+        says("edge.ktls", "modprobe tls");
+    node->roles = ROLE_RESOLVER; // no edge
+    ck_assert_int_eq(preflight_kernel_tls(node, &diag), 0);
+    teardown();
+}
+END_TEST
+
 CHECK_MAIN("daemon/preflight", what_the_daemons_user_cannot_use_is_named_with_its_cure,
            a_directory_of_data_dir_is_the_daemons_with_all_that_is_in_it,
            what_is_missing_counts_where_a_start_would_fail,
-           a_directory_in_the_way_is_said_once_for_each_user, an_edge_without_a_program_is_said)
+           a_directory_in_the_way_is_said_once_for_each_user, an_edge_without_a_program_is_said,
+           tls_that_the_kernel_has_not_got_is_said)

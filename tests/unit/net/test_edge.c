@@ -305,10 +305,15 @@ START_TEST(test_render)
         "limit_conn by_client 7; limit_conn by_network 9; limit_conn clients ",
         "alias /blobs/;",
         "X-Forwarded-For \"\"",
-        "large_client_header_buffers 4 16k;"};
+        "large_client_header_buffers 2 16k;",
+        "worker_shutdown_timeout 6h;",
+        "keepalive_requests 10000;"};
     for (size_t i = 0; i < ARRAY_LEN(has); i++)
         ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
     ck_assert_ptr_null(strstr(buf_cstr(&b), "include"));
+    static const char *const off[] = {" http2", "KTLS", " proxy_protocol", "real_ip"};
+    for (size_t i = 0; i < ARRAY_LEN(off); i++)
+        ck_assert_msg(!strstr(buf_cstr(&b), off[i]), "%s", off[i]);
     // regions are not counted as clients
     const char *peer = strstr(buf_cstr(&b), "ssl_verify_client on;");
     ck_assert_ptr_null(strstr(peer, "limit_conn"));
@@ -337,6 +342,62 @@ START_TEST(test_render)
     c = good, peers[0].region = "a.*";
     ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     ck_assert_uint_eq(b.n, before);
+    buf_done(&b);
+}
+END_TEST
+
+START_TEST(test_render_protocols)
+{
+    struct endpoint at = local(20443), behind = local(20444);
+    struct cidr proxies[2];
+    ck_assert_int_eq(cidr_parse("192.0.2.80", &proxies[0]), 0);
+    ck_assert_int_eq(cidr_parse("2001:db8::/64", &proxies[1]), 0);
+    struct edge_config c = {.nginx = "/n",
+                            .runtime_dir = "/r",
+                            .public_socket = "/r/a",
+                            .peer_socket = "/r/b",
+                            .tunnel_socket = "/r/c",
+                            .blob_dir = "/blobs",
+                            .domain = "example.test",
+                            .region = "eastus",
+                            .stamp = "eus-1",
+                            .https = &at,
+                            .n_https = 1,
+                            .https_proxied = &behind,
+                            .n_https_proxied = 1,
+                            .proxies = proxies,
+                            .n_proxies = 2,
+                            .http2 = true,
+                            .ktls = true,
+                            .peer = local(20445),
+                            .region_pem = "/1",
+                            .shared_pem = "/2",
+                            .peer_pem = "/3",
+                            .ca_pem = "/4"};
+    struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(edge_render(&c, &b, NULL), 0);
+    static const char *const has[] = {
+        "listen 127.0.0.1:20443 ssl http2 default_server",
+        "listen 127.0.0.1:20444 ssl http2 proxy_protocol default_server",
+        "listen 127.0.0.1:20445 ssl default_server",
+        "real_ip_header proxy_protocol;",
+        "set_real_ip_from 192.0.2.80/32;",
+        "set_real_ip_from 2001:db8::/64;",
+        "if ($meridian_unproxied) { rewrite ^ /_edge/proxy last; }",
+        "http2_max_concurrent_streams 32;",
+        "keepalive_requests 1000;",
+        "ssl_conf_command Options KTLS;"};
+    for (size_t i = 0; i < ARRAY_LEN(has); i++)
+        ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
+    c.n_https = 0; // all clients come through balancers
+    buf_clear(&b);
+    ck_assert_int_eq(edge_render(&c, &b, NULL), 0);
+    ck_assert_ptr_null(strstr(buf_cstr(&b), ":20443"));
+    c.n_proxies = 0; // who could connect?
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+    c.n_https_proxied = 0;
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     buf_done(&b);
 }
 END_TEST
@@ -618,6 +679,7 @@ START_TEST(test_own_answers)
     region_config(&one, "eastus");
     region_up(&one);
     static char target[20000];
+    char said[512];
     memset(target, 'x', sizeof target - 1);
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
@@ -629,7 +691,23 @@ START_TEST(test_own_answers)
     const char *header = buf_cstr(&b);
     q = to(&one.https, "https://contoso.example.test/");
     q.headers = &header, q.n_headers = 1;
-    own_answer(&q, 400, "UNSUPPORTED"); // too large a header
+    own_answer(&q, 431, "UNSUPPORTED"); // too large a header
+    ck_assert_int_eq(status_of(&q, said, sizeof said), 431);
+    ck_assert_msg(strstr(said, "larger than 16 KiB") != NULL, "%s", said);
+    // small ones, too many of them: the daemon counts
+    static char names[101][24];
+    const char *many[101];
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        snprintf(names[i], sizeof names[i], "X-%zu: y", i);
+        many[i] = names[i];
+    }
+    q = to(&one.https, "https://contoso.example.test/");
+    q.headers = many, q.n_headers = 90;
+    ck_assert_int_eq(status_of(&q, NULL, 0), 200);
+    q.n_headers = 101;
+    own_answer(&q, 431, "UNSUPPORTED");
+    ck_assert_int_eq(status_of(&q, said, sizeof said), 431);
+    ck_assert_msg(strstr(said, "more than 100 header fields") != NULL, "%s", said);
     q = to(&one.https, "https://contoso.example.test/");
     q.method = "TRACE";
     own_answer(&q, 405, "UNSUPPORTED");
@@ -1100,7 +1178,7 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_requests, test_blobs, test_peers, test_a_slow_body,
-           test_own_answers, test_refused_early, test_reload, test_reload_of_the_same,
-           test_listeners_users_limits_drain, test_backoff_cap, test_master_killed,
-           test_parent_killed, test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_render_protocols, test_requests, test_blobs, test_peers,
+           test_a_slow_body, test_own_answers, test_refused_early, test_reload,
+           test_reload_of_the_same, test_listeners_users_limits_drain, test_backoff_cap,
+           test_master_killed, test_parent_killed, test_start_refused)
