@@ -32,6 +32,18 @@ static bool path_ok(const char *s)
     return *s && strlen(s) < PATH_MAX / 2;
 }
 
+// http://host:port; the guard (net/outbound.h) reads it more strictly still.
+static bool proxy_ok(const char *s)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
+    const char *port = strrchr(s, ':');
+    if (strncmp(s, "http://", 7) || port < s + 8)
+        return false;
+    size_t n = strspn(port + 1, "0123456789");
+    return n >= 1 && n <= 5 && !port[1 + n] && port[1] != '0' && !s[7 + strspn(s + 7, letters)];
+}
+
 // A size, or a share of the disk as "5%".
 static bool share_parse(const char *s, uint64_t *out_bytes, unsigned *out_percent)
 {
@@ -186,6 +198,21 @@ static const struct option limit_rows[] = {
      .help = "bytes a second that the body of an upload must bring, on average of 30 s (then 408); "
              "0 is no such limit"},
 };
+static const struct option outbound_rows[] = {
+    {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct node, outbound_allow, n_outbound_allow), .max = 1024,
+     .example = "10.20.0.0/16",
+     .help = "networks to which addresses may lead that users name (issuers of identities and the "
+             "like), though they are private, loopback, link-local or otherwise not of the "
+             "Internet; a cloud's metadata service and an address of this registry itself only by "
+             "an entry of that very address"},
+    {"proxy", OPT_STRING, NODE(outbound_proxy), .max = 300, .check = proxy_ok,
+     .expect = "http://HOST:PORT", .example = "http://proxy.example:3128",
+     .help = "a proxy for such calls: CONNECT asks it for the address that was judged"},
+    {"proxy_resolves", OPT_BOOL, NODE(outbound_proxy_resolves), .def = "false",
+     .help = "CONNECT asks the proxy for the name, where this node cannot resolve names of the "
+             "Internet; then only names are judged, and the proxy must keep calls from inner "
+             "addresses"},
+};
 static const struct option metrics_rows[] = {
     {"listen", OPT_ENDPOINT, NODE(metrics), .port = 9153, .example = "127.0.0.1:9153",
      .help = "address of GET /metrics in plain HTTP, for Prometheus, without authentication; off "
@@ -196,7 +223,8 @@ static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SU
                                log_set = SUB_OF(log_rows), cert_set = SUB_OF(cert_rows),
                                upload_set = SUB_OF(upload_rows), disk_set = SUB_OF(disk_rows),
                                collect_set = SUB_OF(collect_rows), scrub_set = SUB_OF(scrub_rows),
-                               limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows);
+                               limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows),
+                               outbound_set = SUB_OF(outbound_rows);
 
 static const struct option_word role_words[] = {{"resolver", ROLE_RESOLVER},
                                                 {"registry", ROLE_REGISTRY},
@@ -246,6 +274,8 @@ static const struct option node_rows[] = {
     {"collect", SECTION(collect_set), .help = "collection of blobs that nobody needs"},
     {"scrub", SECTION(scrub_set), .help = "a search for damaged blobs"},
     {"limits", SECTION(limit_set), .help = "limits"},
+    {"outbound", SECTION(outbound_set),
+     .help = "calls to addresses that users name, which a guard judges"},
     {"metrics", SECTION(metrics_set), .help = "figures for Prometheus"},
 };
 static const struct option_set node_set = SUB_OF(node_rows);

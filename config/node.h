@@ -112,6 +112,13 @@ struct node {
     struct endpoint metrics;
     // dns
     struct node_dns resolver;
+    // outbound.allow: networks that the guard (net/outbound.h) lets users' addresses lead to
+    const struct cidr *outbound_allow;
+    size_t n_outbound_allow;
+    // outbound.proxy: http://host:port; NULL: none
+    const char *outbound_proxy;
+    // outbound.proxy_resolves
+    bool outbound_proxy_resolves;
     // limits.manifest: default 4 MiB
     unsigned long long manifest_max_bytes;
     // limits.body_rate: bytes a second, default 512

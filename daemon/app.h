@@ -14,6 +14,7 @@
 #include "health/health.h"
 #include "net/edge.h"
 #include "net/http.h"
+#include "net/outbound.h"
 #include "registry/registry.h"
 #include "replication/replication.h"
 #include "resolver/serve/resolver.h"
@@ -57,6 +58,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct health *health;
     struct resolver *resolver;
     struct fetcher *fetcher;
+    // for addresses that users name
+    struct outbound *outbound;
     struct pool *pool;
     // for requests that wait for another region
     struct pool *waiting;

@@ -7,6 +7,7 @@
 
 #include "base/diag.h"
 #include "daemon/app.h"
+#include "daemon/guard.h"
 #include "daemon/housekeeping.h"
 #include "daemon/retention.h"
 #include "daemon/sockets.h"
@@ -25,6 +26,8 @@ struct worker {
     _Atomic(struct zone_maintainer *) zone_maintainer;
     // app.keys, to be freed
     struct region_keys *keys;
+    // app.outbound
+    struct guard guard;
     // set once it runs: commits come from the writer thread before that
     _Atomic(struct replicator *) replicator;
     // held by who takes a reference of it, and by who takes it away

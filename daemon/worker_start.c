@@ -446,6 +446,9 @@ int worker_start_rooms(struct worker *w, struct diag *d)
 {
     unsigned roles = w->node->roles;
     int rc = start_certs(w, d);
+    if (!rc)
+        rc = guard_start(&w->guard, w->node, &w->topology);
+    w->app.outbound = w->guard.outbound;
     if (!rc && (roles & (ROLE_REGISTRY | ROLE_REPLICATOR)))
         rc = start_store(w, d);
     if (!rc && (roles & ROLE_AUTH))

@@ -116,6 +116,7 @@ void worker_stop(struct worker *w, bool yields)
     http_server_stop(w->peer_server, yields ? drain_left(w) : 1000);
     rooms_stop(w);
     auth_service_stop(w->app.auth);
+    outbound_free(w->app.outbound);
     fetcher_free(w->app.fetcher);
     pool_free(w->app.late_pool);
     pool_free(w->app.waiting);

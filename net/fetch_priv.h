@@ -2,7 +2,7 @@
 // What the files of the HTTP client share: fetch_transfer.c (libcurl's callbacks, and what an
 // outcome means), fetch_setup.c (a request to options of libcurl), fetch_peers.c (peers that were
 // found silent), fetch.c (the loop and its inbox), fetch_wait.c (callers that wait). Nobody else
-// includes this.
+// includes this, but net/outbound_transfer.c for two helpers.
 //
 // Invariants
 //   1. A fetch is in the inbox or in the running list, or its `done` was called and it is freed.
@@ -85,6 +85,10 @@ size_t fetch_on_read(char *to, size_t one, size_t n, void *arg);
 int fetch_on_progress(void *arg, curl_off_t dl_total, curl_off_t dl, curl_off_t ul_total,
                       curl_off_t ul);
 int fetch_outcome(struct fetch *h, CURLcode code, char *out, size_t cap, const char **out_message);
+// Also for net/outbound: an error of libcurl as one of ours, and a header line added as
+// fetch_result has them.
+int fetch_error_of(CURLcode code, const char *message);
+int fetch_header_keep(struct buf *to, const char *line, size_t n);
 
 // --- fetch_setup.c ---
 int fetch_setup(struct fetch *h, const struct fetch_request *q);

@@ -79,7 +79,7 @@ static uint8_t lower(char c)
 }
 
 // Kept as "name: value\n", the name in lower case.
-static int header_keep(struct buf *to, const char *line, size_t n)
+int fetch_header_keep(struct buf *to, const char *line, size_t n)
 {
     const char *colon = memchr(line, ':', n), *end = line + n;
     if (!colon)
@@ -115,7 +115,7 @@ size_t fetch_on_header(char *p, size_t one, size_t n, void *arg)
         buf_clear(&h->result.headers); // an interim response's headers are dropped
         return n;
     }
-    h->why = header_keep(&h->result.headers, p, line);
+    h->why = fetch_header_keep(&h->result.headers, p, line);
     if (h->why)
         return 0;
     return n;
@@ -146,7 +146,7 @@ int fetch_on_progress(void *arg, curl_off_t dl_total, curl_off_t dl, curl_off_t 
     return 0;
 }
 
-static int error_of(CURLcode code, const char *message)
+int fetch_error_of(CURLcode code, const char *message)
 {
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
@@ -219,7 +219,7 @@ int fetch_outcome(struct fetch *h, CURLcode code, char *out, size_t cap, const c
         return h->why;
     }
     *out_message = text;
-    return error_of(code, text);
+    return fetch_error_of(code, text);
 }
 
 void fetch_result_done(struct fetch_result *r)

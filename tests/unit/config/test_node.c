@@ -77,7 +77,12 @@ START_TEST(every_key)
         "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h, "
         "bytes_per_principal: 20GiB}\n"
         "limits: {manifest: 1MiB, body_rate: 0}\n"
-        "disk: {reserve: 2GiB}\n");
+        "disk: {reserve: 2GiB}\n"
+        "outbound: {allow: [10.0.0.0/8, 'fd00::1'], proxy: 'http://p.test:3128', proxy_resolves: "
+        "true}\n");
+    ck_assert_uint_eq(n->n_outbound_allow, 2);
+    ck_assert_str_eq(n->outbound_proxy, "http://p.test:3128");
+    ck_assert(n->outbound_proxy_resolves);
     ck_assert_uint_eq(n->roles, ROLE_RESOLVER | ROLE_AUTH);
     ck_assert_str_eq(n->runtime_dir, "/run/meridian");
     ck_assert_str_eq(n->principals, "/etc/meridian/p.yaml");
@@ -142,6 +147,11 @@ START_TEST(refusals)
         {LEAST "limits: {manifest: 1GiB}\n",
          "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},
         {LEAST "limits: {body_rate: 2MiB}\n", "limits.body_rate: 2MiB is out of range, 0 to 1MiB"},
+        {LEAST "outbound: {allow: [10.0.0.1/8]}\n", "outbound.allow[0]: expected"},
+        {LEAST "outbound: {proxy: 'p.test:3128'}\n", "outbound.proxy: expected http://HOST:PORT"},
+        {LEAST "outbound: {proxy: 'http://p.test'}\n", "outbound.proxy: expected"},
+        {LEAST "outbound: {proxy: 'https://p.test:1'}\n", "outbound.proxy: expected"},
+        {LEAST "outbound: {proxy: 'http://u@p.test:1'}\n", "outbound.proxy: expected"},
         {LEAST "log: {level: loud}\n", "log.level: expected debug, info, warn or error"},
         {LEAST "users: {daemon: 'a b'}\n", "users.daemon: expected a user name"},
         {LEAST "drain: 99999999999999999999s\n", "drain: 99999999999999999999s is out of range"},
