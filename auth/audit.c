@@ -34,8 +34,8 @@ struct audit {
     char *region, *stamp;
     unsigned keep;
     char path[AUDIT_PATH_MAX];
-    // of events that strangers cause
-    struct refusals *strangers;
+    // of refusals, and of what strangers cause
+    struct refusals *floods;
     pthread_t thread;
     bool running;
     // the writer's own
@@ -60,17 +60,17 @@ static int memory_make(struct audit *a, const struct audit_options *o)
 {
     a->region = mem_strdup(o->region);
     a->stamp = mem_strdup(o->stamp);
-    a->strangers = refusals_new();
+    a->floods = refusals_new();
     a->waiting.p = mem_alloc(HALF);
     a->in_hand.p = mem_alloc(HALF);
-    if (!a->region || !a->stamp || !a->strangers || !a->waiting.p || !a->in_hand.p)
+    if (!a->region || !a->stamp || !a->floods || !a->waiting.p || !a->in_hand.p)
         return ERR_NOMEM;
     return 0;
 }
 
 static void memory_free(struct audit *a)
 {
-    refusals_free(a->strangers);
+    refusals_free(a->floods);
     free(a->waiting.p);
     free(a->in_hand.p);
     free(a->region);
@@ -116,7 +116,8 @@ void audit_write(struct audit *a, const struct audit_event *e)
     if (!a)
         return;
     assert(e->what && e->outcome);
-    if (e->stranger && !refusals_admit(a->strangers, &e->client, false, clock_mono_ms())) {
+    bool bounded = e->stranger || !strcmp(e->outcome, "refused");
+    if (bounded && !refusals_admit(a->floods, &e->client, !e->stranger, clock_mono_ms())) {
         pthread_mutex_lock(&a->lock);
         a->status.n_left_out++;
         pthread_mutex_unlock(&a->lock);
@@ -161,10 +162,11 @@ static void tell_all(struct audit *a)
     pthread_mutex_unlock(&a->lock);
     if (lost)
         tell(a, "lost", lost, "lines that the file did not take in time");
-    if (!refusals_take(a->strangers, clock_mono_ms(), &left))
+    if (!refusals_take(a->floods, clock_mono_ms(), &left))
         return;
     char text[IP_TEXT_SIZE], detail[128];
-    snprintf(detail, sizeof detail, "of callers without a credential, %u networks; most from %s",
+    snprintf(detail, sizeof detail,
+             "refusals, and what callers without a credential did, of %u networks; most from %s",
              left.n_networks, ip_format(&left.most, text));
     tell(a, "left_out", left.n, detail);
 }

@@ -23,9 +23,10 @@
 //     it can, and audit_status has it for a condition and the metrics.
 //   - somebody who truncates the file loses what he takes away, and no more: lines are appended to
 //     the end that the file has.
-// What strangers can cause without a credential (an event with `stranger`) is admitted by network,
-// as refusals in the daemon's log are (net/refusals.h), so that nobody drives the lines of others
-// out of the file by knocking. The log tells how many it left out: {"what":"left_out","n":…}.
+// Refusals, and all that strangers cause without a credential (an event with `stranger`), are
+// admitted by network, as refusals in the daemon's log are (net/refusals.h), so that nobody drives
+// the lines of others out of the file by knocking; refusals of known callers have accounts of their
+// own. The log tells how many it left out: {"what":"left_out","n":…}.
 //
 // Secrets: an event has no member for one. `why` and `detail` come from handlers, whose sentences
 // hold none; every value is bounded, and what is no printable ASCII is escaped.
@@ -63,7 +64,7 @@ struct audit_event {
     const char *request_id;
     // what was granted, changed, …
     const char *detail;
-    // anybody can cause it, without a credential: it is admitted by network
+    // anybody can cause it, without a credential
     bool stranger;
 };
 

@@ -49,8 +49,10 @@ static bool time_read(const char *s, char out[TIME_BYTES + 1])
     if (strlen(s) < n + 1)
         return false;
     for (size_t i = 0; i < n; i++) {
-        bool digit = s[i] >= '0' && s[i] <= '9';
-        if (form[i] == 'd' ? !digit : s[i] != form[i])
+        bool fits = s[i] == form[i];
+        if (form[i] == 'd')
+            fits = s[i] >= '0' && s[i] <= '9';
+        if (!fits)
             return false;
     }
     const char *ms = s + n, *digits = "000";
@@ -197,15 +199,21 @@ struct place {
     uint64_t inode, end;
 };
 
+static void cursor_format(const struct place *p, char out[AUDIT_CURSOR_SIZE])
+{
+    snprintf(out, AUDIT_CURSOR_SIZE, "%llx-%llx", (unsigned long long)p->inode,
+             (unsigned long long)p->end);
+}
+
+// Only what we write: a cursor that is read and written again is the same.
 static bool cursor_read(const char *text, struct place *out)
 {
-    char again[AUDIT_CURSOR_SIZE];
-    unsigned long long inode, end;
-    if (sscanf(text, "%16llx-%16llx", &inode, &end) != 2)
-        return false;
-    *out = (struct place){inode, end};
-    snprintf(again, sizeof again, "%llx-%llx", inode, end);
-    return !strcmp(text, again);
+    char again[AUDIT_CURSOR_SIZE], *end;
+    out->inode = strtoull(text, &end, 16);
+    if (*end == '-')
+        out->end = strtoull(end + 1, NULL, 16);
+    cursor_format(out, again);
+    return out->inode && !strcmp(text, again);
 }
 
 // The file that the cursor is of, the newest or an older one: its descriptor and which it is.
@@ -241,8 +249,7 @@ static int one_take(struct reader *r, int fd, uint64_t end)
         return rc;
     r->full = r->page->n >= r->ask->n || r->scanned >= AUDIT_SCAN_BYTES;
     if (r->full)
-        snprintf(r->page->next, sizeof r->page->next, "%llx-%llx", (unsigned long long)r->inode,
-                 (unsigned long long)end);
+        cursor_format(&(struct place){r->inode, end}, r->page->next);
     return 0;
 }
 
@@ -300,7 +307,7 @@ int audit_read(struct audit *a, const struct audit_ask *ask, struct audit_page *
         return ERR_NOMEM;
     r->page = out;
     int rc = reader_init(r, ask);
-    if (!rc && ask->cursor && (!cursor_read(ask->cursor, &at) || !at.inode))
+    if (!rc && ask->cursor && !cursor_read(ask->cursor, &at))
         rc = ERR_INVAL;
     if (rc)
         return rc;

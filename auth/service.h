@@ -12,6 +12,7 @@
 #ifndef MERIDIAN_AUTH_SERVICE_H
 #define MERIDIAN_AUTH_SERVICE_H
 
+#include "auth/audit.h"
 #include "auth/verify.h"
 #include "base/snapshot.h"
 #include "certs/keys.h"
@@ -20,6 +21,8 @@ struct auth_service;
 struct auth_service_options {
     struct snapshot *topology, *principals;
     const struct region_keys *keys;
+    // NULL: none
+    struct audit *audit;
     const char *region;
     // password hashing threads; 0: 2
     unsigned n_workers;

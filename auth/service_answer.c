@@ -9,6 +9,41 @@
 
 #define RETRY_AFTER_S "1"
 
+// The one place of the room from which the audit log hears: a grant, or why there is none. `who` is
+// who it turned out to be; the name that somebody typed is not told, since people type passwords
+// there.
+static void tell(const struct call *c, const struct http_request *req, const char *what,
+                 const char *outcome, const struct principal *who, const char *detail)
+{
+    const bool done = !strcmp(outcome, "done");
+    const struct audit_event e = {.what = what,
+                                  .outcome = outcome,
+                                  .principal = who ? who->name : NULL,
+                                  .client = req->client,
+                                  .registry = c->r->name,
+                                  .code = done ? NULL : req->refused_code,
+                                  .why = done ? NULL : req->refused_why,
+                                  .detail = detail,
+                                  .request_id = req->request_id,
+                                  .stranger = !who};
+    audit_write(c->s->o.audit, &e);
+}
+
+// Of callers who showed a credential, and of floods. A malformed question is no event.
+static void tell_refusal(const struct call *c, const struct http_request *req, int status)
+{
+    bool shown = c->user || c->refresh;
+    const char *what = "login", *outcome = "refused";
+    if (c->refresh)
+        what = "grant";
+    if (status >= 500)
+        outcome = "failed";
+    if (status == 400 || status == 404 || status == 405 || status == 421)
+        return;
+    if (shown || status == 429)
+        tell(c, req, what, outcome, NULL, req->refused_detail);
+}
+
 void call_refuse(struct call *c, struct http_request *req, struct http_response *resp, int status,
                  const char *oauth_error, enum refusal kind, const char *text)
 {
@@ -29,6 +64,7 @@ void call_refuse(struct call *c, struct http_request *req, struct http_response 
         http_response_header(req, resp, "WWW-Authenticate", "Basic realm=\"%s\"", c->service);
     if (status == 429 || status == 503)
         http_response_header(req, resp, "Retry-After", RETRY_AFTER_S);
+    tell_refusal(c, req, status);
 }
 
 void call_refuse_code(struct call *c, struct http_request *req, struct http_response *resp, int rc)
@@ -150,8 +186,11 @@ void call_grant(struct call *c, struct http_request *req, struct http_response *
     if (!rc && who && c->offline && !refresh)
         rc = token_issue_refresh(c->s->o.keys, c->service, c->r->incarnation, who, now, &req->arena,
                                  &refresh);
-    if (rc)
+    if (rc) {
         call_refuse_code(c, req, resp, rc);
-    else
-        reply(c, req, resp, access, refresh, buf_cstr(&scope), now);
+        return;
+    }
+    reply(c, req, resp, access, refresh, buf_cstr(&scope), now);
+    if (resp->status == 200) // a login is what gives a refresh token
+        tell(c, req, refresh && refresh != kept ? "login" : "grant", "done", who, buf_cstr(&scope));
 }

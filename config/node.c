@@ -213,6 +213,20 @@ static const struct option outbound_rows[] = {
              "Internet; then only names are judged, and the proxy must keep calls from inner "
              "addresses"},
 };
+static const struct option audit_rows[] = {
+    {"enabled", OPT_BOOL, NODE(audit), .def = "true",
+     .help = "a log of who did what: a line of JSON for each login, grant, push, delete, lock, "
+             "restore and refusal, found by X-Meridian-Request-Id; no reads, and no secret is in "
+             "it"},
+    {"file", OPT_STRING, NODE(audit_file), .max = 1000, .check = path_ok, .expect = "a path",
+     .help = "where, with mode 0600; the daemon's account must be able to write it and its "
+             "directory; opened again on SIGHUP; default is log/audit.log in data_dir"},
+    {"max", OPT_SIZE, NODE(audit_max_bytes), .def = "64MiB", .max = 1ull << 40,
+     .help = "a file of so many bytes is renamed to FILE.1, that one to FILE.2 and so on, and a "
+             "new one begun; 0: never"},
+    {"keep", OPT_INT, NODE(audit_keep), .def = "9", .min = 1, .max = 1000,
+     .help = "how many older files are kept"},
+};
 static const struct option metrics_rows[] = {
     {"listen", OPT_ENDPOINT, NODE(metrics), .port = 9153, .example = "127.0.0.1:9153",
      .help = "address of GET /metrics in plain HTTP, for Prometheus, without authentication; off "
@@ -224,7 +238,7 @@ static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SU
                                upload_set = SUB_OF(upload_rows), disk_set = SUB_OF(disk_rows),
                                collect_set = SUB_OF(collect_rows), scrub_set = SUB_OF(scrub_rows),
                                limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows),
-                               outbound_set = SUB_OF(outbound_rows);
+                               outbound_set = SUB_OF(outbound_rows), audit_set = SUB_OF(audit_rows);
 
 static const struct option_word role_words[] = {{"resolver", ROLE_RESOLVER},
                                                 {"registry", ROLE_REGISTRY},
@@ -277,6 +291,7 @@ static const struct option node_rows[] = {
     {"outbound", SECTION(outbound_set),
      .help = "calls to addresses that users name, which a guard judges"},
     {"metrics", SECTION(metrics_set), .help = "figures for Prometheus"},
+    {"audit", SECTION(audit_set), .help = "a log of who did what"},
 };
 static const struct option_set node_set = SUB_OF(node_rows);
 
@@ -335,6 +350,7 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
                                   &n->ca_dir,
                                   &n->ca_file,
                                   &n->access_file,
+                                  &n->audit_file,
                                   &n->resolver.tsig_dir,
                                   &n->resolver.signing.keys_dir,
                                   &n->resolver.cookies.secret,
@@ -351,6 +367,8 @@ static void resolve_paths(struct option_ctx *ctx, struct node *n)
         n->runtime_dir = join(ctx, n->data_dir, "run");
     if (!n->access_file)
         n->access_file = join(ctx, n->data_dir, "log/access.log");
+    if (!n->audit_file)
+        n->audit_file = join(ctx, n->data_dir, "log/audit.log");
     if (!n->ca_file)
         n->ca_file = join(ctx, n->data_dir, "certs/ca.pem");
     if (!n->resolver.signing.keys_dir)

@@ -108,6 +108,14 @@ struct node {
     unsigned disk_reserve_percent;
     // an amount; both 0: none
     uint64_t disk_reserve_bytes;
+    // audit.enabled
+    bool audit;
+    // audit.file: default log/audit.log in data_dir
+    const char *audit_file;
+    // audit.max: 0 no bound
+    uint64_t audit_max_bytes;
+    // audit.keep: older files
+    unsigned audit_keep;
     // metrics.listen: HTTP for Prometheus; port 0: off
     struct endpoint metrics;
     // dns

@@ -5,6 +5,7 @@
 #ifndef MERIDIAN_DAEMON_APP_H
 #define MERIDIAN_DAEMON_APP_H
 
+#include "auth/audit.h"
 #include "auth/service.h"
 #include "certs/certs.h"
 #include "config/node.h"
@@ -47,6 +48,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
     struct topology_source *source;
+    // NULL: off
+    struct audit *audit;
     // NULL without that role
     struct auth_service *auth;
     // NULL without that role

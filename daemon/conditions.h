@@ -42,7 +42,8 @@
     X(FEED_KEY, "feed_key_untrusted", "other regions take nothing from it")                      \
     X(CLOCK, "clock", "its clock is wrong")                                                      \
     X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                    \
-    X(BLOBS, "blobs_damaged", "blobs are damaged")
+    X(BLOBS, "blobs_damaged", "blobs are damaged")                                               \
+    X(AUDIT, "audit_log", "its audit log cannot be written")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,

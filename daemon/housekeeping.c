@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "daemon/auditing.h"
 #include "daemon/headroom.h"
 #include "daemon/judge.h"
 #include "net/refusals.h"
@@ -49,6 +50,7 @@ void housekeeping_judge(struct housekeeping *h)
     judge_token_signing(app);
     app_judge_writes(app);
     judge_clocks(app);
+    auditing_judge(app);
     atomic_store(&app->vitals->headroom, headroom(h));
     atomic_store(&app->vitals->checked_ms, clock_wall_ms());
     if (clock_mono_ms() < h->identity_at_ms)

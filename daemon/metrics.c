@@ -5,6 +5,8 @@
 // the pool.
 #include "daemon/metrics.h"
 
+#include "daemon/auditing.h"
+
 #include "base/bytes.h"
 #include "base/exposition.h"
 #include "base/fd.h"
@@ -248,6 +250,7 @@ static void metrics_text(const struct app *app, struct buf *out)
     write_gates(app, out);
     tasks_metrics(app, out);
     usage_metrics(app, out);
+    auditing_metrics(app, out);
     collector_metrics(app->collector, out);
     scrub_metrics(app->scrub, out);
     replication_metrics(app->replicator, out);

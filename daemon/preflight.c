@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "daemon/auditing.h"
 #include "daemon/preflight_priv.h"
 
 #include <dirent.h>
@@ -189,14 +190,21 @@ static void add_data(struct tries *t, const struct node *n, const struct paths *
 }
 
 // Its own place in data_dir is made at a start.
-static void add_access_log(struct tries *t, const struct node *n)
+static void add_log(struct tries *t, const struct node *n, const char *key, const char *file,
+                    const char *own_place)
 {
     size_t dir = strlen(n->data_dir);
-    bool own = !strncmp(n->access_file, n->data_dir, dir) &&
-               !strcmp(n->access_file + dir, "/log/access.log");
-    if (edge_wanted(n) && n->access_requests != ACCESS_LOG_NONE &&
-        (!own || !access(n->access_file, F_OK)))
-        add(t, "edge.access_log.file", n->access_file, NEED_APPEND, true);
+    bool own = !strncmp(file, n->data_dir, dir) && !strcmp(file + dir, own_place);
+    if (!own || !access(file, F_OK))
+        add(t, key, file, NEED_APPEND, true);
+}
+
+static void add_logs(struct tries *t, const struct node *n)
+{
+    if (edge_wanted(n) && n->access_requests != ACCESS_LOG_NONE)
+        add_log(t, n, "edge.access_log.file", n->access_file, "/log/access.log");
+    if (auditing_wanted(n))
+        add_log(t, n, "audit.file", n->audit_file, "/log/audit.log");
 }
 
 static void add_settings(struct tries *t, const struct node *n)
@@ -206,7 +214,7 @@ static void add_settings(struct tries *t, const struct node *n)
     add(t, "topology", n->topology, NEED_READ, false);
     add(t, "topology", changes, NEED_READ, true);
     add(t, "principals", n->principals, NEED_SECRET, false);
-    add_access_log(t, n);
+    add_logs(t, n);
     if (!n->ca_dir)
         return;
     add(t, "ca_dir", n->ca_dir, NEED_WRITE, false);

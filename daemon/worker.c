@@ -83,6 +83,7 @@ static bool wait_for_end(struct worker *w, int sig_fd)
                 return false;
             topology_source_look(w->app.source);
             resolver_reopen_logs(w->app.resolver);
+            audit_reopen(w->app.audit);
         }
         struct ipc_message m;
         int rc = ERR_BUSY;

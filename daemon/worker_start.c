@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "control/file_source.h"
+#include "daemon/auditing.h"
 #include "daemon/collector.h"
 #include "daemon/late.h"
 #include "daemon/metrics.h"
@@ -362,6 +363,7 @@ static int start_auth(struct worker *w)
     const struct auth_service_options o = {.topology = &w->topology,
                                            .principals = &w->principals,
                                            .keys = w->keys,
+                                           .audit = w->app.audit,
                                            .region = w->node->region};
     return auth_service_start(&o, &w->app.auth);
 }
@@ -382,6 +384,7 @@ static int start_registry(struct worker *w)
         .on_fault_ctx = w,
         .on_lost = on_lost,
         .on_lost_ctx = w,
+        .audit = w->app.audit,
         .url_key = region_keys_url_key(w->keys),
         .manifest_max_bytes = n->manifest_max_bytes,
         .uploads = {.of_principal = n->uploads_per_principal,
@@ -445,7 +448,9 @@ static int start_tasks(struct worker *w)
 int worker_start_rooms(struct worker *w, struct diag *d)
 {
     unsigned roles = w->node->roles;
-    int rc = start_certs(w, d);
+    int rc = auditing_start(w->node, d, &w->app.audit);
+    if (!rc)
+        rc = start_certs(w, d);
     if (!rc)
         rc = guard_start(&w->guard, w->node, &w->topology);
     w->app.outbound = w->guard.outbound;

@@ -90,6 +90,8 @@ static void lock_put(struct op *op, struct http_response *resp)
     uint64_t stamp;
     if (both_named(op, resp) || !body_read(op, resp, &want) || writes_closed(op, resp))
         return;
+    if (!want.write && !want.del)
+        op->event = "unlock";
     int rc = meta_lock_set(op->s->meta, &want, &stamp);
     if (rc)
         lock_refused(op, resp, rc, "setting a lock");

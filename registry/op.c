@@ -115,11 +115,13 @@ static void op_run(struct http_request *req, struct http_response *resp)
 {
     struct op *op = req->ctx;
     op->act(op, resp);
-    if (!op->failed)
-        return;
     int rc = op->failed; // an answer without one of its headers would say something else
-    *resp = (struct http_response){0};
-    answer_error(op, resp, rc, "answering");
+    if (rc) {
+        *resp = (struct http_response){0};
+        answer_error(op, resp, rc, "answering");
+    }
+    if (!resp->again)
+        op_ended(op, resp);
 }
 
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,

@@ -26,6 +26,7 @@
 #ifndef MERIDIAN_REGISTRY_REGISTRY_H
 #define MERIDIAN_REGISTRY_REGISTRY_H
 
+#include "auth/audit.h"
 #include "auth/verify.h"
 #include "config/topology.h"
 #include "content/elsewhere.h"
@@ -46,6 +47,8 @@ struct registry_service_options {
     const struct elsewhere *elsewhere;
     // for requests that wait for another region; NULL: `pool`
     struct pool *waiting;
+    // NULL: none
+    struct audit *audit;
     // 32 bytes: HMAC of signed URLs
     const uint8_t *url_key;
     // 0: 4 MiB

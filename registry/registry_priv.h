@@ -24,6 +24,7 @@ struct registry_service {
     struct meta *meta;
     struct space *space;
     const struct elsewhere *elsewhere;
+    struct audit *audit;
     struct pool *pool, *waiting;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
@@ -119,6 +120,8 @@ struct op {
     struct access access;
     // who it is, by token or signature
     const char *principal;
+    // what the audit log calls it, where it is not the row's event
+    const char *event;
     // "https://<host called>[:port]"
     const char *here;
     // the same of the host on which uploads go on
@@ -219,6 +222,9 @@ void op_hold(struct op *op, struct http_plan *plan,
 // After the route has its repository. ERR_NOMEM.
 int op_policy_set(struct op *op, const struct registry *reg);
 bool op_tag_immutable(const struct op *op, const char *tag);
+
+// ended.c: the answer is made; once for each request. Never blocks.
+void op_ended(struct op *op, const struct http_response *resp);
 
 // The manifest that the route names by tag or digest.
 int op_manifest_get(struct op *op, struct manifest_row *out);

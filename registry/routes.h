@@ -24,6 +24,9 @@ struct route_row {
     // One of ACTION_PULL, PUSH, DELETE in the repository, or ACTION_CATALOG in the registry. 0: any
     // token at all, whatever it permits.
     unsigned action;
+    // what the audit log calls it when it is done, by whoever may (registry/ended.c); NULL: only its
+    // refusals are kept there
+    const char *event;
     // the actions that a challenge asks for; NULL: no scope
     const char *asks;
     // a signed URL is authority enough

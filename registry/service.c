@@ -30,6 +30,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->pool = o->pool;
     s->waiting = o->waiting;
     s->elsewhere = o->elsewhere;
+    s->audit = o->audit;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;
     s->on_lost = o->on_lost;
@@ -143,9 +144,12 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
         method_refused(op, resp);
     else if (op_admitted(op, t, reg, host, resp))
         serve(op, plan);
-    if (op->failed && plan->kind == HTTP_PLAN_REPLY) {
+    if (plan->kind != HTTP_PLAN_REPLY)
+        return;
+    if (op->failed) {
         *resp = (struct http_response){0};
         oci_error(req, resp, 503, OCI_UNAVAILABLE, NULL,
                   "too much work is waiting here; try again");
     }
+    op_ended(op, resp);
 }

@@ -110,6 +110,7 @@ static void mount(struct op *op, struct http_response *resp)
         start(op, resp);
         return;
     }
+    op->event = "mount";
     if (rc == ERR_QUOTA)
         quota_refused(op, resp, &result.over);
     else if (rc)

@@ -14,6 +14,8 @@
 
 static struct snapshot topology_cell, principals_cell;
 static struct auth_service *service;
+// what hears of events; NULL: nobody
+static struct audit *events;
 static const char *registry_name = "contoso";
 static int64_t principals_age;
 
@@ -33,6 +35,7 @@ static void setup(void)
     const struct auth_service_options o = {.topology = &topology_cell,
                                            .principals = &principals_cell,
                                            .keys = fixture_keys[0],
+                                           .audit = events,
                                            .region = "eastus",
                                            .principals_age_ms = age_of};
     ck_assert_int_eq(auth_service_start(&o, &service), 0);
@@ -494,6 +497,62 @@ START_TEST(only_what_needs_a_hash_waits_for_one)
 }
 END_TEST
 
+// The newest line of the audit log has all of `want`, and nothing of the file a password.
+static void event_is(const char *file, const char *want[], size_t n)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    ck_assert_int_eq(audit_flush(events, 5000), 0);
+    ck_assert_int_eq(file_read(file, 1 << 20, &text), 0);
+    ck_assert_ptr_null(strstr(buf_cstr(&text), "secret"));
+    const char *line = buf_cstr(&text), *last = memrchr(line, '\n', text.n - 1);
+    if (last)
+        line = last + 1;
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(strstr(line, want[i]), "%s is not in %s", want[i], line);
+}
+#define EVENT_IS(...)                                       \
+    do {                                                    \
+        const char *want[] = {__VA_ARGS__};                 \
+        event_is(file, want, sizeof want / sizeof want[0]); \
+    } while (0)
+
+static void asked(const char *target, const char *authorization, int status)
+{
+    struct reply r = ask("GET", target, authorization, NULL, NULL);
+    ck_assert_int_eq(r.status, status);
+    reply_done(&r);
+}
+
+START_TEST(grants_logins_and_refusals_are_events)
+{
+    char file[64];
+    snprintf(file, sizeof file, "/tmp/meridian-grants-%d.log", (int)getpid());
+    unlink(file);
+    const struct audit_options o = {.path = file, .region = "eastus", .stamp = "eus-1"};
+    ck_assert_int_eq(audit_start(&o, NULL, &events), 0);
+    setup();
+    const char *ada = basic("ada", "ada-secret");
+    asked("/oauth2/token?scope=repository:lib/app:pull&" S, ada, 200);
+    EVENT_IS("\"what\":\"grant\",\"outcome\":\"done\",\"registry\":\"contoso\"",
+             "\"principal\":\"ada\"", "\"detail\":\"repository:lib/app:pull\"");
+    asked("/oauth2/token?offline_token=true&" S, ada, 200);
+    EVENT_IS("\"what\":\"login\",\"outcome\":\"done\"", "\"principal\":\"ada\"");
+    asked("/oauth2/token?" S, basic("ada", "wrong-secret"), 401);
+    EVENT_IS("\"what\":\"login\",\"outcome\":\"refused\"", "\"code\":\"UNAUTHORIZED\"",
+             "a login of ada, with a wrong password");
+    asked("/oauth2/token?" S, basic("ada-secret", "x"), 401); // a password typed as a name
+    EVENT_IS("a login of an unknown user");
+    asked("/oauth2/token?" S, basic("00000000-0000-0000-0000-000000000000", "x.y.z"), 401);
+    EVENT_IS("\"what\":\"grant\",\"outcome\":\"refused\"");
+    asked("/oauth2/token?scope=repository:lib/app:pull&" S, NULL, 200);
+    EVENT_IS("\"what\":\"grant\",\"outcome\":\"done\"");
+    teardown();
+    audit_stop(take_ptr(events));
+    unlink(file);
+}
+END_TEST
+
 struct check_job {
     struct passwords *passwords;
     struct principals *all;
@@ -546,4 +605,5 @@ CHECK_MAIN("auth/service", real_clients_get_what_they_expect,
            bad_questions_are_refused_in_the_words_of_their_protocol,
            refresh_tokens_work_until_they_are_revoked, a_changed_password_is_forgotten_at_once,
            regions_cut_off_for_too_long_or_without_the_registry_issue_nothing,
-           only_what_needs_a_hash_waits_for_one, the_memory_of_credentials_is_shared_by_threads)
+           only_what_needs_a_hash_waits_for_one, grants_logins_and_refusals_are_events,
+           the_memory_of_credentials_is_shared_by_threads)

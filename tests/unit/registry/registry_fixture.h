@@ -37,6 +37,8 @@ static bool world_sole_replica;    // of every registry
 static const struct elsewhere *world_elsewhere;
 // quotas of every registry, and of its repositories
 static uint64_t world_quota, world_repository_quota;
+// what hears of events; NULL: nobody
+static struct audit *world_audit;
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -94,6 +96,7 @@ static inline void store_up(void)
                                          .meta = world_meta,
                                          .space = world_space,
                                          .elsewhere = world_elsewhere,
+                                         .audit = world_audit,
                                          .url_key = region_keys_url_key(fixture_keys[0]),
                                          .uploads = world_uploads,
                                          .upload_idle_s = 3600,

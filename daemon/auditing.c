@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's audit log; see auditing.h.
+#include "daemon/auditing.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/exposition.h"
+
+#define TOLD_MS 3600000 // a loss is a condition for so long
+
+bool auditing_wanted(const struct node *n)
+{
+    return n->audit && (n->roles & (ROLE_REGISTRY | ROLE_AUTH));
+}
+
+int auditing_start(const struct node *n, struct diag *diag, struct audit **out)
+{
+    const struct audit_options o = {.path = n->audit_file,
+                                    .max_bytes = n->audit_max_bytes,
+                                    .keep = n->audit_keep,
+                                    .region = n->region,
+                                    .stamp = n->stamp};
+    if (!auditing_wanted(n))
+        return 0;
+    return audit_start(&o, diag, out);
+}
+
+void auditing_judge(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    struct audit_status s;
+    char at[CLOCK_TEXT_SIZE];
+    audit_status(app->audit, &s);
+    bool lost = s.lost_at_ms && clock_wall_ms() - s.lost_at_ms < TOLD_MS;
+    if (s.error)
+        condition_set(
+            c, CONDITION_AUDIT, CONDITION_WARNING,
+            "the audit log %s takes no lines: %s; they wait in memory, and %llu are lost; "
+            "see that disk and audit.file",
+            app->node->audit_file, err_text(s.error), (unsigned long long)s.n_lost);
+    else if (lost)
+        condition_set(c, CONDITION_AUDIT, CONDITION_WARNING,
+                      "%llu lines of the audit log %s are lost, the last at %s: its disk took none",
+                      (unsigned long long)s.n_lost, app->node->audit_file,
+                      clock_format(s.lost_at_ms, at));
+    else
+        condition_clear(c, CONDITION_AUDIT);
+}
+
+void auditing_metrics(const struct app *app, struct buf *b)
+{
+    static const char name[] = "meridian_audit_lines_total";
+    struct audit_status s;
+    if (!app->audit)
+        return;
+    audit_status(app->audit, &s);
+    const struct {
+        const char *outcome;
+        uint64_t n;
+    } rows[] = {{"written", s.n_written}, {"lost", s.n_lost}, {"left_out", s.n_left_out}};
+    exposition_family(b, name, "counter", "Lines of the audit log.");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        exposition_begin(b, name);
+        exposition_label(b, "outcome", rows[i].outcome);
+        exposition_value(b, (double)rows[i].n);
+    }
+    exposition_single(b, "meridian_audit_waiting_bytes", "gauge",
+                      "Lines of the audit log that wait for its disk.", (double)s.waiting);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// registry/ended: the audit log has each push, upload, mount, delete, lock, unlock and restore with
+// who, what and how it ended, each refusal, and no read that was allowed.
+#include "tests/unit/registry/registry_fixture.h"
+
+#define APP "/v2/team/app"
+#define LOCK "/registry/v1/lock?repository=team/app"
+
+static char config[DIGEST_TEXT_SIZE], audit_file[96];
+static char *token_all;
+
+static void up(void)
+{
+    log_setup(LOG_ERROR + 1, "test");
+    snprintf(audit_file, sizeof audit_file, "/tmp/meridian-ended-%d.log", (int)getpid());
+    unlink(audit_file);
+    const struct audit_options o = {.path = audit_file, .region = "eastus", .stamp = "eus-1"};
+    ck_assert_int_eq(audit_start(&o, NULL, &world_audit), 0);
+    world_up();
+    token_all = token_make("[{\"type\":\"repository\",\"name\":\"team/app\",\"actions\":[\"pull\","
+                           "\"push\",\"delete\"]},{\"type\":\"repository\",\"name\":\"team/b\","
+                           "\"actions\":[\"pull\",\"push\"]}]");
+    blob_push("team/app", "{}", config);
+}
+
+static void down(void)
+{
+    free(token_all);
+    world_down();
+    audit_stop(take_ptr(world_audit));
+    unlink(audit_file);
+}
+
+// The file as an array of objects. The caller releases it.
+static json_t *lines(void)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    clock_virtual_off();
+    ck_assert_int_eq(audit_flush(world_audit, 5000), 0);
+    clock_virtual_set(NOW_MS);
+    ck_assert_int_eq(file_read(audit_file, 1 << 20, &text), 0);
+    json_t *all = json_array();
+    char *next = NULL;
+    for (char *p = strtok_r(text.p, "\n", &next); p; p = strtok_r(NULL, "\n", &next)) {
+        json_t *o = json_loads(p, JSON_REJECT_DUPLICATES, NULL);
+        ck_assert_msg(o != NULL, "not JSON: %s", p);
+        ck_assert_str_eq(json_string_value(json_object_get(o, "registry")), "contoso");
+        ck_assert_uint_eq(json_string_length(json_object_get(o, "id")), 32);
+        json_array_append_new(all, o);
+    }
+    return all;
+}
+
+static const char *value(json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    if (s)
+        return s;
+    return "-";
+}
+
+// "what outcome principal repository reference", of the newest line
+static void newest_is(const char *want)
+{
+    json_t *all = lines(), *o = json_array_get(all, json_array_size(all) - 1);
+    AUTO_FREE char *got =
+        mem_printf("%s %s %s %s %s", value(o, "what"), value(o, "outcome"), value(o, "principal"),
+                   value(o, "repository"), value(o, "reference"));
+    ck_assert_str_eq(got, want);
+    json_decref(all);
+}
+
+static void newest_has(const char *key, const char *want)
+{
+    json_t *all = lines(), *o = json_array_get(all, json_array_size(all) - 1);
+    ck_assert_str_eq(value(o, key), want);
+    json_decref(all);
+}
+
+static size_t n_lines(void)
+{
+    json_t *all = lines();
+    size_t n = json_array_size(all);
+    json_decref(all);
+    return n;
+}
+
+static int ask(const char *method, const char *target, const char *token, const char *body)
+{
+    return status_of(send_with(method, target, REGIONAL, token, "Content-Type", OCI_MANIFEST, body,
+                               body ? strlen(body) : 0, 0));
+}
+
+START_TEST(each_change_is_a_line)
+{
+    up();
+    char digest[DIGEST_TEXT_SIZE];
+    newest_is("upload done ada team/app -");
+    newest_has("digest", config);
+    AUTO_FREE char *text = manifest_text(config, 2, "");
+    digest_text(text, strlen(text), digest);
+    ck_assert_int_eq(ask("PUT", APP "/manifests/v1", token_all, text), 201);
+    newest_is("push done ada team/app v1");
+    newest_has("digest", digest);
+    newest_has("region", "eastus");
+    AUTO_FREE char *by_digest = mem_printf(APP "/manifests/%s?tag=a&tag=b", digest);
+    ck_assert_int_eq(ask("PUT", by_digest, token_all, text), 201);
+    newest_is("push done ada team/app -");
+    newest_has("detail", "tags a, b");
+    AUTO_FREE char *mount = mem_printf("/v2/team/b/blobs/uploads/?mount=%s&from=team/app", config);
+    ck_assert_int_eq(ask("POST", mount, token_all, NULL), 201);
+    newest_is("mount done ada team/b -");
+    newest_has("digest", config);
+    ck_assert_int_eq(ask("PUT", LOCK, token_all, "{\"write\":false,\"delete\":true}"), 200);
+    newest_is("lock done ada team/app -");
+    ck_assert_int_eq(ask("DELETE", APP "/manifests/v1", token_all, NULL), 403);
+    newest_is("delete refused ada team/app v1");
+    newest_has("code", "DENIED");
+    ck_assert_int_eq(ask("PUT", LOCK, token_all, "{\"write\":false,\"delete\":false}"), 200);
+    newest_is("unlock done ada team/app -");
+    ck_assert_int_eq(ask("DELETE", APP "/manifests/v1", token_all, NULL), 202);
+    newest_is("delete done ada team/app v1");
+    AUTO_FREE char *restore =
+        mem_printf("/registry/v1/restore?repository=team/app&tag=v1&digest=%s", digest);
+    ck_assert_int_eq(ask("POST", restore, token_all, NULL), 201);
+    newest_is("restore done ada team/app v1");
+    newest_has("digest", digest);
+    down();
+}
+END_TEST
+
+START_TEST(an_upload_is_a_line_once_it_has_ended)
+{
+    up();
+    size_t before = n_lines();
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text("hello", 5, digest);
+    AUTO_FREE char *at = upload_start("team/app");
+    ck_assert_int_eq(status_of(send_body("PATCH", at, "hello", 5)), 202);
+    ck_assert_uint_eq(n_lines(), before);
+    AUTO_FREE char *end = mem_printf("%s?digest=%s", at, digest);
+    ck_assert_int_eq(status_of(send_plain("PUT", end)), 201);
+    ck_assert_uint_eq(n_lines(), before + 1);
+    newest_is("upload done ada team/app -");
+    newest_has("digest", digest);
+    down();
+}
+END_TEST
+
+START_TEST(each_refusal_is_a_line_and_a_challenge_is_none)
+{
+    up();
+    ck_assert_int_eq(ask("PUT", APP "/manifests/v1", token_pull, "{}"), 401);
+    newest_is("push refused ada team/app v1");
+    newest_has("code", "DENIED");
+    ck_assert_int_eq(ask("GET", "/v2/team/secret/manifests/v1", token_pull, NULL), 401);
+    newest_is("refusal refused ada team/secret v1");
+    ck_assert_int_eq(ask("GET", APP "/manifests/v1", "bad", NULL), 401);
+    newest_is("refusal refused - team/app v1");
+    size_t before = n_lines();
+    ck_assert_int_eq(ask("GET", APP "/manifests/v1", NULL, NULL), 401);
+    ck_assert_int_eq(ask("PUT", APP "/manifests/v1", NULL, "{}"), 401);
+    ck_assert_int_eq(ask("GET", APP "/manifests/absent", token_pull, NULL), 404);
+    ck_assert_int_eq(ask("GET", APP "/tags/list", token_pull, NULL), 200);
+    ck_assert_uint_eq(n_lines(), before);
+    down();
+}
+END_TEST
+
+CHECK_MAIN("registry/ended", each_change_is_a_line, an_upload_is_a_line_once_it_has_ended,
+           each_refusal_is_a_line_and_a_challenge_is_none)
