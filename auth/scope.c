@@ -36,7 +36,7 @@ static unsigned actions_of(const char *p, size_t n)
         unsigned one;
         if (k == 1 && *p == '*')
             all |= ACTION_PULL | ACTION_PUSH | ACTION_DELETE;
-        else if (!action_parse(p, k, &one) && one != ACTION_CATALOG)
+        else if (!action_parse(p, k, &one) && !(one & ACTIONS_OF_REGISTRY))
             all |= one;
         p += k + 1;
     }
@@ -59,9 +59,14 @@ static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
     struct bytes name = bytes_of(first + 1, (size_t)(last - first - 1));
     size_t n_actions = (size_t)(p + n - last - 1);
     if (is_word(type, "registry")) {
-        if (!is_word(name, "catalog") || !memchr(last + 1, '*', n_actions))
+        unsigned action = 0;
+        if (is_word(name, "catalog"))
+            action = ACTION_CATALOG;
+        if (is_word(name, "audit"))
+            action = ACTION_AUDIT;
+        if (!action || !memchr(last + 1, '*', n_actions))
             return 0;
-        return grant_add(s, "*", 1, ACTION_CATALOG, a);
+        return grant_add(s, "*", 1, action, a);
     }
     if (!is_word(type, "repository") && !is_word(type, "repository(plugin)"))
         return 0;

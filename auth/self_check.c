@@ -31,12 +31,19 @@ static int token_round(const struct topology *t, const struct registry *r,
     const char *service, *token;
     int rc = token_service(t, r, a, &service);
     if (!rc)
-        rc = token_issue_access(keys, service, r->incarnation, "", &grant, 1, now_ms, a, &token);
+        rc = token_issue_access(keys,
+                                &(struct token_ask){.service = service,
+                                                    .incarnation = r->incarnation,
+                                                    .subject = "",
+                                                    .now_ms = now_ms,
+                                                    .grants = &grant,
+                                                    .n_grants = 1},
+                                a, &token);
     if (!rc)
         rc = token_verify_access(t, r, token, now_ms, a, &access);
     if (rc)
         return rc;
-    if (access_actions(&access, SELF_CHECK_REPOSITORY) == ACTION_PULL)
+    if (access_actions(&access, SELF_CHECK_REPOSITORY) & ACTION_PULL)
         return 0;
     return ERR_AUTH;
 }

@@ -93,52 +93,98 @@ void call_refuse_code(struct call *c, struct http_request *req, struct http_resp
     }
 }
 
-static bool may_list(const struct call *c, const struct principal *who)
+// What a question's words ask for. A client that pulls asks for `pull` and reads lists as well; one
+// that pushes asks for `push`, and may be somebody who may only add.
+static unsigned asked_for(unsigned words)
 {
-    for (size_t i = 0; who && i < who->n_grants; i++)
-        if (!strcmp(who->grants[i].registry, c->r->name) &&
-            (who->grants[i].actions & ACTION_CATALOG))
-            return true;
-    return false;
+    unsigned all = words | actions_of_old(words);
+    if (words & ACTION_PUSH)
+        all |= ACTION_ADD;
+    return all;
 }
 
 static unsigned actions_held(const struct call *c, const struct principal *who,
                              const struct access_grant *asked)
 {
     unsigned held = 0;
-    if (asked->actions & ACTION_CATALOG)
-        return may_list(c, who) ? ACTION_CATALOG : 0;
+    if (asked->actions & ACTIONS_OF_REGISTRY) {
+        if (who)
+            held = principal_registry_actions(who, c->r->name);
+        return held & asked->actions;
+    }
     if (who)
         held = principal_actions(who, c->r->name, asked->repository);
     if (c->r->anonymous_pull)
-        held |= ACTION_PULL;
-    return held & asked->actions;
+        held |= ACTION_PULL | ACTION_META_READ;
+    held &= asked_for(asked->actions);
+    if (held & ACTION_PUSH)
+        held &= ~(unsigned)ACTION_ADD; // who may replace may add
+    return held;
+}
+
+static void repository_scope_text(const struct access_grant *g, struct buf *out)
+{
+    unsigned old = g->actions & (ACTION_PULL | ACTION_PUSH | ACTION_DELETE);
+    unsigned said = g->actions;
+    if (said == actions_of_old(old))
+        said = old; // as they were always said
+    const char *comma = "";
+    buf_printf(out, "repository:%s:", g->repository);
+    for (unsigned bit = 1; bit <= ACTION_ADD; bit <<= 1) {
+        const char *word = action_word(bit);
+        if (!(said & bit) || !word)
+            continue;
+        buf_printf(out, "%s%s", comma, word);
+        comma = ",";
+    }
 }
 
 // In the words of the question, for the reply to a POST (RFC 6749 section 5.1).
 static void scope_text(const struct access_grant *g, struct buf *out)
 {
-    const char *blank = "";
     if (out->n)
+        buf_u8(out, ' ');
+    if (!(g->actions & ACTIONS_OF_REGISTRY)) {
+        repository_scope_text(g, out);
+        return;
+    }
+    const char *blank = "";
+    if (g->actions & ACTION_CATALOG) {
+        buf_str(out, "registry:catalog:*");
         blank = " ";
-    if (g->actions & ACTION_CATALOG)
-        buf_printf(out, "%sregistry:catalog:*", blank);
-    else
-        buf_printf(out, "%srepository:%s:%s%s%s", blank, g->repository,
-                   g->actions & ACTION_PULL ? "pull," : "", g->actions & ACTION_PUSH ? "push," : "",
-                   g->actions & ACTION_DELETE ? "delete," : "");
-    if (out->n && out->p[out->n - 1] == ',')
-        out->p[--out->n] = 0;
+    }
+    if (g->actions & ACTION_AUDIT)
+        buf_printf(out, "%sregistry:audit:*", blank);
+}
+
+// The patterns of what the catalogue shows: where the principal's rules have the catalogue, and
+// where they let him read lists anyhow. Those that others cover are left out. ERR_TOOBIG: more than
+// a token can carry.
+static int visible_find(const struct call *c, const struct principal *who, const char **list,
+                        size_t *out_n)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < who->n_grants; i++) {
+        const struct grant *g = &who->grants[i];
+        bool counts = g->actions & (ACTION_CATALOG | ACTION_META_READ);
+        if (!counts || strcmp(g->registry, c->r->name) != 0)
+            continue;
+        for (size_t k = 0; k < g->n_repositories; k++)
+            if (!patterns_add(list, &n, VISIBLE_MAX, g->repositories[k]))
+                return ERR_TOOBIG;
+    }
+    *out_n = n;
+    return 0;
 }
 
 // NULL: no memory.
-static json_t *reply_json(const struct call *c, const char *access, const char *refresh,
-                          const char *scope, int64_t now_ms)
+static json_t *reply_json(const struct call *c, const struct token_ask *ask, const char *access,
+                          const char *refresh, const char *scope)
 {
     char issued[CLOCK_TEXT_SIZE];
     json_t *root =
         json_pack("{s:s, s:s, s:i, s:s}", "token", access, "access_token", access, "expires_in",
-                  ACCESS_LIFETIME_S, "issued_at", clock_format(now_ms, issued));
+                  (int)ask->lifetime_s, "issued_at", clock_format(ask->now_ms, issued));
     int failed = !root;
     if (!failed && refresh)
         failed = json_object_set_new(root, "refresh_token", json_string(refresh));
@@ -153,9 +199,10 @@ static json_t *reply_json(const struct call *c, const char *access, const char *
 }
 
 static void reply(struct call *c, struct http_request *req, struct http_response *resp,
-                  const char *access, const char *refresh, const char *scope, int64_t now_ms)
+                  const struct token_ask *ask, const char *access, const char *refresh,
+                  const char *scope)
 {
-    json_t *root = reply_json(c, access, refresh, scope, now_ms);
+    json_t *root = reply_json(c, ask, access, refresh, scope);
     if (http_response_json(req, resp, 200, root)) {
         call_refuse_code(c, req, resp, ERR_NOMEM);
         return;
@@ -163,34 +210,65 @@ static void reply(struct call *c, struct http_request *req, struct http_response
     http_response_header(req, resp, "Cache-Control", "no-store");
 }
 
+// A refresh token is given to who asks for one and may have it; the one that the question came with
+// is given back. *out NULL: none.
+static int refresh_issue(struct call *c, struct http_request *req, const struct principal *who,
+                         const struct token_ask *access, const char *kept, const char **out)
+{
+    *out = NULL;
+    if (!who || !c->offline || !principal_refreshes(who))
+        return 0;
+    *out = kept;
+    if (kept)
+        return 0;
+    struct token_ask ask = {.service = access->service,
+                            .incarnation = access->incarnation,
+                            .subject = access->subject,
+                            .now_ms = access->now_ms,
+                            .generation = who->generation};
+    return token_issue_refresh(c->s->o.keys, &ask, &req->arena, out);
+}
+
 void call_grant(struct call *c, struct http_request *req, struct http_response *resp,
                 const struct principal *who, const char *kept)
 {
     struct access_grant granted[SCOPE_MAX_COUNT];
-    size_t n = 0;
-    int64_t now = clock_wall_ms();
+    const char *visible[VISIBLE_MAX];
+    struct token_ask ask = {.service = c->service,
+                            .incarnation = c->r->incarnation,
+                            .subject = "",
+                            .now_ms = clock_wall_ms(),
+                            .lifetime_s = ACCESS_LIFETIME_S,
+                            .grants = granted,
+                            .visible = visible};
+    int rc = 0;
     AUTO_BUF struct buf scope;
     buf_init(&scope, 0);
+    if (who) {
+        ask.subject = who->name;
+        ask.lifetime_s = principal_lifetime_s(who);
+    }
     for (size_t i = 0; i < c->scopes.n; i++) {
         unsigned actions = actions_held(c, who, &c->scopes.items[i]);
         if (!actions)
             continue;
-        granted[n] = (struct access_grant){c->scopes.items[i].repository, actions};
-        scope_text(&granted[n++], &scope);
+        if (who && (actions & ACTION_CATALOG))
+            rc = visible_find(c, who, visible, &ask.n_visible);
+        granted[ask.n_grants] = (struct access_grant){c->scopes.items[i].repository, actions};
+        scope_text(&granted[ask.n_grants++], &scope);
     }
-    const char *access, *refresh = c->offline ? kept : NULL;
-    int rc = scope.err;
+    const char *access, *refresh;
     if (!rc)
-        rc = token_issue_access(c->s->o.keys, c->service, c->r->incarnation, who ? who->name : "",
-                                granted, n, now, &req->arena, &access);
-    if (!rc && who && c->offline && !refresh)
-        rc = token_issue_refresh(c->s->o.keys, c->service, c->r->incarnation, who, now, &req->arena,
-                                 &refresh);
+        rc = scope.err;
+    if (!rc)
+        rc = token_issue_access(c->s->o.keys, &ask, &req->arena, &access);
+    if (!rc)
+        rc = refresh_issue(c, req, who, &ask, kept, &refresh);
     if (rc) {
         call_refuse_code(c, req, resp, rc);
         return;
     }
-    reply(c, req, resp, access, refresh, buf_cstr(&scope), now);
+    reply(c, req, resp, &ask, access, refresh, buf_cstr(&scope));
     if (resp->status == 200) // a login is what gives a refresh token
         tell(c, req, refresh && refresh != kept ? "login" : "grant", "done", who, buf_cstr(&scope));
 }

@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static const struct {
-    unsigned bit;
-    const char *word;
-} words[] = {{ACTION_PULL, "pull"}, {ACTION_PUSH, "push"}, {ACTION_DELETE, "delete"}};
-
 int token_service(const struct topology *t, const struct registry *r, struct arena *a,
                   const char **out)
 {
@@ -27,25 +22,15 @@ int token_service(const struct topology *t, const struct registry *r, struct are
     return 0;
 }
 
-static json_t *grant_json(const struct access_grant *g)
-{
-    if (g->actions & ACTION_CATALOG)
-        return json_pack("{s:s, s:s, s:[s]}", "type", "registry", "name", "catalog", "actions",
-                         "*");
-    json_t *actions = json_array();
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (g->actions & words[i].bit)
-            json_array_append_new(actions, json_string(words[i].word));
-    return json_pack("{s:s, s:s, s:o}", "type", "repository", "name", g->repository, "actions",
-                     actions);
-}
-
 // NULL: no memory.
-static json_t *grants_json(const struct access_grant *grants, size_t n)
+static json_t *words_json(unsigned actions)
 {
     json_t *list = json_array();
-    for (size_t i = 0; list && i < n; i++) {
-        if (!json_array_append_new(list, grant_json(&grants[i])))
+    for (unsigned bit = 1; list && bit <= ACTION_ADD; bit <<= 1) {
+        const char *word = NULL;
+        if (actions & bit)
+            word = action_word(bit);
+        if (!word || !json_array_append_new(list, json_string(word)))
             continue;
         json_decref(list);
         return NULL;
@@ -53,47 +38,116 @@ static json_t *grants_json(const struct access_grant *grants, size_t n)
     return list;
 }
 
+// The words that every release knows; beside them, where they would say too much or too little, the
+// others: an older release passes over "more", and this one then adds nothing of its own.
+static json_t *grant_json(const struct access_grant *g)
+{
+    unsigned old = g->actions & (ACTION_PULL | ACTION_PUSH | ACTION_DELETE);
+    json_t *o = json_pack("{s:s, s:s, s:o}", "type", "repository", "name", g->repository, "actions",
+                          words_json(old));
+    if (g->actions == actions_of_old(old))
+        return o;
+    if (!o || !json_object_set_new(o, "more", words_json(g->actions & ~old)))
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+static bool sees_all(const struct token_ask *ask)
+{
+    for (size_t i = 0; i < ask->n_visible; i++)
+        if (!strcmp(ask->visible[i], "*"))
+            return true;
+    return false;
+}
+
+// NULL: no memory.
+static json_t *grants_json(const struct token_ask *ask)
+{
+    json_t *list = json_array(), *one;
+    for (size_t i = 0; list && i < ask->n_grants; i++) {
+        if (!(ask->grants[i].actions & ACTIONS_OF_REGISTRY))
+            one = grant_json(&ask->grants[i]);
+        else if ((ask->grants[i].actions & ACTION_CATALOG) && sees_all(ask))
+            one = json_pack("{s:s, s:s, s:[s]}", "type", "registry", "name", "catalog", "actions",
+                            "*");
+        else
+            continue; // beside them: see registry_set
+        if (!json_array_append_new(list, one))
+            continue;
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+// NULL: no memory.
+static json_t *visible_json(const struct token_ask *ask)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < ask->n_visible; i++) {
+        if (!json_array_append_new(list, json_string(ask->visible[i])))
+            continue;
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+// What is of the registry and was not always there: a part of the catalogue, the audit log. An older
+// release does not look here, and refuses both.
+static int registry_set(json_t *claims, const struct token_ask *ask)
+{
+    unsigned held = 0;
+    int failed = 0;
+    for (size_t i = 0; i < ask->n_grants; i++)
+        held |= ask->grants[i].actions;
+    if ((held & ACTION_CATALOG) && !sees_all(ask))
+        failed = json_object_set_new(claims, "catalog", visible_json(ask));
+    if (!failed && (held & ACTION_AUDIT))
+        failed = json_object_set_new(claims, "audit", json_true());
+    return failed;
+}
+
 // The claims that both kinds have. The incarnation only where there is one: tokens of registries
 // without are what they always were.
-static json_t *claims_begin(const char *type, const char *service, uint64_t incarnation,
-                            const char *subject, int64_t now_ms, unsigned lifetime_s)
+static json_t *claims_begin(const char *type, const struct token_ask *ask, uint32_t lifetime_s)
 {
     char id[JTI_BYTES * 2 + 1];
-    json_int_t now = now_ms / 1000;
+    json_int_t now = ask->now_ms / 1000;
     if (random_hex(id, JTI_BYTES))
         return NULL;
+    if (ask->lifetime_s)
+        lifetime_s = ask->lifetime_s;
     json_t *claims = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "iss", TOKEN_ISSUER,
-                               "sub", subject, "aud", service, "typ", type, "jti", id, "iat", now,
-                               "nbf", now, "exp", now + lifetime_s);
-    if (!claims || !incarnation)
+                               "sub", ask->subject, "aud", ask->service, "typ", type, "jti", id,
+                               "iat", now, "nbf", now, "exp", now + (json_int_t)lifetime_s);
+    if (!claims || !ask->incarnation)
         return claims;
-    if (!json_object_set_new(claims, "inc", json_integer((json_int_t)incarnation)))
+    if (!json_object_set_new(claims, "inc", json_integer((json_int_t)ask->incarnation)))
         return claims;
     json_decref(claims);
     return NULL;
 }
 
-int token_issue_access(const struct region_keys *keys, const char *service, uint64_t incarnation,
-                       const char *subject, const struct access_grant *grants, size_t n_grants,
-                       int64_t now_ms, struct arena *a, const char **out)
+int token_issue_access(const struct region_keys *keys, const struct token_ask *ask, struct arena *a,
+                       const char **out)
 {
-    json_t *claims =
-        claims_begin("access", service, incarnation, subject, now_ms, ACCESS_LIFETIME_S);
+    json_t *claims = claims_begin("access", ask, ACCESS_LIFETIME_S);
     // json_object_set_new takes its value over also when it fails, and takes NULL
-    if (claims && json_object_set_new(claims, "access", grants_json(grants, n_grants))) {
+    if (claims &&
+        (json_object_set_new(claims, "access", grants_json(ask)) || registry_set(claims, ask))) {
         json_decref(claims);
         return ERR_NOMEM;
     }
     return jws_issue(keys, claims, a, out);
 }
 
-int token_issue_refresh(const struct region_keys *keys, const char *service, uint64_t incarnation,
-                        const struct principal *who, int64_t now_ms, struct arena *a,
-                        const char **out)
+int token_issue_refresh(const struct region_keys *keys, const struct token_ask *ask,
+                        struct arena *a, const char **out)
 {
-    json_t *claims =
-        claims_begin("refresh", service, incarnation, who->name, now_ms, REFRESH_LIFETIME_S);
-    if (claims && json_object_set_new(claims, "gen", json_integer((json_int_t)who->generation))) {
+    json_t *claims = claims_begin("refresh", ask, REFRESH_LIFETIME_S);
+    if (claims && json_object_set_new(claims, "gen", json_integer((json_int_t)ask->generation))) {
         json_decref(claims);
         return ERR_NOMEM;
     }

@@ -17,6 +17,7 @@
 #define SCOPE_MAX_BYTES 8192 // all scopes of one question
 #define KID_MAX_BYTES 128
 #define JTI_BYTES 16
+#define VISIBLE_MAX 64 // patterns of what the catalogue shows, in one token
 
 // --- compact JWS (RFC 7515 section 3.1) ---
 struct jws {
@@ -45,6 +46,8 @@ struct claims {
     uint64_t generation;
     const struct access_grant *grants;
     size_t n_grants;
+    const char *const *visible;
+    size_t n_visible;
 };
 // Signature, key, issuer, audience, dates, type: everything but the principal. ERR_AUTH,
 // ERR_EXPIRED, ERR_NOMEM.
@@ -55,14 +58,29 @@ int token_verify(const struct topology *t, const struct registry *r, const char 
 const char *token_fault(const struct topology *t, const struct registry *r, const char *token,
                         int rc, struct arena *a);
 
-// Of the registry with that service and incarnation (config/registry_key.h): a token for one that was
-// deleted is none for the next of its name.
-int token_issue_access(const struct region_keys *keys, const char *service, uint64_t incarnation,
-                       const char *subject, const struct access_grant *grants, size_t n_grants,
-                       int64_t now_ms, struct arena *a, const char **out);
-int token_issue_refresh(const struct region_keys *keys, const char *service, uint64_t incarnation,
-                        const struct principal *who, int64_t now_ms, struct arena *a,
-                        const char **out);
+// What a token is to say. It is of the registry with that service and incarnation
+// (config/registry_key.h): a token for one that was deleted is none for the next of its name.
+struct token_ask {
+    const char *service;
+    uint64_t incarnation;
+    // "": nobody in particular
+    const char *subject;
+    int64_t now_ms;
+    // 0: ACCESS_LIFETIME_S, or REFRESH_LIFETIME_S
+    uint32_t lifetime_s;
+    // of an access token; ACTIONS_OF_REGISTRY stand with the repository "*"
+    const struct access_grant *grants;
+    size_t n_grants;
+    // where they have ACTION_CATALOG: patterns of what the catalogue shows
+    const char *const *visible;
+    size_t n_visible;
+    // of a refresh token: the principal's
+    uint64_t generation;
+};
+int token_issue_access(const struct region_keys *keys, const struct token_ask *ask, struct arena *a,
+                       const char **out);
+int token_issue_refresh(const struct region_keys *keys, const struct token_ask *ask,
+                        struct arena *a, const char **out);
 // The registry's global name: the service of its tokens.
 int token_service(const struct topology *t, const struct registry *r, struct arena *a,
                   const char **out);
@@ -73,14 +91,14 @@ int authorization_get(const struct http_request *req, const char **out);
 
 // --- scopes (distribution, "Token Scope Documentation") ---
 struct scopes {
-    // one per repository, actions joined; strings on the arena
+    // one per repository, actions joined; ACTIONS_OF_REGISTRY with "*"; strings on the arena
     struct access_grant items[SCOPE_MAX_COUNT];
     size_t n;
     // of text seen
     size_t n_bytes;
 };
 // Adds what one `scope` parameter asks for: blank-separated "repository:NAME:actions",
-// "registry:catalog:*". Unknown types and actions are passed over, since clients ask for more than
+// "registry:catalog:*", "registry:audit:*". Unknown types and actions are passed over, since clients ask for more than
 // there is. ERR_INVAL malformed, ERR_TOOBIG.
 int scopes_add(struct scopes *s, const char *text, struct arena *a);
 

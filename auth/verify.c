@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #define ID_MAX_BYTES 128
+#define READS (ACTION_PULL | ACTION_META_READ)
 #define TIME_MAX_S ((int64_t)1 << 40) // so that no sum of dates overflows
 
 // Strings hang off the JSON; NULL when absent, not a string, with a NUL inside, or longer than max.
@@ -64,7 +65,9 @@ static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max
     return 0;
 }
 
-static int actions_parse(const json_t *list, unsigned *out)
+// Words of a grant: those of every release in `actions`, the others in `more`. What one list may
+// not have is an error in it, so that no word is believed from where an older release would not.
+static int actions_parse(const json_t *list, unsigned allowed, unsigned *out)
 {
     unsigned all = 0;
     size_t i;
@@ -78,11 +81,27 @@ static int actions_parse(const json_t *list, unsigned *out)
             return ERR_AUTH;
         if (action_parse(json_string_value(v), json_string_length(v), &one))
             return ERR_AUTH;
-        if (one == ACTION_CATALOG)
+        if (one & ~allowed)
             return ERR_AUTH;
         all |= one;
     }
     *out = all;
+    return 0;
+}
+
+static int grant_actions(const json_t *grant, unsigned *out)
+{
+    unsigned old, more;
+    const json_t *beside = json_object_get(grant, "more");
+    if (actions_parse(json_object_get(grant, "actions"), ACTION_PULL | ACTION_PUSH | ACTION_DELETE,
+                      &old))
+        return ERR_AUTH;
+    *out = actions_of_old(old);
+    if (!beside)
+        return 0;
+    if (actions_parse(beside, ACTION_META_READ | ACTION_META_WRITE | ACTION_ADD, &more))
+        return ERR_AUTH;
+    *out = old | more;
     return 0;
 }
 
@@ -97,11 +116,10 @@ static bool is_star(const json_t *list)
 static int grant_parse(const json_t *v, struct arena *a, struct access_grant *out)
 {
     const char *name = claim_text(v, "name", REPOSITORY_NAME_MAX);
-    const json_t *actions = json_object_get(v, "actions");
     if (!name)
         return ERR_AUTH;
     if (claim_is(v, "type", "registry")) {
-        if (strcmp(name, "catalog") || !is_star(actions))
+        if (strcmp(name, "catalog") || !is_star(json_object_get(v, "actions")))
             return ERR_AUTH;
         *out = (struct access_grant){"*", ACTION_CATALOG};
         return 0;
@@ -109,7 +127,7 @@ static int grant_parse(const json_t *v, struct arena *a, struct access_grant *ou
     struct access_grant g = {0};
     if (!claim_is(v, "type", "repository") || !repository_name_ok(name, strlen(name)))
         return ERR_AUTH;
-    if (actions_parse(actions, &g.actions))
+    if (grant_actions(v, &g.actions))
         return ERR_AUTH;
     g.repository = arena_strdup(a, name);
     if (!g.repository)
@@ -118,13 +136,15 @@ static int grant_parse(const json_t *v, struct arena *a, struct access_grant *ou
     return 0;
 }
 
-static int grants_parse(const json_t *list, struct arena *a, struct claims *out)
+// Room for one more: what stands beside the list.
+static int grants_parse(const json_t *list, struct arena *a, struct access_grant **out,
+                        size_t *out_n)
 {
     size_t n = json_array_size(list), i;
     const json_t *v;
     if (!json_is_array(list) || n > SCOPE_MAX_COUNT)
         return ERR_AUTH;
-    struct access_grant *grants = arena_array(a, n ? n : 1, sizeof *grants);
+    struct access_grant *grants = arena_array(a, n + 1, sizeof *grants);
     if (!grants)
         return ERR_NOMEM;
     json_array_foreach(list, i, v)
@@ -133,9 +153,57 @@ static int grants_parse(const json_t *list, struct arena *a, struct claims *out)
         if (rc)
             return rc;
     }
-    out->grants = grants;
-    out->n_grants = n;
+    *out = grants;
+    *out_n = n;
     return 0;
+}
+
+static const char *const all_visible[] = {"*"};
+
+// What the catalogue shows: patterns of the claim, or all where the grants have it.
+static int visible_parse(const json_t *list, struct arena *a, struct claims *out)
+{
+    size_t n = json_array_size(list), i;
+    const json_t *v;
+    if (!json_is_array(list) || n > VISIBLE_MAX)
+        return ERR_AUTH;
+    const char **visible = arena_array(a, n + 1, sizeof *visible);
+    if (!visible)
+        return ERR_NOMEM;
+    json_array_foreach(list, i, v)
+    {
+        const char *text = json_string_value(v);
+        if (!text || strlen(text) != json_string_length(v) || !pattern_ok(text))
+            return ERR_AUTH;
+        visible[i] = arena_strdup(a, text);
+        if (!visible[i])
+            return ERR_NOMEM;
+    }
+    out->visible = visible;
+    out->n_visible = n;
+    return 0;
+}
+
+static int access_parse(const json_t *root, struct arena *a, struct claims *out)
+{
+    struct access_grant *grants;
+    const json_t *catalog = json_object_get(root, "catalog");
+    unsigned beside = 0;
+    int rc = grants_parse(json_object_get(root, "access"), a, &grants, &out->n_grants);
+    if (rc)
+        return rc;
+    out->visible = all_visible;
+    out->n_visible = 1;
+    if (catalog) {
+        beside |= ACTION_CATALOG;
+        rc = visible_parse(catalog, a, out);
+    }
+    if (json_is_true(json_object_get(root, "audit")))
+        beside |= ACTION_AUDIT;
+    if (beside)
+        grants[out->n_grants++] = (struct access_grant){"*", beside};
+    out->grants = grants;
+    return rc;
 }
 
 // A token without the claim is for a registry that has no incarnation.
@@ -159,7 +227,7 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
     struct claims c = {0};
     if (!json_is_object(root))
         return ERR_AUTH;
-    const char *subject = claim_text(root, "sub", PRINCIPAL_NAME_MAX),
+    const char *subject = claim_text(root, "sub", PRINCIPAL_SUBJECT_MAX),
                *id = claim_text(root, "jti", ID_MAX_BYTES);
     if (!claim_is(root, "iss", TOKEN_ISSUER) || !claim_is(root, "aud", aud->service))
         return ERR_AUTH;
@@ -169,7 +237,7 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
         return ERR_AUTH;
     if (!subject || !id || !*id)
         return ERR_AUTH;
-    if (*subject && !principal_name_ok(subject)) // "" is nobody in particular
+    if (*subject && !principal_subject_ok(subject)) // "" is nobody in particular
         return ERR_AUTH;
     const json_t *gen = json_object_get(root, "gen");
     if (type == TOKEN_REFRESH && (!json_is_integer(gen) || !*subject))
@@ -179,7 +247,7 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
         lifetime_max_s = REFRESH_LIFETIME_MAX_S;
         c.generation = (uint64_t)json_integer_value(gen);
     } else {
-        int rc = grants_parse(json_object_get(root, "access"), a, &c);
+        int rc = access_parse(root, a, &c);
         if (rc)
             return rc;
     }
@@ -245,6 +313,8 @@ int token_verify_access(const struct topology *t, const struct registry *r, cons
                            .anonymous = !*c.subject,
                            .grants = c.grants,
                            .n_grants = c.n_grants,
+                           .visible = c.visible,
+                           .n_visible = c.n_visible,
                            .token_id = c.id};
     return 0;
 }
@@ -274,19 +344,36 @@ static int check_peer(const struct topology *t, const struct registry *r, struct
     const char *principal = arena_printf(&req->arena, "peer:%s", peer->name);
     if (!principal)
         return ERR_NOMEM;
-    *out = (struct access){.principal = principal, .peer = true, .everywhere = ACTION_PULL};
+    *out = (struct access){.principal = principal, .peer = true, .everywhere = READS};
     req->principal = principal;
     return 0;
 }
 
+// Costs a look at the list only where something stands there.
+static bool is_revoked(struct snapshot *principals, const char *id)
+{
+    struct principals *p = NULL;
+    if (principals)
+        p = snapshot_get(principals);
+    bool is = p && principals_revoked(p, id);
+    snapshot_unref(p);
+    return is;
+}
+
 static int check_bearer(const struct topology *t, const struct registry *r, const char *header,
-                        struct http_request *req, int64_t now_ms, struct access *out)
+                        struct http_request *req, int64_t now_ms, struct snapshot *principals,
+                        struct access *out)
 {
     if (strncasecmp(header, "Bearer ", 7))
         return ERR_AUTH;
     const char *token = header + 7;
     token += strspn(token, " ");
     int rc = token_verify_access(t, r, token, now_ms, &req->arena, out);
+    if (!rc && is_revoked(principals, out->token_id)) {
+        http_request_detail(req, "the token %s of %s, which was revoked", out->token_id,
+                            out->principal);
+        return ERR_AUTH;
+    }
     if (!rc)
         req->principal = out->principal;
     else if (rc != ERR_NOMEM)
@@ -295,19 +382,19 @@ static int check_bearer(const struct topology *t, const struct registry *r, cons
 }
 
 int auth_check(const struct topology *t, const struct registry *r, struct http_request *req,
-               int64_t now_ms, struct access *out)
+               int64_t now_ms, struct snapshot *principals, struct access *out)
 {
     const char *header;
     int rc = authorization_get(req, &header);
     if (rc)
         return rc;
     if (header)
-        return check_bearer(t, r, header, req, now_ms, out);
+        return check_bearer(t, r, header, req, now_ms, principals, out);
     if (req->listener == LISTENER_PEER)
         return check_peer(t, r, req, out);
     *out = (struct access){.principal = "", .anonymous = true};
     if (r->anonymous_pull)
-        out->everywhere = ACTION_PULL;
+        out->everywhere = READS;
     return 0;
 }
 
@@ -318,4 +405,21 @@ unsigned access_actions(const struct access *a, const char *repository)
         if (!strcmp(a->grants[i].repository, repository))
             all |= a->grants[i].actions;
     return all;
+}
+
+unsigned access_registry_actions(const struct access *a)
+{
+    unsigned all = a->everywhere;
+    for (size_t i = 0; i < a->n_grants; i++)
+        if (!strcmp(a->grants[i].repository, "*"))
+            all |= a->grants[i].actions;
+    return all & ACTIONS_OF_REGISTRY;
+}
+
+bool access_sees_all(const struct access *a)
+{
+    for (size_t i = 0; i < a->n_visible; i++)
+        if (!strcmp(a->visible[i], "*"))
+            return true;
+    return false;
 }

@@ -4,12 +4,18 @@
 // Pure CPU: safe on HTTP threads.
 //
 //   struct access acc;
-//   int rc = auth_check(t, reg, req, now, &acc);          // Bearer, or anonymous
-//   if (rc || !(access_actions(&acc, reg, repo) & ACTION_PULL))
+//   int rc = auth_check(t, reg, req, now, principals, &acc);   // Bearer, or anonymous
+//   if (rc || !(access_actions(&acc, repo) & ACTION_PULL))
 //       return auth_challenge(req, t, &host, scope, rc, &plan->response);
+//
+// A token says what it permits in the words that every release knows (pull, push, delete), in which
+// reading content means reading lists too, and deleting means locking. What is not of that form is
+// said beside them, where an older release does not look: it grants less then, never more than those
+// words say.
 #ifndef MERIDIAN_AUTH_VERIFY_H
 #define MERIDIAN_AUTH_VERIFY_H
 
+#include "base/snapshot.h"
 #include "config/hostname.h"
 #include "config/principals.h"
 #include "config/topology.h"
@@ -19,12 +25,10 @@
 #include <stdint.h>
 
 #define TOKEN_MAX_BYTES 8192
-#define ACCESS_LIFETIME_S 900
-#define ACCESS_LIFETIME_MAX_S 3600 // verifiers refuse tokens that claim more
-#define TOKEN_SKEW_S 60            // clocks of regions may differ by so much
+#define TOKEN_SKEW_S 60 // clocks of regions may differ by so much
 
 struct access_grant {
-    // exact name; "*" with ACTION_CATALOG for registry:catalog:*
+    // exact name; "*" with ACTIONS_OF_REGISTRY, for registry:catalog:* and registry:audit:*
     const char *repository;
     // enum action
     unsigned actions;
@@ -38,6 +42,9 @@ struct access {
     bool peer;
     const struct access_grant *grants;
     size_t n_grants;
+    // With ACTION_CATALOG: patterns of the repositories that the catalogue shows to the caller.
+    const char *const *visible;
+    size_t n_visible;
     // actions on every repository (anonymous pull, peers)
     unsigned everywhere;
     // jti, for logs; NULL without a token
@@ -53,10 +60,14 @@ int token_verify_access(const struct topology *t, const struct registry *r, cons
 
 // Who the caller is: by a Bearer token (a bad one is an error, never anonymous), else by a peer's
 // certificate on the peer listener, else anonymous (who may pull everywhere if the registry allows
-// it). Basic gives ERR_AUTH here: it belongs to the token endpoint.
+// it). Basic gives ERR_AUTH here: it belongs to the token endpoint. `principals` (struct principals)
+// say which tokens were revoked; NULL: none.
 int auth_check(const struct topology *t, const struct registry *r, struct http_request *req,
-               int64_t now_ms, struct access *out);
+               int64_t now_ms, struct snapshot *principals, struct access *out);
 unsigned access_actions(const struct access *a, const char *repository);
+unsigned access_registry_actions(const struct access *a); // which of ACTIONS_OF_REGISTRY
+// Does the catalogue show all repositories to the caller?
+bool access_sees_all(const struct access *a);
 
 // 401 with `WWW-Authenticate: Bearer realm="https://<host>/oauth2/token",service="L.D",scope="…"`
 // and a refusal in the server's words. The realm is formatted from the parsed name and the public

@@ -3,10 +3,12 @@
 #include "base/clock.h"
 
 #include "base/clock_test.h"
+#include "base/err.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/timex.h>
 #include <time.h>
 
@@ -109,6 +111,21 @@ const char *clock_format_s(int64_t wall_s, char buf[CLOCK_TEXT_SIZE])
     if (!gmtime_r(&t, &tm) || !strftime(buf, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
         snprintf(buf, CLOCK_TEXT_SIZE, "invalid-time");
     return buf;
+}
+
+// What reads back as it was written is a time that exists.
+int clock_parse_s(const char *text, int64_t *out_wall_s)
+{
+    struct tm tm = {0};
+    char again[CLOCK_TEXT_SIZE];
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (!end || *end || strlen(text) != 20)
+        return ERR_INVAL;
+    int64_t at = (int64_t)timegm(&tm);
+    if (at < 0 || strcmp(clock_format_s(at, again), text) != 0)
+        return ERR_INVAL;
+    *out_wall_s = at;
+    return 0;
 }
 
 uint64_t hlc_next(struct hlc *h, int64_t wall_ms)

@@ -33,6 +33,8 @@ enum clock_kernel clock_kernel_state(void);
 const char *clock_format(int64_t wall_ms, char buf[CLOCK_TEXT_SIZE]);
 // The same of whole seconds, as documents have it: "2026-11-23T19:58:50Z".
 const char *clock_format_s(int64_t wall_s, char buf[CLOCK_TEXT_SIZE]);
+// Reads that form, and no other; from 1970 on. ERR_INVAL.
+int clock_parse_s(const char *text, int64_t *out_wall_s);
 
 struct hlc { // not thread-safe: its owner (the metadata writer) serialises
     uint64_t last;

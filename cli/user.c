@@ -119,8 +119,11 @@ int user_grant_parse(struct cli *c, const char *registry, char *repositories, ch
     g.repositories = list;
     for (char *w = strtok_r(actions, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
         unsigned bit;
-        if (action_parse(w, strlen(w), &bit))
-            return cli_fail(EXIT_USAGE, "%s is not an action: pull, push, delete, catalog", w);
+        if (grant_word_parse(w, &bit))
+            return cli_fail(EXIT_USAGE,
+                            "%s is not an action: pull, push, delete, catalog, or a word of scope "
+                            "maps (content/read …)",
+                            w);
         g.actions |= bit;
     }
     if (!g.n_repositories || !g.actions)
@@ -246,18 +249,10 @@ static int user_remove(struct cli *c, int argc, char **argv)
 
 static const char *actions_text(struct cli *c, unsigned actions)
 {
-    static const struct {
-        unsigned action;
-        const char *word; // as --actions takes it
-    } words[] = {{ACTION_PULL, "pull"},
-                 {ACTION_PUSH, "push"},
-                 {ACTION_DELETE, "delete"},
-                 {ACTION_CATALOG, "catalog"}};
-    const char *text = "";
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (actions & words[i].action)
-            text = arena_printf(&c->arena, "%s%s%s", text, *text ? "," : "", words[i].word);
-    return text;
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    grant_words_format(actions, ",", &b); // as --actions takes it
+    return arena_strdup(&c->arena, buf_cstr(&b));
 }
 
 static int user_import(struct cli *c, int argc, char **argv)

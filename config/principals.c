@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Principals: the file with password hashes. It must not be readable by group or others; the check
-// is made on the descriptor that is then read. See principals.h.
-#include "config/principals.h"
+// is made on the descriptor that is then read. See principals.h; named_tokens.c reads the sections
+// scope_maps and tokens.
+#include "config/principals_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "config/hostname.h"
-#include "config/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +16,7 @@
 #include <unistd.h>
 
 #define PRINCIPALS_MAX_BYTES (16u << 20)
-
-struct spec_grant {
-    const struct doc_node *node;
-    const char *registry;
-    const char *const *repositories;
-    size_t n_repositories;
-    unsigned actions;
-};
+#define REVOKED_MAX 65536
 
 struct spec_user {
     const struct doc_node *node;
@@ -35,10 +27,21 @@ struct spec_user {
     size_t n_grants;
 };
 
+struct spec_revoked {
+    const struct doc_node *node;
+    const char *id, *expires;
+};
+
 struct spec_principals {
     uint64_t version;
     const struct spec_user *users;
     size_t n_users;
+    const struct spec_scope_map *scope_maps;
+    size_t n_scope_maps;
+    const struct spec_token *tokens;
+    size_t n_tokens;
+    const struct spec_revoked *revoked;
+    size_t n_revoked;
 };
 
 bool principal_name_ok(const char *s)
@@ -50,8 +53,26 @@ bool principal_name_ok(const char *s)
     return n >= 1 && n <= PRINCIPAL_NAME_MAX;
 }
 
-// crypt(5): yescrypt and bcrypt only, in the alphabet of their encodings.
-static bool hash_ok(const char *s)
+static bool is_printable(const char *s)
+{
+    for (; *s; s++)
+        if (*s < 0x21 || *s > 0x7e)
+            return false;
+    return true;
+}
+
+bool principal_subject_ok(const char *s)
+{
+    size_t n = strlen(PRINCIPAL_OIDC);
+    if (principal_name_ok(s))
+        return true;
+    if (strlen(s) > PRINCIPAL_SUBJECT_MAX || strncmp(s, PRINCIPAL_OIDC, n) != 0)
+        return false;
+    const char *colon = strchr(s + n, ':');
+    return colon && colon > s + n && colon[1] && is_printable(s);
+}
+
+bool principal_hash_ok(const char *s)
 {
     static const char crypt_letters[] =
         "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$=";
@@ -62,48 +83,6 @@ static bool hash_ok(const char *s)
         return n == 60 && s[4] >= '0' && s[4] <= '3' && s[5] >= '0' && s[5] <= '9' && s[6] == '$';
     return !strncmp(s, "$y$", 3) && n >= 40 && n <= 256;
 }
-
-// A repository path (OCI distribution-spec, <name>), perhaps with a final "/*"; or "*".
-static bool pattern_ok(const char *s)
-{
-    size_t n = strlen(s);
-    if (!strcmp(s, "*"))
-        return true;
-    if (n > 2 && !strcmp(s + n - 2, "/*"))
-        n -= 2;
-    bool in_word = false;
-    for (size_t i = 0; i < n; i++) {
-        bool alnum = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9');
-        bool sep = s[i] == '.' || s[i] == '_' || s[i] == '-' || s[i] == '/';
-        if (!alnum && (!sep || (s[i] == '/' && !in_word)))
-            return false;
-        if (!alnum && i == 0)
-            return false;
-        in_word = alnum;
-    }
-    return n > 0 && n <= 255 && in_word;
-}
-
-static const struct option_word action_words[] = {{"pull", ACTION_PULL},
-                                                  {"push", ACTION_PUSH},
-                                                  {"delete", ACTION_DELETE},
-                                                  {"catalog", ACTION_CATALOG}};
-
-static const struct option grant_rows[] = {
-    {"registry", OPT_STRING, OPT_AT(struct spec_grant, registry), .required = true,
-     .check = hostname_registry_ok,
-     .expect = "a registry name: 5 to 50 lower-case letters and digits", .example = "contoso",
-     .help = "the registry"},
-    {"repositories", OPT_STRINGS, OPT_ARRAY_AT(struct spec_grant, repositories, n_repositories),
-     .required = true, .min = 1, .max = 1024, .check = pattern_ok, .example = "\"*\"",
-     .expect = "a repository, a prefix that ends in \"/*\", or \"*\" alone",
-     .help = "the repositories: names, prefixes with /*, or *"},
-    {"actions", OPT_FLAGS, OPT_AT(struct spec_grant, actions), .required = true, .min = 1, .max = 4,
-     OPT_WORDS(action_words), .example = "pull, push", .help = "what is allowed"},
-};
-static const struct option_set grant_set = {grant_rows, ARRAY_LEN(grant_rows),
-                                            sizeof(struct spec_grant),
-                                            offsetof(struct spec_grant, node)};
 
 static const struct option user_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_user, name), .required = true,
@@ -122,11 +101,28 @@ static const struct option user_rows[] = {
 static const struct option_set user_set = {
     user_rows, ARRAY_LEN(user_rows), sizeof(struct spec_user), offsetof(struct spec_user, node)};
 
+static const struct option revoked_rows[] = {
+    {"id", OPT_STRING, OPT_AT(struct spec_revoked, id), .required = true,
+     .check = principal_name_ok, .expect = "a token's id: printable, without blanks and colons",
+     .help = "the id of the token (jti)"},
+    {"expires", OPT_STRING, OPT_AT(struct spec_revoked, expires), .required = true,
+     .help = "when the token ends by itself: then the entry goes"},
+};
+static const struct option_set revoked_set = {revoked_rows, ARRAY_LEN(revoked_rows),
+                                              sizeof(struct spec_revoked),
+                                              offsetof(struct spec_revoked, node)};
+
 static const struct option principals_rows[] = {
     {"version", OPT_INT, OPT_AT(struct spec_principals, version), .def = "0", .max = INT64_MAX,
      .help = "the document's version, which only goes up; without one every edit is taken"},
     {"users", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, users, n_users), .sub = &user_set,
      .help = "the users"},
+    {"scope_maps", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, scope_maps, n_scope_maps),
+     .sub = &scope_map_set, .help = "what named tokens may do"},
+    {"tokens", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, tokens, n_tokens), .sub = &token_set,
+     .help = "named tokens: what machines log in with"},
+    {"revoked", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, revoked, n_revoked),
+     .max = REVOKED_MAX, .sub = &revoked_set, .help = "tokens that are none any more"},
 };
 static const struct option_set principals_set = {principals_rows, ARRAY_LEN(principals_rows),
                                                  sizeof(struct spec_principals), OPT_NO_NODE};
@@ -135,11 +131,12 @@ static void principals_free(void *self)
 {
     struct principals *p = self;
     htab_free(p->by_name);
+    htab_free(p->revoked_by_id);
     arena_done(&p->arena);
     free(p);
 }
 
-static void *keep(struct option_ctx *ctx, size_t n, size_t size)
+void *spec_room(struct option_ctx *ctx, size_t n, size_t size)
 {
     void *p = arena_array(ctx->arena, n ? n : 1, size);
     if (!p)
@@ -147,40 +144,76 @@ static void *keep(struct option_ctx *ctx, size_t n, size_t size)
     return p;
 }
 
+void principal_index(struct option_ctx *ctx, struct principals *p, const char *what, int line,
+                     const struct principal *one)
+{
+    size_t n = strlen(one->name);
+    const struct principal *there = htab_get(p->by_name, one->name, n);
+    if (there && !there->token == !one->token)
+        options_error(ctx, line, "%s %s is given twice", what, one->name);
+    else if (there)
+        options_error(ctx, line, "%s %s: a user has this name", what, one->name);
+    else if (htab_put(p->by_name, one->name, n, (void *)one))
+        ctx->nomem = true;
+}
+
 static void build_user(struct option_ctx *ctx, struct principals *p, const struct spec_user *in,
                        struct principal *u)
 {
-    struct grant *grants = keep(ctx, in->n_grants, sizeof *grants);
+    struct grant *grants = spec_room(ctx, in->n_grants, sizeof *grants);
     for (size_t i = 0; grants && i < in->n_grants; i++)
         grants[i] = (struct grant){in->grants[i].registry, in->grants[i].repositories,
                                    in->grants[i].n_repositories, in->grants[i].actions};
-    *u = (struct principal){in->name, in->password_hash, in->generation, in->enabled,
-                            grants,   in->n_grants};
+    *u = (struct principal){.name = in->name,
+                            .password_hash = in->password_hash,
+                            .generation = in->generation,
+                            .enabled = in->enabled,
+                            .grants = grants,
+                            .n_grants = in->n_grants};
     // The value itself is never shown: it is a secret, even when it is not a hash.
-    if (in->password_hash && !hash_ok(in->password_hash))
+    if (in->password_hash && !principal_hash_ok(in->password_hash))
         options_error(ctx, doc_key_line(in->node, "password_hash"),
                       "user %s: password_hash: expected a yescrypt ($y$) or bcrypt ($2a$, $2b$, "
                       "$2y$) hash; meridian user "
                       "makes one",
                       in->name ? in->name : "?");
-    if (!in->name)
-        return;
-    if (htab_get(p->by_name, in->name, strlen(in->name)))
-        options_error(ctx, doc_key_line(in->node, "name"), "user %s is given twice", in->name);
-    else if (htab_put(p->by_name, in->name, strlen(in->name), u))
-        ctx->nomem = true;
+    if (in->name)
+        principal_index(ctx, p, "user", doc_key_line(in->node, "name"), u);
+}
+
+static void revoked_build(struct option_ctx *ctx, struct principals *p,
+                          const struct spec_revoked *in, size_t n)
+{
+    struct revoked_token *list = spec_room(ctx, n, sizeof *list);
+    for (size_t i = 0; list && i < n && !ctx->nomem; i++) {
+        list[i].id = in[i].id;
+        if (in[i].expires && clock_parse_s(in[i].expires, &list[i].expires_s))
+            options_error(ctx, doc_key_line(in[i].node, "expires"),
+                          "revoked: expires: expected a time in UTC, as in 2026-11-30T10:00:00Z");
+        int rc = 0;
+        if (in[i].id)
+            rc = htab_put(p->revoked_by_id, in[i].id, strlen(in[i].id), &list[i]);
+        if (rc == ERR_NOMEM) // one that stands there twice is revoked all the same
+            ctx->nomem = true;
+    }
+    p->revoked = list;
+    p->n_revoked = n;
 }
 
 static int build(struct option_ctx *ctx, const struct doc_node *root, struct principals *p)
 {
     struct spec_principals spec = {0};
     options_apply(ctx, &principals_set, root, "", &spec);
-    struct principal *users = keep(ctx, spec.n_users, sizeof *users);
+    struct principal *users = spec_room(ctx, spec.n_users, sizeof *users);
     for (size_t i = 0; users && i < spec.n_users && !ctx->nomem; i++)
         build_user(ctx, p, &spec.users[i], &users[i]);
     p->version = spec.version;
     p->users = users;
     p->n_users = spec.n_users;
+    scope_maps_build(ctx, p, spec.scope_maps, spec.n_scope_maps);
+    tokens_build(ctx, p, spec.tokens, spec.n_tokens);
+    // further sections that name principals or scope maps come here
+    revoked_build(ctx, p, spec.revoked, spec.n_revoked);
     return option_ctx_result(ctx);
 }
 
@@ -197,12 +230,14 @@ int principals_parse(const char *text, size_t n, const char *source, struct diag
     snapshot_head_init(&p->head, principals_free);
     arena_init(&p->arena, 0);
     p->by_name = htab_new();
+    p->revoked_by_id = htab_new();
+    p->passwords_max = 1;
     p->source = arena_strdup(&p->arena, source);
     p->loaded_at_ms = clock_wall_ms();
     struct option_ctx ctx = {.source = source, .diag = diag, .arena = &p->arena};
     struct doc_node *root;
     int rc = ERR_NOMEM;
-    if (p->by_name && p->source)
+    if (p->by_name && p->revoked_by_id && p->source)
         rc = doc_parse(text, n, source, &p->arena, diag, &root);
     if (!rc)
         rc = build(&ctx, root, p);
@@ -275,14 +310,9 @@ const struct principal *principals_find(const struct principals *p, const char *
     return htab_get(p->by_name, name, strlen(name));
 }
 
-bool pattern_matches(const char *pattern, const char *repository)
+bool principals_revoked(const struct principals *p, const char *id)
 {
-    size_t n = strlen(pattern);
-    if (!strcmp(pattern, "*"))
-        return true;
-    if (n >= 2 && !strcmp(pattern + n - 2, "/*"))
-        return !strncmp(pattern, repository, n - 1) && repository[n - 1];
-    return !strcmp(pattern, repository);
+    return p->n_revoked && htab_get(p->revoked_by_id, id, strlen(id));
 }
 
 unsigned principal_actions(const struct principal *p, const char *registry, const char *repository)
@@ -292,7 +322,6 @@ unsigned principal_actions(const struct principal *p, const char *registry, cons
         const struct grant *g = &p->grants[i];
         if (strcmp(g->registry, registry))
             continue;
-        actions |= g->actions & ACTION_CATALOG; // of the whole registry
         for (size_t k = 0; k < g->n_repositories; k++)
             if (pattern_matches(g->repositories[k], repository))
                 actions |= g->actions;
@@ -300,56 +329,59 @@ unsigned principal_actions(const struct principal *p, const char *registry, cons
     return actions;
 }
 
-int action_parse(const char *word, size_t n, unsigned *out)
+unsigned principal_registry_actions(const struct principal *p, const char *registry)
 {
-    for (size_t i = 0; i < ARRAY_LEN(action_words); i++)
-        if (strlen(action_words[i].word) == n && !memcmp(action_words[i].word, word, n)) {
-            *out = action_words[i].value;
-            return 0;
-        }
-    return ERR_INVAL;
+    unsigned actions = 0;
+    for (size_t i = 0; i < p->n_grants; i++)
+        if (!strcmp(p->grants[i].registry, registry))
+            actions |= p->grants[i].actions;
+    return actions & ACTIONS_OF_REGISTRY;
 }
 
-// Double-quoted YAML; the values are printable ASCII, so only two letters need care.
-static void write_quoted(struct buf *b, const char *s)
+uint32_t principal_lifetime_s(const struct principal *p)
 {
-    buf_u8(b, '"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            buf_u8(b, '\\');
-        buf_u8(b, (uint8_t)*s);
-    }
-    buf_u8(b, '"');
+    if (p->token)
+        return p->token->lifetime_s;
+    return ACCESS_LIFETIME_S;
+}
+
+bool principal_refreshes(const struct principal *p)
+{
+    return !p->token || p->token->refreshes;
 }
 
 static void write_grant(struct buf *b, const struct grant *g)
 {
-    buf_printf(b, "      - registry: \"%s\"\n        repositories: [", g->registry);
-    for (size_t i = 0; i < g->n_repositories; i++) {
-        buf_str(b, i ? ", " : "");
-        write_quoted(b, g->repositories[i]);
-    }
-    buf_str(b, "]\n        actions: [");
-    const char *comma = "";
-    for (size_t i = 0; i < ARRAY_LEN(action_words); i++)
-        if (g->actions & action_words[i].value) {
-            buf_printf(b, "%s%s", comma, action_words[i].word);
-            comma = ", ";
-        }
+    buf_printf(b, "      - registry: \"%s\"\n        repositories: ", g->registry);
+    patterns_format(b, g->repositories, g->n_repositories);
+    buf_str(b, "\n        actions: [");
+    grant_words_format(g->actions, ", ", b);
     buf_str(b, "]\n");
 }
 
 static void write_user(struct buf *b, const struct principal *u)
 {
     buf_str(b, "  - name: ");
-    write_quoted(b, u->name);
+    yaml_quote(b, u->name);
     buf_str(b, "\n    password_hash: ");
-    write_quoted(b, u->password_hash);
+    yaml_quote(b, u->password_hash);
     buf_printf(b, "\n    generation: %llu\n    enabled: %s\n", (unsigned long long)u->generation,
                u->enabled ? "true" : "false");
     buf_str(b, u->n_grants ? "    grants:\n" : "    grants: []\n");
     for (size_t i = 0; i < u->n_grants; i++)
         write_grant(b, &u->grants[i]);
+}
+
+static void write_revoked(struct buf *b, const struct principals *p)
+{
+    char text[CLOCK_TEXT_SIZE];
+    if (p->n_revoked)
+        buf_str(b, "revoked:\n");
+    for (size_t i = 0; i < p->n_revoked; i++) {
+        buf_str(b, "  - {id: ");
+        yaml_quote(b, p->revoked[i].id);
+        buf_printf(b, ", expires: \"%s\"}\n", clock_format_s(p->revoked[i].expires_s, text));
+    }
 }
 
 int principals_format(const struct principals *p, struct buf *out)
@@ -361,6 +393,9 @@ int principals_format(const struct principals *p, struct buf *out)
     buf_str(&b, p->n_users ? "users:\n" : "users: []\n");
     for (size_t i = 0; i < p->n_users; i++)
         write_user(&b, &p->users[i]);
+    scope_maps_format(p, &b);
+    tokens_format(p, &b);
+    write_revoked(&b, p);
     if (b.err) {
         int rc = b.err;
         buf_done(&b);

@@ -379,6 +379,7 @@ static int start_registry(struct worker *w)
         .space = w->app.space,
         .pool = w->app.pool,
         .elsewhere = n->roles & ROLE_REPLICATOR ? &w->others : NULL,
+        .principals = &w->principals,
         .waiting = w->app.waiting,
         .on_fault = on_fault,
         .on_fault_ctx = w,
@@ -400,6 +401,7 @@ static int start_replicator(struct worker *w)
     const struct node *n = w->node;
     const struct replicator_options o = {.region = n->region,
                                          .topology = &w->topology,
+                                         .principals = &w->principals,
                                          .meta = w->app.meta,
                                          .blobs = w->app.blobs,
                                          .space = w->app.space,

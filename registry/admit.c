@@ -84,14 +84,6 @@ static bool admitted_to_data(struct op *op, const struct topology *t, const stru
     return false;
 }
 
-static bool holds_catalog(const struct access *acc)
-{
-    for (size_t i = 0; i < acc->n_grants; i++)
-        if (!strcmp(acc->grants[i].repository, "*") && (acc->grants[i].actions & ACTION_CATALOG))
-            return true;
-    return acc->everywhere & ACTION_CATALOG;
-}
-
 static bool permitted(const struct op *op)
 {
     const struct access *acc = &op->access;
@@ -101,8 +93,8 @@ static bool permitted(const struct op *op)
     // it.
     if (op->row && !op->row->action)
         return known;
-    if (op->row && op->row->action == ACTION_CATALOG)
-        return holds_catalog(acc);
+    if (op->row && (op->row->action & ACTIONS_OF_REGISTRY))
+        return access_registry_actions(acc) & op->row->action;
     // NAME_INVALID, or no such path: any caller who may be here is told so
     if (!op->row || !op->route.name)
         return known || acc->everywhere;
@@ -117,12 +109,42 @@ static const char *scope_of(struct op *op)
         return NULL;
     if (op->row->action == ACTION_CATALOG)
         return arena_printf(a, "registry:catalog:%s", op->row->asks);
+    if (op->row->action == ACTION_AUDIT)
+        return arena_printf(a, "registry:audit:%s", op->row->asks);
     if (!op->route.name)
         return NULL;
     if (op->mount_from)
         return arena_printf(a, "repository:%s:%s repository:%s:pull", op->route.name, op->row->asks,
                             op->mount_from);
     return arena_printf(a, "repository:%s:%s", op->route.name, op->row->asks);
+}
+
+// --- who may only add ---
+
+// It holds ACTION_ADD there, and nothing that would let it replace what is there.
+static bool adds_only(const struct op *op)
+{
+    unsigned actions = op->route.name ? access_actions(&op->access, op->route.name) : 0;
+    return (actions & (ACTION_ADD | ACTION_PUSH)) == ACTION_ADD;
+}
+
+// Such a caller reads nothing: a HEAD says that it is not there, whether or not it is, so that
+// clients go on and upload it. False: it is another question.
+static bool hidden(struct op *op, struct http_response *resp)
+{
+    bool manifest = op->route.kind == ROUTE_MANIFEST;
+    bool read = op->row && op->row->action == ACTION_PULL;
+    if (!read || op->route.fault || !adds_only(op))
+        return false;
+    if (op->req->method != HTTP_HEAD)
+        oci_error(op->req, resp, 403, OCI_DENIED, NULL,
+                  "this token may add to the repository, and not read it");
+    else if (manifest)
+        oci_error(op->req, resp, 404, OCI_MANIFEST_UNKNOWN, NULL,
+                  "no such manifest in this repository");
+    else
+        oci_error(op->req, resp, 404, OCI_BLOB_UNKNOWN, NULL, "no such blob in this repository");
+    return true;
 }
 
 bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
@@ -135,7 +157,7 @@ bool op_admitted(struct op *op, const struct topology *t, const struct registry 
         op->may_go_anywhere = true; // it was given on the global name
         return true;
     }
-    int rc = auth_check(t, reg, op->req, clock_wall_ms(), &op->access);
+    int rc = auth_check(t, reg, op->req, clock_wall_ms(), op->s->principals, &op->access);
     if (rc == ERR_NOMEM) {
         answer_error(op, resp, rc, "checking a token");
         return false;
@@ -143,8 +165,11 @@ bool op_admitted(struct op *op, const struct topology *t, const struct registry 
     if (!rc && permitted(op)) {
         if (op->access.principal)
             op->principal = op->access.principal;
+        op->adds_only = adds_only(op);
         return true;
     }
+    if (!rc && hidden(op, resp))
+        return false;
     if (!rc && op->access.token_id && op->route.kind != ROUTE_BASE)
         rc = ERR_DENIED;
     auth_challenge(op->req, t, host, scope_of(op), rc, resp);

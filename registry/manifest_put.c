@@ -119,7 +119,12 @@ static void created_answer(struct op *op, struct http_response *resp, const stru
 
 static void exists_answer(struct op *op, struct http_response *resp, const char *tag)
 {
-    if (op_tag_immutable(op, tag))
+    if (op->adds_only)
+        oci_error(op->req, resp, 409, OCI_DENIED, NULL,
+                  "tag %s is there already, and this token may add, and not replace: push under a "
+                  "new tag",
+                  tag);
+    else if (op_tag_immutable(op, tag))
         oci_error(op->req, resp, 409, OCI_DENIED, NULL,
                   "tag %s is immutable in this repository, and shows another digest: push under a "
                   "new tag",

@@ -178,6 +178,8 @@ int op_policy_set(struct op *op, const struct registry *reg)
 bool op_tag_immutable(const struct op *op, const char *tag)
 {
     const struct policy_globs *g = &op->policy.immutable;
+    if (op->adds_only)
+        return true;
     for (size_t i = 0; i < g->n; i++)
         if (policy_glob_matches(g->list[i], tag))
             return true;

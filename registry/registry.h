@@ -43,6 +43,8 @@ struct registry_service_options {
     // what content of clients is charged to; NULL: nothing is
     struct space *space;
     struct pool *pool;
+    // which tokens were revoked (struct principals); NULL: none
+    struct snapshot *principals;
     // What other regions hold; outlives the service. NULL: nobody can be asked.
     const struct elsewhere *elsewhere;
     // for requests that wait for another region; NULL: `pool`

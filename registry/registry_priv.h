@@ -25,6 +25,7 @@ struct registry_service {
     struct space *space;
     const struct elsewhere *elsewhere;
     struct audit *audit;
+    struct snapshot *principals;
     struct pool *pool, *waiting;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
@@ -118,6 +119,8 @@ struct op {
     // quotas of the registry and of the repository
     struct usage_limits limits;
     struct access access;
+    // may add here, and neither read nor replace: tags are create-only, nothing is mounted
+    bool adds_only;
     // who it is, by token or signature
     const char *principal;
     // what the audit log calls it, where it is not the row's event

@@ -21,8 +21,9 @@ struct route_row {
     enum route_kind route;
     // bits by METHOD_BIT
     unsigned methods;
-    // One of ACTION_PULL, PUSH, DELETE in the repository, or ACTION_CATALOG in the registry. 0: any
-    // token at all, whatever it permits.
+    // Any of these in the repository will do; or one of ACTIONS_OF_REGISTRY, in the registry. 0: any
+    // token at all, whatever it permits. Where ACTION_ADD is among them, it is for who may add and
+    // neither read nor replace: op->adds_only.
     unsigned action;
     // what the audit log calls it when it is done, by whoever may (registry/ended.c); NULL: only its
     // refusals are kept there

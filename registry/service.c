@@ -31,6 +31,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->waiting = o->waiting;
     s->elsewhere = o->elsewhere;
     s->audit = o->audit;
+    s->principals = o->principals;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;
     s->on_lost = o->on_lost;

@@ -17,7 +17,7 @@
 
 static bool principal_ok(const char *s)
 {
-    return !*s || principal_name_ok(s);
+    return !*s || principal_subject_ok(s);
 }
 
 static bool field_ok(const char *s)
@@ -59,7 +59,7 @@ static int url_mac(const uint8_t *key, const struct signed_url *u, const char *k
 int signed_url_make(const uint8_t key[SIGNED_URL_KEY_BYTES], const struct signed_url *u,
                     struct arena *a, const char **out_value)
 {
-    char kid[KID_HEX + 1], who[b64_size(PRINCIPAL_NAME_MAX)], mac_text[b64_size(SHA256_BYTES)];
+    char kid[KID_HEX + 1], who[b64_size(PRINCIPAL_SUBJECT_MAX)], mac_text[b64_size(SHA256_BYTES)];
     uint8_t mac[SHA256_BYTES];
     if (!principal_ok(u->principal))
         return ERR_INVAL;
@@ -105,7 +105,7 @@ static int expiry_parse(const char *s, int64_t *out)
 struct parts { // of a value
     const char *kid;
     int64_t expires_s;
-    char who[PRINCIPAL_NAME_MAX + 1];
+    char who[PRINCIPAL_SUBJECT_MAX + 1];
     uint8_t mac[SHA256_BYTES];
 };
 
@@ -116,7 +116,7 @@ static int value_parse(char *text, struct parts *out)
     size_t n_who = 0, n_mac = 0;
     if (value_split(text, part) || expiry_parse(part[1], &out->expires_s))
         return ERR_AUTH;
-    if (b64url_parse(part[2], strlen(part[2]), (uint8_t *)out->who, PRINCIPAL_NAME_MAX, &n_who))
+    if (b64url_parse(part[2], strlen(part[2]), (uint8_t *)out->who, PRINCIPAL_SUBJECT_MAX, &n_who))
         return ERR_AUTH;
     if (b64url_parse(part[3], strlen(part[3]), out->mac, sizeof out->mac, &n_mac))
         return ERR_AUTH;

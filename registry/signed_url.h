@@ -37,7 +37,7 @@ struct signed_url {
     const char *repository;
     // the upload's id, or the blob's digest
     const char *object;
-    // "" for anonymous, else principal_name_ok
+    // "" for anonymous, else principal_subject_ok
     const char *principal;
     // Unix time
     int64_t expires_s;

@@ -158,7 +158,9 @@ void upload_post_begin(struct op *op, struct http_plan *plan)
         answer_error(op, &plan->response, rc, "starting an upload");
         return;
     }
-    if (op->mount) { // a malformed mount is an ordinary start, as the specification wants
+    if (op->adds_only)
+        op->mount = false; // it would tell what is there
+    if (op->mount) {       // a malformed mount is an ordinary start, as the specification wants
         op_plan(op, plan, HTTP_PLAN_RUN, op_query_digest(op, "mount") ? mount : start);
         return;
     }

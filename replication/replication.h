@@ -83,6 +83,8 @@ struct replicator_options {
     struct snapshot *topology;
     struct meta *meta;
     struct blob_store *blobs;
+    // which tokens were revoked (struct principals); NULL: none
+    struct snapshot *principals;
     // against which fetches are charged; NULL: nothing is ever refused for want of room
     struct space *space;
     // blocking work

@@ -25,7 +25,7 @@ static bool may_see_status(const struct access *a)
     unsigned all = a->everywhere;
     for (size_t i = 0; i < a->n_grants; i++)
         all |= a->grants[i].actions;
-    return a->peer || (all & (ACTION_PULL | ACTION_CATALOG));
+    return a->peer || (all & (ACTION_PULL | ACTION_META_READ | ACTION_CATALOG));
 }
 
 static bool may_pull(const struct access *a, const char *repository)
@@ -145,7 +145,8 @@ static bool token_may(struct ask *a, const struct hostname *host, bool of_reposi
     struct access acc = {0};
     char scope[320] = "registry:catalog:*";
     bool may = false;
-    int rc = auth_check(a->topology, a->registry, a->req, clock_wall_ms(), &acc);
+    int rc =
+        auth_check(a->topology, a->registry, a->req, clock_wall_ms(), a->r->o.principals, &acc);
     if (of_repository)
         snprintf(scope, sizeof scope, "repository:%s:pull", a->repository);
     if (!rc && of_repository)

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (text && !scopes_add(&s, text, &a))
         scopes_add(&s, text, &a); // repeated, as skopeo does: joins
     for (size_t i = 0; i < s.n; i++)
-        if (s.items[i].actions & ACTION_CATALOG
+        if (s.items[i].actions & ACTIONS_OF_REGISTRY
                 ? strcmp(s.items[i].repository, "*") != 0
                 : !repository_name_ok(s.items[i].repository, strlen(s.items[i].repository)))
             abort();

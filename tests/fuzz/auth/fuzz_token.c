@@ -61,7 +61,7 @@ static void judge(const char *token)
     if (!token_verify_access(topology, r, token, NOW_MS, &a, &acc)) {
         if (acc.n_grants > SCOPE_MAX_COUNT || (acc.anonymous && *acc.principal))
             abort();
-        if (!acc.anonymous && !principal_name_ok(acc.principal))
+        if (!acc.anonymous && !principal_subject_ok(acc.principal))
             abort();
         for (size_t i = 0; i < acc.n_grants; i++)
             if (strcmp(acc.grants[i].repository, "*") &&

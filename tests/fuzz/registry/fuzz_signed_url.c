@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *who = NULL, *again = NULL;
     arena_init(&a, 1 << 20);
     if (!signed_url_check(key, &u, text, 1800000000000, &a, &who)) {
-        if (*who && !principal_name_ok(who))
+        if (*who && !principal_subject_ok(who))
             abort();
         u.principal = who;
         char *expiry = strchr(text, '.');

@@ -141,6 +141,25 @@ static inline struct principals *fixture_principals(unsigned ada_generation,
     return p;
 }
 
+// An access token of ada's, signed by region `by`.
+static inline const char *fixture_access(int by, const char *service, uint64_t incarnation,
+                                         const struct access_grant *grants, size_t n_grants,
+                                         int64_t now_ms, struct arena *a)
+{
+    static const char *const all[] = {"*"};
+    const struct token_ask ask = {.service = service,
+                                  .incarnation = incarnation,
+                                  .subject = "ada",
+                                  .now_ms = now_ms,
+                                  .grants = grants,
+                                  .n_grants = n_grants,
+                                  .visible = all,
+                                  .n_visible = 1};
+    const char *token = NULL;
+    ck_assert_int_eq(token_issue_access(fixture_keys[by], &ask, a, &token), 0);
+    return token;
+}
+
 // header and payload as given, signed by region `by`. Caller frees.
 static inline char *fixture_sign(const char *header, const char *payload, int by)
 {

@@ -153,28 +153,28 @@ struct shape { // a question as a real client puts it
 
 static const struct shape shapes[] = {
     {"skopeo pull", "GET", "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull&" S,
-     "ada", "ada-secret", NULL, false, "ada:lib/app=1;"},
+     "ada", "ada-secret", NULL, false, "ada:lib/app=17;"},
     {"skopeo push", "GET",
      "/oauth2/token?account=ada&scope=repository%3Alib%2Fapp%3Apull%2Cpush&" S, "ada", "ada-secret",
-     NULL, false, "ada:lib/app=3;"},
+     NULL, false, "ada:lib/app=19;"},
     {"podman mount", "GET",
      "/oauth2/token?account=ada&scope=repository:d/a:pull,push&scope=repository:s/a:pull&" S, "ada",
-     "ada-secret", NULL, false, "ada:d/a=3;s/a=1;"},
+     "ada-secret", NULL, false, "ada:d/a=19;s/a=17;"},
     {"skopeo anonymous", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, NULL, NULL, NULL,
      false, ":"},
     {"docker login", "GET", "/oauth2/token?account=ada&client_id=docker&offline_token=true&" S,
      "ada", "ada-secret", NULL, true, "ada:"},
     {"docker push", "GET", "/oauth2/token?account=ada&scope=repository:lib/app:push,pull&" S, "ada",
-     "ada-secret", NULL, false, "ada:lib/app=3;"},
+     "ada-secret", NULL, false, "ada:lib/app=19;"},
     {"ctr pull", "POST", "/oauth2/token", NULL, NULL,
      "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3Alib%"
      "2Fapp%3Apull&" S "&username=ada",
-     false, "ada:lib/app=1;"},
+     false, "ada:lib/app=17;"},
     {"ctr mount", "POST", "/oauth2/token", NULL, NULL,
      "client_id=containerd-client&grant_type=password&password=ada-secret&scope=repository%3As%2Fa%"
      "3Apull+repository%3A"
      "d%2Fa%3Apull%2Cpush&" S "&username=ada",
-     false, "ada:s/a=1;d/a=3;"},
+     false, "ada:s/a=17;d/a=19;"},
     {"ctr anonymous", "GET", "/oauth2/token?scope=repository%3Alib%2Fapp%3Apull&" S, NULL, NULL,
      NULL, false, ":"},
     {"POST offline", "POST", "/oauth2/token", NULL, NULL,
@@ -184,9 +184,9 @@ static const struct shape shapes[] = {
     {"catalogue not held", "GET", "/oauth2/token?scope=registry:catalog:*&" S, "bob", "bob-secret",
      NULL, false, "bob:"},
     {"no service", "GET", "/oauth2/token?scope=repository:lib/app:delete", "ada", "ada-secret",
-     NULL, false, "ada:lib/app=4;"},
+     NULL, false, "ada:lib/app=36;"},
     {"less than asked", "GET", "/oauth2/token?scope=repository:team/x:pull,push&" S, "bob",
-     "bob-secret", NULL, false, "bob:team/x=1;"},
+     "bob-secret", NULL, false, "bob:team/x=17;"},
     {"nothing of what is asked", "GET", "/oauth2/token?scope=repository:lib/app:pull&" S, "bob",
      "bob-secret", NULL, false, "bob:"},
 };
@@ -220,11 +220,11 @@ START_TEST(anonymous_pull_is_granted_to_everyone_where_the_registry_allows_it)
     struct reply r =
         ask("GET", "/oauth2/token?scope=repository:a/b:pull,push&service=openlib.meridian.test",
             NULL, NULL, NULL);
-    ck_assert_str_eq(granted(&r), ":a/b=1;");
+    ck_assert_str_eq(granted(&r), ":a/b=17;");
     reply_done(&r);
     r = ask("GET", "/oauth2/token?scope=repository:a/b:pull,push", basic("bob", "bob-secret"), NULL,
             NULL);
-    ck_assert_str_eq(granted(&r), "bob:a/b=1;");
+    ck_assert_str_eq(granted(&r), "bob:a/b=17;");
     reply_done(&r);
     teardown();
 }
@@ -348,7 +348,7 @@ START_TEST(refresh_tokens_work_until_they_are_revoked)
     setup();
     AUTO_FREE char *token = login("ada", "ada-secret");
     ck_assert_ptr_nonnull(token);
-    ck_assert_int_eq(refresh_status(token, "ada:lib/app=1;"), 200);
+    ck_assert_int_eq(refresh_status(token, "ada:lib/app=17;"), 200);
     struct arena a;
     struct access acc;
     arena_init(&a, 0);
@@ -356,8 +356,7 @@ START_TEST(refresh_tokens_work_until_they_are_revoked)
                                          clock_wall_ms(), &a, &acc),
                      ERR_AUTH); // not a Bearer
     const char *access;
-    token_issue_access(fixture_keys[0], "contoso.meridian.test", 0, "ada", NULL, 0, clock_wall_ms(),
-                       &a, &access);
+    access = fixture_access(0, "contoso.meridian.test", 0, NULL, 0, clock_wall_ms(), &a);
     ck_assert_int_eq(refresh_status(access, ""), 401); // nor the reverse
     registry_name = "fabrikam";
     ck_assert_int_eq(refresh_status(token, ""), 401); // another registry
@@ -365,13 +364,13 @@ START_TEST(refresh_tokens_work_until_they_are_revoked)
     snapshot_publish(&principals_cell, fixture_principals(1, "ada-secret", false));
     ck_assert_int_eq(refresh_status(token, ""), 401);
     snapshot_publish(&principals_cell, fixture_principals(1, "ada-secret", true));
-    ck_assert_int_eq(refresh_status(token, "ada:lib/app=1;"), 200);
+    ck_assert_int_eq(refresh_status(token, "ada:lib/app=17;"), 200);
     snapshot_publish(&principals_cell, fixture_principals(2, "ada-secret", true));
     ck_assert_int_eq(refresh_status(token, ""), 401); // generation raised
     clock_virtual_set(clock_wall_ms());
     AUTO_FREE char *second = login("ada", "ada-secret");
     clock_virtual_advance((int64_t)REFRESH_LIFETIME_S * 1000 + 59000);
-    ck_assert_int_eq(refresh_status(second, "ada:lib/app=1;"), 200);
+    ck_assert_int_eq(refresh_status(second, "ada:lib/app=17;"), 200);
     clock_virtual_advance(2000);
     ck_assert_int_eq(refresh_status(second, ""), 401);
     arena_done(&a);

@@ -20,19 +20,16 @@ START_TEST(what_a_region_issues_every_region_believes)
     fixture_setup();
     struct arena a;
     arena_init(&a, 0);
-    const struct access_grant grants[] = {{"team/app", ACTION_PULL | ACTION_PUSH},
-                                          {"*", ACTION_CATALOG}};
+    const struct access_grant grants[] = {
+        {"team/app", ACTION_PULL | ACTION_PUSH | ACTION_META_READ}, {"*", ACTION_CATALOG}};
     for (int i = 0; i < 3; i++) {
-        const char *token;
         struct access acc;
-        ck_assert_int_eq(token_issue_access(fixture_keys[i], "contoso.meridian.test", 0, "ada",
-                                            grants, 2, NOW_MS, &a, &token),
-                         0);
+        const char *token = fixture_access(i, "contoso.meridian.test", 0, grants, 2, NOW_MS, &a);
         ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
         ck_assert_str_eq(acc.principal, "ada");
         ck_assert(!acc.anonymous && !acc.peer);
         ck_assert_uint_eq(strlen(acc.token_id), 32);
-        ck_assert_uint_eq(access_actions(&acc, "team/app"), ACTION_PULL | ACTION_PUSH);
+        ck_assert_uint_eq(access_actions(&acc, "team/app"), grants[0].actions);
         ck_assert_uint_eq(access_actions(&acc, "team/ap"), 0);
         ck_assert_uint_eq(access_actions(&acc, "team/app2"), 0);
         ck_assert_uint_eq(access_actions(&acc, "*"), ACTION_CATALOG);
@@ -187,6 +184,23 @@ static const struct bad_token bad_tokens[] = {
     {.what = "grant on a name that climbs",
      .claim = "access",
      .json = "[{\"type\":\"repository\",\"name\":\"a/../b\",\"actions\":[\"pull\"]}]"},
+#define GRANT_OF(words) "[{\"type\":\"repository\",\"name\":\"a\"," words "}]"
+    {.what = "new word where an older release reads",
+     .claim = "access",
+     .json = GRANT_OF("\"actions\":[\"add\"]")},
+    {.what = "old word where an older release does not look",
+     .claim = "access",
+     .json = GRANT_OF("\"actions\":[],\"more\":[\"push\"]")},
+    {.what = "catalogue of a repository",
+     .claim = "access",
+     .json = GRANT_OF("\"actions\":[\"catalog\"]")},
+    {.what = "more no list", .claim = "access", .json = GRANT_OF("\"actions\":[],\"more\":{}")},
+    {.what = "more of numbers", .claim = "access", .json = GRANT_OF("\"actions\":[],\"more\":[1]")},
+    {.what = "more and no actions", .claim = "access", .json = GRANT_OF("\"more\":[\"add\"]")},
+    {.what = "catalogue no list", .extra = ",\"catalog\":\"*\""},
+    {.what = "catalogue of what is no pattern", .extra = ",\"catalog\":[\"a*\"]"},
+    {.what = "catalogue of numbers", .extra = ",\"catalog\":[1]"},
+    {.what = "sub of an issuer without a subject", .claim = "sub", .json = "\"oidc:gh:\""},
     {.what = "payload with a claim twice", .extra = ",\"aud\":\"contoso.meridian.test\""},
     {.what = "signed by another region's key", .by = 1},
 };
@@ -213,6 +227,124 @@ START_TEST(bad_tokens_are_refused)
         ck_assert_str_eq(acc.principal, "untouched");
         arena_done(&a);
     }
+    fixture_teardown();
+}
+END_TEST
+
+// Each set of actions comes back as it was given; and what an older release reads of it, which knows
+// the words pull, push and delete alone, is never more than what they meant there.
+START_TEST(every_set_of_actions_survives_a_token)
+{
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    for (unsigned set = 0; set < 2 * ACTION_AUDIT; set++) {
+        const struct access_grant grants[] = {{"team/app", set & ~ACTIONS_OF_REGISTRY},
+                                              {"*", set & ACTIONS_OF_REGISTRY}};
+        size_t n = grants[1].actions ? 2 : 1;
+        struct access acc;
+        const char *token = fixture_access(0, "contoso.meridian.test", 0, grants, n, NOW_MS, &a);
+        ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+        ck_assert_uint_eq(access_actions(&acc, "team/app"), grants[0].actions);
+        ck_assert_uint_eq(access_registry_actions(&acc), grants[1].actions);
+        ck_assert_uint_eq(access_actions(&acc, "team/app2"), 0);
+    }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(tokens_of_the_release_before_mean_what_they_meant)
+{
+    static const struct {
+        const char *words;
+        unsigned actions;
+    } rows[] = {
+        {"\"pull\"", ACTION_PULL | ACTION_META_READ},
+        {"\"push\"", ACTION_PUSH},
+        {"\"delete\"", ACTION_DELETE | ACTION_META_WRITE},
+        {"", 0},
+    };
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct access acc;
+        AUTO_FREE char *access = mem_printf(
+            "[{\"type\":\"repository\",\"name\":\"a\",\"actions\":[%s]}]", rows[i].words);
+        AUTO_FREE char *h = fixture_header(0), *p = fixture_payload("access", access, NULL),
+                       *token = fixture_sign(h, p, 0);
+        ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+        ck_assert_uint_eq(access_actions(&acc, "a"), rows[i].actions);
+    }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+// The catalogue of a part is said where an older release does not look: it refuses the catalogue
+// then, and shows no more of it.
+START_TEST(a_part_of_the_catalogue_is_carried)
+{
+    static const char *const visible[] = {"team/*", "app"};
+    static const struct access_grant grants[] = {{"*", ACTION_CATALOG}};
+    fixture_setup();
+    struct arena a;
+    arena_init(&a, 0);
+    struct token_ask ask = {.service = "contoso.meridian.test",
+                            .subject = "ada",
+                            .now_ms = NOW_MS,
+                            .grants = grants,
+                            .n_grants = 1,
+                            .visible = visible};
+    for (ask.n_visible = 0; ask.n_visible <= 2; ask.n_visible++) {
+        struct access acc;
+        struct jws j;
+        const char *token;
+        ck_assert_int_eq(token_issue_access(fixture_keys[0], &ask, &a, &token), 0);
+        ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
+        ck_assert_uint_eq(access_registry_actions(&acc), ACTION_CATALOG);
+        ck_assert(!access_sees_all(&acc));
+        ck_assert_uint_eq(acc.n_visible, ask.n_visible);
+        for (size_t i = 0; i < acc.n_visible; i++)
+            ck_assert_str_eq(acc.visible[i], visible[i]);
+        ck_assert_int_eq(jws_parse(token, &a, &j), 0);
+        ck_assert_ptr_nonnull(memmem(j.payload.p, j.payload.n, "\"access\":[]", 11));
+    }
+    arena_done(&a);
+    fixture_teardown();
+}
+END_TEST
+
+static struct snapshot revoking;
+
+static void revoke_id(const char *id)
+{
+    struct principals *p = NULL;
+    AUTO_FREE char *y =
+        mem_printf("users: []\nrevoked:\n  - {id: '%s', expires: 2027-01-15T08:15:00Z}\n", id);
+    ck_assert_int_eq(principals_parse(y, strlen(y), "p.yaml", NULL, &p), 0);
+    snapshot_publish(&revoking, p);
+}
+
+START_TEST(a_revoked_token_is_none_in_any_region)
+{
+    fixture_setup();
+    snapshot_init(&revoking);
+    struct access acc;
+    AUTO_FREE char *h = fixture_header(1), *p = fixture_payload(NULL, NULL, NULL),
+                   *token = fixture_sign(h, p, 1), *bearer = mem_printf("Bearer %s", token);
+    const struct registry *r = topology_registry(fixture_t, "contoso");
+    struct http_request *req = http_request_test_new("GET", "/v2/", "contoso.meridian.test");
+    http_request_test_header(req, "Authorization", bearer);
+    ck_assert_int_eq(auth_check(fixture_t, r, req, NOW_MS, &revoking, &acc), 0); // no list yet
+    revoke_id("0123456789abcdef0123456789abcdee");
+    ck_assert_int_eq(auth_check(fixture_t, r, req, NOW_MS, &revoking, &acc), 0);
+    revoke_id("0123456789abcdef0123456789abcdef");
+    ck_assert_int_eq(auth_check(fixture_t, r, req, NOW_MS, &revoking, &acc), ERR_AUTH);
+    ck_assert_int_eq(auth_check(fixture_t, r, req, NOW_MS, &revoking, &acc), ERR_AUTH); // again
+    http_request_test_free(req);
+    snapshot_done(&revoking);
     fixture_teardown();
 }
 END_TEST
@@ -296,15 +428,15 @@ START_TEST(a_token_is_for_one_incarnation)
     fixture_setup();
     struct arena a;
     arena_init(&a, 0);
-    const struct principal who = {.name = "ada", .generation = 3};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        const char *access, *refresh;
-        ck_assert_int_eq(token_issue_access(fixture_keys[0], "contoso.meridian.test", all[i], "ada",
-                                            NULL, 0, NOW_MS, &a, &access),
-                         0);
-        ck_assert_int_eq(token_issue_refresh(fixture_keys[0], "contoso.meridian.test", all[i], &who,
-                                             NOW_MS, &a, &refresh),
-                         0);
+        const char *refresh,
+            *access = fixture_access(0, "contoso.meridian.test", all[i], NULL, 0, NOW_MS, &a);
+        const struct token_ask ask = {.service = "contoso.meridian.test",
+                                      .incarnation = all[i],
+                                      .subject = "ada",
+                                      .now_ms = NOW_MS,
+                                      .generation = 3};
+        ck_assert_int_eq(token_issue_refresh(fixture_keys[0], &ask, &a, &refresh), 0);
         for (size_t k = 0; k < ARRAY_LEN(all); k++) {
             struct registry r = of_incarnation(all[k]);
             struct claims c;
@@ -360,15 +492,12 @@ START_TEST(a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is
     arena_init(&a, 0);
     struct access acc;
     const char *token;
-    token_issue_access(fixture_keys[2], "fabrikam.meridian.test", 0, "ada", NULL, 0, NOW_MS, &a,
-                       &token);
+    token = fixture_access(2, "fabrikam.meridian.test", 0, NULL, 0, NOW_MS, &a);
     // southeastasia holds no fabrikam
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
-    token_issue_access(fixture_keys[1], "fabrikam.meridian.test", 0, "ada", NULL, 0, NOW_MS, &a,
-                       &token);
+    token = fixture_access(1, "fabrikam.meridian.test", 0, NULL, 0, NOW_MS, &a);
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), 0);
-    token_issue_access(fixture_keys[0], "contoso.meridian.test", 0, "ada", NULL, 0, NOW_MS, &a,
-                       &token);
+    token = fixture_access(0, "contoso.meridian.test", 0, NULL, 0, NOW_MS, &a);
     ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
     struct topology *without = fixture_topology(2, false);
     ck_assert_int_eq(token_verify_access(without, topology_registry(without, "contoso"), token,
@@ -382,7 +511,7 @@ END_TEST
 
 static int check(struct http_request *req, const char *registry, struct access *out)
 {
-    return auth_check(fixture_t, topology_registry(fixture_t, registry), req, NOW_MS, out);
+    return auth_check(fixture_t, topology_registry(fixture_t, registry), req, NOW_MS, NULL, out);
 }
 
 static struct http_request *request_with(const char *authorization)
@@ -401,14 +530,14 @@ START_TEST(requests_are_judged_by_bearer_then_peer_then_as_anonymous)
     ck_assert_int_eq(check(req, "contoso", &acc), 0);
     ck_assert(acc.anonymous && !acc.everywhere);
     ck_assert_int_eq(check(req, "openlib", &acc), 0);
-    ck_assert_uint_eq(access_actions(&acc, "any"), ACTION_PULL);
+    ck_assert_uint_eq(access_actions(&acc, "any"), ACTION_PULL | ACTION_META_READ);
     req->listener = LISTENER_PEER;
     ck_assert_int_eq(check(req, "contoso", &acc), ERR_DENIED);
     req->peer_cert_fingerprint = "3333333333333333333333333333333333333333333333333333333333333333";
     ck_assert_int_eq(check(req, "contoso", &acc), 0);
     ck_assert(acc.peer);
     ck_assert_str_eq(acc.principal, "peer:southeastasia");
-    ck_assert_uint_eq(access_actions(&acc, "any"), ACTION_PULL);
+    ck_assert_uint_eq(access_actions(&acc, "any"), ACTION_PULL | ACTION_META_READ);
     ck_assert_int_eq(check(req, "fabrikam", &acc), ERR_DENIED); // no replica there
     req->peer_cert_fingerprint = "4444444444444444444444444444444444444444444444444444444444444444";
     ck_assert_int_eq(check(req, "contoso", &acc), ERR_DENIED);
@@ -523,7 +652,9 @@ END_TEST
 
 CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes,
            a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good,
-           bad_tokens_are_refused, malformed_texts_are_refused,
+           bad_tokens_are_refused, every_set_of_actions_survives_a_token,
+           tokens_of_the_release_before_mean_what_they_meant, a_part_of_the_catalogue_is_carried,
+           a_revoked_token_is_none_in_any_region, malformed_texts_are_refused,
            expiry_allows_for_skew_and_is_told_apart, a_token_is_for_one_incarnation,
            an_incarnation_is_a_whole_number,
            a_key_counts_only_where_its_region_holds_the_registry_and_while_it_is_pinned,

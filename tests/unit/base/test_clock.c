@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include "base/clock_test.h"
+#include "base/err.h"
 #include "tests/support/check_main.h"
 
 #define T0 1795463930123 // 2026-11-23T19:58:50.123Z
@@ -15,6 +16,32 @@ START_TEST(texts)
     ck_assert_str_eq(clock_format(-1, buf), "1969-12-31T23:59:59.999Z");
     ck_assert_str_eq(clock_format(253402300799999, buf), "9999-12-31T23:59:59.999Z");
     ck_assert_str_eq(clock_format(INT64_MAX, buf), "292278994-08-17T07:12:55.807Z");
+}
+END_TEST
+
+START_TEST(times_of_documents_are_read_in_one_form)
+{
+    static const char *const bad[] = {"",
+                                      "2026-11-23",
+                                      "2026-11-23T19:58:50",
+                                      "2026-11-23T19:58:50z",
+                                      "2026-11-23T19:58:50.0Z",
+                                      "2026-11-23T19:58:50ZZ",
+                                      " 2026-11-23T19:58:50Z",
+                                      "2026-1-23T19:58:50Z1",
+                                      "2026-02-30T00:00:00Z",
+                                      "2026-11-23T24:00:00Z",
+                                      "2026-11-23T19:58:60Z",
+                                      "1969-12-31T23:59:59Z",
+                                      "2026-11-23T19:58:50+00:00"};
+    int64_t at = -7;
+    char buf[CLOCK_TEXT_SIZE];
+    ck_assert_int_eq(clock_parse_s("2026-11-23T19:58:50Z", &at), 0);
+    ck_assert_str_eq(clock_format_s(at, buf), "2026-11-23T19:58:50Z");
+    ck_assert_int_eq(clock_parse_s("1970-01-01T00:00:00Z", &at), 0);
+    ck_assert_int_eq(at, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(clock_parse_s(bad[i], &at) == ERR_INVAL && !at, "%s", bad[i]);
 }
 END_TEST
 
@@ -78,6 +105,6 @@ START_TEST(the_kernel_says_whether_its_clock_is_synchronised)
 }
 END_TEST
 
-CHECK_MAIN("base/clock", texts, virtual_clock_stands_until_told,
-           stamps_grow_when_the_wall_jumps_back, stamps_go_on_from_the_seed,
-           the_kernel_says_whether_its_clock_is_synchronised)
+CHECK_MAIN("base/clock", texts, times_of_documents_are_read_in_one_form,
+           virtual_clock_stands_until_told, stamps_grow_when_the_wall_jumps_back,
+           stamps_go_on_from_the_seed, the_kernel_says_whether_its_clock_is_synchronised)

@@ -44,9 +44,12 @@ START_TEST(users_and_grants_are_read)
     ck_assert(!p->users[1].enabled);
     ck_assert_ptr_null(principals_find(p, "Ada"));
     ck_assert_uint_eq(principal_actions(ada, "contoso", "team/web"),
-                      ACTION_PULL | ACTION_PUSH | ACTION_CATALOG);
-    ck_assert_uint_eq(principal_actions(ada, "contoso", "app"), ACTION_PULL | ACTION_CATALOG);
-    ck_assert_uint_eq(principal_actions(ada, "contoso", "other"), ACTION_CATALOG);
+                      ACTION_PULL | ACTION_PUSH | ACTION_META_READ);
+    ck_assert_uint_eq(principal_actions(ada, "contoso", "app"),
+                      ACTION_PULL | ACTION_META_READ | ACTION_CATALOG);
+    ck_assert_uint_eq(principal_actions(ada, "contoso", "other"), 0);
+    ck_assert_uint_eq(principal_registry_actions(ada, "contoso"), ACTION_CATALOG);
+    ck_assert_uint_eq(principal_registry_actions(ada, "fabrikam"), 0);
     ck_assert_uint_eq(principal_actions(ada, "fabrikam", "app"), 0);
     snapshot_unref(p);
 }
@@ -121,6 +124,181 @@ START_TEST(bad_documents_say_why)
 }
 END_TEST
 
+#define TIMES "created: 2026-11-30T10:00:00Z, expires: '2027-11-30T10:00:00Z'"
+#define TOKENS                                                                               \
+    "version: 4\nusers:\n  - {name: ada, password_hash: '" HASH "'}\n"                       \
+    "scope_maps:\n  - name: releases\n    registry: contoso\n    grants:\n"                  \
+    "      - {repositories: [\"release/*\", app], actions: [content/read, metadata/read]}\n" \
+    "      - {repositories: [evidence], actions: [content/add, audit/read]}\n"               \
+    "tokens:\n  - {name: ci, registry: contoso, scope_map: releases, refresh: allowed, "     \
+    "generation: 3}\n"                                                                       \
+    "  - name: web\n    registry: contoso\n    scope_map: releases\n"                        \
+    "    repositories: [\"release/web/*\", other]\n    lifetime: 5m\n    passwords:\n"       \
+    "      - {id: 2, password_hash: '" YESCRYPT "', " TIMES "}\n"                            \
+    "      - {id: 1, password_hash: '" HASH "'}\n"                                           \
+    "  - {name: node, registry: contoso, scope_map: _pull, repositories: [\"*\"], enabled: " \
+    "false}\n"                                                                               \
+    "revoked:\n  - {id: 00ff, expires: 2026-12-01T00:00:00Z}\n"
+
+static void tokens_judge(const struct principals *p)
+{
+    const struct principal *ci = principals_find(p, "ci"), *web = principals_find(p, "web"),
+                           *node = principals_find(p, "node");
+    const unsigned reads = ACTION_PULL | ACTION_META_READ;
+    ck_assert_uint_eq(p->n_users, 1);
+    ck_assert_uint_eq(p->n_tokens, 3);
+    ck_assert(ci->token->refreshes && ci->enabled && !node->enabled && !node->password_hash);
+    ck_assert_uint_eq(ci->generation, 3);
+    ck_assert_uint_eq(principal_actions(ci, "contoso", "release/a/b"), reads);
+    ck_assert_uint_eq(principal_actions(ci, "contoso", "evidence"), ACTION_ADD | ACTION_AUDIT);
+    ck_assert_uint_eq(principal_actions(ci, "fabrikam", "app"), 0);
+    ck_assert_uint_eq(principal_actions(web, "contoso", "release/web/ui"), reads);
+    ck_assert_uint_eq(principal_actions(web, "contoso", "release/api"), 0);
+    ck_assert_uint_eq(principal_actions(web, "contoso", "app"), 0);
+    ck_assert_uint_eq(principal_actions(web, "contoso", "other"), 0); // not in the map
+    ck_assert_uint_eq(principal_lifetime_s(web), 300);
+    ck_assert_uint_eq(principal_lifetime_s(ci), ACCESS_LIFETIME_S);
+    ck_assert(!principal_refreshes(web) && principal_refreshes(ci));
+    ck_assert_uint_eq(web->token->n_passwords, 2);
+    ck_assert_uint_eq(p->passwords_max, 2);
+    ck_assert_uint_eq(web->token->passwords[0].id, 2);
+    ck_assert_int_eq(web->token->passwords[0].expires_s, 1827568800);
+    ck_assert_int_eq(web->token->passwords[1].expires_s, 0);
+    ck_assert_uint_eq(principal_actions(node, "contoso", "any"), ACTION_PULL);
+    ck_assert(principals_revoked(p, "00ff") && !principals_revoked(p, "00fe"));
+}
+
+START_TEST(named_tokens_and_scope_maps_are_read_and_written_back)
+{
+    struct principals *p = parse_ok(TOKENS);
+    tokens_judge(p);
+    struct buf text, again;
+    ck_assert_int_eq(principals_format(p, &text), 0);
+    struct principals *q = parse_ok(buf_cstr(&text));
+    tokens_judge(q);
+    ck_assert_int_eq(principals_format(q, &again), 0);
+    ck_assert_str_eq(buf_cstr(&text), buf_cstr(&again));
+    buf_done(&text);
+    buf_done(&again);
+    snapshot_unref(p);
+    snapshot_unref(q);
+}
+END_TEST
+
+// What the release before wrote is written by this one as it was, so that it can go back.
+START_TEST(a_document_without_tokens_is_written_as_it_always_was)
+{
+    static const char before[] = "version: 3\nusers:\n  - name: \"ada\"\n    password_hash: \"" HASH
+                                 "\"\n    generation: 2\n    enabled: true\n    grants:\n"
+                                 "      - registry: \"contoso\"\n        repositories: [\"*\"]\n"
+                                 "        actions: [pull, push, delete, catalog]\n";
+    struct principals *p = parse_ok(before);
+    struct buf text;
+    ck_assert_int_eq(principals_format(p, &text), 0);
+    ck_assert_str_eq(buf_cstr(&text), before);
+    buf_done(&text);
+    snapshot_unref(p);
+}
+END_TEST
+
+#define TOKEN(more) "users: []\ntokens:\n  - {name: t, registry: contoso, " more "}\n"
+#define MAP(more) "users: []\nscope_maps:\n  - {name: m, registry: contoso, " more "}\n"
+#define G "grants: [{repositories: [a], actions: [content/read]}]"
+
+START_TEST(bad_tokens_say_why)
+{
+    static const struct {
+        const char *text, *fragment;
+    } rows[] = {
+        {TOKEN("scope_map: m"), "token t: scope_map: registry contoso has no scope map m"},
+        {TOKEN("scope_map: _pul"), "_pul is none of the ready-made ones: _pull,"},
+        {TOKEN("scope_map: _pull"), "token t: repositories: missing"},
+        {TOKEN("scope_map: _pull, repositories: [A]"), "expected a repository"},
+        {TOKEN("scope_map: _pull, repositories: [a], lifetime: 2h"), "lifetime"},
+        {TOKEN("scope_map: _pull, repositories: [a], lifetime: 59s"), "lifetime"},
+        {TOKEN("scope_map: _pull, repositories: [a], refresh: maybe"), "refresh: expected"},
+        {TOKEN("scope_map: _pull, repositories: [a], passwords: [{id: 3, password_hash: '" HASH
+               "'}]"),
+         "passwords[0].id"},
+        {TOKEN("scope_map: _pull, repositories: [a], passwords: [{id: 1, password_hash: secret}]"),
+         "token t: password_hash: expected a yescrypt"},
+        {TOKEN("scope_map: _pull, repositories: [a], passwords: [{id: 1, password_hash: '" HASH
+               "'}, {id: 1, password_hash: '" HASH "'}]"),
+         "token t: password 1 is given twice"},
+        {TOKEN("scope_map: _pull, repositories: [a], passwords: [{id: 1, password_hash: '" HASH
+               "', expires: 2026-02-30T00:00:00Z}]"),
+         "expires: expected a time in UTC"},
+        {"users:\n  - {name: t, password_hash: '" HASH "'}\ntokens:\n"
+         "  - {name: t, registry: contoso, scope_map: _pull, repositories: [a]}\n",
+         "p.yaml:4: token t: a user has this name"},
+        {MAP(G) "  - {name: m, registry: contoso, " G "}\n",
+         "scope map m of registry contoso is given twice"},
+        {MAP(G) "  - {name: _m, registry: contoso, " G "}\n", "the first no \"_\""},
+        {MAP("grants: []"), "grants: has 0 items"},
+        {MAP("grants: [{repositories: [a], actions: [pull]}]"), "actions[0]"},
+        {"users: []\nrevoked:\n  - {id: x, expires: soon}\n", "expires: expected a time in UTC"},
+        {"users: []\nrevoked:\n  - {id: a b, expires: 2026-12-01T00:00:00Z}\n",
+         "revoked[0].id: expected"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct diag d;
+        struct principals *p = NULL;
+        diag_init(&d);
+        ck_assert_msg(principals_parse(rows[i].text, strlen(rows[i].text), "p.yaml", &d, &p) ==
+                          ERR_INVAL,
+                      "row %zu", i);
+        ck_assert_msg(d.n == 1 && strstr(d.lines[0], rows[i].fragment), "row %zu: %s", i,
+                      d.n ? d.lines[0] : "?");
+        ck_assert(!strstr(d.lines[0], "secret"));
+        diag_done(&d);
+    }
+}
+END_TEST
+
+START_TEST(patterns_meet_and_are_gathered)
+{
+    static const struct {
+        const char *a, *b, *both;
+    } rows[] = {
+        {"*", "a/*", "a/*"},   {"a/*", "*", "a/*"},   {"a/*", "a/b/*", "a/b/*"},
+        {"a/*", "a/b", "a/b"}, {"a", "a", "a"},       {"a/*", "a/*", "a/*"},
+        {"a", "a/*", NULL},    {"a/*", "ab/*", NULL}, {"a/b", "a/c", NULL},
+        {"ab/*", "a/*", NULL}, {"*", "*", "*"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *both = pattern_common(rows[i].a, rows[i].b);
+        ck_assert_msg(!both == !rows[i].both && (!both || !strcmp(both, rows[i].both)),
+                      "row %zu: %s", i, both ? both : "nothing");
+    }
+    const char *list[2];
+    size_t n = 0;
+    ck_assert(patterns_add(list, &n, 2, "a/b"));
+    ck_assert(patterns_add(list, &n, 2, "a/c"));
+    ck_assert(patterns_add(list, &n, 2, "a/c"));
+    ck_assert(!patterns_add(list, &n, 2, "d"));
+    ck_assert(patterns_add(list, &n, 2, "a/*")); // in the place of both
+    ck_assert_uint_eq(n, 1);
+    ck_assert(patterns_add(list, &n, 2, "a/d"));
+    ck_assert_uint_eq(n, 1);
+}
+END_TEST
+
+// A region may meet a token of a principal that no document names: one from an issuer of identities.
+START_TEST(subjects_of_tokens)
+{
+    char longest[300];
+    snprintf(longest, sizeof longest, "oidc:gh:%0*d", 255 - 8, 1);
+    ck_assert(principal_subject_ok("ada") && principal_subject_ok(longest));
+    ck_assert(principal_subject_ok("oidc:gh:repo:org/app:ref:refs/heads/main"));
+    static const char *const bad[] = {"",         "peer:eastus", "oidc:",      "oidc:gh",
+                                      "oidc:gh:", "oidc::sub",   "oidc:gh:a b"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        ck_assert_msg(!principal_subject_ok(bad[i]), "%s", bad[i]);
+    snprintf(longest, sizeof longest, "oidc:gh:%0*d", 256 - 8, 1);
+    ck_assert(!principal_subject_ok(longest));
+}
+END_TEST
+
 START_TEST(file_must_be_private_and_writes_back)
 {
     char dir[] = "/tmp/principals.XXXXXX", path[64];
@@ -186,4 +364,7 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("config/principals", users_and_grants_are_read, patterns, bad_documents_say_why,
-           file_must_be_private_and_writes_back, memory_may_end_anywhere)
+           named_tokens_and_scope_maps_are_read_and_written_back,
+           a_document_without_tokens_is_written_as_it_always_was, bad_tokens_say_why,
+           patterns_meet_and_are_gathered, subjects_of_tokens, file_must_be_private_and_writes_back,
+           memory_may_end_anywhere)

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the principals share: principals.c (the document, users, revoked ids) and
+// named_tokens.c (scope maps, named tokens). Nobody else includes this.
+#ifndef MERIDIAN_CONFIG_PRINCIPALS_PRIV_H
+#define MERIDIAN_CONFIG_PRINCIPALS_PRIV_H
+
+#include "config/grant_rows.h"
+#include "config/principals.h"
+
+// crypt(5): yescrypt and bcrypt only, in the alphabet of their encodings.
+bool principal_hash_ok(const char *s);
+// `what` in messages: "user", "token". Two principals of one name are an error.
+void principal_index(struct option_ctx *ctx, struct principals *p, const char *what, int line,
+                     const struct principal *one);
+// Room in the document's arena; NULL: no memory, which ctx has then.
+void *spec_room(struct option_ctx *ctx, size_t n, size_t size);
+
+// --- named_tokens.c ---
+
+struct spec_scope_map {
+    const struct doc_node *node;
+    const char *name, *registry;
+    const struct spec_grant *grants;
+    size_t n_grants;
+};
+
+struct spec_password {
+    const struct doc_node *node;
+    unsigned id;
+    const char *password_hash, *created, *expires;
+};
+
+struct spec_token {
+    const struct doc_node *node;
+    const char *name, *registry, *scope_map;
+    const char *const *repositories;
+    size_t n_repositories;
+    bool enabled;
+    uint64_t generation;
+    uint32_t lifetime_s;
+    unsigned refresh;
+    const struct spec_password *passwords;
+    size_t n_passwords;
+};
+
+extern const struct option_set scope_map_set, token_set;
+
+// In this order; p->users are indexed before.
+void scope_maps_build(struct option_ctx *ctx, struct principals *p, const struct spec_scope_map *in,
+                      size_t n);
+void tokens_build(struct option_ctx *ctx, struct principals *p, const struct spec_token *in,
+                  size_t n);
+void scope_maps_format(const struct principals *p, struct buf *b);
+void tokens_format(const struct principals *p, struct buf *b);
+
+#endif
