@@ -138,6 +138,8 @@ void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
 // One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is
 // wrong.
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc);
+// What is dialled for a region.
+struct endpoint cli_region_endpoint(const struct cli *c, const struct region *region);
 // One request to an endpoint of a registry: dials the region's stamp, verifies the host's name.
 int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region,
                        const char *method, const char *path_and_query, const char *const *headers,
@@ -199,6 +201,7 @@ int cmd_tag(struct cli *c, int argc, char **argv);
 int cmd_manifest(struct cli *c, int argc, char **argv);
 int cmd_usage(struct cli *c, int argc, char **argv);   // usage.c
 int cmd_collect(struct cli *c, int argc, char **argv); // likewise
+int cmd_import(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
 

@@ -182,6 +182,15 @@ int cli_admin(struct cli *c, const char *method, const char *path_and_query, jso
     return EXIT_DONE;
 }
 
+struct endpoint cli_region_endpoint(const struct cli *c, const struct region *region)
+{
+    const struct stamp *s = &region->stamps[0];
+    struct endpoint to = {.ip = s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], .port = c->topo->https_port};
+    if (c->dial_ip)
+        to.ip = *c->dial_ip;
+    return to;
+}
+
 int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *region,
                        const char *method, const char *path_and_query, const char *const *headers,
                        size_t n_headers, struct bytes body, const char *user, const char *password,
@@ -190,10 +199,7 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
     *out = (struct fetch_result){0};
     if (want_fetcher(c))
         return ERR_NOMEM;
-    const struct stamp *s = &region->stamps[0];
-    struct endpoint to = {.ip = s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], .port = c->topo->https_port};
-    if (c->dial_ip)
-        to.ip = *c->dial_ip;
+    const struct endpoint to = cli_region_endpoint(c, region);
     const struct fetch_request q = {
         .method = method,
         .url =

@@ -25,6 +25,7 @@ static const struct command nouns[] = {
      "list | delete | history | restore | lock", cmd_tag},
     {"manifest", "manifests, tagged or not: list, locks, deleting", "list | delete | lock",
      cmd_manifest},
+    {"import", "copy repositories of another registry", "HOST[/REPOSITORY] REGISTRY", cmd_import},
     {"usage", "what registries hold, by region, and their quotas", "REGISTRY | --node", cmd_usage},
     {"collect", "what nobody needs any more in a node's store", "--dry-run", cmd_collect},
     {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove",

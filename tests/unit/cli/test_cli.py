@@ -9,7 +9,7 @@ GROUPS = {"registry": ["list", "show"], "repository": ["list", "show", "delete",
           "tag": ["list", "delete", "history", "restore", "lock"], "manifest": ["list", "delete", "lock"], "replication": ["list", "status", "wait", "feed", "revoked"], "certs": ["show", "renew"],
           "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"], "config": ["check"], "dns": ["explain", "export"],
           "health": ["show", "force"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
-SINGLES = ["show-endpoints", "usage", "collect", "login", "check-health", "init", "status"]
+SINGLES = ["show-endpoints", "import", "usage", "collect", "login", "check-health", "init", "status"]
 
 
 class CommandLine(unittest.TestCase):
@@ -136,6 +136,15 @@ class CommandLine(unittest.TestCase):
         self.assertEqual([r["name"] for r in json.loads(self.run_cli("registry", "list", "-o", "json"))], ["contoso", "fabrikam"])
         self.assertEqual(len(json.loads(self.run_cli("replication", "list", "-r", "contoso", "-o", "json"))), 3)
         self.assertIn("westeurope", self.run_cli("registry", "show", "-n", "fabrikam"))
+
+    def test_import_says_what_is_wrong_with_its_words(self):
+        for words, said in ((("old.example",), "give HOST"), (("http://old.example", "contoso"), "sources speak https"),
+                            (("old.example/Bad", "contoso"), "is not HOST"), (("old.example", "contoso", "--jobs", "0"), "from 1 to"),
+                            (("old.example", "contoso", "--allow", "10.0.0.0/8,x"), "x is not a network"),
+                            (("old.example", "contoso/Bad"), "REGISTRY/REPOSITORY")):
+            self.assertIn(said, self.run_cli("import", *words, status=2))
+        self.assertIn("contoso", self.run_cli("import", "old.example", "contosso", status=1))
+        self.assertIn("--source-password-file", self.run_cli("import", "old.example", "contoso", "--source-username", "x", status=1))
 
     def test_users_of_an_htpasswd_file(self):
         path, mine = os.path.join(self.dir, "principals.yaml"), os.path.join(self.dir, "htpasswd")

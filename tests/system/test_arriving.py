@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Coming from elsewhere: `meridian import` from docker-registry and from a registry that misbehaves."""
+import base64, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest, urllib.parse, warnings
+
+from foreign_registry import (CONFIG, DOCKER, FOREIGN, INDEX, LAYER, LIST, MANIFEST, ForeignRegistry, descriptor, digest_of,
+                              image, index)
+from lab import CLIENT, DOMAIN, Lab, MERIDIAN, SKIP, USER, wait_until
+
+REGIONS = {"eastus": "10.88.0.1", "westeurope": "10.88.0.2"}
+STAMPS = {"eastus": "eus-1", "westeurope": "weu-1"}
+EAST, WEST = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
+TOPOLOGY = """\
+version: 1
+domain: {domain}
+hostmaster: hostmaster@{domain}
+regions:
+  - {{ name: eastus, stamps: [{{ name: eus-1, ipv4: [10.88.0.1] }}], peer: "10.88.0.1:8443" }}
+  - {{ name: westeurope, stamps: [{{ name: weu-1, ipv4: [10.88.0.2] }}], peer: "10.88.0.2:8443" }}
+name_servers: [eus-1.eastus, weu-1.westeurope]
+registries:
+  - name: contoso
+    regional_endpoints: enabled
+    replicas: [{{ region: eastus }}, {{ region: westeurope }}]
+  - name: tailspin
+    anonymous_pull: true
+    replicas: [{{ region: eastus }}, {{ region: westeurope }}]
+routing: {{ order: [eastus, westeurope] }}
+health: {{ interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 2s, hold_down_max: 2s }}
+certificates: {{ ca_region: eastus }}
+"""
+OLD, FAKE = f"{CLIENT}:5000", f"{CLIENT}:5100"
+PASSWORD = "as it was"
+BASIC = "Basic " + base64.b64encode(f"moving:{PASSWORD}".encode()).decode()
+ALLOW = ("--allow", f"{CLIENT}/32")
+
+
+class Arriving(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = lab = cls.enterClassContext(Lab(topology=TOPOLOGY, regions=REGIONS, stamps=STAMPS))
+        cls.certificate()
+        cls.fake = ForeignRegistry(CLIENT, 5100, f"{lab.dir}/old.pem", "moving", PASSWORD)
+        cls.addClassCleanup(cls.fake.close)
+        with open(f"{lab.dir}/source-password", "w") as f:
+            f.write(PASSWORD + "\n")
+
+    @classmethod
+    def certificate(cls):
+        d = cls.lab.dir
+        cls.lab.check("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                      "-subj", "/CN=old", "-addext", f"subjectAltName=IP:{CLIENT}", "-keyout", f"{d}/old.key", "-out", f"{d}/old.crt")
+        with open(f"{d}/old.pem", "w") as out:
+            for name in ("old.crt", "old.key"):
+                with open(f"{d}/{name}") as f:
+                    out.write(f.read())
+
+    def words(self, source, target, *more):
+        return (MERIDIAN, "import", source, target, "--source-ca", f"{self.lab.dir}/old.crt", "--source-username", "moving",
+                "--source-password-file", f"{self.lab.dir}/source-password", *more)
+
+    def run_import(self, source, target, *more, status=0, allow=ALLOW):
+        r = self.lab.run(*self.words(source, target, *allow, *more), "-o", "json", check=False)
+        self.assertEqual(r.returncode, status, r.stdout + r.stderr)
+        return json.loads(r.stdout) if r.stdout else r.stderr
+
+    def entries(self, report):
+        return {(e["what"], e.get("tag")): e for r in report["repositories"] for e in r["entries"]}
+
+    def tags(self, repository):
+        """Of the target, oldest first: (tag, digest)."""
+        out = json.loads(self.lab.check(MERIDIAN, "tag", "list", f"contoso/{repository}", "-o", "json"))
+        return [(t["tag"], t["digest"]) for t in sorted(out["tags"], key=lambda t: t["time"])]
+
+    def get(self, repository, what, accept="*/*"):
+        auth = self.lab.bearer(f"repository:{repository}:pull", host=EAST, region="eastus")
+        return self.lab.request("GET", EAST, f"/v2/{repository}/{what}", "eastus", {**auth, "Accept": accept})
+
+    # ---- from docker-registry ----
+    def old_registry(self):
+        d = self.lab.dir
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import crypt
+        with open(f"{d}/old.htpasswd", "w") as f:
+            f.write(f"moving:{crypt.crypt(PASSWORD, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
+        with open(f"{d}/old.yml", "w") as f:
+            f.write(f"version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\nstorage: {{ filesystem: {{ rootdirectory: {d}/old }} }}\n"
+                    f"auth: {{ htpasswd: {{ realm: old, path: {d}/old.htpasswd }} }}\n"
+                    f"http: {{ addr: '{OLD}', tls: {{ certificate: {d}/old.crt, key: {d}/old.key }} }}\n")
+        with open(f"{d}/old.log", "wb") as log:
+            child = self.lab.background("docker-registry", "serve", f"{d}/old.yml", stdout=log, stderr=log,
+                                        env={k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")})  # it takes those
+        self.old_tls = ssl.create_default_context(cafile=f"{d}/old.crt")
+
+        def answers():
+            try:
+                return self.old("GET", "/v2/")[0] == 200
+            except OSError:
+                return False
+        wait_until(20, answers, "docker-registry answers")
+        self.addCleanup(child.kill)
+        return child
+
+    def old(self, method, path, body=None, kind=None):
+        c = http.client.HTTPSConnection(OLD, timeout=20, context=self.old_tls)
+        c.connect()
+        c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            c.request(method, path, body=body, headers={"Authorization": BASIC, **({"Content-Type": kind} if kind else {})})
+            r = c.getresponse()
+            return r.status, dict(r.getheaders()), r.read()
+        finally:
+            c.close()
+
+    def old_put(self, repository, manifest, kind, blobs, reference=None):
+        for b in blobs:
+            _, head, _ = self.old("POST", f"/v2/{repository}/blobs/uploads/", b"")
+            url = urllib.parse.urlsplit(head["Location"])
+            self.assertEqual(self.old("PUT", f"{url.path}?{url.query}&digest={digest_of(b)}", b, "application/octet-stream")[0], 201)
+        status, _, body = self.old("PUT", f"/v2/{repository}/manifests/{reference or digest_of(manifest)}", manifest, kind)
+        self.assertEqual(status, 201, body)
+        return digest_of(manifest)
+
+    @unittest.skipUnless(shutil.which("docker-registry"), "docker-registry is not installed")
+    def test_1_docker_registry(self):
+        old = self.old_registry()
+        wanted = {}
+        base = os.urandom(50_000)
+        for tag, created in (("z-first", "2020-01-02T03:04:05Z"), ("a-third", "2022-01-01T00:00:00.5Z"), ("m-second", "2021-06-01T12:00:00+02:00")):
+            m, kind, blobs = image([base, os.urandom(200_000)], created, docker=tag == "m-second")
+            wanted[tag] = self.old_put("team/app", m, kind, blobs, tag)
+        big = os.urandom(9_000_000)
+        parts = [image([big], "2023-01-01T00:00:00Z", docker=True), image([base], "2023-01-01T00:00:00Z", docker=True)]
+        for m, kind, blobs in parts:
+            self.old_put("team/app", m, kind, blobs)
+        many, kind = index([p[:2] for p in parts], docker=True)
+        wanted["list"] = self.old_put("team/app", many, kind, [], "list")
+        # a signature by the tag schema, of one of the list's images
+        subject = descriptor(parts[0][0], DOCKER)
+        signature, kind, blobs = image([b"signed"], subject=subject, artifact="application/x.signature")
+        self.old_put("team/app", signature, kind, blobs)
+        listed, kind = index([(signature, MANIFEST)])
+        self.old_put("team/app", listed, kind, [], subject["digest"].replace(":", "-"))
+        m, kind, blobs = image([base], "2020-01-01T00:00:00Z")
+        self.old_put("other/tool", m, kind, blobs, "1")
+
+        # the users first, with the passwords that they have
+        self.lab.check(MERIDIAN, "user", "import", "--htpasswd", f"{self.lab.dir}/old.htpasswd", "--registry", "contoso")
+        wait_until(10, lambda: self.lab.request("GET", EAST, "/oauth2/token?service=contoso." + DOMAIN, "eastus",
+                                                {"Authorization": BASIC})[0] == 200, "who came over logs in")
+        refused = self.lab.run(*self.words(OLD, "contoso"), check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(CLIENT, refused.stderr)  # a private address: only where the operator says so
+        self.assertIn("--allow", refused.stderr)
+        plan = self.run_import(OLD, "contoso", "--dry-run")
+        self.assertEqual((plan["summary"]["tags"], plan["summary"]["failed"]), (5, 0))
+        self.assertEqual(json.loads(self.lab.check(MERIDIAN, "repository", "list", "contoso", "-o", "json"))["repositories"], [])
+        done = self.run_import(OLD, "contoso", "--jobs", "3")
+        self.assertEqual((done["summary"]["tags"], done["summary"]["blobs"]), (5, plan["summary"]["blobs"]))
+        self.assertEqual(done["summary"]["bytes"], plan["summary"]["bytes"])
+        self.assertEqual([t for t, _ in self.tags("team/app")], ["z-first", "m-second", "a-third", "list"])  # as old as the images
+        self.assertEqual(dict(self.tags("team/app")), wanted)
+        self.assertEqual(self.get("team/app", "manifests/list", LIST)[2], many)
+        self.assertEqual(self.get("team/app", f"blobs/{digest_of(big)}")[0], 200)
+        found = json.loads(self.get("team/app", f"referrers/{subject['digest']}")[2])["manifests"]
+        self.assertEqual([d["digest"] for d in found], [digest_of(signature)])
+        # again: nothing is left to do
+        again = self.run_import(OLD, "contoso")["summary"]
+        self.assertEqual((again["tags"], again["tagsThere"], again["blobs"], again["manifests"]), (0, 5, 0, 0))
+        # one that moved at the source, one that only the target has; a filter, and another name
+        m, kind, blobs = image([os.urandom(1000)], "2024-01-01T00:00:00Z")
+        moved = self.old_put("team/app", m, kind, blobs, "a-third")
+        self.lab.push("own", EAST, "team/app", "own")
+        differs = self.run_import(f"{OLD}/team/app", "contoso", status=1)
+        found = self.entries(differs)
+        self.assertEqual((found["differs", "a-third"]["digest"], found["differs", "a-third"]["targetDigest"]), (moved, wanted["a-third"]))
+        self.assertIn(("only-in-target", "own"), found)
+        self.run_import(f"{OLD}/team/app", "contoso", "--replace", "--tags", "a-*,nothing")
+        self.assertEqual(dict(self.tags("team/app"))["a-third"], moved)
+        self.run_import(OLD, "contoso/moved", "--repositories", "other/*")
+        self.assertEqual([t for t, _ in self.tags("moved/other/tool")], ["1"])
+        said = self.lab.check(*self.words(OLD, "contoso", *ALLOW, "--replace"))
+        self.assertRegex(said, "(?m)^copied 0 tags, 0 manifests, 0 blobs, 0 bytes; there already: 5 tags")
+        old.terminate()
+        old.wait()
+
+    # ---- from one that misbehaves ----
+    def seed(self, repository, tag, *layers, **more):
+        m, kind, blobs = image(list(layers), **more)
+        return self.fake.manifest(repository, m, kind, tag, blobs, more.get("alg", "sha256")), m
+
+    def test_2_tokens_other_hosts_and_what_there_is(self):
+        fake, layer = self.fake, os.urandom(300_000)
+        d, m = self.seed("fine/app", "1", layer, created="2021-01-01T00:00:00Z")
+        s, kind, blobs = image([b"sig"], subject=descriptor(m, MANIFEST), artifact="application/x.sig")
+        sig = fake.manifest("fine/app", s, kind, None, blobs)
+        s2, kind, blobs = image([b"of it"], subject=descriptor(s, MANIFEST), artifact="application/x.sig")
+        sig2 = fake.manifest("fine/app", s2, kind, None, blobs)
+        m512, kind, blobs = image([os.urandom(5000)], alg="sha512")
+        fake.manifest("fine/app", m512, kind, "long", blobs, "sha512")
+        foreign, kind, blobs = image([b"base"], docker=True, more_layers=[
+            {"mediaType": FOREIGN, "digest": digest_of(b"theirs"), "size": 6, "urls": ["https://example.com/layer"]}])
+        fake.manifest("fine/app", foreign, kind, "windows", blobs)
+        inner, kind = index([(m, MANIFEST)])
+        fake.manifest("fine/app", inner, kind)
+        outer, kind = index([(inner, INDEX)])
+        fake.manifest("fine/app", outer, kind, "nested")
+        fake.manifest("fine/app", b'{"schemaVersion":1,"name":"x"}', "application/vnd.docker.distribution.manifest.v1+prettyjws", "ancient")
+        report = self.run_import(f"{FAKE}/fine/app", "contoso", status=1)
+        found = self.entries(report)
+        self.assertIn("schema 1", found["failed", "ancient"]["why"])
+        self.assertEqual((report["summary"]["tags"], report["summary"]["failed"], report["summary"]["foreignLayers"]), (4, 1, 1))
+        self.assertEqual(sorted(t for t, _ in self.tags("fine/app")), ["1", "long", "nested", "windows"])
+        for subject, referrer in ((d, sig), (sig, sig2)):
+            listed = json.loads(self.get("fine/app", f"referrers/{subject}")[2])["manifests"]
+            self.assertEqual([x["digest"] for x in listed], [referrer])
+        self.assertEqual(self.get("fine/app", "blobs/" + json.loads(m512)["layers"][0]["digest"])[0], 200)
+        with fake.lock:
+            seen = list(fake.asked)
+        self.assertEqual({a for _, _, a, port in seen if port == 5101}, {""})  # no credentials for the other host
+        self.assertEqual({a for _, path, a, _ in seen if path.startswith("/token")},
+                         {BASIC})
+        bad = self.lab.run(*self.words(f"{FAKE}/fine/app", "contoso", *ALLOW), "--source-password-file", self.lab.password_file, check=False)
+        self.assertEqual(bad.returncode, 1)
+        self.assertIn("its token service: HTTP 401: who are you?", bad.stdout)
+
+    def test_3_what_is_broken_is_told_and_the_rest_comes(self):
+        fake, wanted = self.fake, {}
+        whys = {"wrong": "another digest", "longer": "sends more than", "short": "of the 300000 bytes that its manifest states", "loop": "",
+                "plain": ""}
+        for fault in (*whys, "cut", "no ranges"):
+            layer = os.urandom(300_000)
+            fake.faults[digest_of(layer)] = fault
+            wanted[fault], _ = self.seed("bad/app", fault.replace(" ", "-"), layer)
+        fault = "wrong-manifest"
+        fake.faults[fault] = "wrong"
+        self.seed("bad/app", fault, b"layer")
+        for fault in ("busy", "flaky"):
+            fake.faults[fault] = fault
+            wanted[fault], _ = self.seed("bad/app", fault, fault.encode())
+        gone, kind, _ = image([b"lost"])
+        fake.manifest("bad/app", gone, kind, "lost", [])
+        report = self.run_import(f"{FAKE}/bad/app", "contoso", status=1)
+        found = self.entries(report)
+        for fault, why in whys.items():
+            self.assertIn(why, found["failed", fault]["why"])
+        self.assertIn("another digest", found["failed", "wrong-manifest"]["why"])
+        self.assertIn("has not got it", found["failed", "lost"]["why"])
+        good = ("busy", "cut", "flaky", "no ranges")
+        self.assertEqual(dict(self.tags("bad/app")), {g.replace(" ", "-"): wanted[g] for g in good})
+        self.assertEqual(self.lab.upload_bytes("eastus"), [])  # nothing is left of what was given up
+        fake.faults["catalog"] = "endless"
+        self.assertIn("does not end", self.run_import(FAKE, "contoso", status=1, allow=ALLOW)["error"])
+        fake.faults.clear()
+
+    def test_4_it_is_killed_and_goes_on(self):
+        fake = self.fake
+        layers = [os.urandom(6_000_000) for _ in range(4)]
+        for i, layer in enumerate(layers):
+            self.seed("killed/app", str(i), layer, created=f"2021-01-0{i + 1}T00:00:00Z")
+        fake.slow_begun, fake.slow_goes_on = threading.Event(), threading.Event()
+        fake.faults[digest_of(layers[2])] = "slow"
+        child = self.lab.background(*self.words(f"{FAKE}/killed/app", "contoso", *ALLOW, "--jobs", "1"),
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.assertTrue(fake.slow_begun.wait(30))
+        child.kill()
+        child.wait()
+        fake.slow_goes_on.set()
+        fake.faults.clear()
+        self.assertEqual(self.get("killed/app", "manifests/3", MANIFEST)[0], 404)
+        with fake.lock:
+            fake.asked.clear()
+        report = self.run_import(f"{FAKE}/killed/app", "contoso")
+        self.assertEqual(report["summary"]["tags"], 4)
+        self.assertGreaterEqual(report["summary"]["blobsThere"], 2)
+        again = {path.split("/")[-1] for _, path, _, port in fake.asked if port == 5101}
+        self.assertFalse(again & {digest_of(layers[0]), digest_of(layers[1])})  # what was there did not come twice
+        self.assertEqual([t for t, _ in self.tags("killed/app")], ["0", "1", "2", "3"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
