@@ -2,7 +2,8 @@
 // GET and HEAD of a blob. A link in this repository is what makes it exist; the store decides how
 // its bytes are served: by the edge, which does Range and the length, or by a redirect. A blob that
 // is here but not linked in this repository and one that is nowhere take the same way: the link is
-// asked, and nothing else. Runs on the pool.
+// asked, and nothing else. What is hot (store/hot.h) is answered on the HTTP thread, the rest on the
+// pool.
 //
 // With data endpoints on, the edge's bytes come from the data host: a GET at a registry's name is
 // answered with a signed URL there, once the blob is known to be here. Each such answer has a fresh
@@ -82,17 +83,37 @@ static void blob_by_path(struct op *op, struct http_response *resp, const char *
 
 // Who may push takes a HEAD that says 200 as leave to skip an upload: the blob must still be there
 // when the manifest comes.
+static bool is_leave_to_skip(const struct op *op)
+{
+    return op->req->method == HTTP_HEAD &&
+           (access_actions(&op->access, op->route.name) & ACTION_PUSH);
+}
+
 static int lease_renew(struct op *op, const struct blob_here *here)
 {
-    if (!(access_actions(&op->access, op->route.name) & ACTION_PUSH))
-        return 0;
     int rc = meta_lease_renew(op->s->meta, op->registry, op->route.name, here);
     if (rc == ERR_NOTFOUND)
         return rc;
     return 0; // the lease that is there lasts for half of the grace at least
 }
 
+static void blob_answer(struct op *op, struct http_response *resp, const struct blob_serve *how)
+{
+    if (answer_validators(op, resp, &op->route.digest))
+        return;
+    switch (how->kind) {
+    case BLOB_SERVE_PATH:
+        blob_by_path(op, resp, how->path);
+        break;
+    case BLOB_SERVE_URL:
+        blob_elsewhere(op, resp, how->url);
+        break;
+    }
+}
+
 #define COMING_MS 10000
+
+static void blob_read(struct op *op, struct http_response *resp);
 
 // On the pool for what waits.
 static void blob_read_later(struct op *op, struct http_response *resp)
@@ -119,15 +140,16 @@ static bool blob_is_awaited(struct op *op, struct http_response *resp)
     return true;
 }
 
-void blob_read(struct op *op, struct http_response *resp)
+static void blob_read(struct op *op, struct http_response *resp)
 {
-    const struct digest *d = &op->route.digest;
+    const struct hot_key key = op_hot_key(op);
+    struct hot_look look;
     struct blob_serve how;
     struct blob_here here;
     bool head = op->req->method == HTTP_HEAD;
     struct blob_serve_want want = {.name = &here.name, .head = head, .arena = &op->req->arena};
-    int rc = meta_blob_look(op->s->meta, op->registry, op->route.name, d, &here);
-    if (!rc && head)
+    int rc = hot_blob_look(op->s->hot, &key, &look, &here);
+    if (!rc && is_leave_to_skip(op))
         rc = lease_renew(op, &here);
     if (!rc) {
         want.size = here.size;
@@ -149,14 +171,22 @@ void blob_read(struct op *op, struct http_response *resp)
         answer_error(op, resp, rc, "reading a blob");
         return;
     }
-    if (answer_validators(op, resp, d))
-        return;
-    switch (how.kind) {
-    case BLOB_SERVE_PATH:
-        blob_by_path(op, resp, how.path);
-        break;
-    case BLOB_SERVE_URL:
-        blob_elsewhere(op, resp, how.url);
-        break;
-    }
+    hot_blob_end(op->s->hot, &key, &look, &here, &how);
+    blob_answer(op, resp, &how);
+}
+
+// A lease that may have to be renewed is the pool's.
+static bool needs_the_pool(const struct op *op, const struct hot_blob *hot)
+{
+    return !hot->here.linked && is_leave_to_skip(op);
+}
+
+void blob_read_begin(struct op *op, struct http_plan *plan)
+{
+    const struct hot_key key = op_hot_key(op);
+    struct hot_blob hot;
+    if (!hot_blob(op->s->hot, &key, &hot) && !needs_the_pool(op, &hot))
+        blob_answer(op, &plan->response, &hot.serve);
+    else
+        op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
 }

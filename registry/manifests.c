@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Manifests by tag or digest (distribution-spec 1.1). What is stored is what is sent back, byte for
 // byte and under its own media type, whatever Accept says: converting would change the digest, and
-// refusing would tell a client that a manifest does not exist which does. Reads run on the pool;
-// manifest_put.c has the writes.
+// refusing would tell a client that a manifest does not exist which does. Reads that are hot
+// (store/hot.h) are answered on the HTTP thread, the others run on the pool; manifest_put.c has the
+// writes.
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
@@ -14,10 +15,23 @@ int op_manifest_get(struct op *op, struct manifest_row *out)
                              &op->req->arena, out);
 }
 
+static void manifest_answer(struct op *op, struct http_response *resp,
+                            const struct manifest_row *row)
+{
+    bool pulled = op->req->method == HTTP_GET && op->req->listener != LISTENER_PEER;
+    if (pulled)
+        meta_pulled(op->s->meta, op->registry, op->route.name, &row->digest);
+    if (answer_validators(op, resp, &row->digest))
+        return;
+    http_response_bytes(resp, 200, NULL, row->content);
+    answer_header(op, resp, "Content-Type", "%s", row->media_type);
+}
+
 static void manifest_read(struct op *op, struct http_response *resp)
 {
     struct manifest_row row;
-    int rc = op_manifest_get(op, &row);
+    const struct hot_key key = op_hot_key(op);
+    int rc = hot_manifest_read(op->s->hot, &key, &op->req->arena, &row);
     if (rc == ERR_NOTFOUND) {
         oci_error(op->req, resp, 404, OCI_MANIFEST_UNKNOWN, NULL,
                   "no such manifest in this repository");
@@ -27,17 +41,17 @@ static void manifest_read(struct op *op, struct http_response *resp)
         answer_error(op, resp, rc, "reading a manifest");
         return;
     }
-    bool pulled = op->req->method == HTTP_GET && op->req->listener != LISTENER_PEER;
-    if (pulled)
-        meta_pulled(op->s->meta, op->registry, op->route.name, &row.digest);
-    if (answer_validators(op, resp, &row.digest))
-        return;
-    http_response_bytes(resp, 200, NULL, row.content);
-    answer_header(op, resp, "Content-Type", "%s", row.media_type);
+    manifest_answer(op, resp, &row);
 }
 
 void manifest_read_begin(struct op *op, struct http_plan *plan)
 {
+    struct manifest_row row;
+    const struct hot_key key = op_hot_key(op);
     op_manifests_fit(op);
+    if (!hot_manifest(op->s->hot, &key, &op->req->arena, &row)) {
+        manifest_answer(op, &plan->response, &row);
+        return;
+    }
     op_plan(op, plan, HTTP_PLAN_RUN, manifest_read);
 }

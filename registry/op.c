@@ -136,6 +136,15 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
     plan->name = op->principal;
 }
 
+struct hot_key op_hot_key(const struct op *op)
+{
+    const struct route *r = &op->route;
+    struct hot_key key = {.registry = op->registry, .repository = r->name, .tag = r->tag};
+    if (!r->tag)
+        key.digest = &r->digest;
+    return key;
+}
+
 void op_manifests_fit(struct op *op)
 {
     if (op->req->arena.max_bytes)

@@ -13,6 +13,7 @@
 #include "registry/registry.h"
 #include "registry/routes.h"
 #include "registry/signed_url.h"
+#include "store/hot.h"
 
 #define DIGEST_FORMS "sha256:<64 hex digits> or sha512:<128>"
 // of the POST that starts an upload, and of its Locations
@@ -22,6 +23,8 @@ struct registry_service {
     char region[HOSTNAME_REGION_SIZE];
     struct blob_store *blobs;
     struct meta *meta;
+    // what was read lately; owned
+    struct hot *hot;
     struct space *space;
     const struct elsewhere *elsewhere;
     struct audit *audit;
@@ -187,7 +190,7 @@ void tags_read(struct op *op, struct http_response *resp);
 void manifest_read_begin(struct op *op, struct http_plan *plan);
 void manifest_put_begin(struct op *op, struct http_plan *plan);
 void manifest_delete_begin(struct op *op, struct http_plan *plan);
-void blob_read(struct op *op, struct http_response *resp);
+void blob_read_begin(struct op *op, struct http_plan *plan);
 void upload_mount_read(struct op *op);
 void upload_post_begin(struct op *op, struct http_plan *plan);
 void upload_get_begin(struct op *op, struct http_plan *plan);
@@ -229,6 +232,8 @@ bool op_tag_immutable(const struct op *op, const char *tag);
 // ended.c: the answer is made; once for each request. Never blocks.
 void op_ended(struct op *op, const struct http_response *resp);
 
+// How the hot cache knows what the route names.
+struct hot_key op_hot_key(const struct op *op);
 // The manifest that the route names by tag or digest.
 int op_manifest_get(struct op *op, struct manifest_row *out);
 // manifest_put.c: what a put of a tag or manifest failed of

@@ -49,6 +49,11 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     open_uploads_init(&s->open_uploads);
     open_uploads_open_after(&s->open_uploads, o->forerunner_ms);
     busy_init(&s->busy);
+    int rc = hot_new(s->meta, s->blobs, 0, &s->hot);
+    if (rc) {
+        registry_service_free(s);
+        return rc;
+    }
     *out = s;
     return 0;
 }
@@ -59,6 +64,7 @@ void registry_service_free(struct registry_service *s)
         return;
     open_uploads_done(&s->open_uploads);
     busy_done(&s->busy);
+    hot_free(s->hot);
     explicit_bzero(s->url_key, sizeof s->url_key);
     free(s);
 }

@@ -46,6 +46,8 @@
 #ifndef MERIDIAN_STORE_BACKEND_H
 #define MERIDIAN_STORE_BACKEND_H
 
+#include "store/changes.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -61,6 +63,9 @@ struct tx {
     bool mints;
     // Set by the rules: on_commit is called after the commit. False when `run` begins.
     bool notify;
+    // The operations that change what a client reads note it here, by tx_touches and
+    // tx_touches_blob, before they change it.
+    struct touched touched;
 };
 
 // A rule that changes rows. It may run more than once for one call of backend_write: after a
@@ -88,6 +93,8 @@ struct backend_ops {
     void (*end)(struct tx *tx);
     int (*attempt)(struct tx *tx, tx_run *run, void *arg);
     int (*probe)(struct tx *tx);
+    uint64_t (*changes)(struct backend *b, unsigned shard);
+    uint64_t (*changes_seen)(struct tx *tx, unsigned shard);
     const struct log_ops *log;
     const struct chain_ops *chains;
     const struct state_ops *state;
@@ -159,6 +166,33 @@ static inline int tx_attempt(struct tx *tx, tx_run *run, void *arg)
 static inline int tx_probe(struct tx *tx)
 {
     return tx->ops->probe(tx);
+}
+
+// The change number of a shard (store/changes.h), as it is now. It differs from all before as soon
+// as a transaction that touched the shard is committed: before backend_write returns, and before any
+// reader has seen what it changed. 0: it cannot be told now; a commit is under way, or another
+// process may be writing to this database.
+static inline uint64_t backend_changes(struct backend *b, unsigned shard)
+{
+    return b->ops->changes(b, shard);
+}
+
+// The same for a reader: what its operations after this call show is at least as new as the number.
+static inline uint64_t tx_changes(struct tx *tx, unsigned shard)
+{
+    return tx->ops->changes_seen(tx, shard);
+}
+
+// What is read of this repository's tags, manifests, links and leases is about to change.
+static inline void tx_touches(struct tx *tx, int64_t repo)
+{
+    touched_add(&tx->touched, shard_of_repo(repo));
+}
+
+// What is read of this blob in any repository is about to change.
+static inline void tx_touches_blob(struct tx *tx, const struct digest *d)
+{
+    touched_add(&tx->touched, shard_of_blob(d));
 }
 
 #endif

@@ -166,12 +166,14 @@ static inline int hold_get(struct tx *tx, int64_t repo, const struct digest *d, 
 static inline int lease_set(struct tx *tx, int64_t repo, const struct digest *d, uint64_t size,
                             int64_t since_ms, const char *peer)
 {
+    tx_touches(tx, repo);
     return tx->ops->links->lease_set(tx, repo, d, size, since_ms, peer);
 }
 
 // ERR_NOTFOUND.
 static inline int hold_remove(struct tx *tx, int64_t repo, const struct digest *d)
 {
+    tx_touches(tx, repo);
     return tx->ops->links->hold_remove(tx, repo, d);
 }
 
@@ -192,6 +194,7 @@ static inline int blob_held(struct tx *tx, const struct digest *d)
 static inline int links_count(struct tx *tx, int64_t repo, const struct digest *manifest,
                               struct digest *out_missing)
 {
+    tx_touches(tx, repo);
     return tx->ops->links->links_count(tx, repo, manifest, out_missing);
 }
 
@@ -199,6 +202,7 @@ static inline int links_count(struct tx *tx, int64_t repo, const struct digest *
 static inline int links_uncount(struct tx *tx, int64_t repo, const struct digest *manifest,
                                 int64_t now_ms)
 {
+    tx_touches(tx, repo);
     return tx->ops->links->links_uncount(tx, repo, manifest, now_ms);
 }
 
@@ -235,12 +239,14 @@ static inline int blob_row_get(struct tx *tx, const struct digest *d, struct blo
 // Adds it, or replaces the row of its digest.
 static inline int blob_row_set(struct tx *tx, const struct blob_row *row)
 {
+    tx_touches_blob(tx, &row->name.digest);
     return tx->ops->links->blob_set(tx, row);
 }
 
 // ERR_NOTFOUND.
 static inline int blob_row_remove(struct tx *tx, const struct digest *d)
 {
+    tx_touches_blob(tx, d);
     return tx->ops->links->blob_remove(tx, d);
 }
 

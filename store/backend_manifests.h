@@ -164,18 +164,21 @@ static inline int manifest_size(struct tx *tx, int64_t repo, const struct digest
 static inline int manifest_save(struct tx *tx, int64_t repo, const struct manifest_now *m,
                                 struct bytes content)
 {
+    tx_touches(tx, repo);
     return tx->ops->manifests->manifest_save(tx, repo, m, content);
 }
 
 // The content goes, and the references; the registers stay.
 static inline int manifest_empty(struct tx *tx, int64_t repo, const struct digest *digest)
 {
+    tx_touches(tx, repo);
     return tx->ops->manifests->manifest_empty(tx, repo, digest);
 }
 
 // The row goes, with its content and references.
 static inline int manifest_remove(struct tx *tx, int64_t repo, const struct digest *digest)
 {
+    tx_touches(tx, repo);
     return tx->ops->manifests->manifest_remove(tx, repo, digest);
 }
 

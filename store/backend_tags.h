@@ -61,12 +61,14 @@ static inline int tag_look(struct tx *tx, int64_t repo, const char *tag, struct 
 // Adds the row, or replaces it. The history stays.
 static inline int tag_save(struct tx *tx, int64_t repo, const struct tag_now *t)
 {
+    tx_touches(tx, repo);
     return tx->ops->tags->save(tx, repo, t);
 }
 
 // The row goes. The history stays.
 static inline int tag_remove(struct tx *tx, int64_t repo, const char *tag)
 {
+    tx_touches(tx, repo);
     return tx->ops->tags->remove(tx, repo, tag);
 }
 

@@ -8,6 +8,7 @@
 #include "store/blob_backend.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,7 +86,14 @@ int blob_remove(struct blob_store *bs, const struct blob_name *name)
     int rc = name_check(name);
     if (rc)
         return rc;
-    return bs->backend->remove(bs, name);
+    rc = bs->backend->remove(bs, name);
+    atomic_fetch_add(&bs->n_removals, 1);
+    return rc;
+}
+
+uint64_t blob_removals(const struct blob_store *bs)
+{
+    return atomic_load(&bs->n_removals);
 }
 
 // Takes the first one off the list, if its time has come or the list is full. Under no lock.
@@ -425,6 +433,7 @@ int blob_verify(struct blob_store *bs, const struct blob_name *name, uint64_t by
     if (rc || digest_equal(&is, &name->digest))
         return rc;
     rc = bs->backend->set_aside(bs, name);
+    atomic_fetch_add(&bs->n_removals, 1);
     return rc ? rc : ERR_DIGEST;
 }
 

@@ -66,6 +66,9 @@ int blob_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct blob_name *out);
 // This generation alone. ERR_NOTFOUND.
 int blob_remove(struct blob_store *bs, const struct blob_name *name);
+// Greater after each removal of a blob, and each that was set aside, in this process: what blob_stat or
+// blob_serve said holds for as long as the number that was read before it.
+uint64_t blob_removals(const struct blob_store *bs);
 // Removes it in a minute, or when the store closes: another generation serves from now on, but who
 // was told of this one a moment ago is about to open it. What a process that dies leaves is swept
 // by the collection.

@@ -40,6 +40,8 @@ struct blob_store {
     const struct blob_backend *backend;
     // store/blob.c's
     struct blob_retired retired;
+    // files that went, or were set aside
+    _Atomic uint64_t n_removals;
 };
 
 // A backend's open function calls it first.

@@ -95,6 +95,10 @@ static int database_open(struct sqlite_backend *b, struct diag *diag)
     rc = lock_take(b, diag);
     if (rc)
         return rc;
+    rc = leaving_open(b, diag);
+    if (rc)
+        return rc;
+    beside_look(b);
     rc = writer_connect(b, diag);
     if (rc)
         return rc;
@@ -114,7 +118,8 @@ int sqlite_store_open(const char *path, const char *region, struct diag *diag, s
     if (!b)
         return ERR_NOMEM;
     b->base.ops = &sqlite_backend_ops;
-    b->lock_fd = -1;
+    b->lock_fd = b->leaving_fd = -1;
+    changes_init(&b->changes);
     pthread_mutex_init(&b->lock, NULL);
     pthread_mutex_init(&b->readers_lock, NULL);
     pthread_cond_init(&b->queued, NULL);
@@ -147,6 +152,7 @@ static void sqlite_close(struct backend *backend)
         (void)db_exec(&b->w.db, "PRAGMA wal_checkpoint(TRUNCATE)");
     db_close(&b->w.db);
     fd_auto_close(&b->lock_fd);
+    fd_auto_close(&b->leaving_fd);
     pthread_mutex_destroy(&b->lock);
     pthread_mutex_destroy(&b->readers_lock);
     pthread_cond_destroy(&b->queued);
@@ -236,6 +242,25 @@ static int sqlite_probe(struct tx *tx)
                   "");
 }
 
+// Commits of another process have no number here.
+static uint64_t sqlite_changes(struct backend *backend, unsigned shard)
+{
+    const struct sqlite_backend *b = sqlite_of(backend);
+    if (atomic_load(&b->handed_over) || atomic_load(&b->beside))
+        return 0;
+    return changes_number(&b->changes, shard);
+}
+
+// Each operation of a reader sees all that was committed before it, so no number of now is too new.
+static uint64_t sqlite_changes_seen(struct tx *tx, unsigned shard)
+{
+    struct sqlite_tx *t = sqlite_tx(tx);
+    assert(t != &t->of->w);
+    if (t->one_moment)
+        return 0; // its moment may be older
+    return sqlite_changes(&t->of->base, shard);
+}
+
 const struct backend_ops sqlite_backend_ops = {
     .close = sqlite_close,
     .hand_over = writer_hand_over,
@@ -245,6 +270,8 @@ const struct backend_ops sqlite_backend_ops = {
     .end = sqlite_end,
     .attempt = writer_attempt,
     .probe = sqlite_probe,
+    .changes = sqlite_changes,
+    .changes_seen = sqlite_changes_seen,
     .log = &sqlite_log_ops,
     .chains = &sqlite_chain_ops,
     .state = &sqlite_state_ops,

@@ -5,6 +5,7 @@
 //   schema.c    tables, versions, refusals
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
+//   leaving.c   who else may be writing
 //   entry_row.c rows of entries
 //   log.c, chains.c, state.c, manifests.c, tags.c, links.c, tasks.c, jobs.c, voids.c, uploads.c
 //               the operations, one file for each header
@@ -50,9 +51,15 @@ struct sqlite_backend {
     char *path, *region;
     // one process at a time; -1: handed over
     int lock_fd;
+    // locked from the hand-over on, for as long as this process has the database open
+    int leaving_fd;
     // a page that was read is malformed: not writable any more, whatever a probe says
     _Atomic bool damaged;
     _Atomic bool handed_over;
+    // who handed it over to this process may still be writing
+    _Atomic bool beside;
+    // by the writer thread
+    struct changes changes;
     // which opening of the database this is, and when it was, mono (links.c)
     uint64_t era;
     int64_t opened_ms;
@@ -122,6 +129,12 @@ void writer_stop(struct sqlite_backend *b);
 int writer_write(struct backend *b, tx_run *run, void *arg);
 int writer_attempt(struct tx *tx, tx_run *run, void *arg);
 void writer_hand_over(struct backend *b);
+
+// --- leaving.c ---
+int leaving_open(struct sqlite_backend *b, struct diag *diag);
+// This process goes on beside its successor. The writer thread calls beside_look no more.
+void leaving_begin(struct sqlite_backend *b);
+void beside_look(struct sqlite_backend *b); // may another process be writing? b->beside
 
 // --- log.c ---
 int own_load(struct sqlite_backend *b); // b->own from the tables

@@ -194,6 +194,7 @@ static int group_commit(struct sqlite_backend *b, struct group *g, struct reques
         if (rc)
             return rc;
     }
+    changes_begin(&b->changes, &b->w.tx.touched);
     return db_exec(&b->w.db, "COMMIT");
 }
 
@@ -201,12 +202,15 @@ static void group_run(struct sqlite_backend *b, struct request *first)
 {
     struct group g = {.end_us = clock_mono_us() + GROUP_US};
     struct own_head at = b->own;
+    if (atomic_load(&b->beside) && !atomic_load(&b->handed_over))
+        beside_look(b);
     int rc = group_commit(b, &g, first);
     if (rc) {
         group_fail(b, &g, rc);
         b->own = at;
     }
-    assert(rc || none_open(b)); // 1: the commit has returned
+    changes_end(&b->changes, &b->w.tx.touched); // ahead of those who wait
+    assert(rc || none_open(b));                 // 1: the commit has returned
     atomic_store(&b->base.clock, b->own.stamp);
     group_wake(b, &g);
     if (g.notify && b->base.on_commit)
@@ -225,6 +229,7 @@ void writer_hand_over(struct backend *backend)
     b->handed_over = true;
     // what minted just before is committed with it, or ahead of it
     (void)writer_write(backend, nothing_run, NULL);
+    leaving_begin(b);
     fd_auto_close(&b->lock_fd);
 }
 

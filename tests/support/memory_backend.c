@@ -284,6 +284,23 @@ static int memory_probe(struct tx *tx)
     return 0;
 }
 
+// Any commit changes it. A reader who is held back sees the number of what it sees.
+static uint64_t memory_changes(struct backend *backend, unsigned shard)
+{
+    struct memory_db *db = memory_of(backend)->db;
+    (void)shard;
+    pthread_mutex_lock(&db->lock);
+    uint64_t n = db->now->version + 1;
+    pthread_mutex_unlock(&db->lock);
+    return n;
+}
+
+static uint64_t memory_changes_seen(struct tx *tx, unsigned shard)
+{
+    (void)shard;
+    return memory_tx(tx)->s->version + 1;
+}
+
 // --- the backend ---
 
 static void memory_close(struct backend *backend)
@@ -315,6 +332,8 @@ static const struct backend_ops memory_ops = {
     .end = memory_end,
     .attempt = memory_attempt,
     .probe = memory_probe,
+    .changes = memory_changes,
+    .changes_seen = memory_changes_seen,
     .log = &memory_log_ops,
     .chains = &memory_chain_ops,
     .state = &memory_state_ops,

@@ -15,6 +15,7 @@
 #include "store/meta.h"
 #include "store/sqlite/sqlite_store.h"
 #include "tests/support/check_main.h"
+#include "tests/support/hot_shadow.h"
 #include "tests/support/memory_backend.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 // left that nobody needs.
 //
 // MERIDIAN_RACE_S in the environment: for so many seconds (1 otherwise).
+#define HOT_SHADOW_OFF
 #include "store/collect.h"
 
 #include "store/files/files.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta under kill -9 and under many threads: what was acknowledged is there with its feed
 // entries, the chain has no gap, and no sequence is given twice.
+#define HOT_SHADOW_OFF
 #include "tests/unit/store/meta_support.h"
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of the metadata over one state that several processes have open, as a database for many
 // machines is: transactions that lose a conflict and run again, commits that readers see late.
+#define HOT_SHADOW_OFF
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 

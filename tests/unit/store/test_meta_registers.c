@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta: registers over small histories, exhaustively: every order of arrival gives the same
 // state, and the one that base/register.h says.
+#define HOT_SHADOW_OFF
 #include "base/clock_test.h"
 #include "base/register.h"
 #include "store/meta_priv.h"
