@@ -201,6 +201,7 @@ int cmd_tag(struct cli *c, int argc, char **argv);
 int cmd_manifest(struct cli *c, int argc, char **argv);
 int cmd_usage(struct cli *c, int argc, char **argv);   // usage.c
 int cmd_collect(struct cli *c, int argc, char **argv); // likewise
+int cmd_client_config(struct cli *c, int argc, char **argv);
 int cmd_import(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);

@@ -108,14 +108,6 @@ static void one_import(struct import *im, const struct words *w, const char *fro
                       "the name would be too long");
 }
 
-// What helps, where the guard has refused.
-static const char *hint(int rc)
-{
-    if (rc == ERR_DENIED)
-        return " (a source in a private network is named with --allow)";
-    return "";
-}
-
 static int all_import(struct import *im, const struct words *w)
 {
     char why[IMPORT_WHY_SIZE] = "";
@@ -139,7 +131,7 @@ static int all_import(struct import *im, const struct words *w)
     if (!*why)
         text = err_text(rc);
     json_object_set_new(im->report, "error", json_string(text));
-    cli_complain("%s: %s%s", im->source_host, text, hint(rc));
+    cli_complain("%s: %s", im->source_host, text);
     if (rc == ERR_AUTH)
         return EXIT_DENIED;
     return EXIT_FAILED;

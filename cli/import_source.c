@@ -206,9 +206,16 @@ static enum verdict fail_again(struct asking *a)
     return AGAIN;
 }
 
+static const char *hint_of(int err)
+{
+    if (err == ERR_DENIED)
+        return " (private networks are opened with --allow)";
+    return "";
+}
+
 static enum verdict judge_error(struct asking *a, const struct stream *t)
 {
-    snprintf(a->why, IMPORT_WHY_SIZE, "%.300s", a->out->message);
+    snprintf(a->why, IMPORT_WHY_SIZE, "%.260s%s", a->out->message, hint_of(a->out->err));
     if (!transient(a->out->err) || t->taken)
         return GIVEN_UP;
     return fail_again(a);

@@ -16,6 +16,8 @@ static const struct command nouns[] = {
      cmd_show_endpoints},
     {"login", "log in at a registry's endpoint, or at all of them",
      "-n REGISTRY [--endpoint REGION | --all]", cmd_login},
+    {"client-config", "files that containerd, podman, CRI-O, docker and kubelet read",
+     "containerd | podman | cri-o | docker | kubelet", cmd_client_config},
     {"registry", "registries of the topology", "list | show", cmd_registry},
     {"replication", "replicas, how far each is, and waiting for one",
      "list | status | wait | rebind", cmd_replication},

@@ -99,7 +99,7 @@ def unshare():
 class Lab:
     """`regions` and `stamps` go with a topology of its own: names of regions to their addresses and to their stamps."""
 
-    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False, programs=None):
+    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False, programs=None, edge_extra=""):
         need_root()
         self.regions, self.stamps = regions, stamps
         self.meridiand = MERIDIAND_SHIFTED if clocks else MERIDIAND
@@ -112,7 +112,7 @@ class Lab:
         for name in more_dirs:
             os.mkdir(f"{self.dir}/{name}", 0o755)
         self.topology_text = topology.format(domain=DOMAIN)
-        self.node_extra = node_extra
+        self.node_extra, self.edge_extra = node_extra, edge_extra
         self.daemons = {}
         self.children = []
         self.mounts = []  # what a test mounted below dir
@@ -228,7 +228,7 @@ class Lab:
                 f.write(f"region: {region}\nstamp: {self.stamps[region]}\nroles: [resolver, registry, auth, replicator]\n"
                         f"data_dir: {self.dir}/{region}\ntopology: {self.topology}\nprincipals: {self.principals}\n"
                         f"{ca_dir}listen:\n  dns: ['{address}:53']\n  https: ['{address}:443']\n  peer: '{address}:8443'\n"
-                        f"workers: {{ resolver: 1 }}\nedge: {{ workers: 1 }}\ndrain: 5s\n"
+                        f"workers: {{ resolver: 1 }}\nedge: {{ workers: 1{self.edge_extra} }}\ndrain: 5s\n"
                         f"users: {{ daemon: meridian, edge: meridian-edge }}\n{self.node_extra}")
             if self.clocks:
                 with open(self._clock_file(region), "wb") as f:

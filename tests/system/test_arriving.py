@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coming from elsewhere: `meridian import` from docker-registry and from a registry that misbehaves."""
+"""Who arrives: content of other registries (`meridian import`, from docker-registry and from a registry that misbehaves), users,
+and clients, configured by `meridian client-config`, which go on when their region is taken away."""
 import base64, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest, urllib.parse, warnings
 
 from foreign_registry import (CONFIG, DOCKER, FOREIGN, INDEX, LAYER, LIST, MANIFEST, ForeignRegistry, descriptor, digest_of,
@@ -8,7 +9,7 @@ from lab import CLIENT, DOMAIN, Lab, MERIDIAN, SKIP, USER, wait_until
 
 REGIONS = {"eastus": "10.88.0.1", "westeurope": "10.88.0.2"}
 STAMPS = {"eastus": "eus-1", "westeurope": "weu-1"}
-EAST, WEST = (f"contoso.{r}.geo.{DOMAIN}" for r in REGIONS)
+EAST, GLOBAL = f"contoso.eastus.geo.{DOMAIN}", f"contoso.{DOMAIN}"
 TOPOLOGY = """\
 version: 1
 domain: {domain}
@@ -20,6 +21,7 @@ name_servers: [eus-1.eastus, weu-1.westeurope]
 registries:
   - name: contoso
     regional_endpoints: enabled
+    data_endpoints: enabled
     replicas: [{{ region: eastus }}, {{ region: westeurope }}]
   - name: tailspin
     anonymous_pull: true
@@ -37,7 +39,8 @@ ALLOW = ("--allow", f"{CLIENT}/32")
 class Arriving(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = lab = cls.enterClassContext(Lab(topology=TOPOLOGY, regions=REGIONS, stamps=STAMPS))
+        cls.lab = lab = cls.enterClassContext(Lab(topology=TOPOLOGY, regions=REGIONS, stamps=STAMPS,
+                                               edge_extra=", access_log: { requests: all }"))
         cls.certificate()
         cls.fake = ForeignRegistry(CLIENT, 5100, f"{lab.dir}/old.pem", "moving", PASSWORD)
         cls.addClassCleanup(cls.fake.close)
@@ -73,7 +76,7 @@ class Arriving(unittest.TestCase):
 
     def get(self, repository, what, accept="*/*"):
         auth = self.lab.bearer(f"repository:{repository}:pull", host=EAST, region="eastus")
-        return self.lab.request("GET", EAST, f"/v2/{repository}/{what}", "eastus", {**auth, "Accept": accept})
+        return self.lab.read(EAST, f"/v2/{repository}/{what}", "eastus", {**auth, "Accept": accept})
 
     # ---- from docker-registry ----
     def old_registry(self):
@@ -276,6 +279,99 @@ class Arriving(unittest.TestCase):
         again = {path.split("/")[-1] for _, path, _, port in fake.asked if port == 5101}
         self.assertFalse(again & {digest_of(layers[0]), digest_of(layers[1])})  # what was there did not come twice
         self.assertEqual([t for t, _ in self.tags("killed/app")], ["0", "1", "2", "3"])
+
+    # ---- clients of a region ----
+    def client_files(self, kind):
+        """Writes them below a folder, and gives that."""
+        out = f"{self.lab.dir}/clients"
+        self.lab.check(MERIDIAN, "client-config", kind, "-n", "contoso", "--region", "eastus", "--out", out)
+        return out
+
+    def over(self, path, place):
+        """In this test's mount namespace alone."""
+        self.lab.check("mount", "--bind", path, place)
+        self.addCleanup(subprocess.run, ["umount", "-l", place])
+
+    def asked(self, repository):
+        """Which regions were asked for manifests of it."""
+        out = []
+        for region in REGIONS:
+            try:
+                with open(f"{self.lab.dir}/{region}/log/access.log") as f:
+                    rows = [json.loads(line) for line in f]
+                out += [region] if any(r["method"] in ("GET", "HEAD") and f"/v2/{repository}/manifests" in r["path"] for r in rows) else []
+            except FileNotFoundError:
+                pass
+        return out
+
+    def wait_asked(self, region, *repositories):
+        for repository in repositories:
+            wait_until(10, lambda: self.asked(repository), f"somebody was asked for {repository}")
+            self.assertEqual(self.asked(repository), [region])
+
+    def dead_global_name(self):
+        with open(f"{self.lab.dir}/hosts", "w") as f:
+            f.write(f"127.0.0.1 localhost\n10.88.0.250 {GLOBAL}\n")  # nobody has it
+        self.lab.check("mount", "--bind", f"{self.lab.dir}/hosts", "/etc/hosts")
+
+    @unittest.skipUnless(all(shutil.which(p) for p in ("containerd", "ctr", "podman")), "containerd or podman is not installed")
+    def test_5_a_region_is_taken_away_and_clients_pull_on(self):
+        lab = self.lab
+        for client in ("ctr", "podman", "docker"):
+            for n in "12":
+                lab.push(f"{client}{n}", EAST, f"{client}/{n}", "1", layers=1, layer_bytes=10_000)
+                lab.wait_replicated(f"contoso/{client}/{n}:1")
+        self.client_files("containerd"), self.client_files("kubelet")
+        shutil.copytree("/etc/containers", f"{lab.dir}/clients/etc/containers", symlinks=True, dirs_exist_ok=True)
+        out = self.client_files("podman")
+        lab.check(MERIDIAN, "login", "-n", "contoso", "--all")
+        self.over(f"{out}/etc/containers", "/etc/containers")
+        with open(f"{lab.dir}/none.pem", "w"):
+            pass
+        only_own = {"SSL_CERT_FILE": f"{lab.dir}/none.pem", "SSL_CERT_DIR": f"{lab.dir}/no-such-folder"}
+        sock = f"{lab.dir}/containerd.sock"
+        with open(f"{lab.dir}/containerd.log", "wb") as log:
+            lab.background("containerd", "--root", f"{lab.dir}/ctr", "--state", f"{lab.dir}/ctr-run", "--address", sock, stdout=log, stderr=log)
+        wait_until(30, lambda: lab.run("ctr", "--address", sock, "version", check=False).returncode == 0, "containerd answers")
+
+        def pull(n):
+            lab.check("ctr", "--address", sock, "content", "fetch", "--hosts-dir", f"{out}/etc/containerd/certs.d", "--user",
+                      f"{USER}:{lab.password}", f"{GLOBAL}/ctr/{n}:1", env=only_own)
+            lab.check("podman", "--root", f"{lab.dir}/podman", "--runroot", f"{lab.dir}/podman-run", "--storage-driver", "vfs",
+                      "pull", "-q", f"{GLOBAL}/podman/{n}:1", env=only_own)
+        self.dead_global_name()  # what the files say is all that clients have
+        try:
+            pull(1)
+            self.wait_asked("eastus", "ctr/1", "podman/1")
+            lab.kill("eastus")
+            pull(2)
+            self.wait_asked("westeurope", "ctr/2", "podman/2")
+        finally:
+            lab.check("umount", "-l", "/etc/hosts")
+        self.docker_pulls_on()
+
+    def docker_pulls_on(self):
+        """docker has no fallback of its own: DNS leads the global name to the region that is left."""
+        lab, path = self.lab, "/usr/sbin:/usr/bin:/sbin:/bin"
+        if not shutil.which("dockerd", path=path) or not os.path.isdir("/etc/docker"):
+            return
+        self.over(self.client_files("docker") + "/etc/docker", "/etc/docker")
+        env = {"DOCKER_HOST": f"unix://{lab.dir}/docker.sock", "DOCKER_CONFIG": f"{lab.dir}/docker-config", "PATH": path,
+               "SSL_CERT_FILE": f"{lab.dir}/none.pem"}
+        with open(f"{lab.dir}/dockerd.log", "wb") as log:
+            daemon = lab.background(
+                shutil.which("dockerd", path=path), "--host", env["DOCKER_HOST"], "--data-root", f"{lab.dir}/docker", "--exec-root",
+                f"{lab.dir}/docker-run", "--pidfile", f"{lab.dir}/docker.pid", "--bridge=none", "--iptables=false", "--ip-masq=false",
+                "--ip6tables=false", "--storage-driver=vfs", stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **env))
+        try:
+            wait_until(60, lambda: lab.run("docker", "version", check=False, env=env).returncode == 0, "dockerd answers")
+            wait_until(30, lambda: lab.dig(GLOBAL) and REGIONS["eastus"] not in lab.dig(GLOBAL), "DNS leads to the region that is left")
+            lab.check("docker", "login", "-u", USER, "--password-stdin", GLOBAL, input=lab.password, env=env)
+            lab.check("docker", "pull", "-q", f"{GLOBAL}/docker/1:1", env=env)
+            self.wait_asked("westeurope", "docker/1")
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
 
 
 if __name__ == "__main__":

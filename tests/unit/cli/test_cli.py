@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """meridian as a program: help on every level, exit codes, and what it does without a region in reach."""
-import json, os, subprocess, sys, tempfile, unittest
+import json, os, re, subprocess, sys, tempfile, tomllib, unittest
 
 MERIDIAN = os.path.abspath(sys.argv.pop(1))
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
 GROUPS = {"registry": ["list", "show"], "repository": ["list", "show", "delete", "lock", "retention"],
           "tag": ["list", "delete", "history", "restore", "lock"], "manifest": ["list", "delete", "lock"], "replication": ["list", "status", "wait", "feed", "revoked"], "certs": ["show", "renew"],
-          "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"], "config": ["check"], "dns": ["explain", "export"],
+          "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"], "config": ["check"], "client-config": ["containerd", "podman", "cri-o", "docker", "kubelet", "credentials"], "dns": ["explain", "export"],
           "health": ["show", "force"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
 SINGLES = ["show-endpoints", "import", "usage", "collect", "login", "check-health", "init", "status"]
 
@@ -145,6 +145,62 @@ class CommandLine(unittest.TestCase):
             self.assertIn(said, self.run_cli("import", *words, status=2))
         self.assertIn("contoso", self.run_cli("import", "old.example", "contosso", status=1))
         self.assertIn("--source-password-file", self.run_cli("import", "old.example", "contoso", "--source-username", "x", status=1))
+
+    def test_client_config(self):
+        common = ("-n", "contoso", "--region", "westeurope")
+        files = {}
+        for kind in ("containerd", "podman", "cri-o", "docker", "kubelet"):
+            doc = json.loads(self.run_cli("client-config", kind, *common, "-o", "json", "--ca", TOPOLOGY))
+            files.update({f["path"]: f["content"] for f in doc["files"]})
+        name, order = "contoso.meridian.test", ["westeurope", "eastus", "southeastasia"]  # the client's first, then the operator's
+        hosts = tomllib.loads(files[f"/etc/containerd/certs.d/{name}/hosts.toml"])
+        self.assertEqual((hosts["server"], hosts["ca"]), (f"https://{name}", "ca.crt"))
+        self.assertEqual(list(hosts["host"]), [f"https://contoso.{r}.geo.meridian.test" for r in order])
+        self.assertEqual({tuple(h["capabilities"]) for h in hosts["host"].values()}, {("pull", "resolve")})
+        row = tomllib.loads(files["/etc/containers/registries.conf.d/50-meridian-contoso.conf"])["registry"][0]
+        self.assertEqual((row["prefix"], row["location"]), (name, name))
+        self.assertEqual([m["location"] for m in row["mirror"]], [f"contoso.{r}.geo.meridian.test" for r in order])
+        with open(TOPOLOGY) as f:
+            ca = f.read()
+        for place in ("containerd", "containers", "docker"):
+            self.assertEqual(files[f"/etc/{place}/certs.d/{name}/ca.crt"], ca)
+        self.assertEqual(list(json.loads(files["/etc/docker/daemon.json"])), ["max-download-attempts"])
+        self.assertIn(f'- "{name}"\n      - "contoso.westeurope.geo.meridian.test"\n', files["/etc/kubernetes/credential-provider.yaml"])
+        out = os.path.join(self.dir, "client")
+        self.run_cli("client-config", "containerd", *common, "--out", out)
+        self.assertEqual(os.listdir(f"{out}/etc/containerd/certs.d/{name}"), ["hosts.toml"])  # no authority of its own
+        # where the client's region has no replica, and where regional endpoints are off
+        said = self.run_cli("client-config", "podman", "-n", "fabrikam", "--region", "southeastasia", stderr=True)
+        self.assertIn("has no replica in southeastasia", said)
+        self.assertLess(said.index("fabrikam.eastus.geo"), said.index("fabrikam.westeurope.geo"))
+        path = os.path.join(self.dir, "t.yaml")
+        with open(TOPOLOGY) as f, open(path, "w") as g:
+            g.write(f.read().replace("name: fabrikam\n    regional_endpoints: enabled", "name: fabrikam"))
+        said = self.run_cli("client-config", "containerd", "-n", "fabrikam", "--region", "eastus", "--topology", path, stderr=True)
+        self.assertIn("regional endpoints are off", said)
+        self.assertNotIn("[host.", said)
+        self.run_cli("client-config", "containerd", "-n", "contoso", status=2)
+        self.run_cli("client-config", "containerd", "--region", "eastus", status=2)
+        self.run_cli("client-config", "containerd", "-n", "contoso", "--region", "mars", status=1)
+        self.run_cli("client-config", "kubelet", *common, "--node-user", 'a"b', status=2)
+
+    def test_kubelet_asks_for_credentials(self):
+        password = os.path.join(self.dir, "password")
+        with open(password, "w") as f:
+            f.write("of the nodes\n")
+        doc = json.loads(self.run_cli("client-config", "kubelet", "-n", "contoso", "--region", "eastus", "-o", "json", "--node-password-file",
+                                      password))["files"][0]["content"]
+        words = [a or b for a, b in re.findall(r'"([^"]*)"|([\w-]+)', re.search(r"args: \[(.*)\]", doc, re.S)[1])]
+        version = "credentialprovider.kubelet.k8s.io/v1"
+        ask = lambda image, kind="CredentialProviderRequest", v=version: json.dumps({"kind": kind, "apiVersion": v, "image": image})
+        for host in ("contoso.meridian.test", "contoso.westeurope.geo.meridian.test"):
+            got = json.loads(self.run_cli(*words, input=ask(f"{host}/team/app:1")))
+            self.assertEqual((got["kind"], got["apiVersion"], got["cacheKeyType"]), ("CredentialProviderResponse", version, "Registry"))
+            self.assertEqual(got["auth"], {host: {"username": "nodes", "password": "of the nodes"}})
+        for image in ("other.example/team/app", "contoso.meridian.test.evil.example/app"):
+            self.assertNotIn("of the nodes", self.run_cli(*words, input=ask(image), status=5))
+        for bad in (ask("contoso.meridian.test/a", "Pod"), ask("contoso.meridian.test/a", v="v0"), ask("noslash"), "", "{"):
+            self.run_cli(*words, input=bad, status=1)
 
     def test_users_of_an_htpasswd_file(self):
         path, mine = os.path.join(self.dir, "principals.yaml"), os.path.join(self.dir, "htpasswd")
