@@ -25,6 +25,7 @@
 #define TOLD_EVERY_MS 10000 // how many were left out
 #define READS_MAX 64        // before what was made of them is written
 #define RETRY_MS 1000       // another reader
+#define REST_MS 20          // between two looks, while little comes: one awakening for many lines
 #define END_MS 300          // for a reader that is told to end
 #define ANSWER_MS 2000      // until the reader has read all that was said
 static const char mark[1];  // "have you read all before this?", and its echo
@@ -53,6 +54,8 @@ static bool budget_take(struct budget *b)
 struct reading {
     // records that were waiting, one after the other; how many the pipe takes
     unsigned behind, slots;
+    // how many were taken in this turn
+    unsigned taken;
     struct edge_access_file access;
     // what strangers can cause must not hide that nginx is in trouble
     struct budget severe, other;
@@ -126,6 +129,7 @@ static void count_behind(struct reading *r)
 // False: nginx and supervisor are gone.
 static bool read_some(struct reading *r)
 {
+    r->taken = 0;
     for (int i = 0; i < READS_MAX; i++) {
         uint8_t record[EDGE_LOG_RECORD_MAX];
         ssize_t n = read(STDIN_FILENO, record, sizeof record);
@@ -136,6 +140,7 @@ static bool read_some(struct reading *r)
         if (n < 0)
             return errno == EINTR || errno == EAGAIN;
         count_behind(r);
+        r->taken++;
         take_record(r, record, (size_t)n);
     }
     return true;
@@ -166,6 +171,8 @@ static void __attribute__((noreturn)) read_all(struct reading *r)
         edge_access_flush(&r->access);
         if (edge_access_full(&r->access))
             break;
+        if (r->taken < r->slots / 8) // a signal ends it
+            (void)poll(NULL, 0, REST_MS);
     }
     finish(r, 0);
 }
