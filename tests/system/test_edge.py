@@ -53,10 +53,70 @@ def proxy_v2(client, command=1, more=b""):
     return b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x20 | command, (0x11 if ip.version == 4 else 0x21) if command else 0]) + struct.pack(">H", len(body)) + body
 
 
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def joined(path, query):
+    return path + ("&" if "?" in path else "?") + query
+
+
+class Trickle(threading.Thread):
+    """A client that uploads at 1 KiB a second, for longer than the time over which the least rate is taken (30 s); meanwhile
+    the other tests go on, and nginx is reloaded behind its back."""
+    KIB = 34
+
+    def __init__(self, lab):
+        super().__init__(daemon=True)
+        self.lab, self.data, self.result = lab, os.urandom(self.KIB << 10), None
+        self.auth = lab.bearer("repository:team/trickle:pull,push", host=WEST, region="westeurope")
+        status, headers, _ = lab.request("POST", WEST, "/v2/team/trickle/blobs/uploads/", region="westeurope", headers=self.auth)
+        assert status == 202
+        self.path = "/" + headers["location"].split("/", 3)[3]
+        self.start()
+
+    def run(self):
+        try:
+            c = http.client.HTTPSConnection(WEST, timeout=60)
+            c.sock = self.lab.connection(WEST, "westeurope", timeout=60)
+            c.putrequest("PATCH", self.path)
+            for name, value in dict(self.auth, **{"Content-Type": "application/octet-stream", "Content-Length": str(len(self.data))}).items():
+                c.putheader(name, value)
+            c.endheaders()
+            for at in range(0, len(self.data), 1 << 10):
+                c.send(self.data[at:at + (1 << 10)])
+                time.sleep(1)  # a slow client, on purpose
+            self.result = c.getresponse().status
+            c.close()
+        except OSError as e:
+            self.result = e
+
+
 class Edge(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lab = cls.enterClassContext(ProxiedLab())
+        cls.trickle = Trickle(cls.lab)
+
+    def upload(self, host, region, repository, auth):
+        """A new upload's path."""
+        status, headers, body = self.lab.request("POST", host, f"/v2/{repository}/blobs/uploads/", region=region, headers=auth)
+        self.assertEqual(status, 202, body)
+        return "/" + headers["location"].split("/", 3)[3]
+
+    def finish(self, host, region, path, data, auth):
+        return self.lab.request("PUT", host, joined(path, "digest=sha256:" + hashlib.sha256(data).hexdigest()), region=region, headers=auth)
+
+    def left_behind(self, region):
+        """What requests have left on the disk: of uploads, and of bodies that nginx would have buffered."""
+        base = f"{self.lab.dir}/{region}"
+        temps = [f"{base}/run/edge/{d}" for d in os.listdir(f"{base}/run/edge") if d.startswith("tmp-")]
+        return [f"{d}/{name}" for d in (f"{base}/store/uploads", *temps) for name in os.listdir(d)]
+
+    def connections(self, region):
+        """Of clients, to the region's HTTPS."""
+        out = self.lab.check("ip", "netns", "exec", region, "ss", "-Htn", "state", "established", "( sport = :443 )")
+        return [line for line in out.splitlines() if line.split()[-1].startswith(CLIENT)]
 
     def serial(self, host, region):
         with self.lab.connection(host, region) as c:
@@ -337,6 +397,80 @@ class Edge(unittest.TestCase):
             if "SANITIZED" not in os.environ:
                 self.assertLess(rss_kib(pid), 120 << 10, "resident memory stays far below the blob's size")
 
+    def test_4_token_expires_in_mid_push(self):
+        """A request whose token was good when it began goes on to its end; the next one needs another token, and the
+        upload is still there."""
+        lab, good = self.lab, self.lab.bearer("repository:team/expiry:pull,push", host=EAST, region="eastus")
+        header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in good["Authorization"].split()[1].split(".")[:2])
+        # the region's own key signs it anew, to end in 3 s (verifiers allow for 60 s of a clock's error)
+        end = int(time.time()) - 60 + 3
+        claims.update(iat=end - 600, nbf=end - 600, exp=end)
+        signed = ".".join(b64url(json.dumps(part).encode()) for part in (header, claims))
+        der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", f"{lab.dir}/eastus/keys/token.pem"], input=signed.encode(),
+                             check=True, capture_output=True).stdout
+        r, s = der[4:4 + der[3]], der[4 + der[3] + 2:]
+        short = {"Authorization": f"Bearer {signed}." + b64url(b"".join(x.lstrip(b"\0").rjust(32, b"\0") for x in (r, s)))}
+        data = os.urandom(4 << 20)
+        path = self.upload(EAST, "eastus", "team/expiry", short)
+
+        def expired():
+            status, headers, _ = lab.request("GET", EAST, path, region="eastus", headers=short)
+            return status == 401 and 'error="invalid_token"' in headers["www-authenticate"]
+
+        def body():
+            yield data[:1 << 20]
+            wait_until(15, expired, "the token has expired")
+            for at in range(1 << 20, len(data), 1 << 20):
+                yield data[at:at + (1 << 20)]
+        c = http.client.HTTPSConnection(EAST, timeout=60)
+        c.sock = lab.connection(EAST, "eastus", timeout=60)
+        c.request("PATCH", path, body=body(), headers=dict(short, **{"Content-Type": "application/octet-stream"}), encode_chunked=True)
+        r = c.getresponse()
+        r.read()
+        self.assertEqual((r.status, r.headers["Range"]), (202, f"0-{len(data) - 1}"))
+        path = "/" + r.headers["Location"].split("/", 3)[3]
+        c.close()
+        self.assertEqual(self.finish(EAST, "eastus", path, data, short)[0], 401)
+        status, headers, answer = self.finish(EAST, "eastus", path, data, good)
+        self.assertEqual(status, 201, answer)
+        wait_until(10, lambda: self.left_behind("eastus") == [], "nothing is left of it")
+
+    def test_4_three_hundred_pulls_at_once(self):
+        lab, size, n = self.lab, 256 << 10, 300
+        auth = lab.bearer("repository:team/many:pull,push", host=EAST, region="eastus")
+        data = os.urandom(size)
+        path = self.upload(EAST, "eastus", "team/many", auth)
+        status, headers, answer = lab.request("PUT", EAST, joined(path, "digest=sha256:" + hashlib.sha256(data).hexdigest()), region="eastus",
+                                              headers=dict(auth, **{"Content-Type": "application/octet-stream"}), body=data)
+        self.assertEqual(status, 201, answer)
+        digest, supervisor = headers["docker-content-digest"], lab.daemons["eastus"].pid
+        wait_until(10, lambda: self.connections("eastus") == [], "nobody else is there")
+        processes = [p for p in (supervisor, *children(supervisor)) for p in (p, *children(p))]
+        files = {p: len(os.listdir(f"/proc/{p}/fd")) for p in processes}
+        with open(f"{lab.dir}/pulls", "w") as f:
+            for i in range(n):
+                f.write(f'url = "https://{EAST}/v2/team/many/blobs/{digest}"\noutput = "{lab.dir}/pull-{i}"\n')
+            f.write(f'header = "Authorization: {auth["Authorization"]}"\n')
+        # each takes two seconds, so that all are under way together; redirects to the data host are followed
+        pulls = lab.background("curl", "-sS", "-L", "--fail", "--no-progress-meter", "--http1.1", "--parallel", "--parallel-immediate", "--parallel-max", str(n), "--limit-rate",
+                               "128k", "--resolve", f"{EAST}:443:{REGIONS['eastus']}", "-K", f"{lab.dir}/pulls", "-w", "%{http_code}\n",
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_until(20, lambda: len(self.connections("eastus")) >= n, "they are all under way")
+        for _ in range(5):  # others are served meanwhile
+            self.assertEqual(lab.request("GET", HEALTH, "/healthz", region="eastus")[0], 200)
+            self.assertEqual(lab.request("HEAD", EAST, f"/v2/team/many/blobs/{digest}", region="eastus", headers=auth)[0], 200)
+        out, err = pulls.communicate(timeout=60)
+        self.assertEqual((pulls.returncode, out.split(), err), (0, n * ["200"], ""))
+        for i in range(n):
+            with open(f"{lab.dir}/pull-{i}", "rb") as f:
+                self.assertEqual(f.read(), data)
+            os.unlink(f"{lab.dir}/pull-{i}")
+        wait_until(10, lambda: self.connections("eastus") == [], "their connections are gone")
+        self.assertEqual(self.left_behind("eastus"), [])
+        # what stays open is what the edge keeps towards the daemon (64 at most, on either side)
+        more = {name_of(p): len(os.listdir(f"/proc/{p}/fd")) - files[p] for p in processes}
+        self.assertTrue(all(m <= 64 for m in more.values()), more)
+
     def test_5_stop_drains(self):
         lab = self.lab
         auth = lab.bearer("repository:team/drain:pull,push", host=ASIA)
@@ -359,12 +493,42 @@ class Edge(unittest.TestCase):
             c.request("PATCH", path, body=body(), headers=dict(auth, **{"Content-Type": "application/octet-stream"}), encode_chunked=True)
             result.append(c.getresponse().status)
             c.close()
+        # the same over HTTP/2, which is on here
+        auth_2 = lab.bearer("repository:team/drain2:pull,push", host=ASIA)
+        with open(f"{lab.dir}/drained", "wb") as f:
+            f.write(200_000 * b"y")
+        over_2 = lab.background("curl", "-sS", "--http2", "--limit-rate", "100k", "-T", f"{lab.dir}/drained", "-X", "PATCH", "-H",
+                                f"Authorization: {auth_2['Authorization']}", "-H", "Content-Type: application/octet-stream",
+                                "-w", "%{http_version} %{http_code}", f"https://{ASIA}{self.upload(ASIA, 'southeastasia', 'team/drain2', auth_2)}",
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         t = threading.Thread(target=upload)
         t.start()
         started.wait(10)
-        self.assertEqual(lab.stop("southeastasia"), 0)
+        wait_until(10, lambda: len([n for n in lab.upload_bytes("southeastasia") if n]) == 2, "both are under way")
+        kept = http.client.HTTPSConnection(ASIA, timeout=10)  # between two requests
+        kept.sock = lab.connection(ASIA, "southeastasia")
+        kept.request("GET", "/v2/")
+        self.assertEqual(kept.getresponse().read()[:10], b'{"errors":')
+        stopped = []
+        stop = threading.Thread(target=lambda: stopped.append(lab.stop("southeastasia")))
+        stop.start()
+
+        def told():  # a new client, at once, so that it can go elsewhere
+            try:
+                lab.connection(ASIA, "southeastasia", timeout=2).close()
+                return False
+            except ConnectionRefusedError:
+                return True
+        wait_until(3, told, "new clients are told")
+        self.assertTrue(t.is_alive())  # while the upload still goes on
+        with self.assertRaises((http.client.HTTPException, OSError)):
+            kept.request("GET", "/v2/")
+            kept.getresponse()
+        stop.join()
+        self.assertEqual(stopped, [0])
         t.join()
         self.assertEqual(result, [202])
+        self.assertEqual(over_2.communicate(timeout=10), ("2 202", ""))
         self.assertEqual(lab.listeners("southeastasia"), [])
         lab.start("southeastasia")
 
@@ -377,6 +541,14 @@ class Edge(unittest.TestCase):
         lab.daemons["southeastasia"].wait(30)
         wait_until(10, lambda: not lab.listeners("southeastasia"), "no listener stays behind")
         lab.start("southeastasia")
+
+    def test_7_a_slow_upload_ends(self):
+        t = self.trickle
+        t.join(60)
+        self.assertEqual(t.result, 202)
+        status, _, answer = self.finish(WEST, "westeurope", t.path, t.data, t.auth)
+        self.assertEqual(status, 201, answer)
+        wait_until(10, lambda: self.left_behind("westeurope") == [], "nothing is left of it")
 
     def test_7_bad_edit_leaves_the_old_topology_in_force(self):
         lab = self.lab
