@@ -83,9 +83,10 @@ static int answer(struct call *c, struct http_request *req, struct http_response
         rc = call_judge(c, req, all, generation, may_hash, &who);
     if (!rc && who)
         req->principal = arena_strdup(&req->arena, who->name);
-    if (!rc)
+    bool within = rc || !who || call_within_limits(c, req, resp, who);
+    if (!rc && within)
         call_grant(c, req, resp, who, c->refresh);
-    else if (rc != ERR_BUSY || may_hash)
+    else if (rc && (rc != ERR_BUSY || may_hash))
         call_refuse_code(c, req, resp, rc);
     snapshot_unref(all);
     if (rc == ERR_BUSY)
@@ -140,7 +141,6 @@ static void post_collected(struct http_request *req, struct http_plan *plan)
 
 static void begin_post(struct call *c, struct http_request *req, struct http_plan *plan)
 {
-    c->post = true;
     if (!question_form_type_ok(http_header_get(req, "Content-Type"))) {
         plan->kind = HTTP_PLAN_REPLY;
         call_refuse(c, req, &plan->response, 400, "invalid_request", REFUSED_UNSUPPORTED,
@@ -165,13 +165,16 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
         return;
     }
     *c = (struct call){.s = s, .t = t, .r = reg, .service = service};
+    c->post = req->method == HTTP_POST;
     const struct region *here = topology_region(t, s->region);
-    if (strcmp(req->path, "/oauth2/token")) {
-        call_refuse(c, req, &plan->response, 404, "invalid_request", REFUSED_UNSUPPORTED,
-                    "tokens are at /oauth2/token");
-    } else if (!here || !registry_replica(reg, here->index)) {
+    if (!here || !registry_replica(reg, here->index)) {
         call_refuse(c, req, &plan->response, 421, "invalid_request", REFUSED_UNSUPPORTED,
                     "this registry has no replica here");
+    } else if (!call_within_limits(c, req, &plan->response, NULL)) {
+        return;
+    } else if (strcmp(req->path, "/oauth2/token")) {
+        call_refuse(c, req, &plan->response, 404, "invalid_request", REFUSED_UNSUPPORTED,
+                    "tokens are at /oauth2/token");
     } else if (req->method == HTTP_GET) {
         begin_get(c, req, plan);
     } else if (req->method == HTTP_POST) {

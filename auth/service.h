@@ -16,6 +16,7 @@
 #include "auth/verify.h"
 #include "base/snapshot.h"
 #include "certs/keys.h"
+#include "net/throttle.h"
 
 struct auth_service;
 struct auth_service_options {
@@ -23,6 +24,8 @@ struct auth_service_options {
     const struct region_keys *keys;
     // NULL: none
     struct audit *audit;
+    // limits of requests; NULL: nothing is limited
+    struct throttle *throttle;
     const char *region;
     // password hashing threads; 0: 2
     unsigned n_workers;

@@ -4,10 +4,11 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "config/policy.h"
 
 #include <string.h>
 
-#define RETRY_AFTER_S "1"
+#define RETRY_AFTER_S 1u
 
 // The one place of the room from which the audit log hears: a grant, or why there is none. `who` is
 // who it turned out to be; the name that somebody typed is not told, since people type passwords
@@ -63,7 +64,8 @@ void call_refuse(struct call *c, struct http_request *req, struct http_response 
     if (status == 401)
         http_response_header(req, resp, "WWW-Authenticate", "Basic realm=\"%s\"", c->service);
     if (status == 429 || status == 503)
-        http_response_header(req, resp, "Retry-After", RETRY_AFTER_S);
+        http_response_header(req, resp, "Retry-After", "%u",
+                             c->retry_after_s ? c->retry_after_s : RETRY_AFTER_S);
     tell_refusal(c, req, status);
 }
 
@@ -91,6 +93,32 @@ void call_refuse_code(struct call *c, struct http_request *req, struct http_resp
         call_refuse(c, req, resp, 500, "server_error", REFUSED_FAILED,
                     "the token could not be made");
     }
+}
+
+bool call_within_limits(struct call *c, struct http_request *req, struct http_response *resp,
+                        const struct principal *who)
+{
+    static const char *const whose[N_RATE_SCOPES] = {"all callers of this registry together", "you",
+                                                     "all callers of your network together"};
+    struct throttle_verdict v;
+    struct throttle_ask q = {
+        .registry = c->r->key, .class = REQUEST_TOKEN, .rates = policy_rates(c->r)};
+    if (who) {
+        q.identity = who->name;
+    } else {
+        q.whole = true;
+        q.client = &req->client;
+    }
+    if (throttle_take(c->s->o.throttle, &q, clock_mono_ms(), &v))
+        return true;
+    c->retry_after_s = v.wait_s;
+    const char *text = arena_printf(&req->arena,
+                                    "%s may ask for %u tokens a minute in region %s: try again in "
+                                    "%u s",
+                                    whose[v.scope], v.per_minute, c->s->region, v.wait_s);
+    call_refuse(c, req, resp, 429, "temporarily_unavailable", REFUSED_BUSY,
+                text ? text : "too many requests");
+    return false;
 }
 
 // What a question's words ask for. A client that pulls asks for `pull` and reads lists as well; one

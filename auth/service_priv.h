@@ -31,6 +31,8 @@ struct call { // one request; hangs off its arena
     const char *user, *password;
     const char *refresh;
     struct scopes scopes;
+    // of a refusal with 429
+    unsigned retry_after_s;
 };
 
 // --- service_answer.c ---
@@ -44,6 +46,12 @@ void call_refuse_code(struct call *c, struct http_request *req, struct http_resp
 // particular. `kept` is the refresh token that the question came with.
 void call_grant(struct call *c, struct http_request *req, struct http_response *resp,
                 const struct principal *who, const char *kept);
+
+// Within the registry's limits of token requests? False: refused. Before authentication `who` is
+// NULL, and the registry's and the network's buckets are asked; after it the principal's own. So
+// nobody is locked out by who tries his name from elsewhere.
+bool call_within_limits(struct call *c, struct http_request *req, struct http_response *resp,
+                        const struct principal *who);
 
 // --- service_judge.c ---
 // *out NULL: anonymous. ERR_AUTH, ERR_EXPIRED; ERR_BUSY: only a password hash can tell, and

@@ -108,6 +108,25 @@ static json_t *rule_json(const struct repository_policy *p)
     return o;
 }
 
+// {"registry": {"read": 60000}, "identity": {…}, …}; null: none is limited.
+static json_t *rates_json(const struct rates *r)
+{
+    if (!r)
+        return json_null();
+    json_t *all = json_object();
+    for (unsigned s = 0; s < N_RATE_SCOPES; s++) {
+        json_t *one = json_object();
+        for (unsigned c = 0; c < N_REQUEST_CLASSES; c++)
+            if (r->per_minute[s][c])
+                json_object_set_new(one, request_class_name((enum request_class)c),
+                                    json_integer(r->per_minute[s][c]));
+        if (json_object_size(one))
+            json_object_set(all, rate_scope_name((enum rate_scope)s), one);
+        json_decref(one);
+    }
+    return all;
+}
+
 static void add_policy(json_t *o, const struct registry *r)
 {
     json_t *rules = json_array();
@@ -119,6 +138,7 @@ static void add_policy(json_t *o, const struct registry *r)
     json_object_set_new(
         o, "pushMove",
         json_string(policy_push_move(r) == PUSH_MOVE_REGIONAL ? "regional" : "none"));
+    json_object_set_new(o, "limitsPerMinute", rates_json(policy_rates(r)));
     json_object_set_new(o, "repositories", rules);
 }
 

@@ -307,6 +307,17 @@ static struct registry_policy rules_only(const struct registry *r)
                                     .n_repositories = r->policy->n_repositories};
 }
 
+static bool same_rates(const struct registry *x, const struct registry *y)
+{
+    static const struct rates none;
+    const struct rates *a = policy_rates(x), *b = policy_rates(y);
+    if (!a)
+        a = &none;
+    if (!b)
+        b = &none;
+    return rates_equal(a, b);
+}
+
 static bool same_rules(const struct registry *x, const struct registry *y)
 {
     struct registry_policy p = rules_only(x), q = rules_only(y);
@@ -333,6 +344,7 @@ static const char *differences(struct cli *c, const struct registry *x, const st
         {same_access(x, y), "public access"},
         {same_private(x, y), "private endpoints"},
         {policy_quota(x) == policy_quota(y), "quota"},
+        {same_rates(x, y), "limits"},
         {policy_push_move(x) == policy_push_move(y), "where pushes move"},
         {same_rules(x, y), "rules of repositories"},
         {x->incarnation == y->incarnation, "another registry of that name"},

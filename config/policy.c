@@ -16,6 +16,13 @@ uint64_t policy_quota(const struct registry *r)
     return 0;
 }
 
+const struct rates *policy_rates(const struct registry *r)
+{
+    if (r->policy && rates_any(&r->policy->rates))
+        return &r->policy->rates;
+    return NULL;
+}
+
 enum push_move policy_push_move(const struct registry *r)
 {
     if (r->policy)
@@ -188,6 +195,9 @@ const char *policy_wrong(const struct registry_policy *p, size_t *out_rule)
         return "push_move: neither none nor regional";
     if (p->quota_bytes > POLICY_QUOTA_MAX)
         return "quota: more than a quota can be";
+    for (unsigned i = 0; i < N_RATE_SCOPES * N_REQUEST_CLASSES; i++)
+        if (p->rates.per_minute[i / N_REQUEST_CLASSES][i % N_REQUEST_CLASSES] > RATE_MAX)
+            return "limits: more than a limit can be";
     if (p->n_repositories > POLICY_REPOSITORIES_MAX)
         return "repositories: too many rules";
     for (size_t i = 0; i < p->n_repositories; i++) {

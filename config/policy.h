@@ -6,6 +6,7 @@
 //     - name: contoso
 //       quota: 500GiB
 //       push_move: none
+//       limits: { reads: 60000, per_identity: { writes: 600 } }
 //       repositories:                 # the first whose `match` fits holds
 //         - match: "prod/*"
 //           quota: 50GiB
@@ -22,6 +23,7 @@
 #ifndef MERIDIAN_CONFIG_POLICY_H
 #define MERIDIAN_CONFIG_POLICY_H
 
+#include "config/rates.h"
 #include "config/topology.h"
 
 #define POLICY_REPOSITORIES_MAX 64 // of a registry
@@ -72,9 +74,13 @@ struct registry_policy { // struct registry has NULL where all of it is as witho
     uint64_t quota_bytes;
     const struct repository_policy *repositories;
     size_t n_repositories;
+    // requests a minute (config/rates.h)
+    struct rates rates;
 };
 
 uint64_t policy_quota(const struct registry *r);
+// NULL: none is limited
+const struct rates *policy_rates(const struct registry *r);
 enum push_move policy_push_move(const struct registry *r);
 // The first rule that fits, or one that asks for nothing.
 const struct repository_policy *policy_of(const struct registry *r, const char *repository);

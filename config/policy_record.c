@@ -2,15 +2,19 @@
 // Policies as bytes, for the compiled form of a topology and to tell whether two are the same.
 // Numbers are big-endian.
 //
-//   u8 push_move    u64 quota    u8 n, rules:
+//   u8 push_move, and 0x80 with limits    [rates]    u64 quota    u8 n, rules:
 //     text match    u64 quota    u8 sparse    globs immutable    u64 untagged    u32 keep_last
 //     globs tags
-//   text: u8 n, bytes    globs: u8 n, texts
+//   text: u8 n, bytes    globs: u8 n, texts    rates: 15 u32 (config/rates.h)
+//
+// A policy without limits has the bytes that releases without them know.
 #include "config/policy.h"
 
 #include "base/bytes.h"
 
 #include <string.h>
+
+#define HAS_RATES 0x80
 
 // ---- writing ----
 
@@ -47,7 +51,10 @@ static void put_rule(struct buf *b, const struct repository_policy *p)
 
 void policy_put(struct buf *out, const struct registry_policy *p)
 {
-    buf_u8(out, (uint8_t)p->push_move);
+    bool limits = rates_any(&p->rates);
+    buf_u8(out, (uint8_t)(p->push_move | (limits ? HAS_RATES : 0)));
+    if (limits)
+        rates_put(out, &p->rates);
     put_number(out, p->quota_bytes, 8);
     buf_u8(out, (uint8_t)p->n_repositories);
     for (size_t i = 0; i < p->n_repositories; i++)
@@ -119,7 +126,13 @@ const struct registry_policy *policy_take(struct cursor *c, struct arena *arena)
 {
     struct taking t = {.c = c, .arena = arena};
     struct registry_policy *p = room(&t, 1, sizeof *p);
-    uint8_t move = cursor_u8(c);
+    struct rates rates = {0};
+    uint8_t first = cursor_u8(c), move = first & (uint8_t)~HAS_RATES;
+    if (first & HAS_RATES)
+        rates_take(c, &rates);
+    // one form for each policy
+    if ((first & HAS_RATES) && !rates_any(&rates))
+        c->failed = true;
     uint64_t quota = cursor_u64(c);
     size_t n = cursor_u8(c);
     if (move > PUSH_MOVE_REGIONAL || n > POLICY_REPOSITORIES_MAX)
@@ -131,7 +144,9 @@ const struct registry_policy *policy_take(struct cursor *c, struct arena *arena)
         rules[i] = take_rule(&t);
     if (c->failed || t.nomem)
         return NULL;
-    *p = (struct registry_policy){move == PUSH_MOVE_REGIONAL ? PUSH_MOVE_REGIONAL : PUSH_MOVE_NONE,
-                                  quota, rules, n};
+    *p = (struct registry_policy){
+        .quota_bytes = quota, .repositories = rules, .n_repositories = n, .rates = rates};
+    if (move == PUSH_MOVE_REGIONAL)
+        p->push_move = PUSH_MOVE_REGIONAL;
     return p;
 }

@@ -15,6 +15,7 @@
 
 #include "config/options.h"
 #include "config/private_index.h"
+#include "config/rates.h"
 #include "config/topology.h"
 
 struct spec_replica {
@@ -67,6 +68,7 @@ struct spec_registry {
     unsigned push_move;
     const struct spec_repository *repositories;
     size_t n_repositories;
+    struct rates limits;
 };
 
 struct spec_member { // "registry", "registry_<region>" or "registry_data_<region>"

@@ -114,13 +114,16 @@ static void check(struct topology_build *b, const struct spec_registry *in,
 void topology_build_policy(struct topology_build *b, const struct spec_registry *in,
                            struct registry *r)
 {
-    if (!in->quota_bytes && !in->push_move && !in->n_repositories)
+    if (!in->quota_bytes && !in->push_move && !in->n_repositories && !rates_any(&in->limits))
         return;
     struct registry_policy *p = build_temp(b, 1, sizeof *p);
     if (!p)
         return;
-    *p = (struct registry_policy){(enum push_move)in->push_move, in->quota_bytes, rules_of(b, in),
-                                  in->n_repositories};
+    *p = (struct registry_policy){.push_move = (enum push_move)in->push_move,
+                                  .quota_bytes = in->quota_bytes,
+                                  .repositories = rules_of(b, in),
+                                  .n_repositories = in->n_repositories,
+                                  .rates = in->limits};
     if (b->ctx->nomem)
         return;
     r->policy = p;

@@ -178,6 +178,9 @@ static const struct option registry_rows[] = {
     {"repositories", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, repositories, n_repositories),
      .max = POLICY_REPOSITORIES_MAX, .sub = &spec_repository_set,
      .help = "rules of its repositories; the first whose match fits a repository holds"},
+    {"limits", OPT_MAP, OPT_AT(struct spec_registry, limits), .sub = &rates_set,
+     .help = "requests a minute that each region takes; so many may come at once; beyond it 429 "
+             "with Retry-After"},
 };
 const struct option_set spec_registry_set = {registry_rows, ARRAY_LEN(registry_rows),
                                              sizeof(struct spec_registry),

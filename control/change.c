@@ -251,6 +251,7 @@ static void put_policy(struct buf *out, const struct spec_registry *r)
         buf_printf(out, "    quota: %llu\n", (unsigned long long)r->quota_bytes);
     if (r->push_move)
         buf_printf(out, "    push_move: %s\n", spec_push_move_words[r->push_move].word);
+    rates_format(&r->limits, "    ", out);
     if (!r->n_repositories)
         return;
     buf_str(out, "    repositories:\n");
@@ -373,6 +374,7 @@ static int policy_rows(const struct registry_policy *p, struct arena *arena,
         rules[i] = rule_row(&p->repositories[i]);
     out->quota_bytes = p->quota_bytes;
     out->push_move = p->push_move;
+    out->limits = p->rates;
     out->repositories = rules;
     out->n_repositories = p->n_repositories;
     return 0;

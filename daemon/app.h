@@ -48,6 +48,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
     struct topology_source *source;
+    // limits of requests
+    struct throttle *throttle;
     // NULL: off
     struct audit *audit;
     // NULL without that role

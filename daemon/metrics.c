@@ -5,8 +5,6 @@
 // the pool.
 #include "daemon/metrics.h"
 
-#include "daemon/auditing.h"
-
 #include "base/bytes.h"
 #include "base/exposition.h"
 #include "base/fd.h"
@@ -14,7 +12,9 @@
 #include "control/source.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_tasks.h"
+#include "daemon/auditing.h"
 #include "daemon/collector.h"
+#include "daemon/limiting.h"
 #include "daemon/scrub.h"
 
 #include <dirent.h>
@@ -251,6 +251,7 @@ static void metrics_text(const struct app *app, struct buf *out)
     tasks_metrics(app, out);
     usage_metrics(app, out);
     auditing_metrics(app, out);
+    limiting_metrics(app, out);
     collector_metrics(app->collector, out);
     scrub_metrics(app->scrub, out);
     replication_metrics(app->replicator, out);

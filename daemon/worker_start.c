@@ -364,6 +364,7 @@ static int start_auth(struct worker *w)
                                            .principals = &w->principals,
                                            .keys = w->keys,
                                            .audit = w->app.audit,
+                                           .throttle = w->app.throttle,
                                            .region = w->node->region};
     return auth_service_start(&o, &w->app.auth);
 }
@@ -386,6 +387,7 @@ static int start_registry(struct worker *w)
         .on_lost = on_lost,
         .on_lost_ctx = w,
         .audit = w->app.audit,
+        .throttle = w->app.throttle,
         .url_key = region_keys_url_key(w->keys),
         .manifest_max_bytes = n->manifest_max_bytes,
         .uploads = {.of_principal = n->uploads_per_principal,
@@ -450,6 +452,9 @@ static int start_tasks(struct worker *w)
 int worker_start_rooms(struct worker *w, struct diag *d)
 {
     unsigned roles = w->node->roles;
+    w->app.throttle = throttle_new();
+    if (!w->app.throttle)
+        return ERR_NOMEM;
     int rc = auditing_start(w->node, d, &w->app.audit);
     if (!rc)
         rc = start_certs(w, d);

@@ -123,6 +123,7 @@ void worker_stop(struct worker *w, bool yields)
     pool_free(w->app.pool);
     registry_service_free(w->app.registry);
     audit_stop(w->app.audit);
+    throttle_free(w->app.throttle);
     task_runner_free(w->app.tasks);
     collector_free(w->app.collector);
     scrub_free(w->app.scrub);

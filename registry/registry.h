@@ -31,6 +31,7 @@
 #include "config/topology.h"
 #include "content/elsewhere.h"
 #include "net/http.h"
+#include "net/throttle.h"
 #include "store/blob.h"
 #include "store/meta.h"
 #include "store/space.h"
@@ -51,6 +52,8 @@ struct registry_service_options {
     struct pool *waiting;
     // NULL: none
     struct audit *audit;
+    // limits of requests; NULL: nothing is limited
+    struct throttle *throttle;
     // 32 bytes: HMAC of signed URLs
     const uint8_t *url_key;
     // 0: 4 MiB

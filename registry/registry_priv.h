@@ -29,6 +29,7 @@ struct registry_service {
     const struct elsewhere *elsewhere;
     struct audit *audit;
     struct snapshot *principals;
+    struct throttle *throttle;
     struct pool *pool, *waiting;
     uint8_t url_key[SIGNED_URL_KEY_BYTES];
     uint64_t manifest_max_bytes;
@@ -214,6 +215,9 @@ void x_retention_begin(struct op *op, struct http_plan *plan);
 // admit.c: may the caller do what the row is for? False: answered, with a challenge.
 bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
                  const struct hostname *host, struct http_response *resp);
+
+// limits.c: is the caller within the registry's limits? False: answered, 429. Before any work.
+bool op_within_limits(struct op *op, const struct registry *reg, struct http_response *resp);
 
 // op.c. ERR_INVAL: the host is no endpoint of a registry; ERR_NOMEM.
 int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,

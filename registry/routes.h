@@ -10,6 +10,7 @@
 #ifndef MERIDIAN_REGISTRY_ROUTES_H
 #define MERIDIAN_REGISTRY_ROUTES_H
 
+#include "config/rates.h"
 #include "registry/route.h"
 
 #define METHOD_BIT(m) (1u << (m))
@@ -21,6 +22,8 @@ struct route_row {
     enum route_kind route;
     // bits by METHOD_BIT
     unsigned methods;
+    // what it counts as for limits (config/rates.h) and metrics
+    enum request_class class;
     // Any of these in the repository will do; or one of ACTIONS_OF_REGISTRY, in the registry. 0: any
     // token at all, whatever it permits. Where ACTION_ADD is among them, it is for who may add and
     // neither read nor replace: op->adds_only.

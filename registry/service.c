@@ -32,6 +32,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     s->elsewhere = o->elsewhere;
     s->audit = o->audit;
     s->principals = o->principals;
+    s->throttle = o->throttle;
     s->on_fault = o->on_fault;
     s->on_fault_ctx = o->on_fault_ctx;
     s->on_lost = o->on_lost;
@@ -149,7 +150,7 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
         answer_no_path(op, resp, "a data host serves blobs only");
     else if (!op->row && op->route.kind != ROUTE_NONE)
         method_refused(op, resp);
-    else if (op_admitted(op, t, reg, host, resp))
+    else if (op_admitted(op, t, reg, host, resp) && op_within_limits(op, reg, resp))
         serve(op, plan);
     if (plan->kind != HTTP_PLAN_REPLY)
         return;

@@ -5,6 +5,7 @@
 
 #include "auth/passwords_priv.h"
 #include "base/clock_test.h"
+#include "config/policy.h"
 #include "net/http_test.h"
 #include "registry/oci_error.h"
 #include "tests/support/check_main.h"
@@ -14,6 +15,9 @@
 
 static struct snapshot topology_cell, principals_cell;
 static struct auth_service *service;
+// of contoso, once a test has set some; judged by `throttle`
+static struct rates rates;
+static struct throttle *throttle;
 // what hears of events; NULL: nobody
 static struct audit *events;
 static const char *registry_name = "contoso";
@@ -36,6 +40,7 @@ static void setup(void)
                                            .principals = &principals_cell,
                                            .keys = fixture_keys[0],
                                            .audit = events,
+                                           .throttle = throttle,
                                            .region = "eastus",
                                            .principals_age_ms = age_of};
     ck_assert_int_eq(auth_service_start(&o, &service), 0);
@@ -54,8 +59,13 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
     (void)ctx;
     struct hostname host;
     hostname_parse_http_host(req->host, "meridian.test", &host);
-    auth_service_begin(service, req, fixture_t, topology_registry(fixture_t, registry_name), &host,
-                       plan);
+    static struct registry as_set; // the service keeps it
+    static struct registry_policy policy;
+    as_set = *topology_registry(fixture_t, registry_name);
+    policy.rates = rates;
+    if (rates_any(&rates))
+        as_set.policy = &policy;
+    auth_service_begin(service, req, fixture_t, &as_set, &host, plan);
 }
 
 struct reply {
@@ -552,6 +562,43 @@ START_TEST(grants_logins_and_refusals_are_events)
 }
 END_TEST
 
+START_TEST(questions_are_limited_by_network_and_by_who_is_known)
+{
+    throttle = throttle_new();
+    setup();
+    clock_virtual_set(NOW_MS);
+    const char *pull = "/oauth2/token?scope=repository:lib/app:pull&" S;
+    // wrong passwords are the network's, and cost the user himself nothing
+    rates = (struct rates){
+        .per_minute = {[RATE_NETWORK][REQUEST_TOKEN] = 6, [RATE_IDENTITY][REQUEST_TOKEN] = 2}};
+    for (unsigned i = 0; i < 3; i++)
+        asked(pull, basic("ada", "wrong"), 401);
+    asked(pull, basic("ada", "ada-secret"), 200);
+    asked(pull, basic("ada", "ada-secret"), 200);
+    struct reply r = ask("GET", pull, basic("ada", "ada-secret"), NULL, NULL);
+    ck_assert_int_eq(r.status, 429); // his own two are used
+    ck_assert_str_eq(r.retry, "30");
+    ck_assert_ptr_null(text_of(&r, "token"));
+    reply_done(&r);
+    r = ask("GET", pull, basic("bob", "bob-secret"), NULL, NULL);
+    ck_assert_int_eq(r.status, 429); // and the network's six
+    ck_assert_str_eq(r.retry, "10");
+    reply_done(&r);
+    r = ask("POST", "/oauth2/token", NULL, FORM,
+            "grant_type=password&username=bob&password=bob-secret&" S);
+    ck_assert_int_eq(r.status, 429);
+    ck_assert_str_eq(r.retry, "10");
+    ck_assert_str_eq(text_of(&r, "error"), "temporarily_unavailable");
+    reply_done(&r);
+    clock_virtual_advance(10000);
+    asked(pull, basic("bob", "bob-secret"), 200);
+    rates = (struct rates){0};
+    clock_virtual_off();
+    teardown();
+    throttle_free(take_ptr(throttle));
+}
+END_TEST
+
 struct check_job {
     struct passwords *passwords;
     struct principals *all;
@@ -605,4 +652,5 @@ CHECK_MAIN("auth/service", real_clients_get_what_they_expect,
            refresh_tokens_work_until_they_are_revoked, a_changed_password_is_forgotten_at_once,
            regions_cut_off_for_too_long_or_without_the_registry_issue_nothing,
            only_what_needs_a_hash_waits_for_one, grants_logins_and_refusals_are_events,
+           questions_are_limited_by_network_and_by_who_is_known,
            the_memory_of_credentials_is_shared_by_threads)

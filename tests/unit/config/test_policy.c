@@ -41,6 +41,54 @@ static struct topology *topology_of(const char *registries)
     "      - {match: '*/scratch', retention: {untagged: 7d, keep_last: 10, tags: dev-*}}\n"     \
     "      - {match: app, retention: {keep_last: 3}}\n"
 
+START_TEST(limits_of_requests)
+{
+    struct topology *t = topology_of(
+        "  - name: contoso\n" REPLICAS
+        "    limits: { reads: 60000, tokens: 5, per_identity: { writes: 600, reads: 7 },\n"
+        "              per_network: { deletes: 1, lists: 6000000 } }\n"
+        "  - name: fabrikam\n" REPLICAS "    quota: 1GiB\n");
+    const struct rates *r = policy_rates(topology_registry(t, "contoso"));
+    ck_assert_ptr_nonnull(r);
+    ck_assert_uint_eq(r->per_minute[RATE_REGISTRY][REQUEST_READ], 60000);
+    ck_assert_uint_eq(r->per_minute[RATE_REGISTRY][REQUEST_TOKEN], 5);
+    ck_assert_uint_eq(r->per_minute[RATE_IDENTITY][REQUEST_WRITE], 600);
+    ck_assert_uint_eq(r->per_minute[RATE_IDENTITY][REQUEST_READ], 7);
+    ck_assert_uint_eq(r->per_minute[RATE_NETWORK][REQUEST_DELETE], 1);
+    ck_assert_uint_eq(r->per_minute[RATE_NETWORK][REQUEST_LIST], 6000000);
+    ck_assert_uint_eq(r->per_minute[RATE_NETWORK][REQUEST_READ], 0);
+    ck_assert_ptr_null(policy_rates(topology_registry(t, "fabrikam")));
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    rates_format(r, "  ", &text);
+    ck_assert_str_eq(buf_cstr(&text), "  limits:\n    reads: 60000\n    tokens: 5\n"
+                                      "    per_identity: { reads: 7, writes: 600 }\n"
+                                      "    per_network: { deletes: 1, lists: 6000000 }\n");
+    // as bytes, and judged
+    struct arena a;
+    arena_init(&a, 0);
+    struct registry_policy p = {.rates = *r}, none = {0};
+    AUTO_BUF struct buf b, plain;
+    buf_init(&b, 0);
+    buf_init(&plain, 0);
+    policy_put(&b, &p);
+    policy_put(&plain, &none);
+    ck_assert_uint_eq(b.n, plain.n + 60); // nothing of one without
+    struct cursor c = cursor_of(bytes_of(b.p, b.n));
+    const struct registry_policy *again = policy_take(&c, &a);
+    ck_assert_ptr_nonnull(again);
+    ck_assert(rates_equal(&again->rates, r) && !cursor_left(&c));
+    memset(b.p + 1, 0, 60); // limits that are none have no bytes
+    c = cursor_of(bytes_of(b.p, b.n));
+    ck_assert_ptr_null(policy_take(&c, &a));
+    size_t rule;
+    p.rates.per_minute[RATE_NETWORK][REQUEST_TOKEN] = RATE_MAX + 1;
+    ck_assert_str_eq(policy_wrong(&p, &rule), "limits: more than a limit can be");
+    arena_done(&a);
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(what_a_document_says)
 {
     struct topology *t = topology_of(RULES "  - name: fabrikam\n" REPLICAS);
@@ -197,5 +245,6 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("config/policy", what_a_document_says, patterns, no_pattern_takes_long,
-           one_region_runs_the_rules_of_a_repository, as_bytes_and_back, memory_may_end_anywhere)
+CHECK_MAIN("config/policy", limits_of_requests, what_a_document_says, patterns,
+           no_pattern_takes_long, one_region_runs_the_rules_of_a_repository, as_bytes_and_back,
+           memory_may_end_anywhere)

@@ -31,8 +31,9 @@ static void random_policy(struct buf *b)
         "      - { match: '*', retention: { untagged: 7d, keep_last: 10, tags: ['dev-*', '*-pr'] } "
         "}\n",
         "    repositories: [{ match: only/this, retention: { keep_last: 1 } }]\n",
+        "    limits: { reads: 600, per_identity: { writes: 7 }, per_network: { tokens: 9 } }\n",
     };
-    buf_str(b, words[registries_random(4)]);
+    buf_str(b, words[registries_random(5)]);
 }
 
 void registries_row(struct buf *b, unsigned i)

@@ -37,6 +37,9 @@ static bool world_sole_replica;    // of every registry
 static const struct elsewhere *world_elsewhere;
 // quotas of every registry, and of its repositories
 static uint64_t world_quota, world_repository_quota;
+// limits of every registry, and who judges by them; NULL: nobody
+static struct rates world_rates;
+static struct throttle *world_throttle;
 // what hears of events; NULL: nobody
 static struct audit *world_audit;
 static struct space *world_space;
@@ -57,9 +60,11 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     if (world_data_endpoints)
         as_set.data_endpoints = true;
     const struct repository_policy all = {.match = "*", .quota_bytes = world_repository_quota};
-    const struct registry_policy policy = {
-        .quota_bytes = world_quota, .repositories = &all, .n_repositories = 1};
-    if (world_quota || world_repository_quota)
+    const struct registry_policy policy = {.quota_bytes = world_quota,
+                                           .repositories = &all,
+                                           .n_repositories = 1,
+                                           .rates = world_rates};
+    if (world_quota || world_repository_quota || rates_any(&world_rates))
         as_set.policy = &policy;
     as_set.incarnation = world_incarnation;
     as_set.key = registry_key_format(reg->name, world_incarnation, key);
@@ -97,6 +102,7 @@ static inline void store_up(void)
                                          .space = world_space,
                                          .elsewhere = world_elsewhere,
                                          .audit = world_audit,
+                                         .throttle = world_throttle,
                                          .url_key = region_keys_url_key(fixture_keys[0]),
                                          .uploads = world_uploads,
                                          .upload_idle_s = 3600,

@@ -46,6 +46,10 @@ START_TEST(every_row_has_an_action_and_a_handler)
         ck_assert_msg(r->methods && !(r->methods & METHOD_BIT(HTTP_OTHER)), "row %zu", i);
         ck_assert_msg(r->begin || r->act, "row %zu has no handler", i);
         ck_assert_msg(!r->begin || !r->act, "row %zu has two handlers", i);
+        bool reads = r->class == REQUEST_READ || r->class == REQUEST_LIST;
+        // a GET of an upload belongs to the push
+        if (r->route != ROUTE_UPLOAD)
+            ck_assert_msg(reads == !(r->methods & ~METHODS_READ), "row %zu: its class", i);
         if (r->route == ROUTE_BASE)
             continue;
         ck_assert_msg(is_action(r->action) && r->asks, "row %zu has no action", i);
