@@ -342,6 +342,26 @@ class Edge(unittest.TestCase):
         self.access(answer["x-meridian-request-id"])
         self.assertNotIn("another is started", lab.said("eastus", since))
 
+    def audit(self, request_id, region="eastus"):
+        """The line of the audit log about a request."""
+        def line():
+            with open(f"{self.lab.dir}/{region}/log/audit.log") as f:
+                return [o for o in map(json.loads, f) if o.get("id") == request_id]
+        return wait_until(10, line, "the request is in the audit log")[0]
+
+    def test_3_the_audit_log_is_rotated(self):
+        lab, path = self.lab, f"{self.lab.dir}/eastus/log/audit.log"
+        st = os.stat(path)
+        self.assertEqual((pwd.getpwuid(st.st_uid).pw_name, st.st_mode & 0o777), ("meridian", 0o600))
+        os.rename(path, path + ".old")
+        lab.daemons["eastus"].send_signal(signal.SIGHUP)
+        wait_until(10, lambda: os.path.exists(path), "the file is opened again")
+        self.assertEqual(lab.bearer("repository:team/app:pull", host=EAST, region="eastus").keys(), {"Authorization"})
+        def granted():
+            with open(path) as f:
+                return [o for o in map(json.loads, f) if (o["what"], o.get("principal")) == ("grant", USER)]
+        self.assertEqual(wait_until(10, granted, "the grant is in the new file")[0]["detail"], "repository:team/app:pull")
+
     def test_3_what_stands_still_holds_nobody_up(self):
         """After test_3_refused_requests: what it asks for uses up what the daemon's log takes of one network."""
         lab = self.lab
@@ -569,6 +589,59 @@ class Edge(unittest.TestCase):
         wait_until(10, lambda: lab.admin("eastus", "config", "check", "--in-force", check=False)["topology"]["version"] == version + 1,
                    "a good edit is taken")
         wait_until(10, lambda: lab.dig(f"newcomer.{DOMAIN}") != [], "the new registry is answered")
+
+    def test_8_limits_of_requests(self):
+        """Through the whole edge: 429 with a true Retry-After, for HEAD too and in mid upload, and the connection serves on."""
+        lab = self.lab
+        auth = lab.bearer("repository:team/app:pull,push", host=EAST, region="eastus")
+        c = http.client.HTTPSConnection(EAST, timeout=15)
+        c.sock = lab.connection(EAST, "eastus")
+        c.auto_open = False  # what closes it fails the test
+
+        def ask(method, path, body=None, **more):
+            c.request(method, path, body=body, headers={**auth, **more})
+            r = c.getresponse()
+            return r.status, r.headers, r.read()
+
+        piece = os.urandom(1 << 20)
+        status, headers, _ = ask("POST", "/v2/team/app/blobs/uploads/")
+        self.assertEqual(status, 202)
+        at = headers["Location"].split(EAST, 1)[1]
+        self.assertEqual(ask("PATCH", at, piece)[0], 202)
+        with open(lab.topology) as f:
+            text = f.read()
+        with open(lab.topology, "w") as f:
+            f.write(text.replace("version: 2\n", "version: 3\n", 1).replace(
+                "name: contoso\n", "name: contoso\n    limits: { per_identity: { writes: 60, reads: 60 } }\n", 1))
+        wait_until(10, lambda: lab.admin("eastus", "config", "check", "--in-force", check=False)["topology"]["version"] == 3, "limits hold")
+
+        def until_429(*words):
+            for _ in range(300):
+                status, headers, body = ask(*words)
+                if status == 429:
+                    return headers, body
+            raise AssertionError("no limit holds")
+        headers, body = until_429("GET", at)
+        self.assertIn("TOOMANYREQUESTS", body.decode())
+        self.assertEqual(headers["Retry-After"], "1")
+        size = 1 << 20
+        for _ in range(20):
+            status, headers, body = ask("PATCH", at, piece * 8)
+            if status != 202:
+                break
+            size += 8 << 20  # a second had passed: a token was back, and this piece took it
+        self.assertEqual((status, headers["Retry-After"]), (429, "1"))
+        line = self.audit(headers["X-Meridian-Request-Id"])
+        self.assertEqual((line["what"], line["outcome"], line["principal"], line["code"]), ("refusal", "refused", USER, "TOOMANYREQUESTS"))
+        self.assertEqual(ask("HEAD", "/v2/team/app/manifests/absent")[0], 404)  # of another class, on the same connection
+        headers, body = until_429("HEAD", "/v2/team/app/manifests/absent")
+        self.assertEqual((headers["Retry-After"], body), ("1", b""))
+        time.sleep(1.1)  # as Retry-After says
+        status, headers, _ = ask("GET", at)
+        self.assertEqual((status, headers["Range"]), (204, f"0-{size - 1}"))  # of the refused piece nothing was taken
+        time.sleep(1.1)
+        self.assertEqual(ask("PATCH", at, piece)[0], 202)
+        c.close()
 
 
 if __name__ == "__main__":
