@@ -211,9 +211,9 @@ struct http_server_options {
     unsigned n_threads;
     // 0: 4096; of LISTENER_PUBLIC one network has a share of them (net/share.h), then 429
     unsigned max_connections;
-    // per upload; 0: 1 MiB
+    // per upload; 0: 512 KiB
     size_t sink_window_bytes;
-    // all uploads together; 0: 64 MiB
+    // all uploads together; 0: 16 MiB
     size_t uploads_budget_bytes;
     // the server cuts a client that neither sends nor reads for so long; 0: 120
     unsigned idle_timeout_s;

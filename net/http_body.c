@@ -4,7 +4,6 @@
 #include "net/http_priv.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 #include <assert.h>
 #include <string.h>
@@ -78,18 +77,6 @@ static void collect_locked(struct http_exchange *ex, const char *data, size_t n)
         ex->refuse = 503;
 }
 
-// Takes what fits; returns how much was taken. Less than n: the caller suspends.
-static void chunk_queue(struct http_exchange *ex, struct http_chunk *c)
-{
-    if (ex->tail)
-        ex->tail->next = c;
-    else
-        ex->head = c;
-    ex->tail = c;
-    ex->queued_bytes += c->n;
-    ex->received_bytes += c->n;
-}
-
 static size_t window_room(const struct http_exchange *ex)
 {
     size_t window = ex->server->options.sink_window_bytes;
@@ -97,8 +84,31 @@ static size_t window_room(const struct http_exchange *ex)
     return window - ex->queued_bytes;
 }
 
+// Is the strand called for what is queued, or does that wait for more? The first bytes do not wait,
+// so that a sink that refuses is heard early; nor is it called for a body that is whole: its end
+// does.
+static bool sink_is_due(const struct http_exchange *ex)
+{
+    const struct http_server *s = ex->server;
+    if (ex->req.content_length >= 0 && ex->received_bytes == (uint64_t)ex->req.content_length)
+        return false;
+    if (!ex->started || ex->queued_bytes >= HTTP_BATCH_BYTES)
+        return true;
+    if (ex->queued_bytes >= s->options.sink_window_bytes / 2)
+        return true;
+    return atomic_load(&s->uploads_bytes) > s->options.uploads_budget_bytes / 8;
+}
+
+// Returns when the timer must look.
+static int64_t flush_later(struct http_exchange *ex)
+{
+    if (!ex->flush_ms && !ex->job_active)
+        ex->flush_ms = clock_mono_ms() + HTTP_FLUSH_MS;
+    return ex->flush_ms;
+}
+
 // Takes what fits; returns how much was taken. Less than n: the caller suspends.
-static size_t stream_locked(struct http_exchange *ex, const char *data, size_t n, int64_t *retry_ms)
+static size_t stream_locked(struct http_exchange *ex, const char *data, size_t n, int64_t *arm_ms)
 {
     if (ex->plan.body_max && ex->received_bytes + n > ex->plan.body_max) {
         ex->refuse = 413;
@@ -110,29 +120,27 @@ static size_t stream_locked(struct http_exchange *ex, const char *data, size_t n
     if (n < take)
         take = n;
     take = budget_take(ex, ex->queued_bytes, take);
-    if (!take)
-        return 0;
-    struct http_chunk *c = mem_alloc(sizeof *c + take);
-    if (!c) {
+    if (take && http_chunks_queue(ex, data, take)) {
         atomic_fetch_sub(&ex->server->uploads_bytes, take);
         ex->refuse = 503;
         return n;
     }
-    *c = (struct http_chunk){.n = take};
-    memcpy(c->data, data, take);
-    chunk_queue(ex, c);
+    if (take == n && !sink_is_due(ex)) {
+        *arm_ms = flush_later(ex);
+        return n;
+    }
     if (!http_schedule_locked(ex))
         return take;
     if (!ex->started) {
         ex->refuse = http_busy_status(ex);
         return n;
     }
-    *retry_ms = http_retry_locked(ex);
+    *arm_ms = http_retry_locked(ex);
     return take;
 }
 
 // Returns how many bytes were taken, by the plan.
-static size_t take_locked(struct http_exchange *ex, const char *data, size_t n, int64_t *retry_ms)
+static size_t take_locked(struct http_exchange *ex, const char *data, size_t n, int64_t *arm_ms)
 {
     switch (ex->plan.kind) {
     case HTTP_PLAN_REPLY:
@@ -146,7 +154,7 @@ static size_t take_locked(struct http_exchange *ex, const char *data, size_t n, 
         collect_locked(ex, data, n);
         return n;
     case HTTP_PLAN_STREAM:
-        return stream_locked(ex, data, n, retry_ms);
+        return stream_locked(ex, data, n, arm_ms);
     }
     return n;
 }

@@ -221,6 +221,9 @@ void http_exchange_completed(struct http_exchange *ex)
     ex->reading = false; // nobody is left whose body could be given up: the timer begins no strand
     // a strand, also one that is still to come, calls done itself (invariant 1)
     bool strand = ex->started || ex->job_active || ex->retry_pending;
+    // bytes that no strand was called for yet
+    if (ex->head && !ex->refuse)
+        strand = true;
     bool inline_done = !ex->done_called && !strand;
     if (!inline_done && !ex->done_called && http_schedule_locked(ex))
         arm = http_retry_locked(ex);

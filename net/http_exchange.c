@@ -45,8 +45,7 @@ static void chunks_free(struct http_exchange *ex)
     while (ex->head) {
         struct http_chunk *c = ex->head;
         ex->head = c->next;
-        atomic_fetch_sub(&ex->server->uploads_bytes, c->n);
-        free(c);
+        http_chunk_give(ex->server, c);
     }
 }
 

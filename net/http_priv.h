@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the HTTP server share, lowest first: http_alarm.c (when the timer looks),
-// http_exchange.c (one request as an object), http_stream.c (streamed bodies), http_answer.c (the
+// http_chunk.c (pieces
+// of a body), http_exchange.c (one request as an object), http_stream.c (streamed bodies), http_answer.c (the
 // answer), http_slow.c (a body that is given up), http_strand.c (what may block), http_body.c (the
 // body), http_call.c (libmicrohttpd's calls), http_tick.c (deadlines), http_yield.c and
 // http_server.c (sockets, timer, drain). Nobody else includes this.
@@ -66,11 +67,19 @@ struct http_stream {
     struct http_exchange *exchange;
 };
 
-struct http_chunk { // bytes of an upload on their way to the sink
+// Bytes of an upload on their way to the sink. While it is the last of its queue, more are added.
+struct http_chunk {
     struct http_chunk *next;
-    size_t n;
+    size_t n, cap;
     uint8_t data[];
 };
+#define HTTP_CHUNK_BYTES (64u << 10)
+#define HTTP_SPARE_MAX 16 // chunks that a server keeps for the next body
+// So much of a body is handed to the sink at once, when it comes fast enough; what comes slowly
+// waits for more for so long. Where all uploads together hold more than an eighth of their budget,
+// none waits.
+#define HTTP_BATCH_BYTES (256u << 10)
+#define HTTP_FLUSH_MS 50
 
 enum http_wait { WAIT_SINK, WAIT_RUN, WAIT_STREAM };
 
@@ -128,6 +137,9 @@ struct http_exchange {
     bool told;
     struct http_chunk *head, *tail;
     size_t queued_bytes;
+    // when the strand is called for what is queued, if nothing calls it earlier; 0: it is called,
+    // or nothing is queued
+    int64_t flush_ms;
     // for the sink; all that came
     uint64_t received_bytes, body_bytes;
     int conn_fd;
@@ -162,6 +174,10 @@ struct http_server {
     _Atomic size_t active;
     // of the budget
     _Atomic size_t uploads_bytes;
+    // chunks for the next body
+    pthread_mutex_t spare_lock;
+    struct http_chunk *spare;
+    size_t n_spare;
     _Atomic bool draining, closing, yielded;
     // under `lock`, as the timer; 0: not yet
     int64_t yield_ms;
@@ -232,6 +248,15 @@ enum MHD_Result http_answer_send(struct http_exchange *ex);
 enum MHD_Result http_answer_early(struct http_exchange *ex); // before the body is in
 enum MHD_Result http_answer_late(struct http_exchange *ex);  // 504, while run goes on
 void http_call_done(struct http_exchange *ex);
+
+// --- http_chunk.c ---
+// Queues n bytes of which the budget knows; under the lock. ERR_NOMEM: none of them.
+int http_chunks_queue(struct http_exchange *ex, const char *data, size_t n);
+// The first one of a queue that has some; under the lock. It counts as queued still.
+struct http_chunk *http_chunks_take(struct http_exchange *ex);
+// Its bytes leave the budget.
+void http_chunk_give(struct http_server *s, struct http_chunk *c);
+void http_spare_free(struct http_server *s);
 
 // --- http_strand.c ---
 // Gives the exchange a job on its pool unless it has one; an error when the pool is full. The

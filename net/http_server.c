@@ -177,9 +177,9 @@ static void defaults(struct http_server_options *o)
     if (!o->max_connections)
         o->max_connections = 4096;
     if (!o->sink_window_bytes)
-        o->sink_window_bytes = 1 << 20;
+        o->sink_window_bytes = 512 << 10;
     if (!o->uploads_budget_bytes)
-        o->uploads_budget_bytes = 64 << 20;
+        o->uploads_budget_bytes = 16 << 20;
     // more than the edge keeps an idle connection
     if (!o->idle_timeout_s)
         o->idle_timeout_s = 120;
@@ -193,7 +193,9 @@ static void defaults(struct http_server_options *o)
 
 static void server_release(struct http_server *s)
 {
+    http_spare_free(s);
     share_free(s->share);
+    pthread_mutex_destroy(&s->spare_lock);
     pthread_cond_destroy(&s->timer_cond);
     pthread_cond_destroy(&s->idle_cond);
     pthread_mutex_destroy(&s->lock);
@@ -258,6 +260,7 @@ int http_server_start(const struct http_server_options *o, const struct http_app
     s->timer_ms = INT64_MAX;
     s->listen_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->spare_lock, NULL);
     pthread_condattr_t mono;
     pthread_condattr_init(&mono);
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);

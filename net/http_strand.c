@@ -37,8 +37,10 @@ int http_schedule_locked(struct http_exchange *ex)
     if (rc) {
         ex->job_active = false;
         atomic_fetch_sub(&ex->refs, 1); // never the last: the caller holds one
+        return rc;
     }
-    return rc;
+    ex->flush_ms = 0;
+    return 0;
 }
 
 int64_t http_retry_locked(struct http_exchange *ex)
@@ -52,21 +54,17 @@ int64_t http_retry_locked(struct http_exchange *ex)
 
 static void strand_chunk(struct http_exchange *ex) // enters and leaves with the lock
 {
-    struct http_chunk *c = ex->head;
-    assert(ex->queued_bytes >= c->n); // invariant 3
-    ex->head = c->next;
-    if (!ex->head)
-        ex->tail = NULL;
+    struct http_chunk *c = http_chunks_take(ex);
     // not when the client has left: what came is the sink's
     bool skip = ex->sink_failed || ex->refuse;
     pthread_mutex_unlock(&ex->lock);
     int rc = 0;
     if (!skip)
         rc = ex->plan.sink->write(&ex->req, c->data, c->n);
-    atomic_fetch_sub(&ex->server->uploads_bytes, c->n);
+    size_t n = c->n;
+    http_chunk_give(ex->server, c);
     pthread_mutex_lock(&ex->lock);
-    ex->queued_bytes -= c->n;
-    free(c);
+    ex->queued_bytes -= n;
     if (rc)
         ex->sink_failed = true;
     http_resume_from_locked(ex, WAIT_SINK);

@@ -81,6 +81,19 @@ static int64_t tick_body_locked(struct http_exchange *ex, int64_t now_ms)
     return next;
 }
 
+// What came slowly has waited for more for long enough.
+static int64_t tick_flush_locked(struct http_exchange *ex, int64_t now_ms)
+{
+    if (!ex->flush_ms)
+        return INT64_MAX;
+    if (now_ms < ex->flush_ms)
+        return ex->flush_ms;
+    if (!http_schedule_locked(ex))
+        return INT64_MAX;
+    ex->flush_ms = 0;
+    return http_retry_locked(ex);
+}
+
 int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_release)
 {
     pthread_mutex_lock(&ex->lock);
@@ -96,6 +109,7 @@ int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_r
         } else
             next = earlier(next, now_ms + HTTP_RETRY_MS);
     }
+    next = earlier(next, tick_flush_locked(ex, now_ms));
     if (ex->suspended) {
         if (ex->deadline_ms <= now_ms) {
             ex->timed_out = ex->timed_out || ex->wait == WAIT_RUN;

@@ -28,15 +28,25 @@
 struct upload {
     _Atomic size_t got;
     _Atomic int dones;
+    // of all bytes in their order
+    _Atomic uint64_t sum;
 };
 static struct upload up;
 static _Atomic int gate_open = 1, sink_sleep_ms, stream_closed_n, stream_reads, runs, begins;
 static struct http_stream *_Atomic live;
 static _Atomic size_t live_bytes;
 
+static uint64_t sum_add(uint64_t sum, const void *p, size_t n)
+{
+    const uint8_t *b = p;
+    for (size_t i = 0; i < n; i++)
+        sum = sum * 31 + b[i];
+    return sum;
+}
+
 static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
 {
-    (void)p;
+    atomic_store(&up.sum, sum_add(atomic_load(&up.sum), p, n));
     if (atomic_load(&sink_sleep_ms))
         clock_sleep_ms(atomic_load(&sink_sleep_ms));
     if (strstr(req->path, "sinkfail"))
@@ -691,6 +701,56 @@ START_TEST(test_what_came_is_the_sinks)
 }
 END_TEST
 
+// Whatever pieces a body comes in, the sink has every byte once and in its order.
+START_TEST(test_pieces_keep_their_order)
+{
+    static char piece[70000];
+    uint64_t sum = 0;
+    size_t n_all = 0;
+    up_with(plain, 2, 64);
+    int fd = dial();
+    say(fd, "PATCH /up HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (unsigned i = 1; i < 60; i++) {
+        size_t n = 1 + i * 7919 % 65536;
+        char head[16];
+        for (size_t k = 0; k < n; k++)
+            piece[k] = (char)('a' + (n_all + k * 7) % 26);
+        sum = sum_add(sum, piece, n);
+        n_all += n;
+        piece[n] = 0;
+        snprintf(head, sizeof head, "%zx\r\n", n);
+        say(fd, head);
+        say(fd, piece);
+        say(fd, "\r\n");
+    }
+    ck_assert_int_eq(ask(fd, "0\r\n\r\n").status, 200);
+    ck_assert_uint_eq(atomic_load(&up.got), n_all);
+    ck_assert_uint_eq(atomic_load(&up.sum), sum);
+    close(fd);
+    down();
+}
+END_TEST
+
+// What comes slowly waits for more, but not for ever: the sink has it while the body goes on.
+START_TEST(test_slow_pieces_reach_the_sink)
+{
+    up_with(plain, 2, 64);
+    int fd = dial();
+    say(fd, "PATCH /up HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
+    for (size_t n = 10; n <= 50; n += 10) {
+        say(fd, "0123456789");
+        for (int i = 0; atomic_load(&up.got) < n; i++) {
+            ck_assert_msg(i < 5000, "waited 10 s in vain");
+            clock_sleep_ms(2);
+        }
+    }
+    close(fd);
+    until(&up.dones, 1);
+    ck_assert_int_eq(atomic_load(&runs), 0);
+    down();
+}
+END_TEST
+
 START_TEST(test_run_deadline)
 {
     struct http_server_options o = plain;
@@ -1237,7 +1297,8 @@ END_TEST
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
            test_run_goes_on_elsewhere, test_full_of_one_network, test_share_of_connections,
            test_full_in_mid_upload, test_answered_by_its_body, test_left_before_its_turn,
-           test_client_leaves, test_what_came_is_the_sinks, test_run_deadline, test_stream,
+           test_client_leaves, test_what_came_is_the_sinks, test_pieces_keep_their_order,
+           test_slow_pieces_reach_the_sink, test_run_deadline, test_stream,
            test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders,
            test_slow_upload, test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain,
            test_yield, test_yield_gives_up, test_yield_is_not_held_up_by_what_runs_late,
