@@ -23,6 +23,15 @@ void wait_cond(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
     pthread_cond_timedwait(c, m, &ts);
 }
 
+void wait_cond_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t until_us)
+{
+    struct timespec ts = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    if (until_us == INT64_MAX)
+        pthread_cond_wait(c, m);
+    else
+        pthread_cond_timedwait(c, m, &ts);
+}
+
 int64_t wait_backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms)
 {
     int64_t ms = first_ms;

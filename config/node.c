@@ -87,8 +87,8 @@ static const struct option listen_rows[] = {
 static const struct option worker_rows[] = {
     {"resolver", OPT_INT, NODE(resolver_workers), .def = "0", .max = 256,
      .help = "resolver threads; 0 is one per core"},
-    {"pool", OPT_INT, NODE(pool_threads), .def = "8", .min = 1, .max = 256,
-     .help = "threads for disk and database"},
+    {"pool", OPT_INT, NODE(pool_threads), .def = "20", .min = 1, .max = 256,
+     .help = "threads for disk and database; so many writers at most share one commit"},
     {"queue", OPT_INT, NODE(pool_queue), .def = "256", .min = 1, .max = 65536,
      .help = "most requests of clients that may wait for them; as many again of other regions"},
 };

@@ -196,6 +196,18 @@ static void write_disk(const struct app *app, struct buf *b)
                       "Content refused for want of space.", (double)v.n_refused);
 }
 
+static void write_commits(const struct app *app, struct buf *b)
+{
+    struct meta_commits c;
+    if (!app->meta)
+        return;
+    meta_commits_get(app->meta, &c);
+    exposition_single(b, "meridian_store_writes_total", "counter", "Changes of the metadata.",
+                      (double)c.n_writes);
+    exposition_single(b, "meridian_store_commits_total", "counter", "Commits that they took.",
+                      (double)c.n_commits);
+}
+
 static void write_node(const struct app *app, struct buf *b)
 {
     exposition_family(b, "meridian_build_info", "gauge",
@@ -217,6 +229,7 @@ static void write_node(const struct app *app, struct buf *b)
                           !condition_holds(&app->vitals->conditions, CONDITION_METADATA) &&
                               !condition_holds(&app->vitals->conditions, CONDITION_STORE));
         write_disk(app, b);
+        write_commits(app, b);
     }
 }
 

@@ -82,6 +82,8 @@ struct backend {
     // The stamp of the own head (backend_log.h) as this process knows it to be committed. The
     // backend keeps it.
     _Atomic uint64_t clock;
+    // How many writes were asked for, and how many commits they took together. The backend counts.
+    _Atomic uint64_t n_writes, n_commits;
 };
 
 struct backend_ops {

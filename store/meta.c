@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "store/meta_priv.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define SKEW_MS 60000 // until the topology's is told
@@ -140,6 +141,12 @@ int meta_probe(struct meta *m)
     if (rc)
         return rc;
     return meta_write(m, probe_run, &p, false);
+}
+
+void meta_commits_get(struct meta *m, struct meta_commits *out)
+{
+    out->n_writes = atomic_load(&m->b->n_writes);
+    out->n_commits = atomic_load(&m->b->n_commits);
 }
 
 bool meta_writable(struct meta *m)

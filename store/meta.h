@@ -91,6 +91,11 @@ void meta_hand_over(struct meta *m);
 
 // Commits a probe, and tries whether an entry could be written: 0, or why not.
 int meta_probe(struct meta *m);
+// How many changes were written since the store was opened, and how many commits they took together.
+struct meta_commits {
+    uint64_t n_writes, n_commits;
+};
+void meta_commits_get(struct meta *m, struct meta_commits *out);
 // meta_probe is 0.
 bool meta_writable(struct meta *m);
 

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/wait.h"
 #include "store/sqlite/sqlite_priv.h"
 
 #include <assert.h>
@@ -122,8 +123,7 @@ int sqlite_store_open(const char *path, const char *region, struct diag *diag, s
     changes_init(&b->changes);
     pthread_mutex_init(&b->lock, NULL);
     pthread_mutex_init(&b->readers_lock, NULL);
-    pthread_cond_init(&b->queued, NULL);
-    pthread_cond_init(&b->finished, NULL);
+    wait_cond_init(&b->queued);
     b->path = mem_strdup(path);
     b->region = mem_strdup(region);
     int rc = b->path && b->region ? 0 : ERR_NOMEM;
@@ -156,7 +156,6 @@ static void sqlite_close(struct backend *backend)
     pthread_mutex_destroy(&b->lock);
     pthread_mutex_destroy(&b->readers_lock);
     pthread_cond_destroy(&b->queued);
-    pthread_cond_destroy(&b->finished);
     free(b->path);
     free(b->region);
     free(b);

@@ -6,6 +6,7 @@
 //   backend.c   open, close, readers
 //   writer.c    the thread that commits groups
 //   leaving.c   who else may be writing
+//   company.c   how many writers it expects
 //   entry_row.c rows of entries
 //   log.c, chains.c, state.c, manifests.c, tags.c, links.c, tasks.c, jobs.c, voids.c, uploads.c
 //               the operations, one file for each header
@@ -25,6 +26,7 @@
 #include "store/backend_tasks.h"
 #include "store/backend_uploads.h"
 #include "store/backend_void.h"
+#include "store/sqlite/company.h"
 #include "store/sqlite/db.h"
 
 #include <assert.h>
@@ -69,12 +71,14 @@ struct sqlite_backend {
     struct own_head own;
     // inside tx_attempt
     bool attempts;
+    // who writes at the same time
+    struct company company;
 
     pthread_t thread;
     bool thread_runs;
     // guards what follows
     pthread_mutex_t lock;
-    pthread_cond_t queued, finished;
+    pthread_cond_t queued;
     struct request *head, **tail;
     bool stopping;
 

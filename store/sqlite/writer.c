@@ -11,18 +11,23 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/wait.h"
 #include "store/sqlite/sqlite_test.h"
 
 #include <assert.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #define GROUP_MAX 64
-#define GROUP_US 2000
+// So long a group takes more, and so long it waits for the next one, while more are expected.
+#define GROUP_US 4000
+#define GROUP_GAP_US 1000
 
+// On the stack of its caller, who owns it again as soon as `done` is posted.
 struct request {
     tx_run *run;
     void *arg;
-    bool done;
+    sem_t done;
     int rc;
     struct request *next;
 };
@@ -32,13 +37,18 @@ struct group {
     size_t n;
     int64_t end_us;
     bool notify;
+    // more were expected, and nobody came
+    bool in_vain;
 };
 
-static struct request *request_take(struct sqlite_backend *b, bool wait)
+#define FOR_EVER INT64_MAX
+
+// The next one, for which it waits until then.
+static struct request *request_take(struct sqlite_backend *b, int64_t until_us)
 {
     pthread_mutex_lock(&b->lock);
-    while (wait && !b->head && !b->stopping)
-        pthread_cond_wait(&b->queued, &b->lock);
+    while (!b->head && !b->stopping && clock_mono_us() < until_us)
+        wait_cond_until(&b->queued, &b->lock, until_us);
     struct request *r = b->head;
     if (r) {
         b->head = r->next;
@@ -77,7 +87,7 @@ static int savepoint_end(struct sqlite_backend *b, int rc, const char *back, con
 static int request_run(struct sqlite_backend *b, struct request *r)
 {
     struct own_head at = b->own;
-    assert(!r->done && !none_open(b)); // in the transaction of its group
+    assert(!none_open(b)); // in the transaction of its group
     b->w.tx.notify = false;
     b->w.tx.mints = !b->handed_over;
     int rc = db_exec(&b->w.db, "SAVEPOINT request");
@@ -125,7 +135,7 @@ static int group_begin(struct sqlite_backend *b)
 static int request_run_first(struct sqlite_backend *b, struct request *r)
 {
     struct own_head at = b->own;
-    assert(!r->done && !none_open(b));
+    assert(!none_open(b));
     b->w.tx.notify = false;
     b->w.tx.mints = !b->handed_over;
     r->rc = r->run(&b->w.tx, r->arg);
@@ -156,11 +166,21 @@ static int group_add(struct sqlite_backend *b, struct group *g, struct request *
     return r->rc ? r->rc : ERR_IO;
 }
 
-static struct request *group_next(struct sqlite_backend *b, const struct group *g)
+// Who has come, or who comes soon where more are expected.
+static struct request *group_next(struct sqlite_backend *b, struct group *g)
 {
-    if (g->n == GROUP_MAX || clock_mono_us() >= g->end_us)
+    int64_t now_us = clock_mono_us();
+    if (g->n == GROUP_MAX || now_us >= g->end_us)
         return NULL;
-    return request_take(b, false);
+    struct request *r = request_take(b, 0);
+    if (r || g->n >= company_expected(&b->company))
+        return r;
+    int64_t until_us = now_us + GROUP_GAP_US;
+    if (until_us > g->end_us)
+        until_us = g->end_us;
+    r = request_take(b, until_us);
+    g->in_vain = !r;
+    return r;
 }
 
 static void group_fail(struct sqlite_backend *b, struct group *g, int rc)
@@ -173,13 +193,10 @@ static void group_fail(struct sqlite_backend *b, struct group *g, int rc)
             g->list[i]->rc = rc;
 }
 
-static void group_wake(struct sqlite_backend *b, const struct group *g)
+static void group_wake(const struct group *g)
 {
-    pthread_mutex_lock(&b->lock);
     for (size_t i = 0; i < g->n; i++)
-        g->list[i]->done = true;
-    pthread_cond_broadcast(&b->finished);
-    pthread_mutex_unlock(&b->lock);
+        sem_post(&g->list[i]->done);
 }
 
 static int group_commit(struct sqlite_backend *b, struct group *g, struct request *first)
@@ -212,7 +229,11 @@ static void group_run(struct sqlite_backend *b, struct request *first)
     changes_end(&b->changes, &b->w.tx.touched); // ahead of those who wait
     assert(rc || none_open(b));                 // 1: the commit has returned
     atomic_store(&b->base.clock, b->own.stamp);
-    group_wake(b, &g);
+    atomic_fetch_add(&b->base.n_writes, g.n);
+    if (!rc)
+        atomic_fetch_add(&b->base.n_commits, 1);
+    company_learn(&b->company, g.n, g.in_vain);
+    group_wake(&g);
     if (g.notify && b->base.on_commit)
         b->base.on_commit(b->base.on_commit_ctx);
 }
@@ -236,7 +257,7 @@ void writer_hand_over(struct backend *backend)
 static void *writer_main(void *arg)
 {
     struct sqlite_backend *b = arg;
-    for (struct request *r; (r = request_take(b, true));)
+    for (struct request *r; (r = request_take(b, FOR_EVER));)
         group_run(b, r);
     return NULL;
 }
@@ -272,12 +293,14 @@ int writer_write(struct backend *backend, tx_run *run, void *arg)
         pthread_mutex_unlock(&b->lock);
         return ERR_CLOSED;
     }
+    sem_init(&r.done, 0, 0);
     *b->tail = &r;
     b->tail = &r.next;
     pthread_cond_signal(&b->queued);
-    while (!r.done)
-        pthread_cond_wait(&b->finished, &b->lock);
     pthread_mutex_unlock(&b->lock);
+    while (sem_wait(&r.done)) // a signal
+        ;
+    sem_destroy(&r.done);
     return r.rc;
 }
 

@@ -40,7 +40,7 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->https[0].port, 443);
     ck_assert_uint_eq(n->peer.port, 8443);
     ck_assert_uint_ge(n->resolver_workers, 1);
-    ck_assert_uint_eq(n->pool_threads, 8);
+    ck_assert_uint_eq(n->pool_threads, 20);
     ck_assert_uint_eq(n->pool_queue, 256);
     ck_assert_str_eq(n->user, "meridian");
     ck_assert_str_eq(n->edge_user, "meridian-edge");
