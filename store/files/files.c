@@ -38,10 +38,14 @@ static int mode_ensure(int fd, unsigned mode)
 int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made,
                 int *out_fd)
 {
-    bool made = make && mkdirat(parent_fd, name, mode & 0777) == 0;
-    if (make && !made && errno != EEXIST)
-        return err_from_errno(errno);
+    bool made = false;
     AUTO_CLOSE int fd = openat(parent_fd, name, DIR_FLAGS);
+    if (fd < 0 && make && errno == ENOENT) {
+        made = mkdirat(parent_fd, name, mode & 0777) == 0;
+        if (!made && errno != EEXIST) // another may have been faster
+            return err_from_errno(errno);
+        fd = openat(parent_fd, name, DIR_FLAGS);
+    }
     if (fd < 0)
         return err_from_errno(errno);
     if (made) {
