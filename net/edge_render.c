@@ -110,7 +110,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
         "65s;\n"
         "  client_header_buffer_size 4k; large_client_header_buffers 2 "
         "16k;\n"
-        "  client_max_body_size 0; client_body_buffer_size 256k;\n"
+        "  client_max_body_size 0; client_body_buffer_size 128k;\n"
         "  limit_conn_zone $meridian_client zone=by_client:10m; limit_conn_status 429;\n"
         "  limit_conn_zone $meridian_network zone=by_network:10m; limit_conn_zone all "
         "zone=clients:1m;\n"
