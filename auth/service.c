@@ -43,6 +43,8 @@ int auth_service_start(const struct auth_service_options *o, struct auth_service
         rc = passwords_new(&s->passwords);
     if (!rc)
         rc = workers_start(s);
+    if (!rc)
+        rc = exchange_start(s);
     if (rc) {
         auth_service_stop(s);
         return rc;
@@ -57,6 +59,7 @@ void auth_service_stop(struct auth_service *s)
         return;
     if (s->pool)
         pool_free(s->pool);
+    exchange_stop(s);
     passwords_free(s->passwords);
     free(s->region);
     free(s);
@@ -71,15 +74,11 @@ bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s)
 static int answer(struct call *c, struct http_request *req, struct http_response *resp,
                   bool may_hash)
 {
-    const struct auth_service_options *o = &c->s->o;
-    uint64_t generation = snapshot_generation(o->principals);
-    struct principals *all = snapshot_get(o->principals);
-    int64_t age_ms = 0;
-    if (o->principals_age_ms)
-        age_ms = o->principals_age_ms(o->age_ctx);
+    uint64_t generation = snapshot_generation(c->s->o.principals);
+    struct principals *all = NULL;
     const struct principal *who = NULL;
-    int rc = ERR_CLOSED;
-    if (all && !auth_principals_stale(age_ms, c->t->max_stale_s))
+    int rc = call_principals(c, &all);
+    if (!rc)
         rc = call_judge(c, req, all, generation, may_hash, &who);
     if (!rc && who)
         req->principal = arena_strdup(&req->arena, who->name);
@@ -167,14 +166,17 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
     *c = (struct call){.s = s, .t = t, .r = reg, .service = service};
     c->post = req->method == HTTP_POST;
     const struct region *here = topology_region(t, s->region);
+    bool exchange = !strcmp(req->path, "/oauth2/exchange");
     if (!here || !registry_replica(reg, here->index)) {
         call_refuse(c, req, &plan->response, 421, "invalid_request", REFUSED_UNSUPPORTED,
                     "this registry has no replica here");
     } else if (!call_within_limits(c, req, &plan->response, NULL)) {
         return;
+    } else if (exchange) {
+        exchange_begin(c, req, plan);
     } else if (strcmp(req->path, "/oauth2/token")) {
         call_refuse(c, req, &plan->response, 404, "invalid_request", REFUSED_UNSUPPORTED,
-                    "tokens are at /oauth2/token");
+                    "tokens are at /oauth2/token and /oauth2/exchange");
     } else if (req->method == HTTP_GET) {
         begin_get(c, req, plan);
     } else if (req->method == HTTP_POST) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The token service: `GET /oauth2/token` (Basic, or anonymous), `POST /oauth2/token` (grant_type
-// password or refresh_token), at every endpoint of a registry (design section 6, and what real
-// clients send). Password hashes are checked by bounded workers, in turn by the client's network
+// password or refresh_token), `POST /oauth2/exchange` (auth/exchange.c), at every endpoint of a
+// registry (design section 6, and what real clients send). Password hashes are checked by bounded workers, in turn by the client's network
 // and the user name (net/fair.h; a full queue answers 429 with Retry-After), with a dummy hash for
 // unknown users and a keyed cache of verified credentials that empties when the principals change.
 // Requests that need no hash never wait for one.
@@ -16,6 +16,7 @@
 #include "auth/verify.h"
 #include "base/snapshot.h"
 #include "certs/keys.h"
+#include "net/outbound.h"
 #include "net/throttle.h"
 
 struct auth_service;
@@ -27,6 +28,10 @@ struct auth_service_options {
     // limits of requests; NULL: nothing is limited
     struct throttle *throttle;
     const char *region;
+    // keys of issuers are fetched through it; NULL: none are
+    struct outbound *outbound;
+    // where exchanged tokens are noted; NULL: in memory alone
+    const char *state_dir;
     // password hashing threads; 0: 2
     unsigned n_workers;
     // requests that wait for a hash; 0: 512; one network may have an eighth of them

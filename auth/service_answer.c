@@ -33,10 +33,12 @@ static void tell(const struct call *c, const struct http_request *req, const cha
 // Of callers who showed a credential, and of floods. A malformed question is no event.
 static void tell_refusal(const struct call *c, const struct http_request *req, int status)
 {
-    bool shown = c->user || c->refresh;
+    bool shown = c->user || c->refresh || c->oidc;
     const char *what = "login", *outcome = "refused";
     if (c->refresh)
         what = "grant";
+    if (c->oidc)
+        what = "exchange";
     if (status >= 500)
         outcome = "failed";
     if (status == 400 || status == 404 || status == 405 || status == 421)
@@ -299,4 +301,15 @@ void call_grant(struct call *c, struct http_request *req, struct http_response *
     reply(c, req, resp, &ask, access, refresh, buf_cstr(&scope));
     if (resp->status == 200) // a login is what gives a refresh token
         tell(c, req, refresh && refresh != kept ? "login" : "grant", "done", who, buf_cstr(&scope));
+}
+
+void call_exchanged(struct call *c, struct http_request *req, struct http_response *resp,
+                    const struct principal *who, const char *rule, const char *refresh)
+{
+    if (http_response_json(req, resp, 200, json_pack("{s:s}", "refresh_token", refresh))) {
+        call_refuse_code(c, req, resp, ERR_NOMEM);
+        return;
+    }
+    http_response_header(req, resp, "Cache-Control", "no-store");
+    tell(c, req, "exchange", "done", who, rule);
 }

@@ -79,8 +79,7 @@ bool question_of_get(struct call *c, struct http_request *req, struct http_respo
     return false;
 }
 
-// A parameter that must not be repeated (RFC 6749 section 3.2). NULL: absent, or repeated.
-static const char *form_once(struct http_request *req, const char *key)
+const char *form_once(struct http_request *req, const char *key)
 {
     const char *v = http_form_get(req, req->body, key, 0);
     if (v && !http_form_get(req, req->body, key, 1))

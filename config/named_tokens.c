@@ -154,16 +154,17 @@ void scope_maps_build(struct option_ctx *ctx, struct principals *p, const struct
 
 // --- tokens ---
 
-// What of the patterns is in the token's own; all of them where it has none.
-static void grant_narrow(struct option_ctx *ctx, const struct spec_token *in, struct grant *g)
+// What of the patterns is in these; all of them where there are none.
+static void grant_narrow(struct option_ctx *ctx, const char *const *to, size_t n_to,
+                         struct grant *g)
 {
-    if (!in->n_repositories)
+    if (!n_to)
         return;
-    const char **list = spec_room(ctx, g->n_repositories * in->n_repositories, sizeof *list);
+    const char **list = spec_room(ctx, g->n_repositories * n_to, sizeof *list);
     size_t n = 0;
     for (size_t i = 0; list && i < g->n_repositories; i++)
-        for (size_t k = 0; k < in->n_repositories; k++) {
-            const char *both = pattern_common(g->repositories[i], in->repositories[k]);
+        for (size_t k = 0; k < n_to; k++) {
+            const char *both = pattern_common(g->repositories[i], to[k]);
             if (both)
                 list[n++] = both;
         }
@@ -171,43 +172,51 @@ static void grant_narrow(struct option_ctx *ctx, const struct spec_token *in, st
     g->n_repositories = n;
 }
 
-static void grants_of_map(struct option_ctx *ctx, const struct spec_token *in,
-                          const struct scope_map *map, struct principal *out)
+static void grants_of_map(struct option_ctx *ctx, const struct scope_map *map,
+                          const char *const *repositories, size_t n_repositories,
+                          const struct grant **out, size_t *out_n)
 {
     struct grant *grants = spec_room(ctx, map->n_grants, sizeof *grants);
     for (size_t i = 0; grants && i < map->n_grants; i++) {
         grants[i] = map->grants[i];
-        grant_narrow(ctx, in, &grants[i]);
+        grant_narrow(ctx, repositories, n_repositories, &grants[i]);
     }
-    out->grants = grants;
-    out->n_grants = map->n_grants;
+    *out = grants;
+    *out_n = map->n_grants;
 }
 
-static void grants_of_role(struct option_ctx *ctx, const struct spec_token *in, unsigned actions,
-                           struct principal *out)
+bool scope_map_grants(struct option_ctx *ctx, const struct principals *p, const char *registry,
+                      const char *name, const char *const *repositories, size_t n_repositories,
+                      const struct grant **out, size_t *out_n)
 {
+    unsigned role = scope_map_role(name);
+    const struct scope_map *map = principals_scope_map(p, registry, name);
+    if (!role && map)
+        grants_of_map(ctx, map, repositories, n_repositories, out, out_n);
+    if (!role)
+        return map;
+    if (!n_repositories)
+        return false;
     struct grant *one = spec_room(ctx, 1, sizeof *one);
     if (!one)
-        return;
-    if (!in->n_repositories)
-        options_error(ctx, in->node->line,
-                      "token %s: repositories: missing; with the ready-made scope map %s it says "
-                      "where the token may do that ([\"*\"]: everywhere)",
-                      in->name, in->scope_map);
-    *one = (struct grant){in->registry, in->repositories, in->n_repositories, actions};
-    out->grants = one;
-    out->n_grants = 1;
+        return true; // the context has the error
+    *one = (struct grant){registry, repositories, n_repositories, role};
+    *out = one;
+    *out_n = 1;
+    return true;
 }
 
 static void token_grants(struct option_ctx *ctx, const struct principals *p,
                          const struct spec_token *in, struct principal *out)
 {
-    unsigned role = scope_map_role(in->scope_map);
-    const struct scope_map *map = principals_scope_map(p, in->registry, in->scope_map);
-    if (role)
-        grants_of_role(ctx, in, role, out);
-    else if (map)
-        grants_of_map(ctx, in, map, out);
+    if (scope_map_grants(ctx, p, in->registry, in->scope_map, in->repositories, in->n_repositories,
+                         &out->grants, &out->n_grants))
+        return;
+    if (scope_map_role(in->scope_map))
+        options_error(ctx, in->node->line,
+                      "token %s: repositories: missing; with the ready-made scope map %s it says "
+                      "where the token may do that ([\"*\"]: everywhere)",
+                      in->name, in->scope_map);
     else if (*in->scope_map == '_')
         options_error(ctx, doc_key_line(in->node, "scope_map"),
                       "token %s: scope_map: %.80s is none of the ready-made ones: _pull, _push, "

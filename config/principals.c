@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/issuers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,8 @@ struct spec_principals {
     size_t n_scope_maps;
     const struct spec_token *tokens;
     size_t n_tokens;
+    const struct spec_issuer *issuers;
+    size_t n_issuers;
     const struct spec_revoked *revoked;
     size_t n_revoked;
 };
@@ -121,6 +124,9 @@ static const struct option principals_rows[] = {
      .sub = &scope_map_set, .help = "what named tokens may do"},
     {"tokens", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, tokens, n_tokens), .sub = &token_set,
      .help = "named tokens: what machines log in with"},
+    {"issuers", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, issuers, n_issuers),
+     .max = ISSUERS_MAX, .sub = &issuer_set,
+     .help = "issuers of identities (OpenID Connect), whose tokens are exchanged for ours"},
     {"revoked", OPT_LIST, OPT_ARRAY_AT(struct spec_principals, revoked, n_revoked),
      .max = REVOKED_MAX, .sub = &revoked_set, .help = "tokens that are none any more"},
 };
@@ -212,7 +218,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct pri
     p->n_users = spec.n_users;
     scope_maps_build(ctx, p, spec.scope_maps, spec.n_scope_maps);
     tokens_build(ctx, p, spec.tokens, spec.n_tokens);
-    // further sections that name principals or scope maps come here
+    issuers_build(ctx, p, spec.issuers, spec.n_issuers);
     revoked_build(ctx, p, spec.revoked, spec.n_revoked);
     return option_ctx_result(ctx);
 }
@@ -395,6 +401,7 @@ int principals_format(const struct principals *p, struct buf *out)
         write_user(&b, &p->users[i]);
     scope_maps_format(p, &b);
     tokens_format(p, &b);
+    issuers_format(p, &b);
     write_revoked(&b, p);
     if (b.err) {
         int rc = b.err;

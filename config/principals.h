@@ -25,6 +25,7 @@
 //       refresh: refused              # or allowed
 //       passwords:                    # one or two, so that they overlap while they are rotated
 //         - {id: 1, password_hash: "$y$…", created: 2026-11-30T10:00:00Z, expires: 2027-…Z}
+//   issuers: […]                      # OpenID Connect issuers whose tokens are exchanged: config/issuers.h
 //   revoked:                          # tokens that are none any more, by the id in them (jti)
 //     - {id: 9f86d081884c7d65…, expires: 2026-12-30T10:00:00Z}
 //
@@ -100,6 +101,8 @@ struct scope_map {
     size_t n_grants;
 };
 
+struct issuer; // config/issuers.h
+
 struct revoked_token {
     // the token's jti
     const char *id;
@@ -120,6 +123,8 @@ struct principals {
     size_t n_scope_maps;
     const struct principal *tokens;
     size_t n_tokens;
+    const struct issuer *issuers;
+    size_t n_issuers;
     const struct revoked_token *revoked;
     size_t n_revoked;
     // users and tokens

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the principals share: principals.c (the document, users, revoked ids) and
-// named_tokens.c (scope maps, named tokens). Nobody else includes this.
+// What the files of the principals share: principals.c (the document, users, revoked ids),
+// named_tokens.c (scope maps, named tokens) and issuers.c (issuers of identities). Nobody else includes this.
 #ifndef MERIDIAN_CONFIG_PRINCIPALS_PRIV_H
 #define MERIDIAN_CONFIG_PRINCIPALS_PRIV_H
 
+#include "base/addr.h"
 #include "config/grant_rows.h"
 #include "config/principals.h"
 
@@ -50,7 +51,31 @@ void scope_maps_build(struct option_ctx *ctx, struct principals *p, const struct
                       size_t n);
 void tokens_build(struct option_ctx *ctx, struct principals *p, const struct spec_token *in,
                   size_t n);
+// What a scope map of that name gives on these repositories (none: on all that the map names). False:
+// there is no such map, or a ready-made one without repositories.
+bool scope_map_grants(struct option_ctx *ctx, const struct principals *p, const char *registry,
+                      const char *name, const char *const *repositories, size_t n_repositories,
+                      const struct grant **out, size_t *out_n);
 void scope_maps_format(const struct principals *p, struct buf *b);
 void tokens_format(const struct principals *p, struct buf *b);
+
+// --- issuers.c ---
+
+struct spec_rule;
+struct spec_issuer {
+    const struct doc_node *node;
+    const char *name, *url, *registry, *ca, *ca_file, *keys, *keys_file;
+    struct endpoint address;
+    uint32_t lifetime_s;
+    const struct spec_rule *rules;
+    size_t n_rules;
+};
+
+extern const struct option_set issuer_set;
+
+// After the scope maps.
+void issuers_build(struct option_ctx *ctx, struct principals *p, const struct spec_issuer *in,
+                   size_t n);
+void issuers_format(const struct principals *p, struct buf *b);
 
 #endif

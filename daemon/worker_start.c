@@ -363,6 +363,8 @@ static int start_auth(struct worker *w)
     const struct auth_service_options o = {.topology = &w->topology,
                                            .principals = &w->principals,
                                            .keys = w->keys,
+                                           .outbound = w->app.outbound,
+                                           .state_dir = w->paths->state,
                                            .audit = w->app.audit,
                                            .throttle = w->app.throttle,
                                            .region = w->node->region};

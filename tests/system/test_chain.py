@@ -196,7 +196,7 @@ class Chain(unittest.TestCase):
                     else:
                         self.assertEqual(status, 405, body)
                         self.assertEqual(headers["allow"], ", ".join(allowed))
-        for path in ("/v2/team/app", "/v2/team/app/other/1", "/v2/_other", "/v2/team/app/manifests", "/oauth2/exchange", "/metrics",
+        for path in ("/v2/team/app", "/v2/team/app/other/1", "/v2/_other", "/v2/team/app/manifests", "/oauth2/other", "/metrics",
                      "/replication/v1/other", "/registry/v1/other", "/registry/v1", "/", "/v1/"):
             self.assertEqual(self.lab.request("GET", EAST, path, headers=auth)[0], 404, path)
         for word, method in peers.items():  # for regions alone
