@@ -16,7 +16,7 @@
 #define ALLOW_MAX 64
 
 struct words { // of the command line
-    const char *source_user, *source_password_file, *source_ca, *allow, *region, *jobs;
+    const char *source_user, *source_password_file, *source_ca, *allow, *region, *jobs, *proxy;
     struct import_place from;
     // "REGISTRY", and what stands behind its slash or ""
     const struct registry *registry;
@@ -165,17 +165,27 @@ static int open_and_run(struct import *im, const struct words *w, const char *pa
         .ca_file = w->source_ca,
         .allow = w->nets,
         .n_allow = w->n_nets,
+        .proxy = w->proxy,
         .user = w->source_user,
         .password = password,
     };
     int rc = target_open(im->c, w->registry, w->region, &im->target);
     if (rc)
         return rc;
-    if (import_source_open(&o, &im->source))
-        rc = cli_fail(EXIT_FAILED, "out of memory");
+    im->places = htab_new();
+    pthread_mutex_init(&im->places_lock, NULL);
+    int opened = ERR_NOMEM;
+    if (im->places)
+        opened = import_source_open(&o, &im->source);
+    if (opened == ERR_INVAL)
+        rc = cli_fail(EXIT_USAGE, "--proxy %s is not http://HOST:PORT", w->proxy);
+    else if (opened)
+        rc = cli_fail(EXIT_FAILED, "the guard cannot be set up: %s", err_text(opened));
     else
         rc = run(im, w);
     import_source_close(im->source);
+    htab_free(im->places);
+    pthread_mutex_destroy(&im->places_lock);
     target_close(&im->target);
     return rc;
 }
@@ -191,6 +201,8 @@ int cmd_import(struct cli *c, int argc, char **argv)
         {0, "source-ca", "FILE", "CA that the source is verified with", &w.source_ca, NULL},
         {0, "allow", "NETWORKS", "private networks that the source may be in (10.1.2.0/24,…)",
          &w.allow, NULL},
+        {0, "proxy", "URL", "go to the source through this proxy (http://host:port)", &w.proxy,
+         NULL},
         {0, "repositories", "GLOBS", "only these repositories of the source, by comma",
          &im.repositories, NULL},
         {0, "tags", "GLOBS", "only these tags, by comma", &im.tags, NULL},

@@ -15,6 +15,7 @@
 
 #define PIECE_BYTES ((size_t)4 << 20)
 #define RESUMES_MAX 8
+#define ANEW_MAX 2
 #define PATH_SIZE 1024
 #define LOCATION_SIZE 4096
 
@@ -145,6 +146,49 @@ static int is_there(struct blob *b, bool *out)
     return rc;
 }
 
+// A repository of the target that has it, or NULL.
+static const char *place_of(struct blob *b)
+{
+    struct import *im = b->im;
+    pthread_mutex_lock(&im->places_lock);
+    const char *place = htab_get(im->places, b->digest, digest_key_bytes(b->digest));
+    pthread_mutex_unlock(&im->places_lock);
+    if (place && strcmp(place, b->names->to) != 0)
+        return place;
+    return NULL;
+}
+
+// Without memory for it, it is only not known.
+static void place_note(struct blob *b)
+{
+    struct import *im = b->im;
+    pthread_mutex_lock(&im->places_lock);
+    (void)htab_put(im->places, b->digest, digest_key_bytes(b->digest),
+                   (void *)(uintptr_t)b->names->to);
+    pthread_mutex_unlock(&im->places_lock);
+}
+
+// From another repository of the target (distribution-spec, "Mounting a blob"). Where that is not
+// granted, an upload has begun instead, or it is copied as if nobody had it.
+static int mount(struct blob *b, const char *place, bool *out)
+{
+    char path[PATH_SIZE], text[DIGEST_TEXT_SIZE];
+    struct fetch_result r;
+    snprintf(path, sizeof path, "/v2/%s/blobs/uploads/?mount=%s&from=%s", b->names->to,
+             digest_format(b->digest, text), place);
+    const struct target_request q = {.method = "POST",
+                                     .url = path,
+                                     .repository = b->names->to,
+                                     .mounts_from = place,
+                                     .body = bytes_of("", 0)};
+    int rc = target_ask(&b->im->target, &q, &r, b->why);
+    *out = !rc && r.status == 201;
+    if (!rc && r.status == 202)
+        rc = location_take(b, &r);
+    fetch_result_done(&r);
+    return rc;
+}
+
 // ---- the source ----
 
 static int too_long(struct blob *b)
@@ -263,31 +307,70 @@ static int copy(struct blob *b)
     return rc;
 }
 
+// The target was away while a piece went to it, and nobody knows how much it has.
+static int copy_anew(struct blob *b)
+{
+    b->n_piece = 0;
+    b->got = b->sent = 0;
+    *b->location = 0;
+    b->err = 0;
+    return copy(b);
+}
+
+// What need not come from the source. *out: it is in the repository now.
+static int without_source(struct blob *b, bool *out)
+{
+    struct import *im = b->im;
+    int rc = is_there(b, out);
+    if (rc)
+        return rc;
+    if (*out) {
+        atomic_fetch_add(&im->n.blobs_there, 1);
+        return 0;
+    }
+    const char *place = place_of(b);
+    if (!place)
+        return 0;
+    if (im->dry_run)
+        *out = true;
+    else
+        rc = mount(b, place, out);
+    if (*out)
+        atomic_fetch_add(&im->n.mounted, 1);
+    return rc;
+}
+
+static int from_source(struct blob *b, unsigned lane)
+{
+    struct import *im = b->im;
+    if (im->dry_run) {
+        atomic_fetch_add(&im->n.bytes, b->size);
+        return 0;
+    }
+    if (!im->pieces[lane])
+        im->pieces[lane] = mem_alloc(PIECE_BYTES);
+    b->piece = im->pieces[lane];
+    if (!b->piece)
+        return ERR_NOMEM;
+    int rc = copy(b);
+    for (unsigned i = 0; b->err == ERR_UNREACHABLE && i < ANEW_MAX; i++)
+        rc = copy_anew(b);
+    return rc;
+}
+
 int blob_copy(struct import *im, unsigned lane, const struct repository_names *names,
               const struct digest *digest, uint64_t size, char why[IMPORT_WHY_SIZE])
 {
     struct blob b = {.im = im, .names = names, .digest = digest, .size = size, .why = why};
     bool there = false;
     *why = 0;
-    int rc = is_there(&b, &there);
-    if (rc)
-        return rc;
-    if (there) {
-        atomic_fetch_add(&im->n.blobs_there, 1);
-        return 0;
+    int rc = without_source(&b, &there);
+    if (!rc && !there) {
+        rc = from_source(&b, lane);
+        if (!rc)
+            atomic_fetch_add(&im->n.blobs, 1);
     }
-    if (im->dry_run) {
-        atomic_fetch_add(&im->n.blobs, 1);
-        atomic_fetch_add(&im->n.bytes, size);
-        return 0;
-    }
-    if (!im->pieces[lane])
-        im->pieces[lane] = mem_alloc(PIECE_BYTES);
-    b.piece = im->pieces[lane];
-    if (!b.piece)
-        return ERR_NOMEM;
-    rc = copy(&b);
     if (!rc)
-        atomic_fetch_add(&im->n.blobs, 1);
+        place_note(&b);
     return rc;
 }

@@ -45,7 +45,8 @@ static inline size_t digest_key_bytes(const struct digest *d)
 }
 
 struct import_counts {
-    _Atomic uint64_t tags, tags_there, manifests, blobs, blobs_there, bytes, foreign, failed, kept;
+    _Atomic uint64_t tags, tags_there, manifests, blobs, blobs_there, mounted, bytes, foreign,
+        failed, kept;
 };
 
 struct import {
@@ -63,6 +64,9 @@ struct import {
     uint8_t *pieces[IMPORT_JOBS_MAX];
     // the source has said that it knows no list of referrers
     _Atomic bool no_referrers;
+    // which of the target's repositories has a blob: digest to name; under the lock
+    pthread_mutex_t places_lock;
+    struct htab *places;
     // manifests of tags that wait for their turn
     _Atomic uint64_t kept_bytes;
     struct import_counts n;

@@ -33,11 +33,11 @@ static json_t *count(const _Atomic uint64_t *n)
 static json_t *summary(const struct import *im)
 {
     const struct import_counts *n = &im->n;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tags", count(&n->tags),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tags", count(&n->tags),
                      "tagsThere", count(&n->tags_there), "manifests", count(&n->manifests), "blobs",
-                     count(&n->blobs), "blobsThere", count(&n->blobs_there), "bytes",
-                     count(&n->bytes), "foreignLayers", count(&n->foreign), "differing",
-                     count(&n->kept), "failed", count(&n->failed));
+                     count(&n->blobs), "blobsThere", count(&n->blobs_there), "blobsMounted",
+                     count(&n->mounted), "bytes", count(&n->bytes), "foreignLayers",
+                     count(&n->foreign), "differing", count(&n->kept), "failed", count(&n->failed));
 }
 
 static void print_entry(const char *repository, const json_t *e)
@@ -64,12 +64,12 @@ static void print_text(const struct import *im)
     }
     const struct import_counts *n = &im->n;
     printf("%s%" PRIu64 " tags, %" PRIu64 " manifests, %" PRIu64 " blobs, %" PRIu64
-           " bytes; there already: %" PRIu64 " tags, %" PRIu64 " blobs; %" PRIu64
-           " tags differ and were kept; %" PRIu64 " failed",
+           " bytes; there already: %" PRIu64 " tags, %" PRIu64 " blobs, %" PRIu64
+           " mounted; %" PRIu64 " tags differ and were kept; %" PRIu64 " failed",
            im->dry_run ? "would copy " : "copied ", atomic_load(&n->tags),
            atomic_load(&n->manifests), atomic_load(&n->blobs), atomic_load(&n->bytes),
-           atomic_load(&n->tags_there), atomic_load(&n->blobs_there), atomic_load(&n->kept),
-           atomic_load(&n->failed));
+           atomic_load(&n->tags_there), atomic_load(&n->blobs_there), atomic_load(&n->mounted),
+           atomic_load(&n->kept), atomic_load(&n->failed));
     if (atomic_load(&n->foreign))
         printf("; %" PRIu64 " layers stay where their URLs say", atomic_load(&n->foreign));
     putchar('\n');

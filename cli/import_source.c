@@ -46,7 +46,8 @@ void import_source_close(struct import_source *s)
 
 int import_source_open(const struct source_options *o, struct import_source **out)
 {
-    const struct outbound_options guard = {.allow = o->allow, .n_allow = o->n_allow};
+    const struct outbound_options guard = {
+        .allow = o->allow, .n_allow = o->n_allow, .proxy = o->proxy};
     struct import_source *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;

@@ -32,6 +32,8 @@ struct source_options {
     // private networks that the operator has named
     const struct cidr *allow;
     size_t n_allow;
+    // "http://host:port" that all calls go through; NULL: none
+    const char *proxy;
     // NULL: anonymous
     const char *user, *password;
 };

@@ -6,12 +6,14 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/wait.h"
+#include "cli/import_words.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define CALL_MS 120000
 #define TRIES 6
+#define WAITS_MAX 120 // when it says how long to wait: its limits are no failure
 #define PAUSE_FIRST_MS 250
 #define PAUSE_MAX_MS 5000
 #define LOGIN_SCOPE \
@@ -26,8 +28,15 @@ static void secret_free(char *s)
     free(s);
 }
 
+static void token_drop(struct import_token *k)
+{
+    secret_free(k->bearer);
+    free(k->scope);
+    *k = (struct import_token){0};
+}
+
 // Under the lock. An exit status.
-static int token_take(struct import_target *t, const char *scope)
+static int token_take(struct import_target *t, struct import_token *keep, const char *scope)
 {
     struct cli *c = t->c;
     int status = EXIT_FAILED;
@@ -39,32 +48,38 @@ static int token_take(struct import_target *t, const char *scope)
     c->quiet = false;
     if (!token)
         return status;
-    secret_free(t->bearer);
-    free(t->scope);
-    t->bearer = mem_printf("Authorization: Bearer %s", token);
-    t->scope = mem_strdup(scope);
+    token_drop(keep);
+    keep->bearer = mem_printf("Authorization: Bearer %s", token);
+    keep->scope = mem_strdup(scope);
     secret_free(token);
-    if (t->bearer && t->scope)
+    if (keep->bearer && keep->scope)
         return EXIT_DONE;
     return EXIT_FAILED;
 }
 
 // The header for a repository, with a new token when `refused` is the one that is kept. Heap; NULL
 // with a sentence.
-static char *header_for(struct import_target *t, const char *repository, const char *refused,
-                        char why[IMPORT_WHY_SIZE])
+static char *header_for(struct import_target *t, const struct target_request *q,
+                        const char *refused, char why[IMPORT_WHY_SIZE])
 {
-    AUTO_FREE char *scope = mem_printf("repository:%s:pull,push", repository);
+    AUTO_FREE char *scope = NULL;
     char *out = NULL;
+    struct import_token *k = &t->tokens[0];
+    if (q->mounts_from) {
+        k = &t->tokens[1];
+        scope =
+            mem_printf("repository:%s:pull,push repository:%s:pull", q->repository, q->mounts_from);
+    } else
+        scope = mem_printf("repository:%s:pull,push", q->repository);
     int rc = EXIT_DONE;
     if (!scope)
         return NULL;
     pthread_mutex_lock(&t->lock);
-    bool fits = t->scope && t->bearer && !strcmp(t->scope, scope);
-    if (!fits || (refused && !strcmp(refused, t->bearer)))
-        rc = token_take(t, scope);
+    bool fits = k->scope && k->bearer && !strcmp(k->scope, scope);
+    if (!fits || (refused && !strcmp(refused, k->bearer)))
+        rc = token_take(t, k, scope);
     if (!rc)
-        out = mem_strdup(t->bearer);
+        out = mem_strdup(k->bearer);
     else
         snprintf(why, IMPORT_WHY_SIZE, "%.300s", t->c->why ? t->c->why : "no token");
     pthread_mutex_unlock(&t->lock);
@@ -83,7 +98,7 @@ static int region_try(struct import_target *t, const struct region *region)
     t->host = arena_strdup(&c->arena, host);
     t->base = arena_printf(&c->arena, "https://%s:%u", host, c->topo->https_port);
     t->at = cli_region_endpoint(c, region);
-    int rc = token_take(t, LOGIN_SCOPE);
+    int rc = token_take(t, &t->tokens[0], LOGIN_SCOPE);
     if (rc)
         cli_complain("%s: %s", region->name, c->why ? c->why : "no token");
     return rc;
@@ -126,8 +141,8 @@ void target_close(struct import_target *t)
     if (!t->c)
         return;
     secret_free(t->password);
-    secret_free(t->bearer);
-    free(t->scope);
+    token_drop(&t->tokens[0]);
+    token_drop(&t->tokens[1]);
     pthread_mutex_destroy(&t->lock);
     *t = (struct import_target){0};
 }
@@ -172,32 +187,53 @@ static int ask_once(struct import_target *t, const struct target_request *q, con
     return fetch_run(t->c->fetcher, &f, out);
 }
 
-static int64_t pause_ms(const struct fetch_result *r, unsigned failures)
+struct tries {
+    unsigned failures, waits;
+};
+
+// A refusal that says when to come again. -1: it is none.
+static int64_t wait_told_ms(const struct fetch_result *r)
 {
-    char value[32];
-    int64_t ms = wait_backoff_ms(failures, PAUSE_FIRST_MS, PAUSE_MAX_MS);
-    if (r->err || !fetch_result_header(r, "Retry-After", value, sizeof value))
-        return ms;
-    int64_t told = strtol(value, NULL, 10) * 1000;
-    if (told > ms && told <= 60000)
-        return told;
-    return ms;
+    char value[64];
+    if (r->err || (r->status != 429 && r->status != 503) ||
+        !fetch_result_header(r, "Retry-After", value, sizeof value))
+        return -1;
+    int64_t s = retry_after_parse(value, clock_wall_ms());
+    if (s > IMPORT_WAIT_MAX_S)
+        return -1;
+    return s * 1000;
 }
 
-// Is it worth another try?
-static bool passes(const struct fetch_result *r)
+// Is it worth another try? A piece of an upload is sent again only when it was refused unread.
+static bool passes(const struct fetch_result *r, bool once)
 {
     if (r->err)
-        return r->err == ERR_UNREACHABLE || r->err == ERR_TIMEOUT;
-    return r->status == 429 || r->status == 502 || r->status == 503 || r->status == 504;
+        return !once && (r->err == ERR_UNREACHABLE || r->err == ERR_TIMEOUT);
+    if (r->status == 429)
+        return true;
+    return !once && (r->status == 502 || r->status == 503 || r->status == 504);
+}
+
+// How long to wait before the next try; -1: that was the last.
+static int64_t pause_ms(const struct fetch_result *r, bool once, struct tries *n)
+{
+    int64_t told = wait_told_ms(r);
+    if (!passes(r, once))
+        return -1;
+    if (told >= 0 && ++n->waits <= WAITS_MAX)
+        return told + wait_backoff_ms(0, PAUSE_FIRST_MS, PAUSE_FIRST_MS); // not all at once
+    if (told >= 0 || ++n->failures >= TRIES)
+        return -1;
+    return wait_backoff_ms(n->failures - 1, PAUSE_FIRST_MS, PAUSE_MAX_MS);
 }
 
 int target_ask(struct import_target *t, const struct target_request *q, struct fetch_result *out,
                char why[IMPORT_WHY_SIZE])
 {
     char *refused = NULL;
-    for (unsigned failures = 0;;) {
-        AUTO_FREE char *bearer = header_for(t, q->repository, refused, why);
+    struct tries n = {0};
+    for (;;) {
+        AUTO_FREE char *bearer = header_for(t, q, refused, why);
         if (!bearer) {
             free(refused);
             *out = (struct fetch_result){.err = ERR_AUTH};
@@ -209,13 +245,13 @@ int target_ask(struct import_target *t, const struct target_request *q, struct f
             fetch_result_done(out);
             continue;
         }
-        if (!passes(out) || q->once || ++failures >= TRIES) {
+        int64_t ms = pause_ms(out, q->once, &n);
+        if (ms < 0) {
             if (rc)
                 snprintf(why, IMPORT_WHY_SIZE, "%s: %.280s", t->region->name, out->message);
             free(refused);
             return rc;
         }
-        int64_t ms = pause_ms(out, failures - 1);
         fetch_result_done(out);
         clock_sleep_ms(ms);
     }

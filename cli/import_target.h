@@ -23,8 +23,11 @@ struct import_target {
     const char *base;
     struct endpoint at;
     pthread_mutex_t lock;
-    // under the lock: the token, and the scope that it is for
-    char *password, *bearer, *scope;
+    char *password;
+    // under the lock: of the repository that is written to, and of mounts into it
+    struct import_token {
+        char *bearer, *scope;
+    } tokens[2];
 };
 
 struct target_request {
@@ -32,8 +35,8 @@ struct target_request {
     const char *method;
     // below the base, or a whole URL (an upload's Location)
     const char *url;
-    // whose token: `pull,push` on it
-    const char *repository;
+    // whose token: `pull,push` on it, and `pull` on the one that a blob is mounted from, or NULL
+    const char *repository, *mounts_from;
     // "Name: value", up to 3
     const char *headers[3];
     struct bytes body;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Another registry, to import from: one that answers as it should, with Bearer tokens, a referrers API and blobs on another
 host, and that misbehaves on demand. And what is put into any registry: blobs, images, indexes."""
-import base64, hashlib, http.server, json, re, ssl, threading, urllib.parse
+import base64, hashlib, http.server, json, re, select, socket, socketserver, ssl, threading, urllib.parse
 
 MANIFEST, INDEX = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
 CONFIG, LAYER = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar"
@@ -189,3 +189,33 @@ class ForeignRegistry:
             h.close_connection = True  # nobody waits for the last byte any more
             return
         self.send(h, status, content, headers)
+
+
+class ConnectProxy:
+    """A proxy that knows CONNECT alone; `asked` has where to."""
+
+    def __init__(self, address, port):
+        self.asked, outer = [], self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                outer.asked.append(self.rfile.readline().decode().split()[1])
+                while self.rfile.readline().strip():
+                    pass
+                host, _, to = outer.asked[-1].rpartition(":")
+                with socket.create_connection((host, int(to)), timeout=30) as up:
+                    self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+                    while ready := select.select([self.connection, up], [], [], 30)[0]:
+                        for s in ready:
+                            data = s.recv(65536)
+                            if not data:
+                                return
+                            (up if s is self.connection else self.connection).sendall(data)
+
+        self.server = socketserver.ThreadingTCPServer((address, port), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

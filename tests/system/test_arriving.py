@@ -3,7 +3,7 @@
 and clients, configured by `meridian client-config`, which go on when their region is taken away."""
 import base64, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest, urllib.parse, warnings
 
-from foreign_registry import (CONFIG, DOCKER, FOREIGN, INDEX, LAYER, LIST, MANIFEST, ForeignRegistry, descriptor, digest_of,
+from foreign_registry import (CONFIG, DOCKER, FOREIGN, INDEX, LAYER, LIST, MANIFEST, ConnectProxy, ForeignRegistry, descriptor, digest_of,
                               image, index)
 from lab import CLIENT, DOMAIN, Lab, MERIDIAN, SKIP, USER, wait_until
 
@@ -161,6 +161,7 @@ class Arriving(unittest.TestCase):
         done = self.run_import(OLD, "contoso", "--jobs", "3")
         self.assertEqual((done["summary"]["tags"], done["summary"]["blobs"]), (5, plan["summary"]["blobs"]))
         self.assertEqual(done["summary"]["bytes"], plan["summary"]["bytes"])
+        self.assertEqual((plan["summary"]["blobsMounted"], done["summary"]["blobsMounted"]), (1, 1))  # a layer of both repositories
         self.assertEqual([t for t, _ in self.tags("team/app")], ["z-first", "m-second", "a-third", "list"])  # as old as the images
         self.assertEqual(dict(self.tags("team/app")), wanted)
         self.assertEqual(self.get("team/app", "manifests/list", LIST)[2], many)
@@ -223,6 +224,11 @@ class Arriving(unittest.TestCase):
         self.assertEqual({a for _, _, a, port in seen if port == 5101}, {""})  # no credentials for the other host
         self.assertEqual({a for _, path, a, _ in seen if path.startswith("/token")},
                          {BASIC})
+        proxy = ConnectProxy(CLIENT, 5200)
+        self.addCleanup(proxy.close)
+        fake.tags["fine/app"].pop("ancient")
+        self.assertEqual(self.run_import(f"{FAKE}/fine/app", "contoso", "--proxy", f"http://{CLIENT}:5200")["summary"]["tagsThere"], 4)
+        self.assertEqual(set(proxy.asked), {FAKE})
         bad = self.lab.run(*self.words(f"{FAKE}/fine/app", "contoso", *ALLOW), "--source-password-file", self.lab.password_file, check=False)
         self.assertEqual(bad.returncode, 1)
         self.assertIn("its token service: HTTP 401: who are you?", bad.stdout)
@@ -258,7 +264,7 @@ class Arriving(unittest.TestCase):
 
     def test_4_it_is_killed_and_goes_on(self):
         fake = self.fake
-        layers = [os.urandom(6_000_000) for _ in range(4)]
+        layers = [os.urandom(n) for n in (6_000_000, 5_000_000, 80_000_000, 1000)]
         for i, layer in enumerate(layers):
             self.seed("killed/app", str(i), layer, created=f"2021-01-0{i + 1}T00:00:00Z")
         fake.slow_begun, fake.slow_goes_on = threading.Event(), threading.Event()
@@ -266,6 +272,10 @@ class Arriving(unittest.TestCase):
         child = self.lab.background(*self.words(f"{FAKE}/killed/app", "contoso", *ALLOW, "--jobs", "1"),
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.assertTrue(fake.slow_begun.wait(30))
+        with open(f"/proc/{child.pid}/status") as f:
+            peak_kib = int(re.search(r"VmHWM:\s*(\d+)", f.read())[1])
+        if not os.environ.get("SANITIZED"):
+            self.assertLess(peak_kib, 48 << 10)  # whatever the blob's size
         child.kill()
         child.wait()
         fake.slow_goes_on.set()
