@@ -59,14 +59,35 @@ void passwords_free(struct passwords *p)
     free(p);
 }
 
-static int entry_of(const struct passwords *p, const struct principal *who, const char *password,
+// The hashes that these credentials may fit now: a user's, or those of a token's passwords that have
+// not ended; of one that was made here, the one that it names.
+static size_t hashes_of(const struct login *l, const char *out[TOKEN_PASSWORDS])
+{
+    size_t n = 0;
+    if (!l->who)
+        return 0;
+    if (!l->who->token) {
+        out[0] = l->who->password_hash;
+        return 1;
+    }
+    unsigned id = token_password_id(l->password);
+    for (size_t i = 0; i < l->who->token->n_passwords; i++) {
+        const struct token_password *w = &l->who->token->passwords[i];
+        bool ended = w->expires_s && w->expires_s <= l->now_s;
+        if (!ended && (!id || id == w->id))
+            out[n++] = w->hash;
+    }
+    return n;
+}
+
+static int entry_of(const struct passwords *p, const struct login *l, const char *hash,
                     uint8_t out[SHA256_BYTES])
 {
     AUTO_BUF struct buf b; // the zero bytes keep "ab"+"c" apart from "a"+"bc"
     buf_init(&b, 8192);
-    buf_add(&b, who->name, strlen(who->name) + 1);
-    buf_add(&b, who->password_hash, strlen(who->password_hash) + 1);
-    buf_add(&b, password, strlen(password) + 1);
+    buf_add(&b, l->who->name, strlen(l->who->name) + 1);
+    buf_add(&b, hash, strlen(hash) + 1);
+    buf_add(&b, l->password, strlen(l->password) + 1);
     int rc = b.err;
     if (!rc)
         rc = hmac_sha256(p->key, sizeof p->key, b.p, b.n, out);
@@ -86,12 +107,11 @@ static uint8_t *slot_of(struct passwords *p, uint64_t generation, const uint8_t 
     return p->seen[(entry[0] | (unsigned)entry[1] << 8) & (SLOTS - 1)];
 }
 
-bool passwords_known(struct passwords *p, uint64_t generation, const struct principal *who,
-                     const char *password)
+static bool entry_known(struct passwords *p, uint64_t generation, const struct login *l,
+                        const char *hash)
 {
     uint8_t entry[SHA256_BYTES];
-    if (!who || !who->enabled || strlen(password) > PASSWORD_MAX_BYTES ||
-        entry_of(p, who, password, entry))
+    if (entry_of(p, l, hash, entry))
         return false;
     pthread_mutex_lock(&p->lock);
     bool known = secret_equal(slot_of(p, generation, entry), SHA256_BYTES, entry, SHA256_BYTES);
@@ -99,26 +119,69 @@ bool passwords_known(struct passwords *p, uint64_t generation, const struct prin
     return known;
 }
 
-int passwords_verify(struct passwords *p, uint64_t generation, const struct principals *all,
-                     const struct principal *who, const char *password)
+bool passwords_known(struct passwords *p, uint64_t generation, const struct login *l,
+                     const char **out_hash)
 {
-    // An unknown user is checked against the first user's hash, so that the method and its cost are
-    // those of real ones.
+    const char *hashes[TOKEN_PASSWORDS];
+    if (!l->who || !l->who->enabled || strlen(l->password) > PASSWORD_MAX_BYTES)
+        return false;
+    size_t n = hashes_of(l, hashes);
+    for (size_t i = 0; i < n; i++)
+        if (entry_known(p, generation, l, hashes[i])) {
+            *out_hash = hashes[i];
+            return true;
+        }
+    return false;
+}
+
+// What is hashed against where there is nothing to hold it against: somebody's real hash, so that
+// the method and its cost are those of real ones.
+static const char *stand_in(const struct passwords *p, const struct principals *all)
+{
+    if (all->n_users)
+        return all->users[0].password_hash;
+    for (size_t i = 0; i < all->n_tokens; i++)
+        if (all->tokens[i].token->n_passwords)
+            return all->tokens[i].token->passwords[0].hash;
+    return p->dummy;
+}
+
+// 0 with the hash that it fits.
+static int hashes_try(const struct passwords *p, const struct principals *all,
+                      const struct login *l, const char **out_hash)
+{
+    const char *hashes[TOKEN_PASSWORDS];
+    size_t n = hashes_of(l, hashes), n_checks = 1;
+    if (!token_password_id(l->password))
+        n_checks = all->passwords_max;
+    for (size_t i = 0; i < n_checks || i < n; i++) {
+        const char *hash = stand_in(p, all);
+        if (i < n)
+            hash = hashes[i];
+        int rc = password_check(l->password, hash);
+        if (rc == ERR_NOMEM)
+            return rc;
+        if (!rc && i < n) {
+            *out_hash = hash;
+            return 0;
+        }
+    }
+    return ERR_AUTH;
+}
+
+int passwords_verify(struct passwords *p, uint64_t generation, const struct principals *all,
+                     const struct login *l, const char **out_hash)
+{
     const char *hash;
-    if (who)
-        hash = who->password_hash;
-    else if (all->n_users)
-        hash = all->users[0].password_hash;
-    else
-        hash = p->dummy;
-    int rc = password_check(password, hash);
-    if (rc == ERR_NOMEM)
-        return rc;
-    if (rc || !who || !who->enabled)
-        return ERR_AUTH;
     uint8_t entry[SHA256_BYTES];
+    int rc = hashes_try(p, all, l, &hash);
+    if (rc)
+        return rc;
+    if (!l->who->enabled)
+        return ERR_AUTH;
+    *out_hash = hash;
     // what cannot be remembered is checked again next time
-    if (!entry_of(p, who, password, entry)) {
+    if (!entry_of(p, l, hash, entry)) {
         pthread_mutex_lock(&p->lock);
         memcpy(slot_of(p, generation, entry), entry, SHA256_BYTES);
         pthread_mutex_unlock(&p->lock);

@@ -19,11 +19,22 @@
 struct passwords;
 int passwords_new(struct passwords **out); // makes a dummy hash: slow
 void passwords_free(struct passwords *p);
-// Were these credentials verified under this generation? Quick.
-bool passwords_known(struct passwords *p, uint64_t generation, const struct principal *who,
-                     const char *password);
-// Slow. 0, ERR_AUTH or ERR_NOMEM. `who` NULL or not enabled: ERR_AUTH at the same cost.
+
+struct login { // credentials that somebody shows
+    // NULL: there is nobody of that name
+    const struct principal *who;
+    const char *password;
+    // wall clock: a named token's passwords end
+    int64_t now_s;
+};
+// Were these credentials verified under this generation? Then *out_hash is the hash that they fit,
+// of the two that a named token may have. Quick.
+bool passwords_known(struct passwords *p, uint64_t generation, const struct login *l,
+                     const char **out_hash);
+// Slow. 0, ERR_AUTH or ERR_NOMEM. `who` NULL or not enabled: ERR_AUTH at the same cost. A password
+// that was not made here is held against both of a token's, and so each that is wrong costs as many
+// checks as any token of `all` has passwords.
 int passwords_verify(struct passwords *p, uint64_t generation, const struct principals *all,
-                     const struct principal *who, const char *password);
+                     const struct login *l, const char **out_hash);
 
 #endif

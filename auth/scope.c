@@ -75,6 +75,21 @@ static int scope_one(struct scopes *s, const char *p, size_t n, struct arena *a)
     return grant_add(s, (const char *)name.p, name.n, actions_of(last + 1, n_actions), a);
 }
 
+// What the error shows: it comes from the client, and goes back to it and into the log.
+static void malformed_keep(struct scopes *s, const char *p, size_t n)
+{
+    if (*s->malformed)
+        return;
+    if (n > SCOPE_SHOWN_BYTES)
+        n = SCOPE_SHOWN_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        s->malformed[i] = '?';
+        if (p[i] > ' ' && p[i] <= '~' && p[i] != '"' && p[i] != '\\')
+            s->malformed[i] = p[i];
+    }
+    s->malformed[n] = 0;
+}
+
 int scopes_add(struct scopes *s, const char *text, struct arena *a)
 {
     s->n_bytes += strlen(text);
@@ -83,8 +98,12 @@ int scopes_add(struct scopes *s, const char *text, struct arena *a)
     for (const char *p = text + strspn(text, " "); *p; p += strspn(p, " ")) {
         size_t n = strcspn(p, " ");
         int rc = scope_one(s, p, n, a);
-        if (rc)
+        if (rc == ERR_INVAL)
+            malformed_keep(s, p, n);
+        else if (rc)
             return rc;
+        else
+            s->n_formed++;
         p += n;
     }
     return 0;

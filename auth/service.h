@@ -20,6 +20,7 @@
 #include "net/throttle.h"
 
 struct auth_service;
+struct issued;
 struct auth_service_options {
     struct snapshot *topology, *principals;
     const struct region_keys *keys;
@@ -32,6 +33,8 @@ struct auth_service_options {
     struct outbound *outbound;
     // where exchanged tokens are noted; NULL: in memory alone
     const char *state_dir;
+    // where refresh tokens that are issued are written down; NULL: nowhere
+    struct issued *issued;
     // password hashing threads; 0: 2
     unsigned n_workers;
     // requests that wait for a hash; 0: 512; one network may have an eighth of them

@@ -2,7 +2,9 @@
 // What the token service answers: tokens, or a refusal; see service_priv.h.
 #include "auth/service_priv.h"
 
+#include "auth/issued.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "config/policy.h"
 
@@ -77,9 +79,6 @@ void call_refuse_code(struct call *c, struct http_request *req, struct http_resp
     case ERR_TOOBIG:
         call_refuse(c, req, resp, 400, "invalid_scope", REFUSED_UNSUPPORTED,
                     "more is asked for than one token can carry");
-        return;
-    case ERR_INVAL:
-        call_refuse(c, req, resp, 400, "invalid_scope", REFUSED_NAME, "a scope is malformed");
         return;
     case ERR_AUTH:
     case ERR_EXPIRED:
@@ -245,6 +244,7 @@ static void reply(struct call *c, struct http_request *req, struct http_response
 static int refresh_issue(struct call *c, struct http_request *req, const struct principal *who,
                          const struct token_ask *access, const char *kept, const char **out)
 {
+    char id[JTI_BYTES * 2 + 1], password[REFRESH_PASSWORD_SIZE];
     *out = NULL;
     if (!who || !c->offline || !principal_refreshes(who))
         return 0;
@@ -255,8 +255,26 @@ static int refresh_issue(struct call *c, struct http_request *req, const struct 
                             .incarnation = access->incarnation,
                             .subject = access->subject,
                             .now_ms = access->now_ms,
-                            .generation = who->generation};
-    return token_issue_refresh(c->s->o.keys, &ask, &req->arena, out);
+                            .generation = who->generation,
+                            .id = id};
+    int rc = random_hex(id, JTI_BYTES);
+    if (!rc && who->token && c->by_hash) {
+        rc = refresh_password_text(c->by_hash, password);
+        ask.password = password;
+    }
+    if (!rc)
+        rc = token_issue_refresh(c->s->o.keys, &ask, &req->arena, out);
+    if (rc)
+        return rc;
+    issued_note(c->s->o.issued,
+                &(struct issued_token){.id = id,
+                                       .principal = who->name,
+                                       .registry = c->r->name,
+                                       .client = req->client,
+                                       .generation = who->generation,
+                                       .password = ask.password,
+                                       .expires_s = access->now_ms / 1000 + REFRESH_LIFETIME_S});
+    return 0;
 }
 
 void call_grant(struct call *c, struct http_request *req, struct http_response *resp,

@@ -8,13 +8,23 @@
 
 #include <string.h>
 
-static const char *refresh_fault(const struct principal *who)
+// What keeps a refresh token that is right in itself from being one still; NULL: nothing does.
+static const char *refresh_fault(const struct principals *all, const struct principal *who,
+                                 const struct claims *claims)
 {
+    if (principals_revoked(all, claims->id))
+        return "which was revoked";
     if (!who)
         return "whom nobody knows any more";
     if (!who->enabled)
         return "who is disabled";
-    return "revoked since it was issued";
+    if (who->generation != claims->generation)
+        return "revoked since it was issued";
+    if (!principal_refreshes(who))
+        return "who may have none any more";
+    if (!refresh_password_holds(who, claims->password, clock_wall_ms() / 1000))
+        return "got by a password that has ended";
+    return NULL;
 }
 
 // A caller whom another issuer vouched for stands in no document, but in a rule.
@@ -39,8 +49,10 @@ static int judge_refresh(const struct call *c, struct http_request *req,
         return rc;
     }
     const struct principal *who = refresh_holder(c, req, all, &claims);
-    if (!who || !who->enabled || who->generation != claims.generation) {
-        http_request_detail(req, "a refresh token of %s, %s", claims.subject, refresh_fault(who));
+    const char *fault = refresh_fault(all, who, &claims);
+    if (fault) {
+        http_request_detail(req, "the refresh token %s of %s, %s", claims.id, claims.subject,
+                            fault);
         return ERR_AUTH;
     }
     *out = who;
@@ -68,10 +80,11 @@ int call_judge(struct call *c, struct http_request *req, const struct principals
         return 0;
     }
     const struct principal *who = principals_find(all, c->user);
+    const struct login login = {who, c->password, clock_wall_ms() / 1000};
     int rc = 0;
-    if (!passwords_known(c->s->passwords, generation, who, c->password)) {
+    if (!passwords_known(c->s->passwords, generation, &login, &c->by_hash)) {
         if (may_hash)
-            rc = passwords_verify(c->s->passwords, generation, all, who, c->password);
+            rc = passwords_verify(c->s->passwords, generation, all, &login, &c->by_hash);
         else
             rc = ERR_BUSY;
     }

@@ -40,6 +40,8 @@ struct call { // one request; hangs off its arena
     // another issuer's token, and what it says
     const char *oidc;
     struct jwt jwt;
+    // of the password that it was, once it was judged; borrowed from the principals
+    const char *by_hash;
     struct scopes scopes;
     // of a refusal with 429
     unsigned retry_after_s;

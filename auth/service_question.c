@@ -48,6 +48,20 @@ static int basic_parse(struct call *c, struct http_request *req)
     return 0;
 }
 
+// Nothing that was asked for has the form of a scope.
+static void scope_refuse(struct call *c, struct http_request *req, struct http_response *resp)
+{
+    const char *text =
+        arena_printf(&req->arena,
+                     "the scope \"%s\" is malformed: a scope is repository:NAME:ACTIONS, or "
+                     "registry:catalog:*",
+                     c->scopes.malformed);
+    if (text)
+        call_refuse(c, req, resp, 400, "invalid_scope", REFUSED_NAME, text);
+    else
+        call_refuse_code(c, req, resp, ERR_NOMEM);
+}
+
 // What both methods share: `service`, `scope` (repeated). False: refused already.
 static bool questions_parse(struct call *c, struct http_request *req, struct bytes from,
                             struct http_response *resp)
@@ -65,7 +79,10 @@ static bool questions_parse(struct call *c, struct http_request *req, struct byt
             return false;
         }
     }
-    return true;
+    if (c->scopes.n_formed || !*c->scopes.malformed)
+        return true;
+    scope_refuse(c, req, resp);
+    return false;
 }
 
 bool question_of_get(struct call *c, struct http_request *req, struct http_response *resp)

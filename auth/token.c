@@ -113,10 +113,13 @@ static int registry_set(json_t *claims, const struct token_ask *ask)
 // without are what they always were.
 static json_t *claims_begin(const char *type, const struct token_ask *ask, uint32_t lifetime_s)
 {
-    char id[JTI_BYTES * 2 + 1];
+    char any[JTI_BYTES * 2 + 1];
+    const char *id = ask->id;
     json_int_t now = ask->now_ms / 1000;
-    if (random_hex(id, JTI_BYTES))
+    if (!id && random_hex(any, JTI_BYTES))
         return NULL;
+    if (!id)
+        id = any;
     if (ask->lifetime_s)
         lifetime_s = ask->lifetime_s;
     json_t *claims = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "iss", TOKEN_ISSUER,
@@ -147,9 +150,37 @@ int token_issue_refresh(const struct region_keys *keys, const struct token_ask *
                         struct arena *a, const char **out)
 {
     json_t *claims = claims_begin("refresh", ask, REFRESH_LIFETIME_S);
-    if (claims && json_object_set_new(claims, "gen", json_integer((json_int_t)ask->generation))) {
+    int failed = 0;
+    if (claims)
+        failed = json_object_set_new(claims, "gen", json_integer((json_int_t)ask->generation));
+    if (claims && !failed && ask->password)
+        failed = json_object_set_new(claims, "pw", json_string(ask->password));
+    if (failed) {
         json_decref(claims);
         return ERR_NOMEM;
     }
     return jws_issue(keys, claims, a, out);
+}
+
+int refresh_password_text(const char *hash, char out[REFRESH_PASSWORD_SIZE])
+{
+    struct digest d;
+    int rc = digest_of(DIGEST_SHA256, hash, strlen(hash), &d);
+    if (!rc)
+        hex_format(d.b, (REFRESH_PASSWORD_SIZE - 1) / 2, out);
+    return rc;
+}
+
+bool refresh_password_holds(const struct principal *who, const char *text, int64_t now_s)
+{
+    char own[REFRESH_PASSWORD_SIZE];
+    if (!who->token)
+        return true;
+    for (size_t i = 0; text && i < who->token->n_passwords; i++) {
+        const struct token_password *w = &who->token->passwords[i];
+        bool ended = w->expires_s && w->expires_s <= now_s;
+        if (!ended && !refresh_password_text(w->hash, own) && !strcmp(own, text))
+            return true;
+    }
+    return false;
 }

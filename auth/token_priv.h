@@ -15,6 +15,7 @@
 #define REFRESH_LIFETIME_MAX_S (90u * 86400)
 #define SCOPE_MAX_COUNT 50   // grants in one token, and scopes in one question
 #define SCOPE_MAX_BYTES 8192 // all scopes of one question
+#define SCOPE_SHOWN_BYTES 80 // of a malformed one, in the error
 #define KID_MAX_BYTES 128
 #define JTI_BYTES 16
 #define VISIBLE_MAX 64 // patterns of what the catalogue shows, in one token
@@ -44,6 +45,8 @@ struct claims {
     const char *subject, *id;
     // TOKEN_REFRESH
     uint64_t generation;
+    // and of a named token: refresh_password_text; NULL: none
+    const char *password;
     const struct access_grant *grants;
     size_t n_grants;
     const char *const *visible;
@@ -76,11 +79,21 @@ struct token_ask {
     size_t n_visible;
     // of a refresh token: the principal's
     uint64_t generation;
+    // and its id, which somebody keeps; NULL: any
+    const char *id;
+    // and of a named token: by which of its passwords it was got; NULL: none
+    const char *password;
 };
 int token_issue_access(const struct region_keys *keys, const struct token_ask *ask, struct arena *a,
                        const char **out);
 int token_issue_refresh(const struct region_keys *keys, const struct token_ask *ask,
                         struct arena *a, const char **out);
+// A refresh token of a named token ends with the password that got it. It says which one that was by
+// a fingerprint of its hash.
+#define REFRESH_PASSWORD_SIZE 17
+int refresh_password_text(const char *hash, char out[REFRESH_PASSWORD_SIZE]);
+// Is it one of the principal's still? Of a user there is none, and it holds.
+bool refresh_password_holds(const struct principal *who, const char *text, int64_t now_s);
 // The registry's global name: the service of its tokens.
 int token_service(const struct topology *t, const struct registry *r, struct arena *a,
                   const char **out);
@@ -96,10 +109,15 @@ struct scopes {
     size_t n;
     // of text seen
     size_t n_bytes;
+    // those that were in the right form, whether or not anybody knows their type
+    size_t n_formed;
+    // the first that was not, made printable and cut; "": none
+    char malformed[SCOPE_SHOWN_BYTES + 1];
 };
 // Adds what one `scope` parameter asks for: blank-separated "repository:NAME:actions",
 // "registry:catalog:*", "registry:audit:*". Unknown types and actions are passed over, since clients ask for more than
-// there is. ERR_INVAL malformed, ERR_TOOBIG.
+// there is. A malformed one is left out, and kept to be named: it does not spoil those beside it.
+// ERR_TOOBIG.
 int scopes_add(struct scopes *s, const char *text, struct arena *a);
 
 #endif

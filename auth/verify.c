@@ -246,6 +246,7 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
     if (type == TOKEN_REFRESH) {
         lifetime_max_s = REFRESH_LIFETIME_MAX_S;
         c.generation = (uint64_t)json_integer_value(gen);
+        c.password = claim_text(root, "pw", REFRESH_PASSWORD_SIZE);
     } else {
         int rc = access_parse(root, a, &c);
         if (rc)
@@ -258,6 +259,8 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
     c.id = arena_strdup(a, id);
     if (!c.subject || !c.id)
         return ERR_NOMEM;
+    if (c.password)
+        c.password = arena_strdup(a, c.password);
     *out = c;
     return 0;
 }

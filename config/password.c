@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include "base/digest.h"
+
+#include <assert.h>
 #include <crypt.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,4 +60,30 @@ int password_check(const char *password, const char *hash)
     if (!rc && secret_equal(got, strlen(got), hash, strlen(hash)))
         return 0;
     return ERR_AUTH;
+}
+
+#define MADE "mrd"
+#define SECRET_BYTES 32
+
+int token_password_make(unsigned id, char out[TOKEN_PASSWORD_SIZE])
+{
+    uint8_t secret[SECRET_BYTES];
+    assert(id == 1 || id == 2);
+    int rc = random_bytes(secret, sizeof secret);
+    if (rc)
+        return rc;
+    size_t n = (size_t)snprintf(out, TOKEN_PASSWORD_SIZE, MADE "%u_", id);
+    b64url_format(secret, sizeof secret, out + n);
+    explicit_bzero(secret, sizeof secret);
+    return 0;
+}
+
+unsigned token_password_id(const char *password)
+{
+    size_t n = strlen(MADE);
+    if (strncmp(password, MADE, n) != 0 || (password[n] != '1' && password[n] != '2'))
+        return 0;
+    if (password[n + 1] != '_')
+        return 0;
+    return (unsigned)(password[n] - '0');
 }

@@ -20,6 +20,9 @@
 //   GET  /v1/collect[?registry=NAME]   POST /v1/collect   GET /v1/usage
 //                                                blobs that go, what is used
 //                                                (daemon/admin_collect.c)
+//   GET  /v1/tokens/issued?registry=NAME[&principal=NAME][&n=COUNT][&cursor=TEXT]
+//                                                refresh tokens of this region
+//                                                (daemon/admin_tokens.c)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -33,6 +36,7 @@
 #include "control/source.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_tasks.h"
+#include "daemon/admin_tokens.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
 #include "net/refuse.h"
@@ -305,6 +309,7 @@ static const struct admin_route {
     {HTTP_GET, "/v1/collect", admin_get_collect},
     {HTTP_POST, "/v1/collect", admin_post_collect},
     {HTTP_GET, "/v1/usage", admin_get_usage},
+    {HTTP_GET, "/v1/tokens/issued", admin_get_issued},
     {HTTP_GET, "/v1/certs", get_certs},
     {HTTP_POST, "/v1/certs/renew", post_renew},
     {HTTP_GET, "/v1/dns/explain", get_explain},

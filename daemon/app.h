@@ -52,6 +52,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct throttle *throttle;
     // NULL: off
     struct audit *audit;
+    // refresh tokens of this region; NULL without that role
+    struct issued *issued;
     // NULL without that role
     struct auth_service *auth;
     // NULL without that role

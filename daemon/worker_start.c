@@ -3,6 +3,7 @@
 // worker_priv.h.
 #include "daemon/worker_priv.h"
 
+#include "auth/issued.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -367,6 +368,7 @@ static int start_auth(struct worker *w)
                                            .state_dir = w->paths->state,
                                            .audit = w->app.audit,
                                            .throttle = w->app.throttle,
+                                           .issued = w->app.issued,
                                            .region = w->node->region};
     return auth_service_start(&o, &w->app.auth);
 }
@@ -465,6 +467,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
     w->app.outbound = w->guard.outbound;
     if (!rc && (roles & (ROLE_REGISTRY | ROLE_REPLICATOR)))
         rc = start_store(w, d);
+    if (!rc && (roles & ROLE_AUTH))
+        rc = issued_open(w->paths->state, w->node->region, d, &w->app.issued);
     if (!rc && (roles & ROLE_AUTH))
         rc = start_auth(w);
     if (!rc && (roles & ROLE_REGISTRY))

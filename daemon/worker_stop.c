@@ -3,6 +3,7 @@
 // worker_priv.h.
 #include "daemon/worker_priv.h"
 
+#include "auth/issued.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -116,6 +117,7 @@ void worker_stop(struct worker *w, bool yields)
     http_server_stop(w->peer_server, yields ? drain_left(w) : 1000);
     rooms_stop(w);
     auth_service_stop(w->app.auth);
+    issued_close(w->app.issued);
     outbound_free(w->app.outbound);
     fetcher_free(w->app.fetcher);
     pool_free(w->app.late_pool);

@@ -14,6 +14,8 @@ struct scope_case {
     int rc;
     // "name=actions;…" with actions as bits
     const char *out;
+    // one of them is malformed, and left out
+    int malformed;
 };
 
 static const struct scope_case cases[] = {
@@ -35,18 +37,24 @@ static const struct scope_case cases[] = {
     {{"repository:a:Pull"}, 0, "a=0;"},
     {{"host:a:pull"}, 0, ""}, // unknown types too
     {{""}, 0, ""},
-    {{"repository"}, ERR_INVAL, NULL},
-    {{"repository:a"}, ERR_INVAL, NULL},
-    {{":a:pull"}, ERR_INVAL, NULL},
-    {{"repository::pull"}, ERR_INVAL, NULL},
-    {{"repository:A:pull"}, ERR_INVAL, NULL},
-    {{"repository:a//b:pull"}, ERR_INVAL, NULL},
-    {{"repository:/a:pull"}, ERR_INVAL, NULL},
-    {{"repository:a/:pull"}, ERR_INVAL, NULL},
-    {{"repository:../a:pull"}, ERR_INVAL, NULL},
-    {{"repository:a:5000/b:pull"}, ERR_INVAL, NULL},
-    {{"repository:*:pull"}, ERR_INVAL, NULL},
-    {{"repository:a b:pull"}, ERR_INVAL, NULL},
+    {{"repository"}, 0, "", 1},
+    {{"repository:a"}, 0, "", 1},
+    {{":a:pull"}, 0, "", 1},
+    {{"repository::pull"}, 0, "", 1},
+    {{"repository:A:pull"}, 0, "", 1},
+    {{"repository:a//b:pull"}, 0, "", 1},
+    {{"repository:/a:pull"}, 0, "", 1},
+    {{"repository:a/:pull"}, 0, "", 1},
+    {{"repository:../a:pull"}, 0, "", 1},
+    {{"repository:a:5000/b:pull"}, 0, "", 1},
+    {{"repository:*:pull"}, 0, "", 1},
+    {{"repository:a b:pull"}, 0, "", 1},
+    {{"repository:A:pull repository:b:pull"}, 0, "b=1;", 1},
+    {{"repository:b:pull", "junk", "repository:c:push"}, 0, "b=1;c=2;", 1},
+    {{"repository:a:metadata_read,metadata_write,add"}, 0, "a=112;"},
+    {{"repository:a:audit"}, 0, "a=0;"},
+    {{"registry:audit:*"}, 0, "*=128;"},
+    {{"registry:audit:* registry:catalog:*"}, 0, "*=136;"},
 };
 
 START_TEST(scopes_come_out_as_one_list)
@@ -65,6 +73,7 @@ START_TEST(scopes_come_out_as_one_list)
             buf_printf(&b, "%s=%u;", s.items[k].repository, s.items[k].actions);
         if (!rc)
             ck_assert_str_eq(buf_cstr(&b), cases[i].out);
+        ck_assert_msg(!*s.malformed == !cases[i].malformed, "%s: %s", cases[i].in[0], s.malformed);
         arena_done(&a);
     }
 }
@@ -92,6 +101,24 @@ START_TEST(scopes_are_bounded)
 }
 END_TEST
 
+// It goes into an error and a log: printable, and no longer than a line.
+START_TEST(what_is_shown_of_a_malformed_scope_is_harmless)
+{
+    struct arena a;
+    struct scopes s = {0};
+    char text[400];
+    arena_init(&a, 0);
+    ck_assert_int_eq(scopes_add(&s, "x\"\\\n\x1b[31m\xc3\xa9:y", &a), 0);
+    ck_assert_str_eq(s.malformed, "x????[31m??:y");
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    s = (struct scopes){0};
+    ck_assert_int_eq(scopes_add(&s, text, &a), 0);
+    ck_assert_uint_eq(strlen(s.malformed), SCOPE_SHOWN_BYTES);
+    arena_done(&a);
+}
+END_TEST
+
 START_TEST(names_follow_the_distribution_specification)
 {
     static const char *const good[] = {"a",    "0",   "a/b",   "a.b",         "a_b",
@@ -111,4 +138,5 @@ START_TEST(names_follow_the_distribution_specification)
 END_TEST
 
 CHECK_MAIN("auth/scope", scopes_come_out_as_one_list, scopes_are_bounded,
+           what_is_shown_of_a_malformed_scope_is_harmless,
            names_follow_the_distribution_specification)
