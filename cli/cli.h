@@ -177,6 +177,8 @@ int cmd_login(struct cli *c, int argc, char **argv);
 int cmd_registry(struct cli *c, int argc, char **argv);
 int cmd_replication(struct cli *c, int argc, char **argv);
 int cmd_user(struct cli *c, int argc, char **argv);
+int cmd_token(struct cli *c, int argc, char **argv);
+int cmd_scope_map(struct cli *c, int argc, char **argv);
 int cmd_certs(struct cli *c, int argc, char **argv);
 int cmd_config(struct cli *c, int argc, char **argv);
 int cmd_check_health(struct cli *c, int argc, char **argv);

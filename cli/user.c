@@ -6,89 +6,12 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/principals_edit.h"
 #include "config/password.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-struct edit { // a changed copy of the frozen document, in the process's arena
-    struct cli *c;
-    // the document itself: the copy's strings are its
-    struct principals *now;
-    const char *path;
-    struct principals doc;
-    // room for one more
-    struct principal *users;
-};
-
-static void edit_done(struct edit *e)
-{
-    snapshot_unref(e->now);
-}
-#define AUTO_EDIT __attribute__((cleanup(edit_done)))
-
-const char *user_default_path(struct cli *c)
-{
-    const char *slash = strrchr(c->topology, '/');
-    if (slash)
-        return arena_printf(&c->arena, "%.*s/principals.yaml", (int)(slash - c->topology),
-                            c->topology);
-    return "principals.yaml";
-}
-
-static int edit_begin(struct cli *c, const char *path, bool may_be_new, struct edit *e)
-{
-    *e = (struct edit){.c = c, .path = path ? path : user_default_path(c)};
-    struct principals *now = NULL;
-    struct diag d;
-    diag_init(&d);
-    int rc = 0;
-    if (!may_be_new || !access(e->path, F_OK))
-        rc = principals_load(e->path, &d, &now);
-    if (rc) {
-        diag_print(&d, stderr);
-        cli_complain("%s: %s (name the file with --principals)", e->path, err_text(rc));
-    }
-    diag_done(&d);
-    if (rc)
-        return EXIT_FAILED;
-    size_t n = 0;
-    if (now)
-        n = now->n_users;
-    e->users = arena_array(&c->arena, n + 1, sizeof *e->users);
-    if (now)
-        memcpy(e->users, now->users, n * sizeof *e->users); // strings stay with `now`
-    e->now = now;
-    e->doc =
-        (struct principals){.version = now ? now->version : 0, .users = e->users, .n_users = n};
-    return 0;
-}
-
-static struct principal *edit_user(struct edit *e, const char *name)
-{
-    for (size_t i = 0; i < e->doc.n_users; i++)
-        if (!strcmp(e->users[i].name, name))
-            return &e->users[i];
-    return NULL;
-}
-
-static int edit_commit(struct edit *e, const char *what, const char *user)
-{
-    e->doc.version++;
-    int rc = principals_write(&e->doc, e->path);
-    if (rc == ERR_INVAL)
-        return cli_fail(EXIT_USAGE,
-                        "a user's name is printable, without blanks and colons; repositories are "
-                        "names, prefixes that "
-                        "end in /*, or *. %s stays as it was",
-                        e->path);
-    if (rc)
-        return cli_fail(EXIT_FAILED, "%s: cannot be written: %s", e->path, err_text(rc));
-    printf("%s: user %s %s (version %llu)\n", e->path, user, what,
-           (unsigned long long)e->doc.version);
-    return EXIT_DONE;
-}
 
 static int new_hash(struct cli *c, const char **out)
 {
@@ -174,13 +97,15 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
         return cli_fail(EXIT_USAGE, "user %s: give one NAME", cmd->name);
     const char *name = argv[1];
     bool add = !strcmp(cmd->name, "add");
-    AUTO_EDIT struct edit e = {0};
-    rc = edit_begin(c, path, add, &e);
+    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
+    rc = principals_edit_begin(c, path, add, &e);
     if (rc)
         return rc;
-    struct principal *p = edit_user(&e, name);
+    struct principal *p = principals_edit_user(&e, name);
     if (add && p)
         return cli_fail(EXIT_FAILED, "user %s is there already; use passwd or grant", name);
+    if (add && principals_edit_token(&e, name))
+        return cli_fail(EXIT_FAILED, "a named token has the name %s", name);
     if (!add && !p)
         return cli_fail(EXIT_FAILED, "%s: there is no user %s", e.path, name);
     struct grant g;
@@ -218,8 +143,10 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
                                        [3] = "has a new grant",
                                        [4] = "has no valid refresh token any more",
                                        [5] = "removed"};
-    return edit_commit(
-        &e, revoke && registry ? "has lost what was granted on that registry" : said[row], name);
+    const char *done = said[row];
+    if (revoke && registry)
+        done = "has lost what was granted on that registry";
+    return principals_edit_commit(&e, false, "user %s %s", name, done);
 }
 
 static int user_add(struct cli *c, int argc, char **argv)
@@ -266,9 +193,9 @@ static int user_list(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {
         {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
     int rc = opt_parse(c, &user_cmds[0], "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
-    AUTO_EDIT struct edit e = {0};
+    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
     if (!rc)
-        rc = edit_begin(c, path, false, &e);
+        rc = principals_edit_begin(c, path, false, &e);
     if (rc)
         return rc;
     json_t *list = json_array();

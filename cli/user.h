@@ -6,8 +6,6 @@
 #include "cli/cli.h"
 #include "config/principals.h"
 
-// "principals.yaml" beside the topology. Arena.
-const char *user_default_path(struct cli *c);
 // Words of --registry, --repositories and --actions; the two lists are cut up. An exit status, after
 // saying what is wrong.
 int user_grant_parse(struct cli *c, const char *registry, char *repositories, char *actions,

@@ -3,6 +3,7 @@
 // passwords that they have. What a line says wrong is told by its number, and the other lines are
 // taken; who is there already stays as he is. The file of principals is written once, whole.
 #include "cli/htpasswd.h"
+#include "cli/principals_edit.h"
 #include "cli/user.h"
 
 #include "base/err.h"
@@ -88,6 +89,10 @@ static int line_take(struct taking *t, const struct htpasswd_line *l)
         refuse(t, l, "there is a user of that name with another password, who stays as he is");
         return EXIT_DONE;
     }
+    if (t->now && principals_find(t->now, l->name)) {
+        refuse(t, l, "a named token has that name");
+        return EXIT_DONE;
+    }
     struct principal *p = &t->users[t->n_users++];
     *p = (struct principal){.name = l->name,
                             .password_hash = l->hash,
@@ -162,7 +167,7 @@ static int import_run(struct cli *c, int argc, char **argv)
     struct grant grant;
     AUTO_TAKING struct taking t = {.c = c, .from = htpasswd, .path = path};
     if (!path)
-        t.path = user_default_path(c);
+        t.path = principals_default_path(c);
     if (registry && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
         return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
     if (registry) {

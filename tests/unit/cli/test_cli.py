@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """meridian as a program: help on every level, exit codes, and what it does without a region in reach."""
-import json, os, re, subprocess, sys, tempfile, tomllib, unittest
+import base64, json, os, re, subprocess, sys, tempfile, tomllib, unittest
 
 MERIDIAN = os.path.abspath(sys.argv.pop(1))
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TOPOLOGY = os.path.join(SOURCE, "examples", "three-regions", "topology.yaml")
 GROUPS = {"registry": ["list", "show"], "repository": ["list", "show", "delete", "lock", "retention"],
           "tag": ["list", "delete", "history", "restore", "lock"], "manifest": ["list", "delete", "lock"], "replication": ["list", "status", "wait", "feed", "revoked"], "certs": ["show", "renew"],
-          "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"], "config": ["check"], "client-config": ["containerd", "podman", "cri-o", "docker", "kubelet", "credentials"], "dns": ["explain", "export"],
+          "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"],
+          "token": ["list", "show", "create", "update", "delete", "revoke"], "token credential": ["generate", "delete"], "token refresh": ["list"],
+          "scope-map": ["list", "show", "create", "update", "delete"], "config": ["check"], "client-config": ["containerd", "podman", "cri-o", "docker", "kubelet", "credentials"], "dns": ["explain", "export"],
           "health": ["show", "force"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
 SINGLES = ["show-endpoints", "import", "usage", "collect", "login", "check-health", "init", "status"]
 
@@ -26,12 +28,13 @@ class CommandLine(unittest.TestCase):
     def test_help_on_every_level(self):
         top = self.run_cli("--help")
         for word in [*GROUPS, *SINGLES]:
-            self.assertIn(word, top)
+            self.assertIn(word.split()[0], top)
         for noun, verbs in GROUPS.items():
-            text = self.run_cli(noun, "--help")
+            noun = noun.split()
+            text = self.run_cli(*noun, "--help")
             for verb in verbs:
                 self.assertIn(verb, text)
-                self.assertIn("usage: meridian", self.run_cli(noun, verb, "--help"))
+                self.assertIn("usage: meridian", self.run_cli(*noun, verb, "--help"))
         for noun in SINGLES:
             self.assertIn("usage: meridian " + noun, self.run_cli(noun, "--help"))
 
@@ -261,6 +264,85 @@ class CommandLine(unittest.TestCase):
             self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (65534, 65534))
         self.run_cli("user", "remove", "ada", *p)
         self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p)), [])
+
+    def test_named_tokens_and_scope_maps(self):
+        path = os.path.join(self.dir, "principals.yaml")
+        p = ("--principals", path)
+
+        def text():
+            with open(path) as f:
+                return f.read()
+
+        def listed(*words):
+            return json.loads(self.run_cli(*words, "-o", "json", *p))
+        self.run_cli("user", "add", "ada", "--registry", "contoso", "--actions", "pull,push,delete", "--password-stdin", *p, input="correct horse\n")
+        self.assertIn("--repositories and --actions", self.run_cli("scope-map", "create", "m", "-n", "contoso", *p, status=2))
+        grant = ("--repositories", "release/*,app", "--actions", "content/read,metadata/read")
+        self.run_cli("scope-map", "create", "releases", "-n", "contoso", *grant, *p)
+        self.assertIn("already", self.run_cli("scope-map", "create", "releases", "-n", "contoso", *grant, *p, status=1))
+        self.assertIn("contoso", self.run_cli("scope-map", "create", "x", "-n", "contosso", *grant, *p, status=1))
+        self.assertIn("not an action", self.run_cli("scope-map", "create", "x", "-n", "contoso", "--repositories", "a", "--actions", "pull", *p, status=2))
+        self.assertIn("the first no", self.run_cli("scope-map", "create", "_x", "-n", "contoso", *grant, *p, status=2))
+        self.assertIn("ready-made", self.run_cli("scope-map", "delete", "_pull", "-n", "contoso", *p, status=1))
+        self.run_cli("scope-map", "update", "releases", "-n", "contoso", "--repositories", "logs", "--actions", "content/add", *p)
+        maps = listed("scope-map", "show", "releases")
+        self.assertEqual([(m["repositories"], m["actions"]) for m in maps], [("release/*,app", "content/read,metadata/read"), ("logs", "content/add")])
+        self.run_cli("scope-map", "update", "releases", "-n", "contoso", *grant, "--replace", *p)
+        self.assertEqual(len(listed("scope-map", "show", "releases")), 1)
+        self.assertEqual([m["name"] for m in listed("scope-map", "list")],
+                         ["releases", "_pull", "_push", "_upload_only", "_investigate", "_delete", "_audit"])
+        # a token prints its password once, alone on stdout, and the file has a hash only
+        made = self.run_cli("token", "create", "ci", "-n", "contoso", "--scope-map", "releases", "--refresh", "allowed", *p)
+        self.assertRegex(made, "^mrd1_[A-Za-z0-9_-]{43}\n$")
+        self.assertNotIn(made.strip(), text())
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertIn("already", self.run_cli("token", "create", "ci", "-n", "contoso", "--scope-map", "releases", *p, status=1))
+        self.assertIn("a user has the name", self.run_cli("token", "create", "ada", "-n", "contoso", "--scope-map", "releases", *p, status=1))
+        self.assertIn("a named token has the name", self.run_cli("user", "add", "ci", "--password-stdin", *p, input="correct horse\n", status=1))
+        self.assertIn("has no scope map nothing", self.run_cli("token", "create", "x", "-n", "contoso", "--scope-map", "nothing", *p, status=2))
+        self.assertIn("repositories: missing", self.run_cli("token", "create", "x", "-n", "contoso", "--scope-map", "_pull", *p, status=2))
+        self.assertIn("--lifetime", self.run_cli("token", "update", "ci", "--lifetime", "2h", *p, status=2))
+        second = json.loads(self.run_cli("token", "credential", "generate", "ci", "--expires-in", "30d", "-o", "json", *p))
+        self.assertRegex(second["password"], "^mrd2_")
+        self.assertRegex(second["expires"], "Z$")
+        self.assertIn("--id", self.run_cli("token", "credential", "generate", "ci", *p, status=1))
+        self.assertIn("ended already", self.run_cli("token", "credential", "generate", "ci", "--id", "1", "--expires", "2020-01-01T00:00:00Z", *p, status=2))
+        self.assertEqual([w["id"] for w in listed("token", "show", "ci")[0]["passwords"]], [1, 2])
+        self.run_cli("token", "credential", "delete", "ci", "--id", "1", *p)
+        self.run_cli("token", "credential", "delete", "ci", "--id", "1", *p, status=1)
+        self.assertEqual([w["id"] for w in listed("token", "show", "ci")[0]["passwords"]], [2])
+        self.run_cli("token", "create", "node", "-n", "contoso", "--scope-map", "_pull", "--repositories", "*", "--lifetime", "5m", *p)
+        self.run_cli("token", "update", "node", "--enabled", "false", "--repositories", "team/*,app", *p)
+        node = listed("token", "show", "node")[0]
+        self.assertEqual((node["enabled"], node["repositories"], node["lifetime"], node["refresh"]), ("false", "team/*,app", "300s", "refused"))
+        self.assertIn("token ci has the scope map", self.run_cli("scope-map", "delete", "releases", "-n", "contoso", *p, status=1))
+        # what was given out
+        self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", "--expires", "2020-01-01T00:00:00Z", *p)
+        self.assertNotIn("revoked:", text())  # it has ended by itself
+        self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", *p)
+        self.assertIn("already", self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", *p, status=1))
+        token = os.path.join(self.dir, "token")
+        claims = base64.urlsafe_b64encode(b'{"jti":"ffeeddccbbaa99887766554433221100","exp":4102444800}').decode().rstrip("=")
+        with open(token, "w") as f:
+            f.write(f"e30.{claims}.c2ln\n")
+        self.run_cli("token", "revoke", "--token-file", token, *p)
+        self.assertIn('{id: "ffeeddccbbaa99887766554433221100", expires: "2100-01-01T00:00:00Z"}', text())
+        with open(token, "w") as f:
+            f.write("no token\n")
+        self.run_cli("token", "revoke", "--token-file", token, *p, status=1)
+        self.run_cli("token", "revoke", *p, status=2)
+        # an edit of one thing leaves the others as they were
+        before = text()
+        self.run_cli("user", "revoke", "ada", *p)
+        after = text()
+        for section in ("scope_maps:", "tokens:", "revoked:"):
+            self.assertIn(section, after)
+        self.assertEqual(before[before.index("scope_maps:"):], after[after.index("scope_maps:"):])
+        self.run_cli("token", "delete", "ci", *p)
+        self.run_cli("token", "delete", "ci", *p, status=1)
+        self.run_cli("scope-map", "delete", "releases", "-n", "contoso", *p)
+        self.assertEqual([t["name"] for t in listed("token", "list", "-n", "contoso")], ["node"])
+        self.assertIn("is the node running", self.run_cli("token", "refresh", "list", "-n", "contoso", "--admin", "/nowhere.sock", status=4))
 
     def test_init_is_whole_and_safe_to_repeat(self):
         out = os.path.join(self.dir, "state")
