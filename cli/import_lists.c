@@ -223,7 +223,7 @@ int list_tags(struct import *im, const char *repository, struct name_list *out,
 int list_referrers(struct import *im, const char *repository, const struct digest *subject,
                    const struct htab *tags, struct name_list *out, char why[IMPORT_WHY_SIZE])
 {
-    char path[PATH_SIZE], text[DIGEST_TEXT_SIZE], tag[DIGEST_TEXT_SIZE];
+    char path[PATH_SIZE], text[DIGEST_TEXT_SIZE], tag[TAG_SCHEMA_SIZE];
     struct listing l = {.im = im,
                         .repository = repository,
                         .about = "referrers",
@@ -241,8 +241,7 @@ int list_referrers(struct import *im, const char *repository, const struct diges
             return rc;
         atomic_store(&im->no_referrers, true);
     }
-    snprintf(tag, sizeof tag, "%s", text);
-    *strchr(tag, ':') = '-';
+    tag_schema_format(subject, tag);
     if (!htab_get(tags, tag, strlen(tag)))
         return 0;
     snprintf(path, sizeof path, "/v2/%s/manifests/%s", repository, tag);

@@ -72,7 +72,7 @@ static int roots_make(struct work *w, const struct name_list *tags, const json_t
         const char *there = json_string_value(json_object_get(target, tag));
         if (!globs_match(w->im->tags, tag))
             continue;
-        if (tag_schema_parse(tag, NULL)) {
+        if (tag_schema_ok(tag)) {
             import_report_add(
                 w->report, "superseded", tag, NULL, NULL,
                 "a list of referrers by the tag schema: the target lists them itself");

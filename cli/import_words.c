@@ -2,7 +2,6 @@
 // Headers and fields of a foreign registry; see import_words.h.
 #include "cli/import_words.h"
 
-#include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/repository.h"
@@ -279,21 +278,23 @@ bool tag_name_ok(const char *s)
     return true;
 }
 
-bool tag_schema_parse(const char *tag, char out[DIGEST_TEXT_SIZE])
+#define SCHEMA_DIGITS 64
+
+void tag_schema_format(const struct digest *subject, char out[TAG_SCHEMA_SIZE])
 {
     char text[DIGEST_TEXT_SIZE];
-    struct digest d;
-    size_t n = strlen(tag);
+    const char *hex = strchr(digest_format(subject, text), ':') + 1;
+    snprintf(out, TAG_SCHEMA_SIZE, "%s-%.*s", digest_alg_name(subject->alg), SCHEMA_DIGITS, hex);
+}
+
+bool tag_schema_ok(const char *tag)
+{
+    enum digest_alg alg;
     const char *dash = strchr(tag, '-');
-    if (!dash || n >= sizeof text)
+    if (!dash || !digest_alg_parse(tag, (size_t)(dash - tag), &alg))
         return false;
-    memcpy(text, tag, n + 1);
-    text[dash - tag] = ':';
-    if (digest_parse(text, n, &d))
-        return false;
-    if (out)
-        memcpy(out, text, n + 1);
-    return true;
+    size_t n = strspn(dash + 1, DIGITS "abcdef");
+    return n == SCHEMA_DIGITS && !dash[1 + n];
 }
 
 // ---- words of the command ----

@@ -10,6 +10,8 @@
 #ifndef MERIDIAN_CLI_IMPORT_WORDS_H
 #define MERIDIAN_CLI_IMPORT_WORDS_H
 
+#include "base/digest.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,8 +42,11 @@ int64_t retry_after_parse(const char *value, int64_t wall_ms);
 int created_parse(const char *text, int64_t *out_ms);
 // [A-Za-z0-9_][A-Za-z0-9._-]{0,127} (distribution-spec, <reference>)
 bool tag_name_ok(const char *s);
-// "sha256-<hex>" of the referrers' tag schema. out: "sha256:<hex>"; NULL: not wanted
-bool tag_schema_parse(const char *tag, char out[144]);
+// The referrers' tag schema (distribution-spec, "Referrers Tag Schema"): "sha256-<hex>", of the hex
+// digits the first 64.
+#define TAG_SCHEMA_SIZE 80
+void tag_schema_format(const struct digest *subject, char out[TAG_SCHEMA_SIZE]);
+bool tag_schema_ok(const char *tag);
 
 // ---- words of the command ----
 

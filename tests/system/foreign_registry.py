@@ -112,6 +112,8 @@ class ForeignRegistry:
         m = re.fullmatch(r"/v2/(?:(_catalog)|(.+)/(tags/list|manifests|blobs|referrers)(?:/(.+))?)", url.path)
         if not m:
             return self.send(h, 404)
+        if m[1] and self.faults.get("catalog") == "other login":
+            return self.send(h, 401, headers={"WWW-Authenticate": "Negotiate abc=="})
         scope = "registry:catalog:*" if m[1] else f"repository:{m[2]}:pull"
         if h.headers.get("Authorization") != f"Bearer for-{scope}":
             return self.send(h, 401, b"{}", {"WWW-Authenticate": f'Bearer realm="https://{self.host}/token",service="old",scope="{scope}"'})
@@ -124,6 +126,12 @@ class ForeignRegistry:
         last = query.get("last", "")
         if self.faults.get("catalog") == "endless":  # always a next page, with nothing new
             return self.send(h, 200, b'{"repositories":["team/app"]}', {"Link": f'</v2/_catalog?last={last}x>; rel="next"'})
+        if self.faults.get("catalog") == "no names":
+            return self.send(h, 200, b'{"repositories":["good","Bad name/../x"]}')
+        if self.faults.get("catalog") == "none":
+            return self.send(h, 404)
+        if self.faults.get("catalog") == "elsewhere":
+            return self.send(h, 200, b'{"repositories":["good"]}', {"Link": '</admin>; rel="next"'})
         names = sorted({r for r, _ in self.manifests})
         page = [n for n in names if n > last][:2]
         more = {"Link": f'</v2/_catalog?last={page[-1]}&n=2>; rel="next"'} if page and page[-1] != names[-1] else {}
@@ -137,6 +145,10 @@ class ForeignRegistry:
     def get_manifest(self, h, repository, reference, _):
         if self.faults.get(reference) == "busy" and self.first_times(reference, 2):
             return self.send(h, 429, b"{}", {"Retry-After": "1"})
+        if self.faults.get(reference) == "later":
+            return self.send(h, 429, b"{}", {"Retry-After": "3600"})
+        if self.faults.get(reference) == "down":
+            return self.send(h, 503)
         if self.faults.get(reference) == "flaky" and self.first_times(reference, 2):
             return self.send(h, 500)
         d = self.tags.get(repository, {}).get(reference, reference)

@@ -247,6 +247,9 @@ class Arriving(unittest.TestCase):
         for fault in ("busy", "flaky"):
             fake.faults[fault] = fault
             wanted[fault], _ = self.seed("bad/app", fault, fault.encode())
+        for fault in ("later", "down"):
+            fake.faults[fault] = fault
+            self.seed("bad/app", fault, fault.encode())
         gone, kind, _ = image([b"lost"])
         fake.manifest("bad/app", gone, kind, "lost", [])
         report = self.run_import(f"{FAKE}/bad/app", "contoso", status=1)
@@ -255,11 +258,15 @@ class Arriving(unittest.TestCase):
             self.assertIn(why, found["failed", fault]["why"])
         self.assertIn("another digest", found["failed", "wrong-manifest"]["why"])
         self.assertIn("has not got it", found["failed", "lost"]["why"])
+        self.assertIn("for 3600 s: run the import again after that", found["failed", "later"]["why"])
+        self.assertEqual(found["failed", "down"]["why"], "HTTP 503")
         good = ("busy", "cut", "flaky", "no ranges")
         self.assertEqual(dict(self.tags("bad/app")), {g.replace(" ", "-"): wanted[g] for g in good})
         self.assertEqual(self.lab.upload_bytes("eastus"), [])  # nothing is left of what was given up
-        fake.faults["catalog"] = "endless"
-        self.assertIn("does not end", self.run_import(FAKE, "contoso", status=1, allow=ALLOW)["error"])
+        for catalog, why in (("endless", "does not end"), ("no names", "an entry that is no name"), ("none", "name one"),
+                             ("elsewhere", "no path of it"), ("other login", "a kind that is not known here")):
+            fake.faults["catalog"] = catalog
+            self.assertIn(why, self.run_import(FAKE, "contoso", status=1)["error"])
         fake.faults.clear()
 
     def test_4_it_is_killed_and_goes_on(self):
