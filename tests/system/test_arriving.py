@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who arrives: content of other registries (`meridian import`, from docker-registry and from a registry that misbehaves), users,
-and clients, configured by `meridian client-config`, which go on when their region is taken away."""
+workloads that another issuer vouches for, and clients, configured by `meridian client-config`, which go on when their region is taken away."""
 import base64, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest, urllib.parse, warnings
 
+from foreign_issuer import ForeignIssuer, IssuerLab, exchange
 from foreign_registry import (CONFIG, DOCKER, FOREIGN, INDEX, LAYER, LIST, MANIFEST, ConnectProxy, ForeignRegistry, descriptor, digest_of,
                               image, index)
 from lab import CLIENT, DOMAIN, Lab, MERIDIAN, SKIP, USER, wait_until
@@ -39,7 +40,7 @@ ALLOW = ("--allow", f"{CLIENT}/32")
 class Arriving(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = lab = cls.enterClassContext(Lab(topology=TOPOLOGY, regions=REGIONS, stamps=STAMPS,
+        cls.lab = lab = cls.enterClassContext(IssuerLab(topology=TOPOLOGY, regions=REGIONS, stamps=STAMPS,
                                                edge_extra=", access_log: { requests: all }"))
         cls.certificate()
         cls.fake = ForeignRegistry(CLIENT, 5100, f"{lab.dir}/old.pem", "moving", PASSWORD)
@@ -296,6 +297,61 @@ class Arriving(unittest.TestCase):
         again = {path.split("/")[-1] for _, path, _, port in fake.asked if port == 5101}
         self.assertFalse(again & {digest_of(layers[0]), digest_of(layers[1])})  # what was there did not come twice
         self.assertEqual([t for t, _ in self.tags("killed/app")], ["0", "1", "2", "3"])
+
+    # ---- workloads ----
+    def test_4b_a_workload_logs_in_by_its_issuer(self):
+        lab, none = self.lab, "00000000-0000-0000-0000-000000000000"
+        issuer = ForeignIssuer(lab)
+        self.addCleanup(issuer.close)
+        issuer.rotate("key-1")
+        with open(lab.principals) as f:
+            said = re.sub(r"^version: \d+", "version: 1000", f.read())
+        with open(lab.principals, "w") as f:
+            f.write(said + "issuers:\n" + "".join(
+                f"  - name: {name}\n    issuer: {issuer.url(name + '.example')}\n    registry: contoso\n    ca_file: {issuer.certificate}\n"
+                "    rules: [{ name: deploy, match: { repository_id: \"7\", ref: refs/heads/main }, scope_map: _push, "
+                "repositories: [\"web/*\"] }]\n" for name in ("issuer", "slow", "liar")))
+        token = lambda name="issuer", **more: issuer.token(f"{name}.example", GLOBAL, sub="repo:contoso/web", repository_id=7,
+                                                           ref="refs/heads/main", **more)
+        ask = lambda t, host=EAST, region="eastus": exchange(lab, host, t, region, GLOBAL)
+        first = token(jti="1")
+        wait_until(20, lambda: ask(first)[0] != 401 or None, "the node knows its issuers")
+        self.assertEqual(ask(first)[0], 401)  # good once
+        west = f"contoso.westeurope.geo.{DOMAIN}"
+        status, reply = wait_until(20, lambda: (lambda a: a if a[0] == 200 else None)(ask(token(), west, "westeurope")), "so does the other")
+        self.assertEqual(list(reply), ["refresh_token"])
+        # what it got in one region is good in the other, for what the rule gives
+        refresh = reply["refresh_token"]
+        out, digest = lab.image("workload", layers=1)
+        put = lambda repo: lab.run("skopeo", "copy", "-q", "--dest-creds", f"{none}:{refresh}", f"oci:{out}:1", f"docker://{EAST}/{repo}:1",
+                                   check=False)
+        self.assertEqual(put("web/app").returncode, 0)
+        self.assertNotEqual(put("team/app").returncode, 0)
+        _, headers, _ = lab.request("HEAD", EAST, "/v2/web/app/manifests/1", "eastus", lab.bearer("repository:web/app:pull", host=EAST))
+        self.assertEqual(headers["docker-content-digest"], digest)
+        tags = json.loads(lab.request("GET", EAST, "/registry/v1/tags?repository=web/app", "eastus",
+                                      lab.bearer("repository:web/app:pull", host=EAST))[2])["tags"]
+        self.assertIn("oidc:issuer:repo:contoso/web", json.dumps(tags))
+        # not once more after a restart without a gap, either
+        lab.admin("eastus", "node", "restart")
+        status, reply = ask(first)
+        self.assertEqual((status, "exchanged before" in reply["error_description"]), (401, True), reply)
+        # another registry's name, and an issuer that leads inside
+        other = issuer.token("issuer.example", f"tailspin.{DOMAIN}", sub="repo:contoso/web", repository_id=7, ref="refs/heads/main")
+        self.assertEqual(ask(other)[0], 401)
+        end = lab.log_end("eastus")
+        self.assertEqual(ask(token("liar"))[0], 503)
+        lab.wait_said("eastus", "the guard refuses 169.254.169.254, a cloud's metadata service", end)
+        # one that is slow holds up nobody else
+        waiting = [threading.Thread(target=ask, args=(token("slow"),)) for _ in range(10)]
+        for t in waiting:
+            t.start()
+        wait_until(10, lambda: ("slow.example", "/.well-known/openid-configuration") in issuer.asked, "it is asked")
+        self.assertEqual(ask(token())[0], 200)
+        self.assertTrue(lab.token("repository:web/app:pull", host=EAST, region="eastus"))
+        issuer.released.set()
+        for t in waiting:
+            t.join()
 
     # ---- clients of a region ----
     def client_files(self, kind):
