@@ -6,6 +6,8 @@ kept. Server CPU per request moves little where rates move much: compare that fi
 import argparse, base64, glob, hashlib, http.client, json, os, re, resource, shutil, signal, socket, ssl, statistics
 import subprocess, sys, tempfile, threading, time, urllib.parse
 
+import writes
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HZ = os.sysconf('SC_CLK_TCK')
 GIB = 1 << 30
@@ -209,6 +211,10 @@ drain: 2s
             self.tokens = (time.monotonic(), json.loads(text)['access_token'])
         return self.tokens[1]
 
+    def metrics(self):
+        where = glob.glob(self.root + '/eastus/**/admin.sock', recursive=True)[0]
+        return sh('curl', '-sS', '--fail', '--unix-socket', where, 'http://admin/v1/metrics')
+
     def forget(self, digest):
         h = digest[7:]
         for path in glob.glob(f'{self.root}/eastus/store/blobs/sha256/{h[:2]}/{h}*'):
@@ -348,9 +354,19 @@ def blob_get(s, fx):
     return {'MBps': GIB / 1e6 / w, 'cpu_s': c, 'busy_pct': 100 * c / w, 'errors': int(o != '200')}
 
 
+def memory_warm():
+    """Pages that a virtual machine has not touched for a while cost their first user a fault on its host: more than a
+    second for each GiB. So memory for what comes is touched, and let go, right before."""
+    with open(work + '/warm', 'wb') as f:
+        for _ in range(GIB * 5 // 4 >> 20):
+            f.write(bytes(1 << 20))
+    os.unlink(work + '/warm')
+
+
 def blob_put(s, fx):
     path = work + '/upload'
     d = random_file(path, GIB)
+    memory_warm()
     url = s.dav + d[7:] if s.dav else s.base() + s.upload_start(s.connection()) + 'digest=' + d
     a = curl(s, '-T', path, '-H', 'Content-Type: application/octet-stream', '-H', 'Expect:', url)
     o, w, c = timed(s, lambda: sh(*a))
@@ -425,7 +441,10 @@ CASES = {  # letter: what, function, rate, cost
     'g': ('token endpoint, Basic', tokens, ('per_s', 'tokens/s'), ('cpu_us', 'CPU µs')),
     'j': ('full TLS 1.3 handshake and GET /v2/', handshakes, ('per_s', 'connections/s'), ('cpu_us', 'CPU µs')),
     'i': ('1,000 idle TLS connections', idle, ('rss_mib', 'MiB RSS in all'), ('kib', 'KiB each')),
+    **writes.CASES,
 }
+ONCE = 'in'
+ON_DISK = 'futl'  # measured on a real disk, too
 
 
 def figure(v):
@@ -436,9 +455,9 @@ def report(results, names):
     base = 'nginx' if 'nginx' in names else None
     print('\n| case | ' + ' | '.join(f'{n}: rate | cost' for n in names) + ' |')
     print('|---|' + '---:|' * (2 * len(names)))
-    for k, (what, _, rate, cost) in CASES.items():
-        if k not in results:
-            continue
+    for k in results:
+        what, _, rate, cost = CASES[k[0]]
+        what += k[1:]
         row = []
         for n in names:
             r = results[k].get(n)
@@ -449,11 +468,10 @@ def report(results, names):
             ratio = f' ({r[cost[0]] / ref[cost[0]]:.2f}×)' if ref and ref[cost[0]] else ''
             row += [f'{figure(r[rate[0]])} {rate[1]}', f'{figure(r[cost[0]])} {cost[1]}{ratio}']
         print(f'| {what} | ' + ' | '.join(row) + ' |')
+    writes.report(results, names)
 
 
-def namespace(servers):
-    etc = work + '/etc'
-    os.makedirs(etc)
+def namespace(servers, etc):
     for f, line in (('passwd', '{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin\n'), ('group', '{0}:x:{1}:\n')):
         text = open('/etc/' + f).read()
         for i, user in enumerate(('meridian', 'meridian-edge')):
@@ -461,15 +479,17 @@ def namespace(servers):
                 text += line.format(user, 64101 + i)
         write(f'{etc}/{f}', text)
     write(etc + '/hosts', '127.0.0.1 localhost\n' + ''.join(f'{s.addr} {s.host}\n' for s in servers))
+    if os.path.isdir('/var/lib/containers'):  # skopeo keeps a database of blobs there, which it syncs for each
+        sh('mount', '-t', 'tmpfs', 'none', '/var/lib/containers')
     for f in ('passwd', 'group', 'hosts'):
         sh('mount', '--bind', f'{etc}/{f}', os.path.realpath('/etc/' + f))
 
 
 def main():
-    global args, work
+    global args
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--build', default=HERE + '/../../build')
-    p.add_argument('--cases', default='abcdefgji')
+    p.add_argument('--cases', default='abcdefgjitunl')
     p.add_argument('--targets', default='meridian,nginx,docker-registry')
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--seconds', type=int, default=4)
@@ -477,41 +497,65 @@ def main():
     p.add_argument('--handshakes', type=int, default=3000)
     p.add_argument('--server-cpu', default='0')
     p.add_argument('--client-cpu', default='1')
+    p.add_argument('--tags', type=int, default=10000)
+    p.add_argument('--layers', type=int, default=500)
+    p.add_argument('--disk', help='a folder on a real disk, for the cases that are measured there too; none: leave out')
     p.add_argument('--hold', action='store_true', help='after the cases, wait for a key: to look with a profiler')
     p.add_argument('--out', help='JSON')
     args = p.parse_args()
+    args.disk = args.disk or args.build
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     servers = [s() for s in (Meridian, Nginx, DockerRegistry) if s.name in args.targets.split(',')]
     if not shutil.which('docker-registry') and any(s.name == 'docker-registry' for s in servers):
         print('docker-registry is not installed: left out')
         servers = [s for s in servers if s.name != 'docker-registry']
-    work = tempfile.mkdtemp(prefix='meridian-bench-', dir='/dev/shm')
-    os.chmod(work, 0o711)
-    results = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    results = {}
+    etc = tempfile.mkdtemp(prefix='meridian-bench-etc-', dir='/dev/shm')
+    os.chmod(etc, 0o711)
     try:
-        namespace(servers)
-        fx = Fixtures(work + '/fixtures')
+        namespace(servers, etc)
+        measure(servers, '/dev/shm', args.cases, results)
+        on_disk = [k for k in ON_DISK if k in args.cases]
+        if on_disk and args.disk != 'none':
+            args.disk_itself = writes.disk(args.disk)
+            measure(servers, args.disk, on_disk, results)
+    finally:
+        shutil.rmtree(etc, ignore_errors=True)
+    report(results, [s.name for s in servers])
+    if args.out:
+        json.dump(results, open(args.out, 'w'), indent=1)
+
+
+def measure(servers, place, cases, results):
+    """The cases with all that servers store below `place`: in memory, or on a disk."""
+    global work
+    in_memory = place == '/dev/shm'
+    work = tempfile.mkdtemp(prefix='meridian-bench-', dir=place)
+    os.chmod(work, 0o711)
+    fx = None
+    try:
+        if in_memory:
+            fx = Fixtures(work + '/fixtures')
         for s in servers:
             s.start()
-            s.seed(fx)
+            if in_memory:
+                s.seed(fx)
             print(f'{s.name}: {s.rss_kib() / 1024:.0f} MiB RSS, pids {s.pids()}', flush=True)
-        for k in (k for k in CASES if k in args.cases):
+        for k in (k for k in CASES if k in cases):
             rows = {s.name: [] for s in servers}
-            for _ in range(1 if k == 'i' else args.rounds):
+            for _ in range(1 if k in ONCE else args.rounds):
                 for s in servers:
                     r = CASES[k][1](s, fx)
                     if r:
                         rows[s.name].append(r)
-            results[k] = {n: {f: statistics.median(x[f] for x in v) for f in v[0]} for n, v in rows.items() if v}
-            results[k]['load'] = os.getloadavg()[0]
-            for n, r in results[k].items():
+            at = k if in_memory else k + ' on disk'
+            results[at] = {n: {f: statistics.median(x[f] for x in v) for f in v[0]} for n, v in rows.items() if v}
+            results[at]['load'] = os.getloadavg()[0]
+            for n, r in results[at].items():
                 if n != 'load':
-                    print(k, n, {f: round(x, 3) for f, x in r.items()}, flush=True)
-        report(results, [s.name for s in servers])
-        if args.out:
-            json.dump(results, open(args.out, 'w'), indent=1)
+                    print(at, n, {f: round(x, 3) for f, x in r.items()}, flush=True)
         if args.hold:
             input()
     finally:

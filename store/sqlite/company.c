@@ -18,14 +18,14 @@ void company_learn(struct company *c, size_t n, bool in_vain)
         c->hold = COMPANY_HOLD;
         return;
     }
-    if (both < 2)
-        return;
-    if (c->expected < both)
-        c->expected = both;
     if (c->hold) {
         c->hold--;
         return;
     }
+    if (both < 2)
+        return;
+    if (c->expected < both)
+        c->expected = both;
     if (c->expected <= n)
         c->expected = n + 1;
 }

@@ -8,8 +8,8 @@
 //   company_learn(&c, n, nobody_came);
 //
 // Two groups of several, one after the other, are company; then one more is hoped for each time,
-// until nobody comes: that many are expected from then on, and more are hoped for again after
-// COMPANY_HOLD groups.
+// until nobody comes: no more than those who came are expected in the next COMPANY_HOLD groups. So
+// writers that come at random wait in vain for 1 ms in one group of many.
 //
 // Threads: the writer's alone.
 #ifndef MERIDIAN_STORE_SQLITE_COMPANY_H

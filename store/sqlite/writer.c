@@ -77,7 +77,7 @@ static int savepoint_end(struct sqlite_backend *b, int rc, const char *back, con
     if (rc)
         end = db_exec(&b->w.db, back);
     if (!end)
-        end = db_exec(&b->w.db, release);
+        end = db_run(&b->w.db, release, "");
     if (!end)
         return rc;
     (void)db_exec(&b->w.db, "ROLLBACK");
@@ -90,7 +90,7 @@ static int request_run(struct sqlite_backend *b, struct request *r)
     assert(!none_open(b)); // in the transaction of its group
     b->w.tx.notify = false;
     b->w.tx.mints = !b->handed_over;
-    int rc = db_exec(&b->w.db, "SAVEPOINT request");
+    int rc = db_run(&b->w.db, "SAVEPOINT request", "");
     if (!rc) {
         rc = r->run(&b->w.tx, r->arg);
         rc = savepoint_end(b, rc, "ROLLBACK TO request", "RELEASE request");
@@ -106,7 +106,7 @@ int writer_attempt(struct tx *tx, tx_run *run, void *arg)
     struct own_head at = b->own;
     bool notify = tx->notify;
     assert(tx == &b->w.tx && !b->attempts); // a reader changes nothing; attempts do not nest
-    int rc = db_exec(&b->w.db, "SAVEPOINT attempt");
+    int rc = db_run(&b->w.db, "SAVEPOINT attempt", "");
     if (rc)
         return rc;
     b->attempts = true;
@@ -123,7 +123,7 @@ int writer_attempt(struct tx *tx, tx_run *run, void *arg)
 static int group_begin(struct sqlite_backend *b)
 {
     b->own.committed = b->own.stamp;
-    int rc = db_exec(&b->w.db, "BEGIN IMMEDIATE");
+    int rc = db_run(&b->w.db, "BEGIN IMMEDIATE", "");
     if (!rc && b->handed_over)
         rc = schema_is_ours(&b->w.db);
     return rc;
@@ -212,7 +212,7 @@ static int group_commit(struct sqlite_backend *b, struct group *g, struct reques
             return rc;
     }
     changes_begin(&b->changes, &b->w.tx.touched);
-    return db_exec(&b->w.db, "COMMIT");
+    return db_run(&b->w.db, "COMMIT", "");
 }
 
 static void group_run(struct sqlite_backend *b, struct request *first)
