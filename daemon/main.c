@@ -16,6 +16,7 @@
 
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -92,6 +93,16 @@ static void raise_open_files(void)
                  (unsigned long long)l.rlim_cur);
 }
 
+// The pools have far more threads than there are cores. With an arena of malloc's for each of them,
+// what they free lies scattered and is never given back.
+static void arenas_limit(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    if (n < 2)
+        n = 2;
+    mallopt(M_ARENA_MAX, (int)n);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -120,6 +131,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    arenas_limit();
     struct diag d;
     diag_init(&d);
     struct node *n = NULL;

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/resident.h"
 #include "control/topology_file.h"
 #include "daemon/ports.h"
 #include "daemon/preflight.h"
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #define TICK_MS 200
+#define REST_TICKS 10
 #define RELOAD_EVERY_MS 1000 // however often the worker asks
 #define RELOAD_RETRY_MS 5000 // of what the disk had no room for
 #define PORT_WAIT_MS 5000    // a forerunner that was killed may still be ending
@@ -421,16 +423,29 @@ static int stop_all(struct supervisor *s, int status)
     return status;
 }
 
+// Nothing happened for a tick. After a few of them, what was done last has left memory behind.
+static void rest(unsigned *n_quiet)
+{
+    if (++*n_quiet == REST_TICKS)
+        resident_release();
+}
+
 static int watch(struct supervisor *s)
 {
     int status = 0;
+    unsigned n_quiet = 0;
     for (;;) {
         struct pollfd fds[3] = {
             {.fd = s->sig_fd, .events = POLLIN},
             {.fd = s->link_ended ? -1 : s->ipc_fd, .events = POLLIN},
             {.fd = s->take == TAKE_YIELDING ? s->old_link : -1, .events = POLLIN}};
-        if (poll(fds, 3, TICK_MS) < 0 && errno != EINTR)
+        int n_ready = poll(fds, 3, TICK_MS);
+        if (n_ready < 0 && errno != EINTR)
             return stop_all(s, 1);
+        if (n_ready == 0)
+            rest(&n_quiet);
+        else
+            n_quiet = 0;
         struct signalfd_siginfo si;
         if (fds[0].revents && read(s->sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
             if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)

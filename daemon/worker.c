@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/resident.h"
 #include "control/source.h"
 #include "daemon/preflight.h"
 #include "daemon/supervisor_ipc.h"
@@ -148,6 +149,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
                      n->stamp);
         w.ready = true;
         tell_up(&w);
+        resident_release();
         ipc_send(ipc_fd, &(struct ipc_message){.kind = IPC_READY});
         yields = wait_for_end(&w, sig_fd);
         log_info("daemon: %s", yields ? "a new worker takes over" : "stopping");
