@@ -233,6 +233,11 @@ class CommandLine(unittest.TestCase):
         with open(mine, "w") as f:
             f.write(f"ada:{good[:-1]}c\n")
         self.assertIn("another password, who stays as he is", self.run_cli(*words, status=1))
+        with open(mine, "w") as f:
+            f.write(f"robot:{good}\nfay:{good}\n")
+        self.run_cli("token", "create", "robot", "-n", "contoso", "--scope-map", "_pull", "--repositories", "*", *p)
+        self.assertIn(f"{mine}:1: robot: a named token has that name", self.run_cli(*words, status=1))
+        self.assertIn("robot", self.run_cli("token", "list", *p))  # what else the file has stays
 
     def test_users(self):
         path = os.path.join(self.dir, "principals.yaml")
