@@ -25,6 +25,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
+// Of a worker, which takes some 400 bytes for each from the start.
+#define CONNECTIONS_MAX 16384
+
 // more than the daemon's own deadline for a request, and than any stream's silence
 #define PUBLIC_READ_TIMEOUT "330s"
 
@@ -48,7 +51,11 @@ struct shares {
 
 static struct shares shares_of(const struct edge_config *c)
 {
-    struct shares s = {.connections = open_files() / 2}; // a request may also take two files
+    // A blob's file beside its client's connection: at most so many as requests, which are less than
+    // half of the connections.
+    struct shares s = {.connections = open_files() * 2 / 3};
+    if (s.connections > CONNECTIONS_MAX)
+        s.connections = CONNECTIONS_MAX;
     s.clients = (s.connections - s.connections / 8) / 2;
     if (c->per_network)
         s.network = c->per_network;

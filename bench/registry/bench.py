@@ -3,7 +3,7 @@
 """Registry data-plane benchmark; started by run.sh. All servers run at once, on one core; the load comes from another.
 Each case goes round the servers, so that what else the machine does meets them all alike; the median of the rounds is
 kept. Server CPU per request moves little where rates move much: compare that first."""
-import argparse, base64, glob, hashlib, http.client, json, os, re, resource, shutil, signal, socket, ssl, statistics
+import argparse, asyncio, base64, glob, hashlib, http.client, json, os, re, resource, shutil, signal, socket, ssl, statistics
 import subprocess, sys, tempfile, threading, time, urllib.parse
 
 import writes
@@ -114,6 +114,9 @@ class Server:
     def rss_kib(self):  # shared pages count once for each process: an upper bound
         return sum(int(re.search(r'VmRSS:\s+(\d+)', open(f'/proc/{p}/status').read())[1]) for p in self.pids())
 
+    def pss_kib(self):  # shared pages count once in all: what this server takes from the machine
+        return sum(int(re.search(r'Pss:\s+(\d+)', open(f'/proc/{p}/smaps_rollup').read())[1]) for p in self.pids())
+
     def connection(self):
         c = http.client.HTTPSConnection(self.host, self.port, context=ssl.create_default_context(cafile=self.ca),
                                         blocksize=1 << 18)
@@ -191,7 +194,7 @@ principals: {root}/principals.yaml
 ca_file: {root}/eastus/certs/ca.pem
 ca_dir: {root}/ca
 listen: {{ https: ["{self.addr}:{self.port}"], peer: "{self.addr}:{self.port + 1}" }}
-edge: {{ workers: 1 }}
+edge: {{ workers: 1{", http2: enabled" if args.http2 else ""} }}
 users: {{ daemon: meridian, edge: meridian-edge }}
 drain: 2s
 ''')
@@ -245,7 +248,7 @@ class Nginx(Server):
         self.root, self.dav = root, self.base() + '/dav/'
         self.ca, crt, key = leaf(self.host)
         conf = write(root + '/nginx.conf', f'''daemon off; worker_processes 1; user root; pid {root}/pid;
-error_log {root}/error.log; worker_rlimit_nofile 16384; events {{ worker_connections 8192; }}
+error_log {root}/error.log; worker_rlimit_nofile 32768; events {{ worker_connections 16384; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000; keepalive_timeout 65s; etag off;
   client_max_body_size 0; client_body_temp_path {root}/www/.tmp; client_body_buffer_size 256k;
@@ -415,20 +418,163 @@ def handshakes(s, fx):  # a new connection for each request, without resumption;
     return ab(s, s.base() + '/v2/', ['-n', str(args.handshakes), '-c', '32'])
 
 
-def idle(s, fx, n=1000):
-    ctx, cs, r0 = ssl.create_default_context(cafile=s.ca), [], s.rss_kib()
+def connections_open(s, n):  # each has made one request, and stays: (when, connection)
+    ctx, cs = ssl.create_default_context(cafile=s.ca), []
     for _ in range(n):
         c = ctx.wrap_socket(socket.create_connection((s.host, s.port)), server_hostname=s.host)
         c.sendall(f'GET /v2/ HTTP/1.1\r\nHost: {s.host}\r\n\r\n'.encode())
         c.recv(4096)
-        cs.append(c)
+        cs.append((time.monotonic(), c))
+    return cs
+
+
+def connections_lost(cs):  # how many the server has ended before their time (65 s)
+    lost, now = 0, time.monotonic()
+    for since, c in cs:
+        c.setblocking(False)
+        try:
+            ended = c.recv(1) == b''
+        except (ssl.SSLWantReadError, BlockingIOError):
+            ended = False
+        except OSError:
+            ended = True
+        lost += ended and now - since < 60
+        c.close()
+    return lost
+
+
+def idle(s, fx, n=1000):
+    r0 = s.rss_kib()
+    cs = connections_open(s, n)
     time.sleep(1)
     r1, c0 = s.rss_kib(), s.cpu()
     time.sleep(2)
-    out = {'kib': (r1 - r0) / n, 'rss_mib': r1 / 1024, 'busy_pct': 50 * (s.cpu() - c0), 'errors': 0}
-    for c in cs:
-        c.close()
-    return out
+    return {'kib': (r1 - r0) / n, 'rss_mib': r1 / 1024, 'pss_mib': s.pss_kib() / 1024, 'busy_pct': 50 * (s.cpu() - c0),
+            'errors': connections_lost(cs)}
+
+
+def held(s, fx, n=10000):  # pulls go on beside very many connections that do nothing
+    if s.name == 'docker-registry':
+        return None
+    alone = blob_small(s, fx)
+    cs = connections_open(s, n)
+    r = blob_small(s, fx)
+    r['rss_mib'], r['pss_mib'] = s.rss_kib() / 1024, s.pss_kib() / 1024
+    r['ratio'] = r['cpu_us'] / alone['cpu_us']
+    r['errors'] += connections_lost(cs)
+    return r
+
+
+def memory(s, fx, n=1000):  # the most that is resident while 1 GiB is pulled by four, and pushed by four where that can be
+    if s.name == 'nginx':
+        return None
+    cs, most, done = connections_open(s, n), {'rss_mib': 0, 'pss_mib': 0}, threading.Event()
+
+    def watch():
+        while not done.wait(0.2):
+            most['rss_mib'] = max(most['rss_mib'], s.rss_kib() / 1024)
+            most['pss_mib'] = max(most['pss_mib'], s.pss_kib() / 1024)
+    t = threading.Thread(target=watch)
+    t.start()
+    path, c0 = work + '/upload', s.cpu()
+    d = random_file(path, GIB)
+    pulls = [subprocess.Popen(curl(s, '--limit-rate', '100M', f'{s.base()}/v2/{s.repo}/blobs/{fx.digest["big"]}'),
+                              stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    pushes_ = [subprocess.Popen(curl(s, '-T', path, '-H', 'Content-Type: application/octet-stream', '-H', 'Expect:',
+                                     s.base() + s.upload_start(s.connection()) + 'digest=' + d),
+                                stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    codes = [p.communicate()[0] for p in pulls + pushes_]
+    done.set()
+    t.join()
+    s.forget(d)
+    return dict(most, cpu_s=s.cpu() - c0, errors=connections_lost(cs) + sum(not c.startswith('20') for c in codes))
+
+
+# ---- HTTP/1.1 and HTTP/2, of one server (--http2) ----
+
+class LongLine(threading.Thread):
+    """Hands on to a server what it is sent, either way, each byte so much later: what a round trip costs a protocol that waits
+    for its peer's word (HTTP/2's windows). The line itself has any bandwidth."""
+
+    def __init__(self, s, delay_s):
+        super().__init__(daemon=True)
+        self.s, self.delay_s, self.ready = s, delay_s, threading.Event()
+        self.start()
+        self.ready.wait()
+
+    def run(self):
+        async def side(reader, writer):
+            loop, waiting = asyncio.get_running_loop(), asyncio.Queue(4096)
+
+            async def send():
+                while True:
+                    at, data = await waiting.get()
+                    await asyncio.sleep(max(0, at - loop.time()))
+                    if not data:
+                        writer.close()
+                        return
+                    writer.write(data)
+                    await writer.drain()
+            t = asyncio.create_task(send())
+            data = b'-'
+            while data:
+                data = await reader.read(1 << 16)
+                await waiting.put((loop.time() + self.delay_s, data))
+            await t
+
+        async def client(reader, writer):
+            to = await asyncio.open_connection(self.s.addr, self.s.port)
+            await asyncio.gather(side(reader, to[1]), side(to[0], writer), return_exceptions=True)
+
+        async def serve():
+            server = await asyncio.start_server(client, '127.0.0.1', 0)
+            self.port = server.sockets[0].getsockname()[1]
+            self.ready.set()
+            await server.serve_forever()
+        asyncio.run(serve())
+
+
+def version(s, path, v):
+    """Requests for one path by h2load; `v` is 1 or 2."""
+    a = client('h2load', '-t1', '-c32', '-m1', '-D', str(args.seconds), *(['--h1'] if v == 1 else []), '-H', ACCEPT, *auth(s),
+               s.base() + path)
+    o, w, c = timed(s, lambda: sh(*a))
+    good = int(re.search(r'status codes: (\d+) 2xx', o)[1])
+    return 1e6 * c / max(good, 1)
+
+
+def big(s, fx, v, line=None, size=GIB, put=False):
+    flags = ['--http1.1' if v == 1 else '--http2']
+    if line:
+        flags += ['--connect-to', f'{s.host}:{s.port}:127.0.0.1:{line.port}']
+    if put:
+        d = random_file(work + '/upload', size)
+        flags += ['-T', work + '/upload', '-H', 'Content-Type: application/octet-stream', '-H', 'Expect:']
+        url = s.base() + s.upload_start(s.connection()) + 'digest=' + d
+    else:
+        url = f'{s.base()}/v2/{s.repo}/blobs/{fx.digest["big"]}'
+    a = [x for x in curl(s, *flags, url) if x != '--http1.1' or v == 1]
+    o, w, c = timed(s, lambda: sh(*a))
+    if put:
+        s.forget(d)
+    return (c, size / 1e6 / w) if o in ('200', '201') else (-1, -1)
+
+
+def http2(s, fx):
+    if not args.http2 or s.name != 'meridian':
+        return None
+    line = LongLine(s, 0.025)
+    rows = {'manifest, CPU us': lambda v: version(s, f'/v2/{s.repo}/manifests/latest', v),
+            'blob of 4 KiB, CPU us': lambda v: version(s, f'/v2/{s.repo}/blobs/{fx.digest["small"]}', v),
+            'blob of 1 GiB, CPU s': lambda v: big(s, fx, v)[0],
+            'PUT of 1 GiB, CPU s': lambda v: big(s, fx, v, put=True)[0],
+            'GET of 1 GiB over a round trip of 50 ms, MB/s': lambda v: big(s, fx, v, line)[1],
+            'PUT of 128 MiB over a round trip of 50 ms, MB/s': lambda v: big(s, fx, v, line, 128 << 20, True)[1]}
+    out = {'errors': 0}
+    for what, f in rows.items():
+        got = {v: statistics.median(f(v) for _ in range(args.rounds)) for v in (1, 2)}
+        print(f'HTTP/1.1 and HTTP/2: {what}: {figure(got[1])}, {figure(got[2])} ({got[2] / got[1]:.2f} x)', flush=True)
+    return out | {'per_s': 0, 'cpu_us': 0}
 
 
 CASES = {  # letter: what, function, rate, cost
@@ -440,10 +586,13 @@ CASES = {  # letter: what, function, rate, cost
     'f': ('200 pushes of 1 MiB, 8 at a time', pushes, ('per_s', 'pushes/s'), ('cpu_ms', 'CPU ms')),
     'g': ('token endpoint, Basic', tokens, ('per_s', 'tokens/s'), ('cpu_us', 'CPU µs')),
     'j': ('full TLS 1.3 handshake and GET /v2/', handshakes, ('per_s', 'connections/s'), ('cpu_us', 'CPU µs')),
-    'i': ('1,000 idle TLS connections', idle, ('rss_mib', 'MiB RSS in all'), ('kib', 'KiB each')),
+    'i': ('1,000 idle TLS connections', idle, ('pss_mib', 'MiB PSS in all'), ('kib', 'KiB RSS each')),
+    'k': ('blob GET, 4 KiB, beside 10,000 idle connections', held, ('per_s', 'requests/s'), ('cpu_us', 'CPU µs')),
+    'w': ('1,000 connections, 4 × 1 GiB pulled and pushed', memory, ('pss_mib', 'MiB PSS at most'), ('rss_mib', 'MiB RSS, summed')),
+    'h': ('HTTP/1.1 and HTTP/2 (--http2)', http2, ('per_s', ''), ('cpu_us', '')),
     **writes.CASES,
 }
-ONCE = 'in'
+ONCE = 'inkwh'
 ON_DISK = 'futl'  # measured on a real disk, too
 
 
@@ -500,6 +649,7 @@ def main():
     p.add_argument('--tags', type=int, default=10000)
     p.add_argument('--layers', type=int, default=500)
     p.add_argument('--disk', help='a folder on a real disk, for the cases that are measured there too; none: leave out')
+    p.add_argument('--http2', action='store_true', help='case h: switch HTTP/2 on, and compare')
     p.add_argument('--hold', action='store_true', help='after the cases, wait for a key: to look with a profiler')
     p.add_argument('--out', help='JSON')
     args = p.parse_args()

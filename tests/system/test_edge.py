@@ -491,6 +491,38 @@ class Edge(unittest.TestCase):
         more = {name_of(p): len(os.listdir(f"/proc/{p}/fd")) - files[p] for p in processes}
         self.assertTrue(all(m <= 64 for m in more.values()), more)
 
+    def test_4_requests_that_are_begun_and_cancelled(self):
+        """HTTP/2's streams, each reset at once (CVE-2023-44487): the connection is ended after a thousand, others are served."""
+        lab = self.lab
+        context = ssl.create_default_context(cafile=lab.ca)
+        context.set_alpn_protocols(["h2"])
+        frame = lambda kind, flags, stream, body=b"": struct.pack(">I", len(body))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + body
+        text = lambda t: bytes([len(t)]) + t.encode()
+        head = b"\x82\x87\x04" + text("/v2/") + b"\x01" + text(ASIA)  # RFC 7541 section 6: GET, https, :path, :authority
+        raw = socket.create_connection((REGIONS["southeastasia"], 443), timeout=15)
+        with context.wrap_socket(raw, server_hostname=ASIA) as c:
+            self.assertEqual(c.selected_alpn_protocol(), "h2")
+            c.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
+            answered, last = b"", None
+            c.settimeout(5)
+            try:
+                for batch in range(20):
+                    first = 1 + 200 * batch
+                    c.sendall(b"".join(frame(1, 5, i, head) + frame(3, 0, i, struct.pack(">I", 8)) for i in range(first, first + 200, 2)))
+                    self.assertEqual(lab.request("GET", f"sea-1.southeastasia.fe.{DOMAIN}", "/healthz", region="southeastasia")[0], 200)
+                while last is None:
+                    data = c.recv(1 << 16)
+                    self.assertTrue(data, answered[:100])
+                    answered += data
+                    while len(answered) >= 9 and len(answered) >= 9 + (n := int.from_bytes(answered[:3], "big")):
+                        if answered[3] == 7:  # GOAWAY: what came behind this stream is not looked at
+                            last = int.from_bytes(answered[9:13], "big")
+                        answered = answered[9 + n:]
+            except ConnectionError:
+                pass
+        self.assertTrue(last is None or last <= 2001, last)
+        wait_until(10, lambda: self.connections("southeastasia") == [], "nothing is left of it")
+
     def test_5_stop_drains(self):
         lab = self.lab
         auth = lab.bearer("repository:team/drain:pull,push", host=ASIA)
