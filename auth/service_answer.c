@@ -23,7 +23,7 @@ static void tell(const struct call *c, const struct http_request *req, const cha
                                   .outcome = outcome,
                                   .principal = who ? who->name : NULL,
                                   .client = req->client,
-                                  .registry = c->r->name,
+                                  .registry = c->r->key,
                                   .code = done ? NULL : req->refused_code,
                                   .why = done ? NULL : req->refused_why,
                                   .detail = detail,

@@ -202,6 +202,7 @@ int cmd_repository(struct cli *c, int argc, char **argv);
 int cmd_tag(struct cli *c, int argc, char **argv);
 int cmd_manifest(struct cli *c, int argc, char **argv);
 int cmd_usage(struct cli *c, int argc, char **argv);   // usage.c
+int cmd_audit(struct cli *c, int argc, char **argv);   // usage.c
 int cmd_collect(struct cli *c, int argc, char **argv); // likewise
 int cmd_client_config(struct cli *c, int argc, char **argv);
 int cmd_import(struct cli *c, int argc, char **argv);

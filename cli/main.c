@@ -29,6 +29,7 @@ static const struct command nouns[] = {
      cmd_manifest},
     {"import", "copy repositories of another registry", "HOST[/REPOSITORY] REGISTRY", cmd_import},
     {"usage", "what registries hold, by region, and their quotas", "REGISTRY | --node", cmd_usage},
+    {"audit", "who did what in a registry, newest first", "REGISTRY", cmd_audit},
     {"collect", "what nobody needs any more in a node's store", "--dry-run", cmd_collect},
     {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove",
      cmd_user},

@@ -91,7 +91,7 @@ void op_ended(struct op *op, const struct http_response *resp)
                                   .outcome = outcome_of(resp->status),
                                   .principal = caller(op),
                                   .client = req->client,
-                                  .registry = op->registry_name,
+                                  .registry = op->registry,
                                   .repository = op->route.name,
                                   .reference = op->route.tag,
                                   .digest = digest_of_answer(op, resp, &digest),

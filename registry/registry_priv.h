@@ -210,6 +210,7 @@ void x_history_read(struct op *op, struct http_response *resp);
 void x_restore(struct op *op, struct http_response *resp);
 void x_lock_read(struct op *op, struct http_response *resp);
 void x_lock_put_begin(struct op *op, struct http_plan *plan);
+void x_audit_read(struct op *op, struct http_response *resp);
 void x_retention_begin(struct op *op, struct http_plan *plan);
 
 // admit.c: may the caller do what the row is for? False: answered, with a challenge.

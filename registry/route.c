@@ -199,7 +199,7 @@ static enum route_kind extension_kind(const char *word)
                  {"repository", ROUTE_X_REPOSITORY},     {"tags", ROUTE_X_TAGS},
                  {"manifests", ROUTE_X_MANIFESTS},       {"history", ROUTE_X_HISTORY},
                  {"restore", ROUTE_X_RESTORE},           {"lock", ROUTE_X_LOCK},
-                 {"retention", ROUTE_X_RETENTION}};
+                 {"retention", ROUTE_X_RETENTION},       {"audit", ROUTE_X_AUDIT}};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (!strcmp(word, words[i].word))
             return words[i].kind;

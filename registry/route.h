@@ -39,6 +39,7 @@ enum route_kind {
     ROUTE_X_RESTORE,      // /registry/v1/restore
     ROUTE_X_LOCK,         // /registry/v1/lock
     ROUTE_X_RETENTION,    // /registry/v1/retention
+    ROUTE_X_AUDIT,        // /registry/v1/audit
     N_ROUTES
 };
 

@@ -198,6 +198,14 @@ const struct route_row route_rows[] = {
      .body = HTTP_PLAN_RUN,
      .look = extension_look,
      .begin = x_retention_begin},
+    {.route = ROUTE_X_AUDIT,
+     .methods = METHODS_READ,
+     .class = REQUEST_LIST,
+     .action = ACTION_AUDIT,
+     .asks = "*",
+     .body = HTTP_PLAN_RUN,
+     .look = extension_look,
+     .act = x_audit_read},
 };
 const size_t n_route_rows = ARRAY_LEN(route_rows);
 

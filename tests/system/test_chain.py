@@ -325,6 +325,20 @@ class Chain(unittest.TestCase):
         usage = ask("usage", "contoso")
         self.assertEqual([u["region"] for u in usage], list(REGIONS))
         self.assertTrue(all(u["bytes"] > 0 and u["repositories"] > 0 for u in usage), usage)
+        # the auditor's view, once he may have it: each region's own lines, as one list
+        refused(5, "audit", "contoso")
+        lab.check(MERIDIAN, "user", "grant", USER, "--registry", "contoso", "--actions", "audit/read", "--principals", lab.principals)
+
+        def events():
+            r = lab.run(MERIDIAN, "audit", "contoso", "--last", "2000", "-o", "json", check=False)
+            return json.loads(r.stdout) if r.returncode == 0 else None
+        seen = wait_until(10, events, "the auditor reads the log")
+        self.assertEqual([e["time"] for e in seen], sorted((e["time"] for e in seen), reverse=True))
+        self.assertEqual({e["registry"] for e in seen}, {"contoso"})
+        mine = {(e["what"], e["outcome"]) for e in seen if e.get("repository") == "held/app" and e.get("principal") == USER}
+        self.assertLessEqual({("push", "done"), ("upload", "done"), ("lock", "done"), ("unlock", "done"), ("delete", "done"), ("delete", "refused")}, mine)
+        self.assertIn(first, {e.get("digest") for e in seen if e["what"] == "push"})
+        self.assertIn(("grant", "done"), {(e["what"], e["outcome"]) for e in seen})
         plan = lab.admin("eastus", "collect", "--dry-run", "-n", "contoso")
         self.assertIn("held/app", {i["repository"] for i in plan["items"]})
         self.assertGreater(plan["space"]["bytes"], 0)

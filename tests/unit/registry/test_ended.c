@@ -168,5 +168,59 @@ START_TEST(each_refusal_is_a_line_and_a_challenge_is_none)
 }
 END_TEST
 
+static json_t *page(const char *target, const char *token)
+{
+    struct exchange x = send_with("GET", target, REGIONAL, token, NULL, NULL, NULL, 0, 0);
+    ck_assert_int_eq(x.resp.status, 200);
+    json_t *o = json_loadb((const char *)x.resp.body.p, x.resp.body.n, 0, NULL);
+    ck_assert_ptr_nonnull(o);
+    if (json_object_get(o, "next"))
+        ck_assert_ptr_nonnull(strstr(header_of(&x, "Link"), value(o, "next")));
+    exchange_end(&x);
+    return o;
+}
+
+START_TEST(an_auditor_reads_it_in_pages)
+{
+    up();
+    const struct access_grant grant = {"*", ACTION_AUDIT};
+    struct arena a;
+    arena_init(&a, 0);
+    const char *auditor = fixture_access(0, GLOBAL, 0, &grant, 1, NOW_MS, &a);
+    const char *target = "/registry/v1/audit?n=2";
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(ask("PUT", APP "/manifests/v1", token_pull, "{}"), 401);
+    // what another registry did, one of the same name before this one too, is not shown
+    const char *const others[] = {"fabrikam", "contoso@7", "contoso2"};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        audit_write(world_audit, &(struct audit_event){
+                                     .what = "push", .outcome = "done", .registry = others[i]});
+    clock_virtual_off();
+    ck_assert_int_eq(audit_flush(world_audit, 5000), 0);
+    clock_virtual_set(NOW_MS);
+    json_t *first = page(target, auditor);
+    ck_assert_str_eq(value(first, "registry"), "contoso");
+    ck_assert_str_eq(value(first, "region"), "eastus");
+    ck_assert_uint_eq(json_array_size(json_object_get(first, "events")), 2);
+    AUTO_FREE char *next = mem_printf("%s&last=%s", target, value(first, "next"));
+    json_t *second = page(next, auditor), *list = json_object_get(second, "events");
+    ck_assert_uint_eq(json_array_size(list), 2); // a refusal, and the upload of up()
+    ck_assert_str_eq(value(json_array_get(list, 1), "what"), "upload");
+    json_decref(first);
+    json_decref(second);
+    json_t *all = page("/registry/v1/audit?since=2020-01-01T00:00:00Z", auditor);
+    ck_assert_uint_eq(json_array_size(json_object_get(all, "events")), 4);
+    ck_assert_str_eq(value(all, "next"), "-");
+    json_decref(all);
+    ck_assert_int_eq(ask("GET", "/registry/v1/audit?since=today", auditor, NULL), 400);
+    ck_assert_int_eq(ask("GET", "/registry/v1/audit?last=1-1", auditor, NULL), 404);
+    ck_assert_int_eq(ask("GET", "/registry/v1/audit?n=x", auditor, NULL), 400);
+    ck_assert_int_eq(ask("GET", "/registry/v1/audit", token_all, NULL), 401);
+    ck_assert_int_eq(ask("GET", "/registry/v1/audit", token_catalog, NULL), 401);
+    arena_done(&a);
+    down();
+}
+END_TEST
+
 CHECK_MAIN("registry/ended", each_change_is_a_line, an_upload_is_a_line_once_it_has_ended,
-           each_refusal_is_a_line_and_a_challenge_is_none)
+           each_refusal_is_a_line_and_a_challenge_is_none, an_auditor_reads_it_in_pages)

@@ -28,6 +28,7 @@ static const struct {
     {ROUTE_X_HISTORY, "/registry/v1/history?repository=team/app&tag=1", "GET, HEAD"},
     {ROUTE_X_RESTORE, "/registry/v1/restore?repository=team/app&tag=1&digest=" DIGEST0, "POST"},
     {ROUTE_X_RETENTION, "/registry/v1/retention?repository=team/app", "GET, HEAD"},
+    {ROUTE_X_AUDIT, "/registry/v1/audit", "GET, HEAD"},
     {ROUTE_X_LOCK, "/registry/v1/lock?repository=team/app&tag=1", "GET, HEAD, PUT"},
 };
 
@@ -169,6 +170,7 @@ static const struct {
     {ROUTE_X_LOCK, METHODS_READ, "wid"},
     {ROUTE_X_LOCK, METHOD_BIT(HTTP_PUT), ""},
     {ROUTE_X_RETENTION, METHODS_READ, "wid"},
+    {ROUTE_X_AUDIT, METHODS_READ, "l"},
 };
 
 static const struct {
