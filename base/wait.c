@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
+#include <errno.h>
 #include <time.h>
 
 void wait_cond_init(pthread_cond_t *c)
@@ -23,13 +24,13 @@ void wait_cond(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
     pthread_cond_timedwait(c, m, &ts);
 }
 
-void wait_cond_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t until_us)
+bool wait_cond_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t until_us)
 {
     struct timespec ts = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-    if (until_us == INT64_MAX)
-        pthread_cond_wait(c, m);
-    else
-        pthread_cond_timedwait(c, m, &ts);
+    if (until_us != INT64_MAX)
+        return pthread_cond_timedwait(c, m, &ts) != ETIMEDOUT;
+    pthread_cond_wait(c, m);
+    return true;
 }
 
 int64_t wait_backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms)
