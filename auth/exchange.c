@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define FORM_MAX_BYTES (32u << 10) // the longest token, percent-encoded in part
@@ -52,6 +53,19 @@ void exchange_stop(struct auth_service *s)
         pool_free(s->exchange_pool);
     issuer_keys_free(s->issuer_keys);
     used_tokens_free(s->used);
+}
+
+size_t auth_issuers_failing(struct auth_service *s, char *out, size_t cap)
+{
+    char name[ISSUER_NAME_MAX + 1], why[KEYS_WHY_SIZE];
+    size_t n = issuer_keys_failing(s->issuer_keys, name, why);
+    if (n)
+        snprintf(
+            out, cap,
+            "the keys of issuer %s cannot be had: %s. Its tokens are exchanged by keys that were "
+            "fetched in the last day, if there are any",
+            name, why);
+    return n;
 }
 
 // --- refusals ---

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define FETCH_THREADS 4
+#define TOLD_MS 3600000
 #define ENTRIES_MAX ISSUERS_MAX
 #define IDLE_MS (2 * (int64_t)KEYS_STALE_MS)
 
@@ -281,6 +282,23 @@ int issuer_keys_get(struct issuer_keys *k, const struct issuer *i, const struct 
     pthread_mutex_unlock(&k->lock);
     pool_settle(k->pool);
     return rc;
+}
+
+size_t issuer_keys_failing(struct issuer_keys *k, char name[ISSUER_NAME_MAX + 1],
+                           char why[KEYS_WHY_SIZE])
+{
+    size_t n = 0;
+    pthread_mutex_lock(&k->lock);
+    int64_t now = clock_mono_ms();
+    for (const struct entry *e = k->entries; e; e = e->next) {
+        if (!e->n_failures || now - e->used_ms > TOLD_MS)
+            continue;
+        n++;
+        snprintf(name, ISSUER_NAME_MAX + 1, "%s", e->issuer.name);
+        snprintf(why, KEYS_WHY_SIZE, "%s", e->why);
+    }
+    pthread_mutex_unlock(&k->lock);
+    return n;
 }
 
 // --- life ---

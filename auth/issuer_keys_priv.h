@@ -52,4 +52,9 @@ struct key_want {
 int issuer_keys_get(struct issuer_keys *k, const struct issuer *i, const struct key_want *want,
                     struct jwks **out, char why[KEYS_WHY_SIZE]);
 
+// Issuers whose token was shown within the last hour and whose keys could not be had when they were
+// asked for last: how many, and of one its name and why.
+size_t issuer_keys_failing(struct issuer_keys *k, char name[ISSUER_NAME_MAX + 1],
+                           char why[KEYS_WHY_SIZE]);
+
 #endif

@@ -56,6 +56,8 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
 // registry that lives here. 0, or an error (ERR_AUTH, …) with a sentence that says what to do.
 int auth_self_check(const struct topology *t, const char *region, const struct region_keys *keys,
                     int64_t now_ms, struct diag *diag);
+// Whether issuers whose tokens are exchanged give no keys: how many, and a sentence on one of them.
+size_t auth_issuers_failing(struct auth_service *s, char *out, size_t cap);
 bool auth_principals_stale(int64_t age_ms, uint32_t max_stale_s);
 
 #endif

@@ -43,7 +43,8 @@
     X(CLOCK, "clock", "its clock is wrong")                                                      \
     X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                    \
     X(BLOBS, "blobs_damaged", "blobs are damaged")                                               \
-    X(AUDIT, "audit_log", "its audit log cannot be written")
+    X(AUDIT, "audit_log", "its audit log cannot be written")                                     \
+    X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,

@@ -51,6 +51,7 @@ void housekeeping_judge(struct housekeeping *h)
     app_judge_writes(app);
     judge_clocks(app);
     auditing_judge(app);
+    judge_issuers(app);
     atomic_store(&app->vitals->headroom, headroom(h));
     atomic_store(&app->vitals->checked_ms, clock_wall_ms());
     if (clock_mono_ms() < h->identity_at_ms)

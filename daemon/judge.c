@@ -187,6 +187,24 @@ void judge_clocks(struct app *app)
         condition_clear(c, CONDITION_PEER_CLOCK);
 }
 
+// ---- issuers ----
+
+void judge_issuers(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    char one[CONDITION_SENTENCE_SIZE];
+    size_t n = 0;
+    if (app->auth)
+        n = auth_issuers_failing(app->auth, one, sizeof one);
+    if (n > 1)
+        condition_set(c, CONDITION_ISSUER_KEYS, CONDITION_WARNING, "%zu issuers give no keys; %s",
+                      n, one);
+    else if (n)
+        condition_set(c, CONDITION_ISSUER_KEYS, CONDITION_WARNING, "%s", one);
+    else
+        condition_clear(c, CONDITION_ISSUER_KEYS);
+}
+
 // ---- all of it ----
 
 void judge_identity(struct app *app)

@@ -34,5 +34,7 @@ void judge_token_signing(struct app *app);
 // Our clock, and the other regions' that are far from it, as they were compared last: warnings,
 // since what a wrong clock spoils is down by itself (writes, certificates). Cheap: with the vitals.
 void judge_clocks(struct app *app);
+// Issuers of identities whose keys cannot be had: a warning.
+void judge_issuers(struct app *app);
 
 #endif

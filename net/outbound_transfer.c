@@ -14,7 +14,8 @@
 #define HEADERS_MAX_BYTES (64u << 10)
 #define BODY_MAX_BYTES (1u << 20)
 #define CONNECT_MAX_MS 10000u
-#define LOOK_MS 100 // at `stop` and at idle time
+#define LOOK_MS 100   // at `stop` and at idle time
+#define CA_KEPT_S 60L // a file of authorities that was replaced counts after so long
 
 struct transfer {
     const struct outbound_hop *hop;
@@ -282,6 +283,7 @@ static int set_tls(struct transfer *x)
         SET(CURLOPT_CAPATH, NULL);
         SET(CURLOPT_CAINFO, q->ca_file);
     }
+    SET(CURLOPT_CA_CACHE_TIMEOUT, CA_KEPT_S);
     return 0;
 }
 

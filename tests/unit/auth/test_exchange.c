@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #define SERVICE "contoso.meridian.test"
+#define CONDITION_SIZE 512
 #define FORM "application/x-www-form-urlencoded"
 
 static struct snapshot topology_cell, principals_cell;
@@ -354,12 +355,17 @@ START_TEST(an_issuer_is_down)
     ck_assert(r.retry);
     ck_assert_ptr_nonnull(strstr(r.detail, "status 500"));
     json_decref(r.json);
+    char said[CONDITION_SIZE];
+    ck_assert_uint_eq(auth_issuers_failing(service, said, sizeof said), 1);
+    ck_assert_ptr_nonnull(
+        strstr(said, "the keys of issuer ci cannot be had: https://issuer.test:"));
     int asked = atomic_load(&issuer.n_requests);
     ck_assert_int_eq(status_of(token), 503); // it is not asked again at once
     ck_assert_int_eq(atomic_load(&issuer.n_requests), asked);
     atomic_store(&broken, false);
     issuer_keys_test_age(service->issuer_keys, KEYS_RETRY_MAX_MS);
     ck_assert_int_eq(status_of(token), 200); // and the token is still good
+    ck_assert_uint_eq(auth_issuers_failing(service, said, sizeof said), 0);
     // its keys outlive it by a day
     atomic_store(&broken, true);
     issuer_keys_test_age(service->issuer_keys, KEYS_USED_MS + 1000);
