@@ -170,7 +170,13 @@ static int config_make(struct client_config *k, const struct command *cmd, const
     if (rc)
         return rc;
     make(k);
-    return files_out(k);
+    rc = files_out(k);
+    if (!rc && k->needs_login)
+        fprintf(stderr,
+                "The client logs in at each of these hosts by itself: `meridian login -n %s --all` "
+                "writes the entries.\n",
+                k->registry->name);
+    return rc;
 }
 
 static int config_run(struct cli *c, size_t row, int argc, char **argv);

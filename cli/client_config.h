@@ -34,6 +34,8 @@ struct client_config {
     // the client's region first; none when regional endpoints are off
     struct client_host hosts[CLIENT_HOSTS_MAX];
     size_t n_hosts;
+    // the client keeps a login for each host: its user is told how to get them
+    bool needs_login;
     // what verifies the names, empty: the system's authorities do
     struct buf ca;
     // kubelet: who it logs in as, and the file with the password

@@ -54,6 +54,7 @@ void client_config_podman(struct client_config *k)
         client_file(k, "/etc/containers/registries.conf.d/50-meridian-%s.conf", k->registry->label);
     if (!b)
         return;
+    k->needs_login = true;
     buf_printf(b, HEAD, k->region);
     buf_printf(
         b,
@@ -81,6 +82,7 @@ void client_config_docker(struct client_config *k)
     struct buf *b = client_file(k, "/etc/docker/daemon.json");
     if (!b)
         return;
+    k->needs_login = true;
     buf_str(b, "{\n  \"max-download-attempts\": 10\n}\n");
     client_ca_file(k, DOCKER_CERTS, k->global);
     for (size_t i = 0; i < k->n_hosts; i++)

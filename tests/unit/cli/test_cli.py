@@ -175,6 +175,7 @@ class CommandLine(unittest.TestCase):
         # where the client's region has no replica, and where regional endpoints are off
         said = self.run_cli("client-config", "podman", "-n", "fabrikam", "--region", "southeastasia", stderr=True)
         self.assertIn("has no replica in southeastasia", said)
+        self.assertIn("`meridian login -n fabrikam --all`", said)
         self.assertLess(said.index("fabrikam.eastus.geo"), said.index("fabrikam.westeurope.geo"))
         path = os.path.join(self.dir, "t.yaml")
         with open(TOPOLOGY) as f, open(path, "w") as g:
