@@ -29,13 +29,13 @@ struct toy {
     // certificate and key
     const char *pem;
     void *ctx;
-    uint16_t port;
+    _Atomic uint16_t port;
     // requests so far, and connections that were accepted
     _Atomic int n_requests, n_accepted;
     // the last request, under the lock
     pthread_mutex_t lock;
     struct buf last;
-    // of a proxy: what the last CONNECT asked for, and the port that it is led to
+    // of a proxy: what the last CONNECT asked for (under the lock), and the port that it is led to
     char target[300];
     uint16_t lead_to;
     int fd;
@@ -225,6 +225,24 @@ static inline bool toy_saw(struct toy *t, const char *text)
     bool saw = strstr(buf_cstr(&t->last), text);
     pthread_mutex_unlock(&t->lock);
     return saw;
+}
+
+// How many bytes had it?
+static inline size_t toy_last_size(struct toy *t)
+{
+    pthread_mutex_lock(&t->lock);
+    size_t n = t->last.n;
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
+// Of a proxy: was it asked for that place last?
+static inline bool toy_target_is(struct toy *t, const char *text)
+{
+    pthread_mutex_lock(&t->lock);
+    bool is = !strcmp(t->target, text);
+    pthread_mutex_unlock(&t->lock);
+    return is;
 }
 
 #endif
