@@ -90,6 +90,39 @@ class Upstream:
         os.rename(self.kept, self.path)
 
 
+def nginx_below(pid):
+    """Processes of nginx's below this one, which may be about to become or to end."""
+    out, todo = [], [pid]
+    while todo:
+        p = todo.pop()
+        try:
+            with open(f"/proc/{p}/task/{p}/children") as f:
+                todo += [int(c) for c in f.read().split()]
+            if os.path.basename(os.readlink(f"/proc/{p}/exe")) == "nginx":
+                out.append(p)
+        except OSError:
+            pass
+    return out
+
+
+def written_by(pid):
+    """Regular files that a process has open for writing, but for nginx's pid, which holds a number."""
+    out = []
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                at = os.readlink(f"/proc/{pid}/fd/{fd}")
+                with open(f"/proc/{pid}/fdinfo/{fd}") as f:
+                    flags = int(next(line for line in f if line.startswith("flags:")).split()[1], 8)
+                if flags & 3 and os.path.isfile(at) and not at.endswith("/nginx.pid"):
+                    out.append(at)
+            except OSError:
+                pass
+    except OSError:
+        pass
+    return out
+
+
 class Secrets(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -425,7 +458,16 @@ class Secrets(unittest.TestCase):
                 f.write("\n".join(self.secrets.values()))
         self.assertEqual(lab.stop("eastus"), 0)
         self.assertFalse(os.path.exists(f"/proc/{supervisor}"))
-        lab.start("eastus")
+        lab.start("eastus", wait=False)
+        looked = set()  # also before it has read its configuration nginx has no file that it could write into
+
+        def up():
+            for pid in nginx_below(lab.daemons["eastus"].pid):
+                self.assertEqual(written_by(pid), [])
+                looked.add(pid)
+            return len(looked) >= 2 and lab.admin("eastus", "status", check=False)
+        wait_until(30, up, "it starts")
+        lab.wait_up("eastus")
         self.bad_upload()
         self.assertEqual(self.hits(), [])
 
