@@ -465,31 +465,6 @@ def held(s, fx, n=10000):  # pulls go on beside very many connections that do no
     return r
 
 
-def memory(s, fx, n=1000):  # the most that is resident while 1 GiB is pulled by four, and pushed by four where that can be
-    if s.name == 'nginx':
-        return None
-    cs, most, done = connections_open(s, n), {'rss_mib': 0, 'pss_mib': 0}, threading.Event()
-
-    def watch():
-        while not done.wait(0.2):
-            most['rss_mib'] = max(most['rss_mib'], s.rss_kib() / 1024)
-            most['pss_mib'] = max(most['pss_mib'], s.pss_kib() / 1024)
-    t = threading.Thread(target=watch)
-    t.start()
-    path, c0 = work + '/upload', s.cpu()
-    d = random_file(path, GIB)
-    pulls = [subprocess.Popen(curl(s, '--limit-rate', '100M', f'{s.base()}/v2/{s.repo}/blobs/{fx.digest["big"]}'),
-                              stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    pushes_ = [subprocess.Popen(curl(s, '-T', path, '-H', 'Content-Type: application/octet-stream', '-H', 'Expect:',
-                                     s.base() + s.upload_start(s.connection()) + 'digest=' + d),
-                                stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    codes = [p.communicate()[0] for p in pulls + pushes_]
-    done.set()
-    t.join()
-    s.forget(d)
-    return dict(most, cpu_s=s.cpu() - c0, errors=connections_lost(cs) + sum(not c.startswith('20') for c in codes))
-
-
 # ---- HTTP/1.1 and HTTP/2, of one server (--http2) ----
 
 class LongLine(threading.Thread):
@@ -588,11 +563,10 @@ CASES = {  # letter: what, function, rate, cost
     'j': ('full TLS 1.3 handshake and GET /v2/', handshakes, ('per_s', 'connections/s'), ('cpu_us', 'CPU µs')),
     'i': ('1,000 idle TLS connections', idle, ('pss_mib', 'MiB PSS in all'), ('kib', 'KiB RSS each')),
     'k': ('blob GET, 4 KiB, beside 10,000 idle connections', held, ('per_s', 'requests/s'), ('cpu_us', 'CPU µs')),
-    'w': ('1,000 connections, 4 × 1 GiB pulled and pushed', memory, ('pss_mib', 'MiB PSS at most'), ('rss_mib', 'MiB RSS, summed')),
     'h': ('HTTP/1.1 and HTTP/2 (--http2)', http2, ('per_s', ''), ('cpu_us', '')),
     **writes.CASES,
 }
-ONCE = 'inkwh'
+ONCE = 'inkh'
 ON_DISK = 'futl'  # measured on a real disk, too
 
 
