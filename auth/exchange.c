@@ -5,7 +5,8 @@
 //
 // HTTP threads read the form and the token's form, and look the issuer up: who names one that the
 // registry does not trust causes no call. All else runs on a pool of the exchange's own, in turn by
-// network and issuer, so that neither logins nor other issuers wait for a slow one.
+// network and issuer, so that neither logins nor other issuers wait for a slow one. Its threads let
+// all others go first: what they check, strangers may have sent.
 #include "auth/service_priv.h"
 
 #include "base/clock.h"
@@ -39,7 +40,8 @@ int exchange_start(struct auth_service *s)
     s->exchange_pool = pool_new(&(struct pool_options){.name = "exchange",
                                                        .n_threads = WORKERS,
                                                        .max_waiting = MAX_WAITING,
-                                                       .max_per_network = MAX_WAITING / 4});
+                                                       .max_per_network = MAX_WAITING / 4,
+                                                       .steps_back = true});
     if (s->exchange_pool)
         return 0;
     return ERR_NOMEM;

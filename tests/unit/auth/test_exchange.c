@@ -20,6 +20,7 @@
 static struct snapshot topology_cell, principals_cell;
 static struct auth_service *service;
 static struct outbound *guard;
+static struct audit *audit;
 static char dir[64], ca[100], leaf[100];
 static struct foreign_key key1, key2;
 static struct cidr allowed;
@@ -141,9 +142,14 @@ static void setup(void)
     snapshot_init(&principals_cell);
     snapshot_publish(&topology_cell, snapshot_ref(fixture_t));
     principals_publish(RULE_DEPLOY RULE_PULL, NULL);
+    char log[100];
+    snprintf(log, sizeof log, "%s/audit.log", dir);
+    const struct audit_options a = {.path = log, .region = "eastus", .stamp = "eus-1"};
+    ck_assert_int_eq(audit_start(&a, NULL, &audit), 0);
     const struct auth_service_options o = {.topology = &topology_cell,
                                            .principals = &principals_cell,
                                            .keys = fixture_keys[0],
+                                           .audit = audit,
                                            .region = "eastus",
                                            .outbound = guard,
                                            .state_dir = dir};
@@ -154,6 +160,7 @@ static void teardown(void)
 {
     auth_service_stop(service);
     outbound_free(guard);
+    audit_stop(audit);
     outbound_test_resolver(NULL);
     toy_stop(&issuer);
     toy_stop(&slow);
@@ -302,6 +309,19 @@ START_TEST(a_workload_gets_what_its_rule_says)
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(status_by(&key1), 200);
     ck_assert_int_eq(atomic_load(&issuer.n_requests), asked);
+    // and an auditor sees who came by which rule, and what was refused
+    AUTO_BUF struct buf lines;
+    char log[100];
+    snprintf(log, sizeof log, "%s/audit.log", dir);
+    buf_init(&lines, 0);
+    ck_assert_int_eq(audit_flush(audit, 10000), 0);
+    ck_assert_int_eq(file_read(log, 1 << 20, &lines), 0);
+    const char *done = strstr(lines.p, "\"exchange\",\"outcome\":\"done\"");
+    ck_assert_ptr_nonnull(done);
+    ck_assert_ptr_nonnull(strstr(done, "oidc:ci:repo:contoso/web:ref:refs/heads/main"));
+    ck_assert_ptr_nonnull(strstr(done, "\"detail\":\"deploy\""));
+    ck_assert_ptr_nonnull(strstr(lines.p, "\"exchange\",\"outcome\":\"refused\""));
+    ck_assert_ptr_null(strstr(lines.p, token));
     // judged again at each use
     principals_publish(
         "      - {name: deploy, match: {repository_id: \"123\", ref: refs/heads/main}, "
