@@ -9,7 +9,9 @@
 // all others go first: what they check, strangers may have sent.
 #include "auth/service_priv.h"
 
+#include "auth/issued.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 
 #include <stdio.h>
@@ -112,13 +114,25 @@ static void grant(struct call *c, struct http_request *req, struct http_response
                   const struct issuer *i, const struct issuer_rule *rule)
 {
     const char *refresh;
+    char id[JTI_BYTES * 2 + 1];
     const struct token_ask ask = {.service = c->service,
                                   .incarnation = c->r->incarnation,
                                   .subject = req->principal,
                                   .now_ms = clock_wall_ms(),
                                   .lifetime_s = i->lifetime_s,
-                                  .generation = rule->fingerprint};
-    int rc = token_issue_refresh(c->s->o.keys, &ask, &req->arena, &refresh);
+                                  .generation = rule->fingerprint,
+                                  .id = id};
+    int rc = random_hex(id, JTI_BYTES);
+    if (!rc)
+        rc = token_issue_refresh(c->s->o.keys, &ask, &req->arena, &refresh);
+    if (!rc)
+        issued_note(c->s->o.issued,
+                    &(struct issued_token){.id = id,
+                                           .principal = req->principal,
+                                           .registry = c->r->name,
+                                           .client = req->client,
+                                           .generation = rule->fingerprint,
+                                           .expires_s = ask.now_ms / 1000 + ask.lifetime_s});
     if (rc)
         call_refuse_code(c, req, resp, rc);
     else

@@ -4,6 +4,7 @@
 #include "auth/issued.h"
 
 #include "auth/audit.h"
+#include "auth/oidc_priv.h"
 #include "auth/token_priv.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -102,9 +103,18 @@ static bool line_read(const json_t *o, struct line *out)
     return out->id && out->principal && detail && detail_read(detail, out);
 }
 
-static const char *state_of(const struct line *l, const struct principals *all, int64_t now_s)
+// Somebody whom another issuer vouched for stands in no document, but in a rule.
+static const struct principal *holder_of(const struct line *l, const struct principals *all,
+                                         const char *registry, struct arena *a)
 {
-    const struct principal *who = principals_find(all, l->principal);
+    if (!strncmp(l->principal, PRINCIPAL_OIDC, strlen(PRINCIPAL_OIDC)))
+        return oidc_principal(all, registry, l->principal, l->generation, a);
+    return principals_find(all, l->principal);
+}
+
+static const char *state_of(const struct line *l, const struct principals *all,
+                            const struct principal *who, int64_t now_s)
+{
     if (principals_revoked(all, l->id))
         return "revoked";
     if (l->expires_s <= now_s)
@@ -133,17 +143,22 @@ static json_t *tokens_json(const json_t *lines, const struct issued_ask *ask,
 {
     json_t *list = json_array(), *o;
     size_t i;
+    struct arena a;
     int64_t now_s = clock_wall_ms() / 1000;
+    arena_init(&a, 0);
     json_array_foreach(lines, i, o)
     {
         struct line l;
         if (!line_read(o, &l) || (ask->principal && strcmp(ask->principal, l.principal) != 0))
             continue;
-        if (!json_array_append_new(list, token_json(o, &l, state_of(&l, all, now_s))))
+        const struct principal *who = holder_of(&l, all, ask->registry, &a);
+        if (!json_array_append_new(list, token_json(o, &l, state_of(&l, all, who, now_s))))
             continue;
         json_decref(list);
-        return NULL;
+        list = NULL;
+        break;
     }
+    arena_done(&a);
     return list;
 }
 

@@ -3,6 +3,7 @@
 // the pool, and holds the topology for as long: the settings of each repository are asked for.
 #include "registry/extension.h"
 #include "registry/registry_priv.h"
+#include "registry/visible.h"
 
 #include "base/err.h"
 #include "base/snapshot.h"
@@ -91,6 +92,46 @@ static json_t *row_json(const struct registry *reg, const struct usage_row *r)
     return o;
 }
 
+struct rows { // those of a page that the caller may see
+    struct op *op;
+    struct usage_row *list;
+    size_t n;
+    // what was read last
+    struct usage_row *read;
+};
+
+static int rows_more(void *ctx, const char *after, size_t n, size_t *out_n)
+{
+    struct rows *r = ctx;
+    return meta_usage_list(r->op->s->meta, r->op->registry, after, n, &r->op->req->arena, &r->read,
+                           out_n);
+}
+
+static const char *rows_name(void *ctx, size_t i)
+{
+    return ((struct rows *)ctx)->read[i].repository;
+}
+
+static void rows_take(void *ctx, size_t i)
+{
+    struct rows *r = ctx;
+    r->list[r->n++] = r->read[i];
+}
+
+static int rows_find(struct op *op, const struct page_ask *page, struct usage_row **out,
+                     size_t *out_n)
+{
+    struct rows r = {.op = op};
+    const struct visible_list list = {rows_more, rows_name, rows_take, &r};
+    r.list = arena_array(&op->req->arena, page->n + 1, sizeof *r.list);
+    if (!r.list)
+        return ERR_NOMEM;
+    int rc = visible_page(&op->access, page->last, page->n + 1, &op->req->arena, &list);
+    *out = r.list;
+    *out_n = r.n;
+    return rc;
+}
+
 static void repositories_read(struct op *op, struct http_response *resp)
 {
     struct page_ask page;
@@ -98,8 +139,7 @@ static void repositories_read(struct op *op, struct http_response *resp)
     size_t n;
     if (!x_page_read(op, resp, &page))
         return;
-    int rc = meta_usage_list(op->s->meta, op->registry, page.last, page.n + 1, &op->req->arena,
-                             &rows, &n);
+    int rc = rows_find(op, &page, &rows, &n);
     if (rc) {
         answer_error(op, resp, rc, "listing repositories");
         return;
@@ -184,9 +224,14 @@ void op_hold(struct op *op, struct http_plan *plan,
     plan->done = held_done;
 }
 
+// Of the whole registry, which is not for whoever sees a part of it.
 void x_usage_begin(struct op *op, struct http_plan *plan)
 {
-    op_hold(op, plan, usage_read);
+    if (access_sees_all(&op->access))
+        op_hold(op, plan, usage_read);
+    else
+        oci_error(op->req, &plan->response, 403, OCI_DENIED, NULL,
+                  "what the registry uses is shown to who may see all of its catalogue");
 }
 
 void x_repositories_begin(struct op *op, struct http_plan *plan)

@@ -17,15 +17,16 @@
 
 #define ROUTES_BELOW "/replication/v1/"
 
-// Any grant of this registry will do: the figures are about the registry as a whole.
-static bool may_see_status(const struct access *a)
+// Any grant of this registry with one of the actions will do: what is told is about the registry as
+// a whole.
+static bool holds_any(const struct access *a, unsigned actions)
 {
     if (a->anonymous)
         return false;
     unsigned all = a->everywhere;
     for (size_t i = 0; i < a->n_grants; i++)
         all |= a->grants[i].actions;
-    return a->peer || (all & (ACTION_PULL | ACTION_META_READ | ACTION_CATALOG));
+    return a->peer || (all & actions);
 }
 
 static bool may_pull(const struct access *a, const char *repository)
@@ -105,8 +106,10 @@ static void entries(const struct ask *a)
 enum whom {
     // regions, by their peer certificate
     FOR_PEERS,
-    // whoever may pull from or list the registry
+    // whoever may pull from or list the registry: figures
     FOR_REGISTRY,
+    // whoever may read lists in the registry: names of repositories and tags
+    FOR_READERS,
     // whoever may pull from the repository
     FOR_REPOSITORY,
 };
@@ -119,11 +122,11 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {"feed", FOR_PEERS, false, feed},          {"mark", FOR_PEERS, false, mark},
-    {"clock", FOR_PEERS, false, clock_now},    {"damaged", FOR_PEERS, true, damaged},
-    {"holds", FOR_PEERS, true, holds},         {"ahead", FOR_PEERS, true, ahead},
-    {"have", FOR_REPOSITORY, false, have},     {"status", FOR_REGISTRY, false, status},
-    {"revoked", FOR_REGISTRY, false, revoked}, {"entries", FOR_REGISTRY, false, entries},
+    {"feed", FOR_PEERS, false, feed},         {"mark", FOR_PEERS, false, mark},
+    {"clock", FOR_PEERS, false, clock_now},   {"damaged", FOR_PEERS, true, damaged},
+    {"holds", FOR_PEERS, true, holds},        {"ahead", FOR_PEERS, true, ahead},
+    {"have", FOR_REPOSITORY, false, have},    {"status", FOR_REGISTRY, false, status},
+    {"revoked", FOR_READERS, false, revoked}, {"entries", FOR_READERS, false, entries},
 };
 
 static const struct route *route_of(const char *path)
@@ -140,11 +143,14 @@ static const struct route *route_of(const char *path)
 // --- who may ask on the public listener ---
 
 // May the token that came with it? Else it is answered.
-static bool token_may(struct ask *a, const struct hostname *host, bool of_repository)
+static bool token_may(struct ask *a, const struct hostname *host, enum whom whom)
 {
     struct access acc = {0};
     char scope[320] = "registry:catalog:*";
-    bool may = false;
+    bool may = false, of_repository = whom == FOR_REPOSITORY;
+    unsigned actions = ACTION_META_READ | ACTION_CATALOG;
+    if (whom == FOR_REGISTRY)
+        actions |= ACTION_PULL;
     int rc =
         auth_check(a->topology, a->registry, a->req, clock_wall_ms(), a->r->o.principals, &acc);
     if (of_repository)
@@ -152,7 +158,7 @@ static bool token_may(struct ask *a, const struct hostname *host, bool of_reposi
     if (!rc && of_repository)
         may = may_pull(&acc, a->repository);
     else if (!rc)
-        may = may_see_status(&acc);
+        may = holds_any(&acc, actions);
     if (may)
         return true;
     if (!rc && !acc.anonymous)
@@ -175,7 +181,7 @@ static void public_begin(struct ask *a, const struct route *route, const struct 
         serve_refuse(a->req, resp, 400, "repository: a repository name is needed");
         return;
     }
-    if (token_may(a, host, of_repository))
+    if (token_may(a, host, route->whom))
         route->begin(a);
 }
 

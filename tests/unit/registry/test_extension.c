@@ -371,6 +371,105 @@ START_TEST(what_is_asked_for_badly)
 }
 END_TEST
 
-CHECK_MAIN("registry/extension", tags_in_detail, who_pushed_is_not_told_to_anybody,
-           manifests_in_detail, a_tag_goes_back, what_is_used, a_repository_goes_in_steps,
-           what_retention_would_take, what_is_asked_for_badly)
+// --- what of the catalogue the caller may see ---
+
+static char *token_seeing(const char *const *visible, size_t n)
+{
+    static const struct access_grant grants[] = {{"*", ACTION_CATALOG}};
+    struct arena a;
+    arena_init(&a, 0);
+    const struct token_ask ask = {.service = "contoso.meridian.test",
+                                  .subject = "ada",
+                                  .now_ms = NOW_MS,
+                                  .grants = grants,
+                                  .n_grants = 1,
+                                  .visible = visible,
+                                  .n_visible = n};
+    const char *token;
+    ck_assert_int_eq(token_issue_access(fixture_keys[0], &ask, &a, &token), 0);
+    char *copy = mem_strdup(token);
+    arena_done(&a);
+    return copy;
+}
+
+// All pages of a list, by its `next` links: the names in order, with blanks. Caller frees.
+static char *names_of(const char *path, const char *token, size_t page)
+{
+    AUTO_BUF struct buf all;
+    buf_init(&all, 0);
+    AUTO_FREE char *target = mem_printf("%s?n=%zu", path, page);
+    for (int i = 0; target && i < 20; i++) {
+        struct exchange x = send_with("GET", target, REGIONAL, token, NULL, NULL, NULL, 0, 0);
+        ck_assert_msg(x.resp.status == 200, "%s: %d", target, x.resp.status);
+        json_t *root = json_loadb((const char *)x.resp.body.p, x.resp.body.n, 0, NULL), *row;
+        json_t *list = json_object_get(root, "repositories");
+        size_t k;
+        ck_assert_uint_le(json_array_size(list), page);
+        json_array_foreach(list, k, row)
+        {
+            const char *name = json_string_value(row);
+            if (!name)
+                name = json_string_value(json_object_get(row, "repository"));
+            buf_printf(&all, "%s ", name);
+        }
+        const char *link = header_of(&x, "Link"), *end = strchr(link, '>');
+        free(take_ptr(target));
+        if (end)
+            target = mem_printf("%.*s", (int)(end - link - 1), link + 1);
+        json_decref(root);
+        exchange_end(&x);
+    }
+    ck_assert_ptr_null(target);
+    return buf_take(&all);
+}
+
+START_TEST(the_catalogue_shows_what_the_caller_may_see)
+{
+    static const char *const some[] = {"team/*", "app"}, *const none[] = {"nothing/*"};
+    static const char *const everything[] = {"*"};
+    static const char *const names[] = {"app", "app2", "team", "team/app", "team/other", "teams/x"};
+    static const struct {
+        const char *const *visible;
+        size_t n;
+        const char *names;
+    } rows[] = {
+        {some, 2, "app team/app team/other "},
+        {none, 1, ""},
+        {none, 0, ""},
+        {everything, 1, "app app2 team team/app team/other teams/x "},
+    };
+    world_up();
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO_FREE char *access = mem_printf("[{\"type\":\"repository\",\"name\":\"%s\","
+                                            "\"actions\":[\"pull\",\"push\"]}]",
+                                            names[i]);
+        AUTO_FREE char *token = token_make(access);
+        AUTO_FREE char *blobs = mem_printf("/v2/%s/blobs/uploads/?digest=", names[i]),
+                       *manifests = mem_printf("/v2/%s/manifests/1", names[i]);
+        digest_text("{}", 2, config);
+        AUTO_FREE char *at = mem_printf("%s%s", blobs, config),
+                       *text = manifest_text(config, 2, "");
+        ck_assert_int_eq(status_of(send_with("POST", at, REGIONAL, token, NULL, NULL, "{}", 2, 0)),
+                         201);
+        ck_assert_int_eq(status_of(send_with("PUT", manifests, REGIONAL, token, "Content-Type",
+                                             OCI_MANIFEST, text, strlen(text), 0)),
+                         201);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t page = 1; page < 8; page++) {
+            AUTO_FREE char *token = token_seeing(rows[i].visible, rows[i].n);
+            AUTO_FREE char *plain = names_of("/v2/_catalog", token, page),
+                           *used = names_of(X "repositories", token, page);
+            ck_assert_str_eq(plain, rows[i].names);
+            ck_assert_str_eq(used, rows[i].names);
+            ck_assert_int_eq(
+                status_of(send_with("GET", X "usage", REGIONAL, token, NULL, NULL, NULL, 0, 0)),
+                rows[i].visible == everything ? 200 : 403);
+        }
+    world_down();
+}
+END_TEST
+
+CHECK_MAIN("registry/extension", the_catalogue_shows_what_the_caller_may_see, tags_in_detail,
+           who_pushed_is_not_told_to_anybody, manifests_in_detail, a_tag_goes_back, what_is_used,
+           a_repository_goes_in_steps, what_retention_would_take, what_is_asked_for_badly)
