@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole chain with real clients: names, login, push to one regional name, pull from another and from the global name."""
-import base64, json, re, unittest, urllib.parse
+import base64, json, os, re, threading, unittest, urllib.parse
 
 from lab import CLIENT, CORP, DOMAIN, Lab, MERIDIAN, REGIONS, SOURCE, USER, wait_until
 from oci_suite import Data, Suite
@@ -368,6 +368,105 @@ class Chain(unittest.TestCase):
         self.assertEqual(len(certs), 3)
         status = lab.admin("eastus", "status")
         self.assertEqual(status["edge"]["state"], "running")
+
+    def settled(self):
+        """All regions have the principals that stand in the file."""
+        lab = self.lab
+        with open(lab.principals) as f:
+            version = int(re.search(r"^version: (\d+)", f.read(), re.M)[1])
+        for region in REGIONS:
+            wait_until(10, lambda: lab.admin(region, "config", "check", "--in-force", check=False)["principals"]["version"] == version,
+                       f"{region} has the principals' version {version}")
+
+    def test_permissions_as_the_documentation_shows_them(self):
+        """Every example of docs/permissions.md, line by line: what it says must work works, and what must fail fails."""
+        lab, where = self.lab, f"{self.lab.dir}/permissions"
+        os.mkdir(where)
+        for name in ("image", "other-image"):
+            path, _ = lab.image(f"permissions-{name}", layers=1, layer_bytes=20_000)
+            lab.check("skopeo", "copy", "-q", f"oci:{path}:1", f"dir:{where}/{name}")
+        for what in ("team/web:1", "release/shop:1", "release/other:1"):
+            lab.check("skopeo", "copy", "-q", "--dest-creds", f"{USER}:{lab.password}", f"dir:{where}/image", f"docker://{GLOBAL}/{what}")
+            lab.wait_replicated(f"contoso/{what}")
+        with open(f"{SOURCE}/docs/permissions.md") as f:
+            blocks = re.findall(r"^```sh\n(.*?)^```$", f.read(), re.M | re.S)
+        self.assertEqual(len(blocks), 8)  # rotation, six roles, refresh tokens
+        n_refused = 0
+        for line in "".join(blocks).replace("contoso.example.io", GLOBAL).splitlines():
+            refused = line.startswith("! ")
+            line = line.removeprefix("! ").removeprefix("# ") if refused else line
+            if line.startswith("#"):
+                continue
+            n_refused += refused
+            said = lab.run("bash", "-c", f"set -o pipefail; cd {where}; {line.replace('skopeo copy ', 'skopeo copy -q ', 1)}", check=False,
+                           env={"PATH": f"{os.path.dirname(MERIDIAN)}:{os.environ['PATH']}"})
+            self.assertEqual(said.returncode != 0, refused, f"{line}\n{said.stdout}{said.stderr}")
+            if line.startswith(("meridian token", "meridian scope-map")):
+                self.settled()
+            if " dir:image docker://" in line and not refused:
+                lab.wait_replicated("contoso/" + line.split(f"{GLOBAL}/")[1])
+        self.assertGreater(n_refused, 15)
+        issued = lab.admin("eastus", "token", "refresh", "list", "-n", "contoso")
+        self.assertEqual(issued["region"], "eastus")
+        kept = json.loads(lab.check(MERIDIAN, "token", "list", "-o", "json"))
+        self.assertIn("runner", [t["name"] for t in kept])
+
+    def test_two_passwords_in_rotation_while_pulls_go_on(self):
+        lab = self.lab
+        lab.push("rotated", EAST, "rotated/app", "1", layers=1)
+        lab.wait_replicated("contoso/rotated/app:1")
+        token = lambda *words: lab.check(MERIDIAN, "token", *words).strip()
+        passwords = [token("create", "puller", "-n", "contoso", "--scope-map", "_pull", "--repositories", "rotated/*", "--lifetime", "1m")]
+        self.settled()
+        ended, failed, pulls = threading.Event(), [], dict.fromkeys(REGIONS, 0)
+
+        def login(password, region):
+            basic = base64.b64encode(f"puller:{password}".encode()).decode()
+            query = urllib.parse.urlencode({"service": GLOBAL, "scope": "repository:rotated/app:pull"})
+            return lab.request("GET", GLOBAL, f"/oauth2/token?{query}", region, {"Authorization": f"Basic {basic}"}, timeout=60)
+
+        def pull(region):
+            status, _, body = login(passwords[-1], region)
+            if status != 200:
+                return f"token {status}: {body}"
+            auth = {"Authorization": "Bearer " + json.loads(body)["access_token"]}
+            status, _, body = lab.request("GET", GLOBAL, "/v2/rotated/app/manifests/1", region, auth, timeout=60)
+            if status != 200:
+                return f"manifest {status}"
+            layer = json.loads(body)["layers"][0]["digest"]
+            status, _, body = lab.read(GLOBAL, f"/v2/rotated/app/blobs/{layer}", region, auth, timeout=60)
+            return None if status == 200 else f"blob {status}"
+
+        def client(region):
+            while not ended.is_set() and not failed:
+                why = pull(region)
+                if why:
+                    failed.append((region, why))
+                pulls[region] += 1
+
+        def two_more_each():
+            before = dict(pulls)
+            wait_until(60, lambda: failed or all(pulls[r] >= before[r] + 2 for r in REGIONS), "two more pulls in each region")
+        clients = [threading.Thread(target=client, args=(r,)) for r in REGIONS]
+        for c in clients:
+            c.start()
+        try:
+            two_more_each()
+            for slot, old in (("2", "1"), ("1", "2")):
+                fresh = token("credential", "generate", "puller", "--id", slot, "--expires-in", "90d")
+                self.settled()
+                passwords.append(fresh)
+                two_more_each()  # nobody has the old one in hand any more
+                token("credential", "delete", "puller", "--id", old)
+                self.settled()
+                two_more_each()
+                for region in REGIONS:
+                    self.assertEqual(login(passwords[-2], region)[0], 401)
+        finally:
+            ended.set()
+            for c in clients:
+                c.join()
+        self.assertEqual(failed, [])
 
 
 if __name__ == "__main__":
