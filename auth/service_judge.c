@@ -80,6 +80,8 @@ int call_judge(struct call *c, struct http_request *req, const struct principals
         return 0;
     }
     const struct principal *who = principals_find(all, c->user);
+    if (who && who->token && strcmp(who->token->registry, c->r->name) != 0)
+        who = NULL; // a named token is nobody in another registry
     const struct login login = {who, c->password, clock_wall_ms() / 1000};
     int rc = 0;
     if (!passwords_known(c->s->passwords, generation, &login, &c->by_hash)) {
