@@ -92,11 +92,44 @@ class Trickle(threading.Thread):
             self.result = e
 
 
+class Sleepers:
+    """Clients that ask for a blob and then do not read on. Each holds a buffer and a file at the edge, until that has not got
+    rid of a byte for 60 s (send_timeout); the other tests go on meanwhile."""
+    N = 20
+
+    def __init__(self, lab):
+        auth, data = lab.bearer("repository:team/sleepers:pull,push", host=WEST, region="westeurope"), os.urandom(8 << 20)
+        status, headers, _ = lab.request("POST", WEST, "/v2/team/sleepers/blobs/uploads/", region="westeurope", headers=auth)
+        path, digest = "/" + headers["location"].split("/", 3)[3], "sha256:" + hashlib.sha256(data).hexdigest()
+        status, _, body = lab.request("PUT", WEST, joined(path, f"digest={digest}"), region="westeurope", body=data,
+                                      headers=dict(auth, **{"Content-Type": "application/octet-stream"}))
+        assert status == 201, body
+        status, headers, _ = lab.request("GET", WEST, f"/v2/team/sleepers/blobs/{digest}", region="westeurope", headers=auth)
+        assert status == 307  # to the data host, where no token is needed
+        host, target = headers["location"].split("/", 3)[2:]
+        context, self.raws, self.since = ssl.create_default_context(cafile=lab.ca), [], time.monotonic()
+        for _ in range(self.N):
+            raw = socket.socket()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            raw.settimeout(15)
+            raw.connect((REGIONS["westeurope"], 443))
+            c = context.wrap_socket(raw, server_hostname=host)
+            c.sendall(f"GET /{target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert c.recv(12) == b"HTTP/1.1 200"
+            self.raws.append(c)
+
+    def close(self):
+        for c in self.raws:
+            c.close()
+
+
 class Edge(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lab = cls.enterClassContext(ProxiedLab())
         cls.trickle = Trickle(cls.lab)
+        cls.sleepers = Sleepers(cls.lab)
+        cls.addClassCleanup(cls.sleepers.close)
 
     def upload(self, host, region, repository, auth):
         """A new upload's path."""
@@ -601,6 +634,11 @@ class Edge(unittest.TestCase):
         status, _, answer = self.finish(WEST, "westeurope", t.path, t.data, t.auth)
         self.assertEqual(status, 201, answer)
         wait_until(10, lambda: self.left_behind("westeurope") == [], "nothing is left of it")
+
+    def test_8_readers_that_sleep_are_cut(self):
+        """Seen from the region: a client that does not read sees nothing."""
+        wait_until(self.sleepers.since + 90 - time.monotonic(), lambda: self.connections("westeurope") == [], "they are cut")
+        self.assertEqual(self.left_behind("westeurope"), [])
 
     def test_7_bad_edit_leaves_the_old_topology_in_force(self):
         lab = self.lab
