@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small HTTPS server and a small CONNECT proxy on 127.0.0.1, for tests of clients. One connection
+// A small HTTPS server and a small CONNECT proxy on 127.0.0.1 (or another address), for tests of clients. One connection
 // after the other, one request on each. Header only.
 //
 //   struct toy t = {.answer = my_answer, .pem = leaf};
@@ -29,6 +29,8 @@ struct toy {
     // certificate and key
     const char *pem;
     void *ctx;
+    // "127.0.0.1" when NULL
+    const char *address;
     _Atomic uint16_t port;
     // requests so far, and connections that were accepted
     _Atomic int n_requests, n_accepted;
@@ -187,11 +189,11 @@ static inline void toy_start(struct toy *t)
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&t->lock, NULL);
     buf_init(&t->last, 0);
-    endpoint_parse("127.0.0.1:1", 0, &e);
+    ck_assert_int_eq(ip_parse(t->address ? t->address : "127.0.0.1", &e.ip), 0);
     e.port = t->port; // 0: any
     socklen_t n = endpoint_to_sockaddr(&e, &ss);
     const int on = 1;
-    t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    t->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(t->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     ck_assert_int_eq(bind(t->fd, (struct sockaddr *)&ss, n), 0);
     ck_assert_int_eq(getsockname(t->fd, (struct sockaddr *)&ss, &n), 0);

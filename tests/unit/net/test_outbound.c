@@ -34,9 +34,13 @@ static int resolve(const char *host, struct outbound_addresses *out)
     static const struct {
         const char *host, *first, *second;
     } table[] = {
-        {"good.test", "127.0.0.1", NULL},        {"other.test", "127.0.0.1", NULL},
-        {"inside.test", "10.1.2.3", NULL},       {"meta.test", "169.254.169.254", NULL},
-        {"mixed.test", "127.0.0.1", "10.0.0.1"}, {"deaf.test", "127.0.0.2", "127.0.0.1"},
+        {"good.test", "127.0.0.1", NULL},
+        {"other.test", "127.0.0.1", NULL},
+        {"inside.test", "10.1.2.3", NULL},
+        {"meta.test", "169.254.169.254", NULL},
+        {"mixed.test", "127.0.0.1", "10.0.0.1"},
+        {"deaf.test", "127.0.0.2", "127.0.0.1"},
+        {"six.test", "::1", NULL},
     };
     int n = atomic_fetch_add(&n_resolved, 1);
     for (int i = 0; atomic_load(&resolver_hangs) && i < 1000; i++)
@@ -82,14 +86,15 @@ static void guard_up(const char *const *allowed, size_t n)
 
 static void up(void)
 {
-    static const char *const allowed[] = {"127.0.0.1", "127.0.0.2"};
+    static const char *const allowed[] = {"127.0.0.1", "127.0.0.2", "::1"};
     snprintf(dir, sizeof dir, "/tmp/mer-outbound-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     tls_make_ca(dir, "ca", ca, sizeof ca);
     tls_make_leaf(dir, "ca", "leaf",
-                  "DNS:good.test,DNS:other.test,DNS:rebind.test,DNS:deaf.test,DNS:mixed.test", leaf,
-                  sizeof leaf);
-    guard_up(allowed, 2);
+                  "DNS:good.test,DNS:other.test,DNS:rebind.test,DNS:deaf.test,DNS:mixed.test,DNS:"
+                  "six.test,IP:::1",
+                  leaf, sizeof leaf);
+    guard_up(allowed, 3);
 }
 
 static void down(void)
@@ -691,7 +696,7 @@ START_TEST(a_proxy_that_resolves_is_asked_for_the_name)
                                           "metadata.google.internal",
                                           "169.254.169.254",
                                           "10.0.0.1",
-                                          "[::1]",
+                                          "[::2]",
                                           "contoso.meridian.test"};
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         ck_assert_msg(ASK(refused[i], "/x") == ERR_DENIED, "%s: %s", refused[i], res.message);
@@ -699,6 +704,42 @@ START_TEST(a_proxy_that_resolves_is_asked_for_the_name)
     fetch_result_done(&res);
     toy_stop(&p);
     servers_down();
+}
+END_TEST
+
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 in = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && !bind(fd, (struct sockaddr *)&in, sizeof in);
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
+// Where there is IPv6: by a name, as a literal, and through a proxy.
+START_TEST(addresses_of_ipv6)
+{
+    if (!has_ipv6())
+        return;
+    up();
+    server = (struct toy){.answer = answer, .pem = leaf, .ctx = &second.port, .address = "::1"};
+    toy_start(&server);
+    ck_assert_msg(!ASK("six.test", "/x"), "%s", res.message);
+    ck_assert(toy_saw(&server, "Host: six.test:"));
+    ck_assert_msg(!ASK("[::1]", "/x"), "%s", res.message);
+    ck_assert_int_eq(res.status, 200);
+    ck_assert_int_eq(ASK("[::2]", "/x"), ERR_DENIED);
+    struct toy p;
+    char wanted[64];
+    proxy_up(&p, false);
+    snprintf(wanted, sizeof wanted, "[::1]:%u", server.port);
+    ck_assert_int_ne(ASK("six.test", "/x"), 0); // the toy leads to IPv4 alone
+    ck_assert(toy_target_is(&p, wanted));
+    fetch_result_done(&res);
+    toy_stop(&p);
+    toy_stop(&server);
+    down();
 }
 END_TEST
 
@@ -745,5 +786,5 @@ CHECK_MAIN("net/outbound", urls_are_read_in_one_way_or_not_at_all, targets_of_re
            addresses_inside_are_refused, what_the_operator_allows, a_judged_address_is_dialled,
            a_name_is_resolved_once, redirects_are_judged_and_carry_no_credentials,
            bodies_both_ways_are_bounded, time_is_bounded, a_proxy_is_asked_for_the_judged_address,
-           a_proxy_that_resolves_is_asked_for_the_name, the_environment_names_no_proxy,
-           documents_are_checked_without_a_call)
+           a_proxy_that_resolves_is_asked_for_the_name, addresses_of_ipv6,
+           the_environment_names_no_proxy, documents_are_checked_without_a_call)
