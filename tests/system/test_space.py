@@ -144,8 +144,11 @@ class Space(unittest.TestCase):
         # what an operator sees
         conditions = {c["name"]: c for c in lab.admin("eastus", "status")["conditions"]}
         self.assertEqual(conditions["disk_short"]["severity"], "short")
-        shown = {t["region"]: t for t in lab.admin("westeurope", "health", "show")}
-        self.assertEqual((shown["eastus"]["up"], shown["eastus"]["short"]), (True, True))
+
+        def shown():
+            eastus = next(t for t in lab.admin("westeurope", "health", "show") if t["region"] == "eastus")
+            return (eastus["up"], eastus["short"]) == (True, True)
+        wait_until(10, shown, "others show it as up and short")
         routing = lab.admin("westeurope", "dns", "explain", GLOBAL)["routing"]
         self.assertEqual([(r["region"], r["state"]) for r in routing["regions"]][:2], [("eastus", "short"), ("westeurope", "open")])
         r = lab.run(MERIDIAN, "check-health", "-n", "contoso", "--ignore-errors", check=False)
@@ -162,6 +165,8 @@ class Space(unittest.TestCase):
             self.fill_to(0)
             wait_until(10, lambda: self.health() == (503, "short") and
                        not lab.admin("eastus", "status")["storeWritable"], "nothing can be written")
+            status, _, body = self.start_upload()
+            self.assertEqual(status, 507, body)
             self.assertEqual(whole(lab, EAST, "eastus", "team/space", "before"), self.kept.acknowledged["team/space:before"])
             getattr(lab, how)("eastus")
             self.fill_to(0)
