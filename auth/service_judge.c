@@ -66,6 +66,9 @@ static void login_detail(struct http_request *req, const struct principal *who)
         http_request_detail(req, "a login of an unknown user");
     else if (!who->enabled)
         http_request_detail(req, "a login of %s, who is disabled", who->name);
+    else if (who->token)
+        http_request_detail(req, "a login of %s, with a wrong password, or one that has ended",
+                            who->name);
     else
         http_request_detail(req, "a login of %s, with a wrong password", who->name);
 }

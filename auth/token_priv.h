@@ -18,7 +18,7 @@
 #define SCOPE_SHOWN_BYTES 80 // of a malformed one, in the error
 #define KID_MAX_BYTES 128
 #define JTI_BYTES 16
-#define VISIBLE_MAX 64 // patterns of what the catalogue shows, in one token
+#define VISIBLE_MAX 256 // patterns of what the catalogue shows, in one token
 
 // --- compact JWS (RFC 7515 section 3.1) ---
 struct jws {

@@ -31,10 +31,16 @@ struct shown { // what of the token's passwords stands in the document
 
 // `ci` may refresh and pushes to team/app; `node` pulls everything, for five minutes at a time;
 // one token for each role, with its name and the first password.
+static size_t n_many = 1;
+static const char *many_tail = "";
+
 static struct principals *document(const struct shown *w)
 {
     const char *comma = w->first && w->second ? "," : "";
-    AUTO_BUF struct buf b, passwords;
+    AUTO_BUF struct buf b, passwords, many;
+    buf_init(&many, 0);
+    for (size_t i = 0; i < n_many; i++)
+        buf_printf(&many, "%s'r%zu%s'", i ? ", " : "", i, many_tail);
     buf_init(&passwords, 0);
     if (w->first)
         buf_printf(&passwords, "{id: 1, password_hash: '%s'%s%s}%s", hash[0],
@@ -47,6 +53,8 @@ static struct principals *document(const struct shown *w)
                "{registry: contoso, repositories: [team/*, app], actions: [pull, catalog]}, "
                "{registry: contoso, repositories: [team/web], actions: [pull]}, "
                "{registry: fabrikam, repositories: ['*'], actions: [pull, catalog]}]}\n"
+               "scope_maps: [{name: many, registry: contoso, grants: [{actions: [catalog], "
+               "repositories: [%s]}]}]\n"
                "tokens:\n"
                "  - {name: ci, registry: contoso, scope_map: _push, repositories: [team/app], "
                "refresh: allowed, passwords: [%s]}\n"
@@ -54,7 +62,10 @@ static struct principals *document(const struct shown *w)
                "lifetime: 5m, passwords: [%s]}\n"
                "  - {name: hand, registry: contoso, scope_map: _pull, repositories: ['*'], "
                "passwords: [{id: 1, password_hash: '%s'}, {id: 2, password_hash: '%s'}]}\n",
-               typed, buf_cstr(&passwords), buf_cstr(&passwords), hash[0], typed);
+               typed, buf_cstr(&many), buf_cstr(&passwords), buf_cstr(&passwords), hash[0], typed);
+    buf_str(&b, "  - {name: crowd, registry: contoso, scope_map: many, passwords: [{id: 1, "
+                "password_hash: '");
+    buf_printf(&b, "%s'}]}\n", typed);
     const char *role, *purpose;
     for (size_t i = 0; (role = scope_map_role_name(i, &purpose)); i++)
         buf_printf(&b,
@@ -411,6 +422,35 @@ START_TEST(the_catalogue_carries_what_the_caller_may_see)
 }
 END_TEST
 
+// Of a rule with very many repositories a token carries as many as fit, or none.
+START_TEST(a_catalogue_that_no_token_can_carry_is_refused)
+{
+    static const char catalog[] = "/oauth2/token?scope=registry:catalog:*";
+    static const char plain[] = "/oauth2/token?scope=repository:a:pull";
+    static const struct {
+        size_t n;
+        const char *tail;
+        int status;
+    } rows[] = {{VISIBLE_MAX, "", 200},
+                {VISIBLE_MAX + 1, "", 400},
+                {VISIBLE_MAX, "/with-a-name-of-some-length", 400},
+                {1000, "/*", 400}};
+    up();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        n_many = rows[i].n;
+        many_tail = rows[i].tail;
+        publish(&(struct shown){true, true});
+        struct reply r = ask("GET", catalog, basic("crowd", "typed-by-hand"), NULL, NULL);
+        ck_assert_msg(r.status == rows[i].status, "%zu%s: %d", rows[i].n, rows[i].tail, r.status);
+        reply_done(&r);
+        r = ask("GET", plain, basic("crowd", "typed-by-hand"), NULL, NULL);
+        ck_assert_int_eq(r.status, 200);
+        reply_done(&r);
+    }
+    down();
+}
+END_TEST
+
 START_TEST(one_malformed_scope_does_not_spoil_the_others)
 {
     static const struct {
@@ -482,5 +522,6 @@ CHECK_MAIN("auth/named_tokens", passwords_that_are_made_say_which_they_are,
            a_revoked_refresh_token_is_refused_in_every_region,
            refresh_tokens_are_listed_with_what_became_of_them,
            the_catalogue_carries_what_the_caller_may_see,
+           a_catalogue_that_no_token_can_carry_is_refused,
            one_malformed_scope_does_not_spoil_the_others,
            questions_at_their_extremes_are_answered_or_refused_whole)
