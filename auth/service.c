@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/traffic.h"
 
 #include <string.h>
 
@@ -157,6 +158,7 @@ void auth_service_begin(struct auth_service *s, struct http_request *req, const 
 {
     (void)host; // tokens are the same at every endpoint of a registry
     plan->kind = HTTP_PLAN_REPLY;
+    req->kind = TRAFFIC_TOKEN;
     struct call *c = arena_alloc(&req->arena, sizeof *c);
     const char *service;
     if (!c || token_service(t, reg, &req->arena, &service)) {

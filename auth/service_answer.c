@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "config/policy.h"
+#include "net/traffic.h"
 
 #include <string.h>
 
@@ -32,6 +33,21 @@ static void tell(const struct call *c, const struct http_request *req, const cha
     audit_write(c->s->o.audit, &e);
 }
 
+static enum traffic_counter refusal_of(const struct call *c, int status)
+{
+    if (status == 401 && c->refresh)
+        return TRAFFIC_TOKENS_REFRESH;
+    if (status == 401)
+        return TRAFFIC_TOKENS_CREDENTIALS;
+    if (status == 429)
+        return TRAFFIC_TOKENS_LIMITED;
+    if (status == 503)
+        return TRAFFIC_TOKENS_UNAVAILABLE;
+    if (status >= 500)
+        return TRAFFIC_TOKENS_FAILED;
+    return TRAFFIC_TOKENS_QUESTION;
+}
+
 // Of callers who showed a credential, and of floods. A malformed question is no event.
 static void tell_refusal(const struct call *c, const struct http_request *req, int status)
 {
@@ -43,6 +59,9 @@ static void tell_refusal(const struct call *c, const struct http_request *req, i
         what = "exchange";
     if (status >= 500)
         outcome = "failed";
+    traffic_add(refusal_of(c, status), 1);
+    if (status == 401 && !c->refresh)
+        traffic_add(TRAFFIC_LOGINS_REFUSED, 1);
     if (status == 400 || status == 404 || status == 405 || status == 421)
         return;
     if (shown || status == 429)
@@ -317,8 +336,13 @@ void call_grant(struct call *c, struct http_request *req, struct http_response *
         return;
     }
     reply(c, req, resp, &ask, access, refresh, buf_cstr(&scope));
-    if (resp->status == 200) // a login is what gives a refresh token
-        tell(c, req, refresh && refresh != kept ? "login" : "grant", "done", who, buf_cstr(&scope));
+    if (resp->status != 200)
+        return;
+    bool login = refresh && refresh != kept; // a login is what gives a refresh token
+    traffic_add(TRAFFIC_GRANTS, 1);
+    if (login)
+        traffic_add(TRAFFIC_LOGINS, 1);
+    tell(c, req, login ? "login" : "grant", "done", who, buf_cstr(&scope));
 }
 
 void call_exchanged(struct call *c, struct http_request *req, struct http_response *resp,

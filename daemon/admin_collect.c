@@ -239,6 +239,23 @@ static uint64_t tags_of_usage(const struct usage *u)
     return u->tags;
 }
 
+// The limits beside the use: of registries that have one.
+static void quotas(const struct app *app, struct buf *out, const struct usage_row *rows, size_t n)
+{
+    static const char name[] = "meridian_registry_quota_bytes";
+    struct topology *t = snapshot_get(app->topology);
+    exposition_family(out, name, "gauge", "Its quota in this region.");
+    for (size_t i = 0; t && i < n; i++) {
+        const struct registry *r = topology_registry_by_key(t, rows[i].registry);
+        if (!r || !policy_quota(r))
+            continue;
+        exposition_begin(out, name);
+        exposition_label(out, "registry", rows[i].registry);
+        exposition_value(out, (double)policy_quota(r));
+    }
+    snapshot_unref(t);
+}
+
 void usage_metrics(const struct app *app, struct buf *out)
 {
     struct usage_row *rows;
@@ -252,6 +269,7 @@ void usage_metrics(const struct app *app, struct buf *out)
                bytes_of_usage);
         family(out, rows, n, "meridian_registry_manifests", "Its manifests.", manifests_of_usage);
         family(out, rows, n, "meridian_registry_tags", "Its tags.", tags_of_usage);
+        quotas(app, out, rows, n);
     }
     arena_done(&a);
 }

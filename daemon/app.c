@@ -4,6 +4,7 @@
 
 #include "config/endpoints.h"
 #include "net/refuse.h"
+#include "net/traffic.h"
 
 #include <string.h>
 
@@ -78,13 +79,15 @@ static void begin_endpoint(struct app *app, struct http_request *req, const stru
     if (!r)
         return;
     bool content = path_is(req->path, "/v2") || path_is(req->path, "/registry");
+    req->kind = TRAFFIC_OTHER; // until a room takes it
     if (content && app->registry)
         registry_service_begin(app->registry, req, t, r, &host, plan);
     else if (path_is(req->path, "/oauth2") && app->auth && req->listener == LISTENER_PUBLIC)
         auth_service_begin(app->auth, req, t, r, &host, plan);
-    else if (path_is(req->path, "/replication") && app->replicator)
+    else if (path_is(req->path, "/replication") && app->replicator) {
+        req->kind = TRAFFIC_REPLICATION;
         replication_begin(app->replicator, req, t, peer, r, &host, plan);
-    else
+    } else
         refuse(req, plan, 404, REFUSED_UNSUPPORTED,
                "nothing is served under this path; the registry API begins with /v2/");
 }
@@ -93,6 +96,7 @@ void app_begin_public(void *ctx, struct http_request *req, struct http_plan *pla
 {
     struct app *app = ctx;
     if (strcmp(req->path, "/healthz") == 0) {
+        req->kind = TRAFFIC_HEALTHZ;
         app_begin_healthz(app, req, plan, false);
         return;
     }
@@ -109,6 +113,7 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     if (req->peer_cert_fingerprint)
         peer = topology_region_by_fingerprint(t, req->peer_cert_fingerprint);
     const char *passed = http_header_get(req, EDGE_HEADER_PASSED);
+    req->kind = TRAFFIC_PEER;
     if (peer && !passed) {
         req->principal = arena_printf(&req->arena, "peer:%s", peer->name);
         replicator_inbound_contact(app->replicator, peer->name);
@@ -130,9 +135,10 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         health_begin(app->health, req, peer, plan);
     else if (path_is(req->path, "/certs"))
         certs_begin(app->certs, req, peer, plan);
-    else if (path_is(req->path, "/replication") && app->replicator)
+    else if (path_is(req->path, "/replication") && app->replicator) {
+        req->kind = TRAFFIC_REPLICATION;
         replication_begin(app->replicator, req, t, peer, NULL, NULL, plan);
-    else
+    } else
         begin_endpoint(app, req, t, peer, plan);
     snapshot_unref(t);
 }
@@ -141,6 +147,7 @@ void app_finish(void *ctx, const struct http_request *req, struct http_response 
 {
     const struct app *app = ctx;
     struct http_request *r = (struct http_request *)req; // its arena carries the header text
+    traffic_answered(req, resp->status);
     http_response_header(r, resp, "X-Meridian-Region", "%s", app->node->region);
     http_response_header(r, resp, "X-Meridian-Stamp", "%s", app->node->stamp);
     http_response_header(r, resp, "X-Meridian-Request-Id", "%s", req->request_id);

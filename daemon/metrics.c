@@ -16,6 +16,7 @@
 #include "daemon/collector.h"
 #include "daemon/limiting.h"
 #include "daemon/scrub.h"
+#include "daemon/served.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -265,6 +266,7 @@ static void metrics_text(const struct app *app, struct buf *out)
     usage_metrics(app, out);
     auditing_metrics(app, out);
     limiting_metrics(app, out);
+    served_metrics(app, out);
     collector_metrics(app->collector, out);
     scrub_metrics(app->scrub, out);
     replication_metrics(app->replicator, out);

@@ -87,6 +87,8 @@ struct http_request {
     int64_t arrived_ms;
     // the authenticated caller: a user, "peer:<region>", "" for nobody; NULL: not known yet
     const char *principal;
+    // what it is of, for the metrics (net/traffic.h: enum traffic_kind); 0: other
+    uint8_t kind;
     // how its refusals are worded (net/refuse.h); NULL: in plain text
     const struct http_words *words;
     // Why it is refused, for the log; set by http_request_refused, read once the answer is made.

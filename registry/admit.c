@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "net/traffic.h"
 
 #include <string.h>
 
@@ -147,6 +148,17 @@ static bool hidden(struct op *op, struct http_response *resp)
     return true;
 }
 
+// Of those who showed a token.
+static void count_refusal(int rc)
+{
+    if (rc == ERR_DENIED)
+        traffic_add(TRAFFIC_TOKENS_SCOPE, 1);
+    else if (rc == ERR_EXPIRED)
+        traffic_add(TRAFFIC_TOKENS_EXPIRED, 1);
+    else if (rc)
+        traffic_add(TRAFFIC_TOKENS_INVALID, 1);
+}
+
 bool op_admitted(struct op *op, const struct topology *t, const struct registry *reg,
                  const struct hostname *host, struct http_response *resp)
 {
@@ -172,6 +184,7 @@ bool op_admitted(struct op *op, const struct topology *t, const struct registry 
         return false;
     if (!rc && op->access.token_id && op->route.kind != ROUTE_BASE)
         rc = ERR_DENIED;
+    count_refusal(rc);
     auth_challenge(op->req, t, host, scope_of(op), rc, resp);
     return false;
 }

@@ -97,8 +97,10 @@ static int lease_renew(struct op *op, const struct blob_here *here)
     return 0; // the lease that is there lasts for half of the grace at least
 }
 
-static void blob_answer(struct op *op, struct http_response *resp, const struct blob_serve *how)
+static void blob_answer(struct op *op, struct http_response *resp, const struct blob_serve *how,
+                        uint64_t size)
 {
+    op->blob_bytes = size;
     if (answer_validators(op, resp, &op->route.digest))
         return;
     switch (how->kind) {
@@ -172,7 +174,7 @@ static void blob_read(struct op *op, struct http_response *resp)
         return;
     }
     hot_blob_end(op->s->hot, &key, &look, &here, &how);
-    blob_answer(op, resp, &how);
+    blob_answer(op, resp, &how, here.size);
 }
 
 // A lease that may have to be renewed is the pool's.
@@ -186,7 +188,7 @@ void blob_read_begin(struct op *op, struct http_plan *plan)
     const struct hot_key key = op_hot_key(op);
     struct hot_blob hot;
     if (!hot_blob(op->s->hot, &key, &hot) && !needs_the_pool(op, &hot))
-        blob_answer(op, &plan->response, &hot.serve);
+        blob_answer(op, &plan->response, &hot.serve, hot.here.size);
     else
         op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
 }

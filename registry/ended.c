@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a request ended, for the audit log: what the row of the route table calls an event, done,
+// How a request ended, for the metrics and for the audit log. The log has: what the row of the route table calls an event, done,
 // refused or failed; and what was refused to readers. A challenge to a caller who showed no
 // credential is no refusal, since every client begins with one, and what is not there is none.
 #include "registry/registry_priv.h"
 
+#include "net/traffic.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 static bool credential_shown(const struct op *op)
@@ -77,9 +80,100 @@ static const char *detail_of(const struct op *op, bool refused)
     return text;
 }
 
+// ---- counters ----
+
+uint8_t op_traffic_kind(const struct op *op)
+{
+    static const uint8_t kinds[N_ROUTES] = {
+        [ROUTE_NONE] = TRAFFIC_OTHER,          [ROUTE_BASE] = TRAFFIC_BASE,
+        [ROUTE_CATALOG] = TRAFFIC_CATALOG,     [ROUTE_TAGS] = TRAFFIC_TAGS,
+        [ROUTE_MANIFEST] = TRAFFIC_MANIFEST,   [ROUTE_BLOB] = TRAFFIC_BLOB,
+        [ROUTE_UPLOADS] = TRAFFIC_UPLOAD,      [ROUTE_UPLOAD] = TRAFFIC_UPLOAD,
+        [ROUTE_REFERRERS] = TRAFFIC_REFERRERS, [ROUTE_X_AUDIT] = TRAFFIC_AUDIT};
+    if (op->route.kind > ROUTE_REFERRERS && op->route.kind != ROUTE_X_AUDIT)
+        return TRAFFIC_DETAILS;
+    return kinds[op->route.kind];
+}
+
+// Of the blob that the edge sends: "bytes=A-B", "bytes=A-" or "bytes=-N"; else all of it. An estimate
+// where the client leaves early, or the edge finds another fault with the range.
+static uint64_t bytes_sent(const struct op *op)
+{
+    const char *range = http_header_get(op->req, "Range");
+    uint64_t size = op->blob_bytes;
+    char *end;
+    if (!range || strncmp(range, "bytes=", 6) != 0 || strchr(range, ','))
+        return size;
+    range += 6;
+    if (*range == '-') {
+        uint64_t last = strtoull(range + 1, NULL, 10);
+        return last < size ? last : size;
+    }
+    uint64_t from = strtoull(range, &end, 10), to = size;
+    if (*end != '-' || from >= size)
+        return 0;
+    if (end[1])
+        to = strtoull(end + 1, NULL, 10) + 1;
+    if (to > size)
+        to = size;
+    return to > from ? to - from : 0;
+}
+
+static uint64_t bytes_out(const struct op *op, const struct http_response *resp)
+{
+    if (op->req->method == HTTP_HEAD)
+        return 0;
+    if (resp->kind == HTTP_ACCEL)
+        return bytes_sent(op);
+    if (resp->kind == HTTP_BYTES)
+        return resp->body.n;
+    return 0;
+}
+
+static void count_read(const struct op *op, const struct http_response *resp)
+{
+    if (resp->status != 200 || op->req->method != HTTP_GET)
+        return;
+    if (op->route.kind == ROUTE_MANIFEST)
+        traffic_add(TRAFFIC_PULLS, 1);
+    if (op->route.kind == ROUTE_BLOB)
+        traffic_add(TRAFFIC_PULLED_BLOBS, 1);
+}
+
+static void count_event(const struct op *op, const struct http_response *resp)
+{
+    const char *event = op->event;
+    if (!event)
+        event = op->row->event;
+    if (resp->status >= 300 || (op->row->route == ROUTE_UPLOADS && resp->status != 201))
+        return;
+    if (!strcmp(event, "push"))
+        traffic_add(TRAFFIC_PUSHES, 1);
+    if (!strcmp(event, "upload"))
+        traffic_add(TRAFFIC_PUSHED_BLOBS, 1);
+    if (!strcmp(event, "mount"))
+        traffic_add(TRAFFIC_MOUNTED_BLOBS, 1);
+    if (!strcmp(event, "delete"))
+        traffic_add(TRAFFIC_DELETES, 1);
+}
+
+static void count(const struct op *op, const struct http_response *resp)
+{
+    uint64_t in = op->io.received + op->req->body.n, out = bytes_out(op, resp);
+    if (in)
+        traffic_add(TRAFFIC_BYTES_IN, in);
+    if (out)
+        traffic_add(TRAFFIC_BYTES_OUT, out);
+    if (op->row && op->row->event)
+        count_event(op, resp);
+    else
+        count_read(op, resp);
+}
+
 void op_ended(struct op *op, const struct http_response *resp)
 {
     struct digest digest;
+    count(op, resp);
     if (!op->s->audit)
         return;
     const char *what = event_of(op, resp->status);

@@ -147,6 +147,8 @@ struct op {
     struct elsewhere_told *told;
     // a read of a blob that was being copied to here has waited for it
     bool has_waited;
+    // of a blob that is answered: its size
+    uint64_t blob_bytes;
     // a header could not be set: latched, judged once
     int failed;
     // of the query: ?digest=, ?mount=; n 0: none
@@ -234,6 +236,8 @@ void op_hold(struct op *op, struct http_plan *plan,
 int op_policy_set(struct op *op, const struct registry *reg);
 bool op_tag_immutable(const struct op *op, const char *tag);
 
+// ended.c: what it is of, for the metrics (net/traffic.h).
+uint8_t op_traffic_kind(const struct op *op);
 // ended.c: the answer is made; once for each request. Never blocks.
 void op_ended(struct op *op, const struct http_response *resp);
 

@@ -138,6 +138,7 @@ void registry_service_begin(struct registry_service *s, struct http_request *req
         return;
     }
     op->row = route_row_find(op->route.kind, req->method);
+    req->kind = op_traffic_kind(op);
     if (op->row && op->row->look)
         op->row->look(op);
     if (op_policy_set(op, reg)) { // without it a tag that is immutable would not be

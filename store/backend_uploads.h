@@ -60,6 +60,8 @@ struct upload_ops {
                        struct upload_owner *out, size_t *out_n);
     int (*age)(struct tx *tx, int64_t now_ms);
     int (*idle)(struct tx *tx, const char *id, int64_t *out_idle_ms);
+    // all that are open
+    int (*count)(struct tx *tx, uint64_t *out);
     int (*idle_list)(struct tx *tx, int64_t idle_ms, size_t skip, size_t max, struct arena *a,
                      const char **out, size_t *out_n);
     int (*ended_add)(struct tx *tx, const struct ended_row *row, uint64_t *out_n);
@@ -145,6 +147,12 @@ static inline int upload_age(struct tx *tx, int64_t now_ms)
 static inline int upload_idle(struct tx *tx, const char *id, int64_t *out_idle_ms)
 {
     return tx->ops->uploads->idle(tx, id, out_idle_ms);
+}
+
+// How many are open, of all registries.
+static inline int upload_count(struct tx *tx, uint64_t *out)
+{
+    return tx->ops->uploads->count(tx, out);
 }
 
 // Ids of uploads that were idle for longer than `idle_ms`, by the last upload_age; the longest

@@ -178,6 +178,17 @@ static int age_run(struct tx *tx, void *arg)
     return upload_age(tx, *(const int64_t *)arg);
 }
 
+int meta_uploads_count(struct meta *m, uint64_t *out)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = upload_count(tx, out);
+    tx_end(tx);
+    return rc;
+}
+
 int meta_uploads_idle(struct meta *m, int64_t now_mono_ms, int64_t idle_ms, size_t skip, size_t max,
                       struct arena *a, const char ***out, size_t *out_n)
 {

@@ -72,6 +72,8 @@ int meta_upload_receive(struct meta *m, const char *id, uint64_t told, uint64_t 
 // The client is told now of all that was received: *out_size.
 int meta_upload_tell(struct meta *m, const char *id, uint64_t *out_size);
 int meta_upload_delete(struct meta *m, const char *id);
+// How many are open, of all registries.
+int meta_uploads_count(struct meta *m, uint64_t *out);
 // Uploads to which nothing was added for more than `idle_ms` while this region ran: idle time is
 // counted by the monotonic clock, from call to call and over restarts. The longest idle first,
 // without the first `skip`, at most `max`.

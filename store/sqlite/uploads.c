@@ -209,6 +209,17 @@ static int uploads_idle(struct tx *tx, const char *id, int64_t *out_idle_ms)
     return 0;
 }
 
+static int uploads_count(struct tx *tx, uint64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st, "SELECT count(*) FROM uploads", "");
+    if (rc)
+        return rc;
+    *out = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
 static int uploads_idle_list(struct tx *tx, int64_t idle_ms, size_t skip, size_t max,
                              struct arena *a, const char **out, size_t *out_n)
 {
@@ -307,6 +318,7 @@ const struct upload_ops sqlite_upload_ops = {
     .owners_over = uploads_owners_over,
     .age = uploads_age,
     .idle = uploads_idle,
+    .count = uploads_count,
     .idle_list = uploads_idle_list,
     .ended_add = uploads_ended_add,
     .ended_trim = uploads_ended_trim,

@@ -257,6 +257,9 @@ class Operation(unittest.TestCase):
         before = parse(self.scrape()[2])
         for _ in range(5):
             lab.dig(GLOBAL, at="eastus")
+        auth = lab.bearer("repository:team/app:pull", region="eastus")
+        self.assertEqual(lab.request("GET", GLOBAL, "/v2/team/app/tags/list", "eastus", auth)[0], 404)
+        self.assertEqual(lab.request("GET", GLOBAL, "/v2/team/other/tags/list", "eastus", auth)[0], 401)
         lab.dig(GLOBAL, "A", "eastus", None, "+tcp")
         lab.dig(f"nobody.{DOMAIN}", at="eastus")
         status, kind, text = self.scrape()
@@ -270,6 +273,12 @@ class Operation(unittest.TestCase):
         self.assertEqual(grew("meridian_dns_queries_total", kind="global", transport="tcp"), 1)
         self.assertEqual(grew("meridian_dns_routed_total", region="eastus", reason="healthy"), 6)
         self.assertGreaterEqual(grew("meridian_dns_queries_total", rcode="NXDOMAIN"), 1)
+        self.assertEqual(grew("meridian_requests_total", kind="tags", code="404", region="eastus", **{"class": "list"}), 1)
+        self.assertEqual(grew("meridian_requests_total", kind="token", code="200"), 1)
+        self.assertEqual((grew("meridian_tokens_granted_total"), grew("meridian_token_refusals_total", reason="scope")), (1, 1))
+        ends = {dict(k)["certificate"]: v for k, v in after["meridian_certificate_expiry_timestamp_seconds"].items()}
+        self.assertEqual(set(ends), {"region", "shared", "peer"})
+        self.assertGreater(min(ends.values()), time.time())
         self.assertEqual({dict(k)["region"] for k in after["meridian_health_up"]}, set(REGIONS))
         wait_until(20, lambda: set(parse(self.scrape()[2])["meridian_health_up"].values()) == {1}, "all regions are up")
         def all_heard():

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // registry/ended: the audit log has each push, upload, mount, delete, lock, unlock and restore with
 // who, what and how it ended, each refusal, and no read that was allowed.
+#include "net/traffic.h"
 #include "tests/unit/registry/registry_fixture.h"
 
 #define APP "/v2/team/app"
@@ -222,5 +223,53 @@ START_TEST(an_auditor_reads_it_in_pages)
 }
 END_TEST
 
+START_TEST(what_was_served_is_counted)
+{
+    up();
+    char digest[DIGEST_TEXT_SIZE];
+    uint64_t before[N_TRAFFIC_COUNTERS];
+    for (int i = 0; i < N_TRAFFIC_COUNTERS; i++)
+        before[i] = traffic_count((enum traffic_counter)i);
+    blob_push("team/app", "hello world", digest); // 11
+    AUTO_FREE char *blob = mem_printf(APP "/blobs/%s", digest);
+    AUTO_FREE char *text = manifest_text(config, 2, "");
+    size_t n = strlen(text);
+    ck_assert_int_eq(ask("PUT", APP "/manifests/v1", token_all, text), 201);
+    ck_assert_int_eq(ask("GET", APP "/manifests/v1", token_all, NULL), 200); // n
+    ck_assert_int_eq(ask("HEAD", APP "/manifests/v1", token_all, NULL), 200);
+    ck_assert_int_eq(ask("GET", blob, token_all, NULL), 200); // 11
+    static const char *const ranges[] = {"bytes=0-3", "bytes=8-", "bytes=-5", "bytes=20-30",
+                                         "bytes=5-3"}; // 4, 3, 5, none, none
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+        ck_assert_int_eq(
+            status_of(send_with("GET", blob, REGIONAL, token_all, "Range", ranges[i], NULL, 0, 0)),
+            200);
+    ck_assert_int_eq(ask("DELETE", APP "/manifests/v1", token_all, NULL), 202);
+    ck_assert_int_eq(ask("PUT", APP "/manifests/v1", token_pull, ""), 401);
+    const struct {
+        enum traffic_counter counter;
+        uint64_t n;
+    } rows[] = {{TRAFFIC_BYTES_IN, 11 + n}, {TRAFFIC_BYTES_OUT, n + 11 + 4 + 3 + 5},
+                {TRAFFIC_PUSHES, 1},        {TRAFFIC_PUSHED_BLOBS, 1},
+                {TRAFFIC_PULLS, 1},         {TRAFFIC_PULLED_BLOBS, 6},
+                {TRAFFIC_DELETES, 1},       {TRAFFIC_TOKENS_SCOPE, 1},
+                {TRAFFIC_MOUNTED_BLOBS, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t is = traffic_count(rows[i].counter) - before[rows[i].counter];
+        // bodies of errors count too
+        if (rows[i].counter == TRAFFIC_BYTES_OUT)
+            ck_assert_uint_ge(is, rows[i].n);
+        else
+            ck_assert_msg(is == rows[i].n, "row %zu: %llu", i, (unsigned long long)is);
+    }
+    uint64_t open;
+    AUTO_FREE char *at = upload_start("team/app");
+    ck_assert_int_eq(meta_uploads_count(world_meta, &open), 0);
+    ck_assert_uint_eq(open, 1);
+    down();
+}
+END_TEST
+
 CHECK_MAIN("registry/ended", each_change_is_a_line, an_upload_is_a_line_once_it_has_ended,
-           each_refusal_is_a_line_and_a_challenge_is_none, an_auditor_reads_it_in_pages)
+           each_refusal_is_a_line_and_a_challenge_is_none, an_auditor_reads_it_in_pages,
+           what_was_served_is_counted)
