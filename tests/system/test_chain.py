@@ -467,6 +467,13 @@ class Chain(unittest.TestCase):
             for c in clients:
                 c.join()
         self.assertEqual(failed, [])
+        # a node sees how far its region is, and no names: those are for who may read lists
+        scope = "repository:rotated/app:pull"
+        for path, by_node, by_user in (("status", 200, 200), ("entries?registry=contoso&origin=eastus", 401, 200),
+                                       ("have?repository=rotated/app&tag=1", 200, 200)):
+            for user, password, good in (("puller", passwords[-1], by_node), (USER, lab.password, by_user)):
+                auth = lab.bearer(scope, user=user, password=password, region="eastus")
+                self.assertEqual(lab.request("GET", GLOBAL, f"/replication/v1/{path}", "eastus", auth)[0], good, f"{path} by {user}")
 
 
 if __name__ == "__main__":
