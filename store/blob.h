@@ -167,7 +167,9 @@ int blob_upload_truncate(struct blob_upload *u); // back to nothing
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, struct blob_name *out,
                        uint64_t *out_size);
 // The name under which a commit published this upload, until it is discarded: its owner may have
-// died or failed before it noted the blob. Does not tell whether that blob is still there.
+// died or failed before it noted the blob. Does not tell whether that blob is still there. A
+// backend need not keep it for an upload of which nothing was synced before the commit, nor by a
+// trim called durable: whoever goes on with that one sends all of it again.
 // ERR_NOTFOUND: no commit.
 int blob_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out);
 void blob_upload_close(struct blob_upload *u);

@@ -96,7 +96,7 @@ struct blob_backend {
     int (*upload_sync)(struct blob_upload *u);
     int (*upload_trim)(struct blob_upload *u, uint64_t size);
     // Publishes under a name that nothing has yet. Also notes the outcome of one of
-    // BLOB_AREA_UPLOADS, before the blob becomes visible.
+    // BLOB_AREA_UPLOADS of which something was durable before, ahead of the blob's becoming visible.
     int (*upload_commit)(struct blob_upload *u, const struct blob_name *as);
     // With `drop` its bytes are removed, unless it was committed.
     void (*upload_close)(struct blob_upload *u, bool drop);

@@ -362,6 +362,13 @@ int file_upload_outcome(struct blob_store *bs, const char *id, struct blob_name 
     return outcome_parse(text, out);
 }
 
+// Was something of it vouched for before, so that its client may come for the rest alone? Whoever
+// sends all of it again needs no note of how it ended.
+static bool is_gone_on_with(const struct file_upload *u)
+{
+    return u->dir_fd == u->fs->uploads_fd && u->synced > 0;
+}
+
 int file_upload_commit(struct blob_upload *bu, const struct blob_name *as)
 {
     struct file_upload *u = file_upload_of(bu);
@@ -372,7 +379,7 @@ int file_upload_commit(struct blob_upload *bu, const struct blob_name *as)
         return rc;
     if (fsync(u->fd))
         return sync_failed(u, errno);
-    if (u->dir_fd == u->fs->uploads_fd) {
+    if (is_gone_on_with(u)) {
         rc = outcome_note(u, as);
         if (rc)
             return rc;

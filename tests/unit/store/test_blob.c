@@ -306,6 +306,7 @@ START_TEST(a_commit_is_noted_until_it_is_discarded)
     ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "noted", 5), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
     ck_assert_int_eq(blob_upload_commit(u, &wrong, NULL, NULL), ERR_DIGEST);
     ck_assert_int_eq(blob_upload_outcome(bs, "u", &noted), ERR_NOTFOUND);
     ck_assert_int_eq(blob_upload_commit(u, &d, &name, NULL), 0);
@@ -684,6 +685,7 @@ START_TEST(an_outcome_lives_as_long_as_its_upload_is_known)
     size_t n;
     ck_assert_int_eq(blob_upload_open(bs, "u", &u), 0);
     ck_assert_int_eq(blob_upload_write(u, "mine", 4), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
     ck_assert_int_eq(blob_upload_commit(u, &d, NULL, NULL), 0);
     blob_upload_close(u);
     int64_t later_ms = clock_wall_ms() + 3600000;
