@@ -36,6 +36,11 @@ int64_t clock_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+int64_t clock_kernel_mono_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
 int64_t clock_mono_ms(void)
 {
     return clock_mono_us() / 1000;

@@ -18,6 +18,9 @@
 int64_t clock_wall_ms(void); // Unix time
 int64_t clock_mono_ms(void); // for intervals; no relation to the wall
 int64_t clock_mono_us(void);
+// The kernel's own monotonic clock, also while a virtual one is set: for deadlines that the kernel
+// keeps (base/wait.h), and for nothing else.
+int64_t clock_kernel_mono_us(void);
 void clock_sleep_ms(int64_t ms); // on the virtual clock: advances it and returns
 
 // Does a time service (NTP, PTP) discipline the kernel's clock? adjtimex(2).

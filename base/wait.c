@@ -24,13 +24,11 @@ void wait_cond(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
     pthread_cond_timedwait(c, m, &ts);
 }
 
-bool wait_cond_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t until_us)
+bool wait_cond_us(pthread_cond_t *c, pthread_mutex_t *m, int64_t us)
 {
-    struct timespec ts = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
-    if (until_us != INT64_MAX)
-        return pthread_cond_timedwait(c, m, &ts) != ETIMEDOUT;
-    pthread_cond_wait(c, m);
-    return true;
+    int64_t at = clock_kernel_mono_us() + us;
+    struct timespec ts = {.tv_sec = at / 1000000, .tv_nsec = at % 1000000 * 1000};
+    return pthread_cond_timedwait(c, m, &ts) != ETIMEDOUT;
 }
 
 int64_t wait_backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms)

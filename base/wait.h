@@ -19,9 +19,8 @@
 void wait_cond_init(pthread_cond_t *c);
 // Returns when somebody signals, after `ms`, or for no reason.
 void wait_cond(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms);
-// The same, until that moment of clock_mono_us; INT64_MAX: for as long as it takes. False: the moment
-// has come, by the kernel's clock, which a virtual one does not stop.
-bool wait_cond_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t until_us);
+// False: nobody signalled for `us`. On the kernel's clock, whatever a test has set.
+bool wait_cond_us(pthread_cond_t *c, pthread_mutex_t *m, int64_t us);
 // `first_ms` doubled `failures` times, at most max_ms, times 0.5 to 1.0 by chance, so that many
 // callers do not come back at the same moment.
 int64_t wait_backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms);

@@ -43,13 +43,23 @@ struct group {
 
 #define FOR_EVER INT64_MAX
 
-// The next one, for which it waits until then.
-static struct request *request_take(struct sqlite_backend *b, int64_t until_us)
+// Under the lock. False: it has waited for long enough.
+static bool request_await(struct sqlite_backend *b, int64_t wait_us)
+{
+    if (wait_us <= 0)
+        return false;
+    if (wait_us < FOR_EVER)
+        return wait_cond_us(&b->queued, &b->lock, wait_us);
+    pthread_cond_wait(&b->queued, &b->lock);
+    return true;
+}
+
+// The next one, for which it waits so long.
+static struct request *request_take(struct sqlite_backend *b, int64_t wait_us)
 {
     pthread_mutex_lock(&b->lock);
-    bool waits = true; // by the wait's own word: on a clock that stands still no time would pass
-    while (waits && !b->head && !b->stopping && clock_mono_us() < until_us)
-        waits = wait_cond_until(&b->queued, &b->lock, until_us);
+    while (!b->head && !b->stopping && request_await(b, wait_us))
+        ;
     struct request *r = b->head;
     if (r) {
         b->head = r->next;
@@ -176,10 +186,10 @@ static struct request *group_next(struct sqlite_backend *b, struct group *g)
     struct request *r = request_take(b, 0);
     if (r || g->n >= company_expected(&b->company))
         return r;
-    int64_t until_us = now_us + GROUP_GAP_US;
-    if (until_us > g->end_us)
-        until_us = g->end_us;
-    r = request_take(b, until_us);
+    int64_t wait_us = g->end_us - now_us;
+    if (wait_us > GROUP_GAP_US)
+        wait_us = GROUP_GAP_US;
+    r = request_take(b, wait_us);
     g->in_vain = !r;
     return r;
 }
