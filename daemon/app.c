@@ -3,6 +3,7 @@
 #include "daemon/app.h"
 
 #include "config/endpoints.h"
+#include "daemon/auditing.h"
 #include "net/refuse.h"
 #include "net/traffic.h"
 
@@ -66,6 +67,7 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
     if (req->listener == LISTENER_PUBLIC && !access_from(t, r, &req->client)) {
         refuse(req, plan, 403, REFUSED_DENIED,
                "this registry's network rules do not admit your address");
+        auditing_refused(app, req, r->key);
         return NULL;
     }
     return r;

@@ -32,6 +32,9 @@ struct vitals {
     // wall
     _Atomic int64_t checked_ms;
     struct impairment impairment;
+    // what the audit log was told last of versions in force; housekeeping's own
+    bool audit_told;
+    uint64_t audit_topology, audit_principals;
     // that room for a start on a full disk is kept (store/spare.h); housekeeping's own
     bool spare_kept;
     // of those below

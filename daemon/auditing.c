@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "base/exposition.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 #define TOLD_MS 3600000 // a loss is a condition for so long
 
 bool auditing_wanted(const struct node *n)
@@ -25,8 +28,60 @@ int auditing_start(const struct node *n, struct diag *diag, struct audit **out)
     return audit_start(&o, diag, out);
 }
 
+static void tell(const struct app *app, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void tell(const struct app *app, const char *what, const char *fmt, ...)
+{
+    char detail[160];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof detail, fmt, ap);
+    va_end(ap);
+    audit_write(app->audit,
+                &(struct audit_event){.what = what, .outcome = "done", .detail = detail});
+}
+
+// Who edited a document is not known here: it is a file.
+static void tell_versions(struct app *app)
+{
+    struct vitals *v = app->vitals;
+    struct topology *t = snapshot_get(app->topology);
+    struct principals *p = snapshot_get(app->principals);
+    uint64_t topology = t ? t->version : 0, principals = p ? p->version : 0;
+    snapshot_unref(t);
+    snapshot_unref(p);
+    if (!v->audit_told)
+        tell(app, "start", "with version %llu of the topology and %llu of the principals",
+             (unsigned long long)topology, (unsigned long long)principals);
+    if (v->audit_told && topology != v->audit_topology)
+        tell(app, "topology", "version %llu is in force, after %llu", (unsigned long long)topology,
+             (unsigned long long)v->audit_topology);
+    if (v->audit_told && principals != v->audit_principals)
+        tell(app, "principals", "version %llu is in force, after %llu",
+             (unsigned long long)principals, (unsigned long long)v->audit_principals);
+    v->audit_told = true;
+    v->audit_topology = topology;
+    v->audit_principals = principals;
+}
+
+void auditing_refused(const struct app *app, const struct http_request *req, const char *registry)
+{
+    const struct audit_event e = {.what = "refusal",
+                                  .outcome = "refused",
+                                  .client = req->client,
+                                  .registry = registry,
+                                  .code = req->refused_code,
+                                  .why = req->refused_why,
+                                  .request_id = req->request_id,
+                                  .stranger = true};
+    audit_write(app->audit, &e);
+}
+
 void auditing_judge(struct app *app)
 {
+    if (app->audit)
+        tell_versions(app);
     struct conditions *c = &app->vitals->conditions;
     struct audit_status s;
     char at[CLOCK_TEXT_SIZE];

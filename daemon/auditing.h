@@ -12,8 +12,12 @@
 
 bool auditing_wanted(const struct node *n);
 int auditing_start(const struct node *n, struct diag *diag, struct audit **out);
-// CONDITION_AUDIT: the file takes no lines, or some were lost within the last hour
+// CONDITION_AUDIT: the file takes no lines, or some were lost within the last hour. Tells the log as
+// well which topology and which principals came into force since the last call, and that the node
+// has started.
 void auditing_judge(struct app *app);
+// A request that the registry's network rules refuse; the answer is made.
+void auditing_refused(const struct app *app, const struct http_request *req, const char *registry);
 void auditing_metrics(const struct app *app, struct buf *b);
 
 #endif

@@ -713,6 +713,11 @@ class Edge(unittest.TestCase):
         self.assertEqual(ask("PATCH", at, piece)[0], 202)
         c.close()
 
+        def told():
+            with open(f"{lab.dir}/eastus/log/audit.log") as f:
+                return [o for o in map(json.loads, f) if o["what"] == "topology" and "version 3 is in force" in o["detail"]]
+        wait_until(10, told, "the audit log has the edit")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
