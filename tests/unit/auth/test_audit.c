@@ -187,6 +187,31 @@ START_TEST(a_full_file_becomes_an_older_one)
 }
 END_TEST
 
+// In a restart the new process writes beside the old one: what one renames the other leaves.
+START_TEST(two_processes_lose_no_line_between_them)
+{
+    setup();
+    char name[80];
+    struct audit *a = start(4096, 200), *b = start(4096, 200);
+    for (unsigned i = 0; i < 300; i++) {
+        push(a, "contoso", i);
+        push(b, "contoso", i);
+        if (i % 7 == 0)
+            ck_assert_int_eq(audit_flush(a, FLUSH_MS) | audit_flush(b, FLUSH_MS), 0);
+    }
+    audit_stop(a);
+    audit_stop(b);
+    unsigned n = 0;
+    for (unsigned i = 0; i <= 200; i++) {
+        snprintf(name, sizeof name, i ? "%s.%u" : "%s", path, i);
+        if (!access(name, F_OK))
+            n += whole_lines(name);
+    }
+    ck_assert_uint_eq(n, 600);
+    teardown();
+}
+END_TEST
+
 START_TEST(a_file_that_was_moved_is_begun_anew_on_demand)
 {
     setup();
@@ -478,7 +503,7 @@ END_TEST
 
 CHECK_MAIN("auth/audit", a_line_is_json_whatever_the_values_hold,
            events_are_lines_of_a_file_that_only_its_owner_reads, a_full_file_becomes_an_older_one,
-           a_file_that_was_moved_is_begun_anew_on_demand,
+           two_processes_lose_no_line_between_them, a_file_that_was_moved_is_begun_anew_on_demand,
            a_truncated_file_is_written_on_from_its_beginning, a_torn_line_spoils_no_other,
            a_kill_costs_a_moment_and_tears_one_line_at_most, lines_wait_while_the_disk_takes_none,
            what_does_not_fit_in_memory_is_lost_and_said_so, strangers_cannot_flood_it,
