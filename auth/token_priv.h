@@ -43,6 +43,8 @@ enum token_type { TOKEN_ACCESS, TOKEN_REFRESH };
 struct claims {
     // arena
     const char *subject, *id;
+    // wall
+    int64_t issued_s, from_s, until_s;
     // TOKEN_REFRESH
     uint64_t generation;
     // and of a named token: refresh_password_text; NULL: none

@@ -6,6 +6,7 @@
 #include "auth/verify.h"
 
 #include "auth/signature_cache.h"
+#include "auth/token_cache.h"
 #include "auth/token_priv.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -47,9 +48,9 @@ static bool claim_is(const json_t *root, const char *name, const char *expected)
     return s && !strcmp(s, expected);
 }
 
-static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max_s)
+static int dates_parse(const json_t *root, unsigned lifetime_max_s, struct claims *out)
 {
-    int64_t exp, nbf, iat, now = now_ms / 1000;
+    int64_t exp, nbf, iat;
     if (!claim_time(root, "exp", &exp))
         return ERR_AUTH;
     if (!claim_time(root, "nbf", &nbf))
@@ -58,9 +59,18 @@ static int dates_judge(const json_t *root, int64_t now_ms, unsigned lifetime_max
         return ERR_AUTH;
     if (exp <= iat || exp - iat > lifetime_max_s || nbf >= exp)
         return ERR_AUTH;
-    if (iat > now + TOKEN_SKEW_S || nbf > now + TOKEN_SKEW_S)
+    out->issued_s = iat;
+    out->from_s = nbf;
+    out->until_s = exp;
+    return 0;
+}
+
+static int dates_judge(const struct claims *c, int64_t now_ms)
+{
+    int64_t now = now_ms / 1000;
+    if (c->issued_s > now + TOKEN_SKEW_S || c->from_s > now + TOKEN_SKEW_S)
         return ERR_AUTH;
-    if (exp + TOKEN_SKEW_S <= now)
+    if (c->until_s + TOKEN_SKEW_S <= now)
         return ERR_EXPIRED;
     return 0;
 }
@@ -221,8 +231,8 @@ struct audience { // whom a token is for
     uint64_t incarnation;
 };
 
-static int claims_judge(const json_t *root, const struct audience *aud, enum token_type type,
-                        int64_t now_ms, struct arena *a, struct claims *out)
+static int claims_parse(const json_t *root, const struct audience *aud, enum token_type type,
+                        struct arena *a, struct claims *out)
 {
     struct claims c = {0};
     if (!json_is_object(root))
@@ -252,7 +262,7 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
         if (rc)
             return rc;
     }
-    int rc = dates_judge(root, now_ms, lifetime_max_s);
+    int rc = dates_parse(root, lifetime_max_s, &c);
     if (rc)
         return rc;
     c.subject = arena_strdup(a, subject);
@@ -265,28 +275,67 @@ static int claims_judge(const json_t *root, const struct audience *aud, enum tok
     return 0;
 }
 
+// A region signs for the registries it holds, for no others. NULL: there is no such key.
+static const struct public_key *key_of(const struct topology *t, const struct registry *r,
+                                       const char *kid)
+{
+    const struct public_key *key = topology_token_key(t, kid);
+    if (key && registry_replica(r, key->region))
+        return key;
+    return NULL;
+}
+
+// All but the dates. k->service and k->incarnation say whom it is to be for.
+static int token_read(const struct topology *t, const struct registry *r, const char *token,
+                      enum token_type type, struct arena *a, struct token_known *k)
+{
+    struct jws j;
+    int rc = jws_parse(token, a, &j);
+    if (rc)
+        return rc;
+    const struct public_key *key = key_of(t, r, j.kid);
+    if (!key || es256_verify_again(key->spki_b64, j.signed_at, j.n_signed, j.sig))
+        return ERR_AUTH;
+    json_t *root = json_loadb((const char *)j.payload.p, j.payload.n, JSON_REJECT_DUPLICATES, NULL);
+    rc = claims_parse(root, &(struct audience){k->service, k->incarnation}, type, a, &k->claims);
+    json_decref(root);
+    k->kid = j.kid;
+    k->spki = key->spki_b64;
+    return rc;
+}
+
+// The same of an access token that was read before, if its key is what it was.
+static bool token_known(const struct topology *t, const struct registry *r, const char *token,
+                        struct arena *a, struct token_known *k)
+{
+    struct token_known found = *k;
+    if (!token_cache_find(token, a, &found))
+        return false;
+    const struct public_key *key = key_of(t, r, found.kid);
+    if (!key || strcmp(key->spki_b64, found.spki) != 0)
+        return false;
+    *k = found;
+    return true;
+}
+
 int token_verify(const struct topology *t, const struct registry *r, const char *token,
                  enum token_type type, int64_t now_ms, struct arena *a, struct claims *out)
 {
-    struct jws j;
-    const char *service;
-    int rc = jws_parse(token, a, &j);
-    if (!rc)
-        rc = token_service(t, r, a, &service);
-    if (rc == ERR_NOMEM)
-        return rc;
+    struct token_known k = {.incarnation = r->incarnation};
+    int rc = token_service(t, r, a, &k.service);
     if (rc)
-        return ERR_AUTH;
-    const struct public_key *key = topology_token_key(t, j.kid);
-    // a region signs for the registries it holds, for no others
-    if (!key || !registry_replica(r, key->region))
-        return ERR_AUTH;
-    if (es256_verify_again(key->spki_b64, j.signed_at, j.n_signed, j.sig))
-        return ERR_AUTH;
-    json_t *root = json_loadb((const char *)j.payload.p, j.payload.n, JSON_REJECT_DUPLICATES, NULL);
-    rc = claims_judge(root, &(struct audience){service, r->incarnation}, type, now_ms, a, out);
-    json_decref(root);
-    return rc;
+        return rc == ERR_NOMEM ? rc : ERR_AUTH;
+    bool known = type == TOKEN_ACCESS && token_known(t, r, token, a, &k);
+    if (!known)
+        rc = token_read(t, r, token, type, a, &k);
+    if (!rc)
+        rc = dates_judge(&k.claims, now_ms);
+    if (rc)
+        return rc;
+    if (type == TOKEN_ACCESS && !known)
+        token_cache_put(token, &k);
+    *out = k.claims;
+    return 0;
 }
 
 const char *token_fault(const struct topology *t, const struct registry *r, const char *token,

@@ -256,6 +256,22 @@ static size_t encode(const char *alphabet, bool pad, const uint8_t *p, size_t n,
     return (size_t)(o - out);
 }
 
+// The value of a letter of the alphabet whose last two letters these are; above 63: it is none.
+static unsigned b64_value(const char last[2], char letter)
+{
+    if (letter >= 'A' && letter <= 'Z')
+        return (unsigned)(letter - 'A');
+    if (letter >= 'a' && letter <= 'z')
+        return (unsigned)(letter - 'a') + 26;
+    if (letter >= '0' && letter <= '9')
+        return (unsigned)(letter - '0') + 52;
+    if (letter == last[0])
+        return 62;
+    if (letter == last[1])
+        return 63;
+    return 64;
+}
+
 // Strict: the unused low bits of the last group must be zero, so that one value has one text.
 static int decode(const char *alphabet, const char *s, size_t n, uint8_t *out, size_t cap,
                   size_t *out_n)
@@ -268,12 +284,10 @@ static int decode(const char *alphabet, const char *s, size_t n, uint8_t *out, s
     uint32_t v = 0;
     size_t bits = 0, w = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *at = NULL;
-        if (s[i])
-            at = strchr(alphabet, s[i]);
-        if (!at)
+        unsigned value = b64_value(alphabet + 62, s[i]);
+        if (value > 63)
             return ERR_INVAL;
-        v = v << 6 | (uint32_t)(at - alphabet);
+        v = v << 6 | value;
         bits += 6;
         if (bits >= 8) {
             bits -= 8;

@@ -150,7 +150,7 @@ void app_finish(void *ctx, const struct http_request *req, struct http_response 
     const struct app *app = ctx;
     struct http_request *r = (struct http_request *)req; // its arena carries the header text
     traffic_answered(req, resp->status);
-    http_response_header(r, resp, "X-Meridian-Region", "%s", app->node->region);
-    http_response_header(r, resp, "X-Meridian-Stamp", "%s", app->node->stamp);
-    http_response_header(r, resp, "X-Meridian-Request-Id", "%s", req->request_id);
+    http_response_header_text(r, resp, "X-Meridian-Region", app->node->region);
+    http_response_header_text(r, resp, "X-Meridian-Stamp", app->node->stamp);
+    http_response_header_text(r, resp, "X-Meridian-Request-Id", req->request_id);
 }

@@ -272,6 +272,9 @@ void http_request_detail(struct http_request *req, const char *fmt, ...)
 // All return 0 or ERR_NOMEM / ERR_INVAL (a header value with control bytes is refused).
 int http_response_header(struct http_request *req, struct http_response *resp, const char *name,
                          const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+// The same of a value as it is.
+int http_response_header_text(struct http_request *req, struct http_response *resp,
+                              const char *name, const char *value);
 // NULL if not set
 const char *http_response_get(const struct http_response *resp, const char *name);
 void http_response_bytes(struct http_response *resp, int status, const char *content_type_static,

@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/siphash.h"
 #include "net/http_priv.h"
 
 #include <stdarg.h>
@@ -45,16 +46,20 @@ const char *http_header_get(const struct http_request *req, const char *name)
     return NULL;
 }
 
+static bool is_tchar(unsigned char c)
+{
+    if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-')
+        return true;
+    return (c >= '0' && c <= '9') || strchr("!#$%&'*+.^_`|~", c);
+}
+
 bool http_token_ok(const char *s)
 {
     if (!*s)
         return false;
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!alnum && !strchr("!#$%&'*+-.^_`|~", c))
+    for (; *s; s++)
+        if (!is_tchar((unsigned char)*s))
             return false;
-    }
     return true;
 }
 
@@ -196,6 +201,30 @@ int http_request_add_header(struct http_request *req, const char *name, size_t n
     return 0;
 }
 
+// Ids are unique, and nobody can tell one from another: a counter under a secret of the process. To
+// draw each from the system's generator would cost more than reading the request.
+static struct siphash_key id_secret;
+static int id_error;
+
+static void id_secret_make(void)
+{
+    uint8_t b[SIPHASH_KEY_BYTES];
+    id_error = random_bytes(b, sizeof b);
+    id_secret = siphash_key_of(b);
+}
+
+static int id_make(char out[33])
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static _Atomic uint64_t n_ids;
+    pthread_once(&once, id_secret_make);
+    uint64_t n = 2 * atomic_fetch_add(&n_ids, 1), half[2];
+    for (size_t i = 0; i < 2; i++, n++)
+        half[i] = siphash24(&id_secret, &n, sizeof n);
+    hex_format(half, sizeof half, out);
+    return id_error;
+}
+
 int http_request_init(struct http_request *req)
 {
     *req = (struct http_request){.path = "/",
@@ -205,7 +234,7 @@ int http_request_init(struct http_request *req)
                                  .content_length = -1,
                                  .arrived_ms = clock_mono_ms()};
     arena_init(&req->arena, 1 << 20);
-    return random_hex(req->request_id, 16);
+    return id_make(req->request_id);
 }
 
 void http_request_refused(struct http_request *req, const char *code, const char *why)

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define HEADER_MAX (16 << 10)
+
 static bool value_ok(const char *s)
 {
     for (; *s; s++)
@@ -24,7 +26,7 @@ int http_response_header(struct http_request *req, struct http_response *resp, c
                          const char *fmt, ...)
 {
     AUTO_BUF struct buf text;
-    buf_init(&text, 16 << 10);
+    buf_init(&text, HEADER_MAX);
     va_list ap;
     va_start(ap, fmt);
     buf_vprintf(&text, fmt, ap);
@@ -34,7 +36,14 @@ int http_response_header(struct http_request *req, struct http_response *resp, c
             return ERR_INVAL;
         return text.err;
     }
-    const char *value = buf_cstr(&text);
+    return http_response_header_text(req, resp, name, buf_cstr(&text));
+}
+
+int http_response_header_text(struct http_request *req, struct http_response *resp,
+                              const char *name, const char *value)
+{
+    if (strnlen(value, HEADER_MAX) == HEADER_MAX)
+        return ERR_INVAL;
     if (!http_token_ok(name) || !value_ok(value))
         return ERR_INVAL;
     struct http_header *h = arena_alloc(&req->arena, sizeof *h);

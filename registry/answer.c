@@ -23,7 +23,15 @@ void answer_header(struct op *op, struct http_response *resp, const char *name, 
     va_end(ap);
     int rc = b.err;
     if (!rc)
-        rc = http_response_header(op->req, resp, name, "%s", buf_cstr(&b));
+        rc = http_response_header_text(op->req, resp, name, buf_cstr(&b));
+    if (rc && !op->failed)
+        op->failed = rc;
+}
+
+void answer_header_text(struct op *op, struct http_response *resp, const char *name,
+                        const char *value)
+{
+    int rc = http_response_header_text(op->req, resp, name, value);
     if (rc && !op->failed)
         op->failed = rc;
 }
@@ -223,14 +231,17 @@ bool etag_matches(const char *list, const struct digest *d, bool weak)
 
 bool answer_validators(struct op *op, struct http_response *resp, const struct digest *d)
 {
-    char text[DIGEST_TEXT_SIZE];
-    digest_format(d, text);
+    char text[DIGEST_TEXT_SIZE + 2] = "\""; // an ETag has quotes around it
+    digest_format(d, text + 1);
     const char *none = http_header_get(op->req, "If-None-Match");
     bool same = none && etag_matches(none, d, true);
     if (same)
         answer_empty(resp, 304);
-    answer_header(op, resp, "Docker-Content-Digest", "%s", text);
-    answer_header(op, resp, "ETag", "\"%s\"", text);
+    answer_header_text(op, resp, "Docker-Content-Digest", text + 1);
+    size_t n = strlen(text);
+    text[n] = '"';
+    text[n + 1] = 0;
+    answer_header_text(op, resp, "ETag", text);
     return same;
 }
 

@@ -35,7 +35,7 @@ static void blob_by_edge(struct op *op, struct http_response *resp, const char *
         return;
     }
     http_response_accel(resp, 200, path);
-    answer_header(op, resp, "Content-Type", "application/octet-stream");
+    answer_header_text(op, resp, "Content-Type", "application/octet-stream");
 }
 
 // A signed URL is a secret until it expires: no cache may keep the answer.
@@ -95,6 +95,21 @@ static int lease_renew(struct op *op, const struct blob_here *here)
     if (rc == ERR_NOTFOUND)
         return rc;
     return 0; // the lease that is there lasts for half of the grace at least
+}
+
+// From memory, as the edge would send it. A part of it is the edge's to cut out.
+static bool blob_whole(const struct op *op, const struct hot_blob *hot)
+{
+    return hot->content.p && !op->blob_host && !http_header_get(op->req, "Range");
+}
+
+static void blob_from_memory(struct op *op, struct http_response *resp, struct bytes content)
+{
+    op->blob_bytes = content.n;
+    if (answer_validators(op, resp, &op->route.digest))
+        return;
+    http_response_bytes(resp, 200, "application/octet-stream", content);
+    answer_header_text(op, resp, "Accept-Ranges", "bytes");
 }
 
 static void blob_answer(struct op *op, struct http_response *resp, const struct blob_serve *how,
@@ -187,8 +202,10 @@ void blob_read_begin(struct op *op, struct http_plan *plan)
 {
     const struct hot_key key = op_hot_key(op);
     struct hot_blob hot;
-    if (!hot_blob(op->s->hot, &key, &hot) && !needs_the_pool(op, &hot))
-        blob_answer(op, &plan->response, &hot.serve, hot.here.size);
-    else
+    if (hot_blob(op->s->hot, &key, &op->req->arena, &hot) || needs_the_pool(op, &hot))
         op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
+    else if (blob_whole(op, &hot))
+        blob_from_memory(op, &plan->response, hot.content);
+    else
+        blob_answer(op, &plan->response, &hot.serve, hot.here.size);
 }

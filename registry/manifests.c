@@ -24,7 +24,7 @@ static void manifest_answer(struct op *op, struct http_response *resp,
     if (answer_validators(op, resp, &row->digest))
         return;
     http_response_bytes(resp, 200, NULL, row->content);
-    answer_header(op, resp, "Content-Type", "%s", row->media_type);
+    answer_header_text(op, resp, "Content-Type", row->media_type);
 }
 
 static void manifest_read(struct op *op, struct http_response *resp)

@@ -171,6 +171,8 @@ void answer_fault(struct op *op, struct http_response *resp); // of the route
 void answer_query(struct op *op, struct http_response *resp); // a query that cannot be decoded
 void answer_header(struct op *op, struct http_response *resp, const char *name, const char *fmt,
                    ...) __attribute__((format(printf, 4, 5)));
+void answer_header_text(struct op *op, struct http_response *resp, const char *name,
+                        const char *value);
 void answer_empty(struct http_response *resp, int status);
 void answer_no_path(struct op *op, struct http_response *resp, const char *why); // 404
 bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason

@@ -39,7 +39,9 @@ struct entry {
     // of a manifest; media type and origin end by NUL
     struct digest digest;
     uint64_t stamp, epoch;
-    size_t n_media_type, n_origin, n_content;
+    size_t n_media_type, n_origin;
+    // also of a small blob
+    size_t n_content;
     // key, media type, origin, content
     uint8_t data[];
 };
@@ -359,14 +361,33 @@ int hot_manifest_read(struct hot *h, const struct hot_key *key, struct arena *a,
 
 // --- blobs ---
 
-int hot_blob(struct hot *h, const struct hot_key *key, struct hot_blob *out)
+int hot_blob(struct hot *h, const struct hot_key *key, struct arena *a, struct hot_blob *out)
 {
     struct entry *e = entry_find(h, KIND_BLOB, key);
     if (!e)
         return ERR_NOTFOUND;
     *out = e->blob;
+    if (a && e->n_content) // else it is served from the file
+        out->content =
+            (struct bytes){arena_copy(a, e->data + e->n_key, e->n_content), e->n_content};
     entry_unref(e);
     return 0;
+}
+
+// Of a small blob, if it is what its digest says. What is damaged is the scrub's to find.
+static bool content_read(struct hot *h, const struct blob_here *here, uint8_t *to)
+{
+    struct blob_reader *r;
+    struct digest is;
+    size_t n;
+    if (blob_reader_open(h->blobs, &here->name, &r))
+        return false;
+    int rc = blob_reader_read(r, 0, to, here->size, &n);
+    blob_reader_close(r);
+    if (rc || n != here->size)
+        return false;
+    rc = digest_of((enum digest_alg)here->name.digest.alg, to, n, &is);
+    return !rc && digest_equal(&is, &here->name.digest);
 }
 
 int hot_blob_look(struct hot *h, const struct hot_key *key, struct hot_look *look,
@@ -386,9 +407,12 @@ void hot_blob_end(struct hot *h, const struct hot_key *key, const struct hot_loo
     struct key k;
     if (serve->kind != BLOB_SERVE_PATH || !key_make(h, KIND_BLOB, key, &k))
         return;
-    struct entry *e = entry_new(h, &k, &look->seen, 0);
+    size_t n = here->size <= HOT_BLOB_MAX ? here->size : 0;
+    struct entry *e = entry_new(h, &k, &look->seen, n);
     if (!e)
         return;
+    if (n && content_read(h, here, e->data + k.n))
+        e->n_content = n;
     e->blob = (struct hot_blob){.here = *here, .serve = *serve};
     e->blob.here.age_ms = 0;
     e->removals = look->removals;

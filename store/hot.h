@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was read lately, in memory: manifests by (repository, tag) and (repository, digest), and
-// where the bytes of a repository's blobs are. So a thread that must not block can answer what many
+// What was read lately, in memory: manifests by (repository, tag) and (repository, digest), where the
+// bytes of a repository's blobs are, and the bytes of small ones. So a thread that must not block can answer what many
 // clients ask for.
 //
 //   struct hot_key key = {.registry = "contoso", .repository = "app", .tag = "latest"};
@@ -30,6 +30,8 @@
 
 #define HOT_BYTES_DEFAULT (8u << 20)
 #define HOT_STAT_MS 10000
+// blobs up to this size are kept whole, once their digest was verified
+#define HOT_BLOB_MAX 16384
 
 struct hot;
 // Meta and blobs outlive it. max_bytes 0: HOT_BYTES_DEFAULT.
@@ -55,9 +57,12 @@ struct hot_blob {
     struct blob_here here;
     // a BLOB_SERVE_PATH
     struct blob_serve serve;
+    // all of it, if it is small; p NULL: it is not in memory
+    struct bytes content;
 };
-// ERR_NOTFOUND as above. The age in out->here is not set.
-int hot_blob(struct hot *h, const struct hot_key *key, struct hot_blob *out);
+// ERR_NOTFOUND as above. The age in out->here is not set. The content hangs off the arena; NULL: it
+// is not wanted.
+int hot_blob(struct hot *h, const struct hot_key *key, struct arena *a, struct hot_blob *out);
 
 // A look at a blob that may be remembered.
 //

@@ -19,7 +19,14 @@ static struct hot_shadow {
     struct hot *hot;
 } hot_shadows[SHADOWS_MAX];
 // has no blobs; no file goes
-static struct blob_store hot_shadow_blobs;
+static inline int hot_shadow_open(struct blob_store *bs, const struct blob_name *name,
+                                  struct blob_reader **out)
+{
+    (void)bs, (void)name, (void)out;
+    return ERR_NOTFOUND;
+}
+static const struct blob_backend hot_shadow_backend = {.reader_open = hot_shadow_open};
+static struct blob_store hot_shadow_blobs = {.backend = &hot_shadow_backend};
 
 static inline struct hot *hot_shadow_of(struct meta *m)
 {
@@ -81,7 +88,7 @@ static inline int hot_shadow_blob(struct meta *m, const char *registry, const ch
     struct blob_here is;
     if (!h)
         return meta_blob_look(m, registry, repository, d, out);
-    bool hit = !hot_blob(h, &key, &was);
+    bool hit = !hot_blob(h, &key, NULL, &was);
     int rc = hot_blob_look(h, &key, &look, &is);
     ck_assert_msg(!hit || rc != ERR_NOTFOUND, "%s: a blob that is gone is hot", repository);
     if (rc)

@@ -5,6 +5,7 @@
 #include "auth/verify.h"
 
 #include "auth/signature_cache_test.h"
+#include "auth/token_cache.h"
 #include "net/http_test.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/auth/auth_fixture.h"
@@ -40,8 +41,9 @@ START_TEST(what_a_region_issues_every_region_believes)
 }
 END_TEST
 
-// What is remembered is the signature alone: all else about a token is judged anew.
-START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
+// What is remembered follows from the token's text, its key and whom it is for: all else is judged
+// anew.
+START_TEST(a_token_is_read_once_and_judged_each_time)
 {
     fixture_setup();
     struct arena a;
@@ -50,16 +52,42 @@ START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
                    *token = fixture_sign(h, p, 0);
     const struct registry *r = topology_registry(fixture_t, "contoso");
     struct access acc;
-    uint64_t before = signature_cache_hits();
-    for (int i = 0; i < 3; i++)
+    unsigned first = 0;
+    uint64_t before = token_cache_hits();
+    for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
-    ck_assert_uint_eq(signature_cache_hits() - before, 2);
+        ck_assert_str_eq(acc.principal, "ada");
+        unsigned is = access_actions(&acc, "team/app");
+        ck_assert(is && (i == 0 || is == first));
+        first = is;
+    }
+    ck_assert_uint_eq(token_cache_hits() - before, 2);
+    // its key was taken out of the topology; the registry was created anew; its region left it
+    struct topology *without = fixture_topology(2, false);
+    ck_assert_int_eq(token_verify_access(without, topology_registry(without, "contoso"), token,
+                                         NOW_MS, &a, &acc),
+                     ERR_AUTH);
+    snapshot_unref(without);
+    struct registry anew = *r, left = *r;
+    anew.incarnation = 7;
+    ck_assert_int_eq(token_verify_access(fixture_t, &anew, token, NOW_MS, &a, &acc), ERR_AUTH);
+    left.n_replicas = 0;
+    ck_assert_int_eq(token_verify_access(fixture_t, &left, token, NOW_MS, &a, &acc), ERR_AUTH);
+    // another key has its id
+    fixture_other_half = region_keys_token_spki(fixture_keys[1]);
+    struct topology *other_key = fixture_topology(3, true);
+    ck_assert_int_eq(token_verify_access(other_key, topology_registry(other_key, "contoso"), token,
+                                         NOW_MS, &a, &acc),
+                     ERR_AUTH);
+    snapshot_unref(other_key);
+    fixture_other_half = NULL;
+    ck_assert_int_eq(verify_for("contoso", token, &a, &acc), 0);
     ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH);
     ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS + 2 * 3600 * 1000, &a, &acc),
                      ERR_EXPIRED);
     ck_assert_int_eq(token_verify_access(fixture_t, r, token, NOW_MS - 2 * 3600 * 1000, &a, &acc),
                      ERR_AUTH);
-    uint64_t known = signature_cache_hits();
+    uint64_t known = signature_cache_hits(), hits = token_cache_hits();
     // of the signature, then of the payload
     for (size_t i = strlen(token) - 80; i > strlen(token) - 86; i--) {
         AUTO_FREE char *other = mem_strdup(token);
@@ -70,6 +98,7 @@ START_TEST(a_signature_is_checked_once_and_the_rest_each_time)
     AUTO_FREE char *h2 = fixture_header(1), *swapped = fixture_sign(h2, p, 0);
     ck_assert_int_eq(verify_for("contoso", swapped, &a, &acc), ERR_AUTH);
     ck_assert_uint_eq(signature_cache_hits(), known);
+    ck_assert_uint_eq(token_cache_hits(), hits);
     arena_done(&a);
     fixture_teardown();
 }
@@ -651,7 +680,7 @@ START_TEST(challenge_is_formatted_from_the_parsed_name)
 END_TEST
 
 CHECK_MAIN("auth/verify", what_a_region_issues_every_region_believes,
-           a_signature_is_checked_once_and_the_rest_each_time, the_hand_made_good_token_is_good,
+           a_token_is_read_once_and_judged_each_time, the_hand_made_good_token_is_good,
            bad_tokens_are_refused, every_set_of_actions_survives_a_token,
            tokens_of_the_release_before_mean_what_they_meant, a_part_of_the_catalogue_is_carried,
            a_revoked_token_is_none_in_any_region, malformed_texts_are_refused,

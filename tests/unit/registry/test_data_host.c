@@ -50,7 +50,7 @@ static char *led_to(const char *host, const char *data)
 static void expect_bytes(struct exchange x)
 {
     ck_assert_int_eq(x.resp.status, 200);
-    ck_assert_int_eq(x.resp.kind, HTTP_ACCEL);
+    ck_assert(x.resp.kind == HTTP_ACCEL || x.resp.body.n); // by the edge, or from memory
     ck_assert_str_eq(header_of(&x, "Docker-Content-Digest"), digest);
     exchange_end(&x);
 }

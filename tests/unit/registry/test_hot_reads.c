@@ -71,7 +71,11 @@ static void expect_same(const struct exchange *a, const struct exchange *b)
 START_TEST(hot_answers_are_the_same)
 {
     begin();
-    const char *const targets[] = {by_tag, by_digest, blob};
+    char digest[DIGEST_TEXT_SIZE];
+    AUTO_FREE char *large = mem_printf("%020000d", 1);
+    blob_push("team/app", large, digest);
+    AUTO_FREE char *large_blob = mem_printf(APP "/blobs/%s", digest);
+    const char *const targets[] = {by_tag, by_digest, large_blob};
     for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
         ck_assert(is_for_the_pool("GET", targets[i], token_pull));
         struct exchange first = get("GET", targets[i], NULL, NULL);
@@ -93,6 +97,31 @@ START_TEST(hot_answers_are_the_same)
         exchange_end(&head);
         exchange_end(&none);
     }
+    end();
+}
+END_TEST
+
+START_TEST(a_small_blob_is_whole_in_memory)
+{
+    begin();
+    struct exchange first = get("GET", blob, NULL, NULL), second = get("GET", blob, NULL, NULL),
+                    part = get("GET", blob, "Range", "bytes=0-0");
+    ck_assert_int_eq(first.resp.kind, HTTP_ACCEL);
+    ck_assert_int_eq(second.resp.kind, HTTP_BYTES);
+    ck_assert_int_eq(second.resp.status, 200);
+    ck_assert(bytes_equal(second.resp.body, bytes_str("{}")));
+    ck_assert_int_eq(part.resp.kind, HTTP_ACCEL); // the edge cuts it out
+    ck_assert_str_eq(part.resp.accel, first.resp.accel);
+    static const char *const names[] = {"Content-Type", "Docker-Content-Digest", "ETag"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        ck_assert_str_eq(header_of(&first, names[i]), header_of(&second, names[i]));
+    ck_assert_str_eq(header_of(&second, "Accept-Ranges"), "bytes");
+    struct exchange none = get("GET", blob, "If-None-Match", header_of(&first, "ETag"));
+    ck_assert_int_eq(none.resp.status, 304);
+    exchange_end(&first);
+    exchange_end(&second);
+    exchange_end(&part);
+    exchange_end(&none);
     end();
 }
 END_TEST
@@ -199,6 +228,6 @@ START_TEST(a_file_that_others_removed_is_missed)
 }
 END_TEST
 
-CHECK_MAIN("registry/hot reads", hot_answers_are_the_same, writes_are_seen_at_once,
-           only_who_may_read_is_answered, a_hot_pull_is_marked, a_lease_is_the_pools,
-           a_file_that_others_removed_is_missed)
+CHECK_MAIN("registry/hot reads", hot_answers_are_the_same, a_small_blob_is_whole_in_memory,
+           writes_are_seen_at_once, only_who_may_read_is_answered, a_hot_pull_is_marked,
+           a_lease_is_the_pools, a_file_that_others_removed_is_missed)
