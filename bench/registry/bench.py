@@ -6,7 +6,7 @@ kept. Server CPU per request moves little where rates move much: compare that fi
 import argparse, asyncio, base64, glob, hashlib, http.client, json, os, re, resource, shutil, signal, socket, ssl, statistics
 import subprocess, sys, tempfile, threading, time, urllib.parse
 
-import writes
+import goals, reads, writes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HZ = os.sysconf('SC_CLK_TCK')
@@ -564,6 +564,7 @@ CASES = {  # letter: what, function, rate, cost
     'i': ('1,000 idle TLS connections', idle, ('pss_mib', 'MiB PSS in all'), ('kib', 'KiB RSS each')),
     'k': ('blob GET, 4 KiB, beside 10,000 idle connections', held, ('per_s', 'requests/s'), ('cpu_us', 'CPU µs')),
     'h': ('HTTP/1.1 and HTTP/2 (--http2)', http2, ('per_s', ''), ('cpu_us', '')),
+    **reads.CASES,
     **writes.CASES,
 }
 ONCE = 'inkh'
@@ -591,6 +592,7 @@ def report(results, names):
             ratio = f' ({r[cost[0]] / ref[cost[0]]:.2f}×)' if ref and ref[cost[0]] else ''
             row += [f'{figure(r[rate[0]])} {rate[1]}', f'{figure(r[cost[0]])} {cost[1]}{ratio}']
         print(f'| {what} | ' + ' | '.join(row) + ' |')
+    reads.report(results, names)
     writes.report(results, names)
 
 
@@ -612,7 +614,8 @@ def main():
     global args
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--build', default=HERE + '/../../build')
-    p.add_argument('--cases', default='abcdefgjitunl')
+    p.add_argument('--cases', default='abmcdefgrjitunl')
+    p.add_argument('--goals', action='store_true', help='all that has a bound, and at the end each with its bound')
     p.add_argument('--targets', default='meridian,nginx,docker-registry')
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--seconds', type=int, default=4)
@@ -628,6 +631,9 @@ def main():
     p.add_argument('--out', help='JSON')
     args = p.parse_args()
     args.disk = args.disk or args.build
+    args.disk_itself = None
+    if args.goals:
+        args.cases = goals.CASES
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     servers = [s() for s in (Meridian, Nginx, DockerRegistry) if s.name in args.targets.split(',')]
@@ -648,6 +654,8 @@ def main():
     finally:
         shutil.rmtree(etc, ignore_errors=True)
     report(results, [s.name for s in servers])
+    if args.goals:
+        goals.report(results, args.disk_itself)
     if args.out:
         json.dump(results, open(args.out, 'w'), indent=1)
 
