@@ -18,7 +18,7 @@
 //   fetch_result_done(&r);
 //
 // Redirects are followed only where the caller asks for it, each judged like a new address, with no
-// credential and hardly a header of before. No proxy is taken from the environment, nor .netrc, nor
+// credential and hardly a header of before; WWW-Authenticate of a redirect's target is not kept. No proxy is taken from the environment, nor .netrc, nor
 // cookies. HTTP/1.1 over TLS 1.2 or 1.3 (RFC 9110, 9112).
 //
 // Errors: ERR_DENIED: the guard refused, and out->message says which address or name by which rule;
@@ -87,7 +87,8 @@ struct outbound_request { // all of it is borrowed until outbound_run returns
     uint32_t timeout_ms;
     // no byte moves either way for so long; 0: none
     uint32_t idle_timeout_ms;
-    // most bytes of the response's body, kept or streamed: ERR_TOOBIG past it. 0: 1 MiB
+    // most bytes of the response's body, kept or streamed: ERR_TOOBIG past it. 0: 1 MiB, as for
+    // bodies of redirects that are followed, and of errors where on_data is set
     uint64_t max_bytes;
     // the request's body: these bytes, or what on_body gives; neither: none
     struct bytes body;

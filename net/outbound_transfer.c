@@ -55,17 +55,31 @@ static int tell_headers(struct transfer *x)
     return q->on_headers(q->ctx, x->out);
 }
 
+static bool streams(const struct transfer *x)
+{
+    return x->hop->q->on_data && x->out->status >= 200 && x->out->status < 300;
+}
+
+// The caller bounds what he asked for, which may be a few bytes: not the words of a redirect, nor
+// those of an error in place of a stream.
+static uint64_t body_limit(const struct transfer *x)
+{
+    if (gives_way(x) || (x->hop->q->on_data && !streams(x)))
+        return BODY_MAX_BYTES;
+    return x->max_bytes;
+}
+
 static int take_body(struct transfer *x, const uint8_t *p, size_t n)
 {
     const struct outbound_request *q = x->hop->q;
-    if (n > x->max_bytes - x->n_body) {
+    if (n > body_limit(x) - x->n_body) {
         x->why_text = "the response is larger than its limit";
         return ERR_TOOBIG;
     }
     x->n_body += n;
     if (gives_way(x))
         return 0;
-    if (q->on_data && x->out->status >= 200 && x->out->status < 300)
+    if (streams(x))
         return q->on_data(q->ctx, p, n);
     buf_add(&x->out->body, p, n);
     return x->out->body.err;
@@ -92,6 +106,14 @@ static int head_ends(struct transfer *x)
     return tell_headers(x);
 }
 
+// The target of a redirect asks nobody for a credential: who redirects there chose it, not the
+// caller, and what it names (a realm) is where a caller would send his.
+static bool asks_in_vain(const struct transfer *x, const char *line, size_t n)
+{
+    static const char name[] = "WWW-Authenticate";
+    return !x->hop->first && n >= sizeof name - 1 && !strncasecmp(line, name, sizeof name - 1);
+}
+
 static size_t on_header(char *p, size_t one, size_t n, void *arg)
 {
     struct transfer *x = arg;
@@ -102,8 +124,8 @@ static size_t on_header(char *p, size_t one, size_t n, void *arg)
     if (!line)
         x->why = head_ends(x);
     else if (line > 5 && !memcmp(p, "HTTP/", 5))
-        buf_clear(&x->out->headers); // an interim response's are dropped
-    else if (!x->out->status)        // else a trailer
+        buf_clear(&x->out->headers);                       // an interim response's are dropped
+    else if (!x->out->status && !asks_in_vain(x, p, line)) // else a trailer
         x->why = fetch_header_keep(&x->out->headers, p, line);
     x->last_byte_ms = clock_mono_ms();
     if (x->why)

@@ -337,7 +337,8 @@ static void answer(struct toy *t, const char *request, struct buf *out)
     const char *path = strchr(request, ' ') + 1;
     size_t n = strcspn(path, " ");
     if (!strncmp(path, "/to?", 4)) { // redirects to what the query says
-        buf_printf(out, "HTTP/1.1 302 Found\r\nLocation: %.*s\r\nContent-Length: 4\r\n\r\nmore",
+        buf_printf(out,
+                   "HTTP/1.1 302 Found\r\nLocation: %.*s\r\nContent-Length: 9\r\n\r\nsee there",
                    (int)(n - 4), path + 4);
     } else if (!strncmp(path, "/other", 6)) {
         buf_printf(out,
@@ -352,6 +353,9 @@ static void answer(struct toy *t, const char *request, struct buf *out)
         buf_str(out, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
         for (int i = 0; i < 10000; i++)
             buf_str(out, "0123456789");
+    } else if (!strncmp(path, "/login", 6)) {
+        buf_str(out, "HTTP/1.1 401 Who\r\nwww-authenticate: Bearer realm=\"https://e.test/\"\r\n"
+                     "X-Here: yes\r\nContent-Length: 4\r\n\r\nwho?");
     } else if (!strncmp(path, "/stall", 6)) {
         buf_str(out, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
     } else if (!strncmp(path, "/busy", 5)) {
@@ -488,6 +492,14 @@ START_TEST(redirects_are_judged_and_carry_no_credentials)
         ASK("good.test", "/to?/end", .redirects_max = 3, .authorization = "Basic eA=="), 0);
     ck_assert(toy_saw(&server, "GET /end "));
     ck_assert(!toy_saw(&server, "Authorization"));
+    // whose target gets none by asking for it either
+    char text[100];
+    ck_assert_int_eq(ASK("good.test", "/login", .redirects_max = 3), 0);
+    ck_assert(fetch_result_header(&res, "WWW-Authenticate", text, sizeof text));
+    ck_assert_int_eq(ASK("good.test", "/to?/login", .redirects_max = 3), 0);
+    ck_assert_int_eq(res.status, 401);
+    ck_assert(fetch_result_header(&res, "X-Here", text, sizeof text));
+    ck_assert(!fetch_result_header(&res, "WWW-Authenticate", text, sizeof text));
     // of reads alone
     ck_assert_int_eq(
         ASK("good.test", "/other", .redirects_max = 3, .method = "POST", .body = bytes_str("x")),
@@ -565,6 +577,15 @@ START_TEST(bodies_both_ways_are_bounded)
     ck_assert_int_eq(res.status, 429);
     ck_assert_uint_eq(n, 0); // not of a 2xx
     ck_assert_str_eq(buf_cstr(&res.body), "no!");
+    // the bound of a stream is not that of the words on the way to it, or in place of it
+    ck_assert_int_eq(ASK("good.test", "/busy", .on_data = swallow, .ctx = &n, .max_bytes = 1), 0);
+    ck_assert_int_eq(res.status, 429);
+    ck_assert_int_eq(ASK("good.test", "/to?/end", .redirects_max = 1, .max_bytes = 5), 0);
+    ck_assert_int_eq(ASK("good.test", "/to?/end", .redirects_max = 1, .on_data = swallow, .ctx = &n,
+                         .max_bytes = 5),
+                     0);
+    ck_assert_uint_eq(n, 5);
+    ck_assert_int_eq(ASK("good.test", "/to?/end", .redirects_max = 1, .max_bytes = 4), ERR_TOOBIG);
     n = 300000;
     ck_assert_msg(
         !ASK("good.test", "/up", .method = "PUT", .on_body = give, .ctx = &n, .body_bytes = 300000),
