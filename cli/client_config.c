@@ -34,6 +34,14 @@ struct buf *client_file(struct client_config *k, const char *fmt, ...)
     return &f->text;
 }
 
+struct buf *client_file_shared(struct client_config *k, const char *path)
+{
+    struct buf *b = client_file(k, "%s", path);
+    if (b)
+        k->files[k->n_files - 1].shared = true;
+    return b;
+}
+
 // The authority of the registry's certificates, where each kind of client looks for it.
 void client_ca_file(struct client_config *k, const char *dir, const char *host)
 {
@@ -110,9 +118,27 @@ static int files_print(struct client_config *k)
     return EXIT_DONE;
 }
 
+// Does it hold what would be lost?
+static bool is_anothers(const struct client_file *f, const char *path)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, CLIENT_FILE_MAX_BYTES);
+    int rc = file_read(path, CLIENT_FILE_MAX_BYTES, &b);
+    if (rc)
+        return rc != ERR_NOTFOUND;
+    if (!b.n || !strcmp(buf_cstr(&b), buf_cstr(&f->text)))
+        return false;
+    return strncmp(buf_cstr(&b), CLIENT_FILE_MARK, sizeof CLIENT_FILE_MARK - 1) != 0;
+}
+
 static int file_write(struct client_config *k, const struct client_file *f)
 {
     const char *path = arena_printf(&k->c->arena, "%s%s", k->out, f->path);
+    if (f->shared && is_anothers(f, path))
+        return cli_fail(EXIT_FAILED,
+                        "%s: is there, and was not made by this command: leave --out away, and add "
+                        "what is printed by hand",
+                        path);
     const char *slash = strrchr(path, '/');
     const char *dir = arena_strndup(&k->c->arena, path, (size_t)(slash - path));
     int rc = dir_make(dir, 0755);

@@ -22,7 +22,10 @@ struct client_file {
     // on the client's machine
     const char *path;
     struct buf text;
+    // Settings of others stand there too: it is not replaced unless this command made it.
+    bool shared;
 };
+#define CLIENT_FILE_MARK "# Made by `meridian client-config`"
 
 struct client_config {
     struct cli *c;
@@ -49,6 +52,8 @@ struct client_config {
 // A new file; its path as printf(3) makes it. NULL when there are too many.
 struct buf *client_file(struct client_config *k, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+// The same, of a file in which others may have settings.
+struct buf *client_file_shared(struct client_config *k, const char *path);
 // DIR/HOST/ca.crt, if the registry's authority is not one of the system's.
 void client_ca_file(struct client_config *k, const char *dir, const char *host);
 

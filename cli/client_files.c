@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define HEAD "# Made by `meridian client-config` for clients in %s.\n"
+#define HEAD CLIENT_FILE_MARK " for clients in %s.\n"
 
 // ---- containerd ----
 
@@ -79,7 +79,7 @@ void client_config_podman(struct client_config *k)
 // the nearest healthy region; what it can be told is to try more often than five times.
 void client_config_docker(struct client_config *k)
 {
-    struct buf *b = client_file(k, "/etc/docker/daemon.json");
+    struct buf *b = client_file_shared(k, "/etc/docker/daemon.json");
     if (!b)
         return;
     k->needs_login = true;
@@ -94,7 +94,7 @@ void client_config_docker(struct client_config *k)
 // Images are called by the global name; who names a region's is answered too.
 void client_config_kubelet(struct client_config *k)
 {
-    struct buf *b = client_file(k, "/etc/kubernetes/credential-provider.yaml");
+    struct buf *b = client_file_shared(k, "/etc/kubernetes/credential-provider.yaml");
     if (!b)
         return;
     buf_printf(b, HEAD, k->region);

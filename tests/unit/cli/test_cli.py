@@ -172,6 +172,15 @@ class CommandLine(unittest.TestCase):
         out = os.path.join(self.dir, "client")
         self.run_cli("client-config", "containerd", *common, "--out", out)
         self.assertEqual(os.listdir(f"{out}/etc/containerd/certs.d/{name}"), ["hosts.toml"])  # no authority of its own
+        # settings of others are not lost
+        for kind, path in (("docker", "etc/docker/daemon.json"), ("kubelet", "etc/kubernetes/credential-provider.yaml")):
+            self.run_cli("client-config", kind, *common, "--out", out)
+            self.run_cli("client-config", kind, *common, "--out", out)
+            with open(f"{out}/{path}", "w") as f:
+                f.write("of others\n")
+            self.assertIn(f"{out}/{path}: is there", self.run_cli("client-config", kind, *common, "--out", out, status=1))
+            with open(f"{out}/{path}") as f:
+                self.assertEqual(f.read(), "of others\n")
         # where the client's region has no replica, and where regional endpoints are off
         said = self.run_cli("client-config", "podman", "-n", "fabrikam", "--region", "southeastasia", stderr=True)
         self.assertIn("has no replica in southeastasia", said)
