@@ -138,6 +138,10 @@ static const struct option edge_rows[] = {
     {"ktls", OPT_BOOL, NODE(edge_ktls), .def = "disabled",
      .help = "TLS in the kernel (its module tls), where it may save copies of large blobs; without "
              "that module OpenSSL does it as before, and --check says so"},
+    {"disk_threads", OPT_BOOL, NODE(edge_disk_threads), .def = "enabled",
+     .help = "threads of their own read large blobs, so that a slow disk holds up no other "
+             "connection; without them a worker reads by itself, which takes less processor time "
+             "and is right where the disk is always fast (docs/performance.md)"},
     {"access_log", OPT_MAP, .sub = &access_set, .help = "a log of requests"},
 };
 static const struct option_word level_words[] = {

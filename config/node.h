@@ -78,6 +78,8 @@ struct node {
     size_t n_edge_proxies;
     // edge.http2, edge.ktls: default off
     bool edge_http2, edge_ktls;
+    // edge.disk_threads: default on
+    bool edge_disk_threads;
     // log.level
     enum log_level log_level;
     // sandbox: strict (default) or off

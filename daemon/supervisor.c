@@ -164,6 +164,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .n_proxies = n->n_edge_proxies,
                                 .http2 = n->edge_http2,
                                 .ktls = n->edge_ktls,
+                                .disk_threads = n->edge_disk_threads,
                                 .peer = n->peer,
                                 .region_pem = s->paths->region_pem,
                                 .shared_pem = s->paths->shared_pem,

@@ -84,6 +84,8 @@ struct edge_config {
     bool http2;
     // OpenSSL may leave records to the kernel, where that has a TLS of its own
     bool ktls;
+    // threads of their own read blobs off the disk, not the worker
+    bool disk_threads;
     // how the edge's own answers are worded (net/refuse.h), without a quote or backslash of
     // nginx's; NULL: in plain text
     const struct http_words *words;

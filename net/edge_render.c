@@ -299,8 +299,9 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
     buf_printf(b,
                "    location /_blob/ {\n      internal;\n      alias %s%s;\n      etag off; "
                "if_modified_since off; "
-               "max_ranges 1; aio threads; output_buffers 1 256k;\n",
-               c->blob_dir, c->blob_dir[n - 1] == '/' ? "" : "/");
+               "max_ranges 1;%s output_buffers 1 256k;\n",
+               c->blob_dir, c->blob_dir[n - 1] == '/' ? "" : "/",
+               c->disk_threads ? " aio threads;" : "");
     for (size_t i = 0; i < ARRAY_LEN(repeated); i++) {
         char var[64];
         size_t k = 0;

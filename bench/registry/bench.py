@@ -194,7 +194,7 @@ principals: {root}/principals.yaml
 ca_file: {root}/eastus/certs/ca.pem
 ca_dir: {root}/ca
 listen: {{ https: ["{self.addr}:{self.port}"], peer: "{self.addr}:{self.port + 1}" }}
-edge: {{ workers: 1{", http2: enabled" if args.http2 else ""} }}
+edge: {{ workers: 1{", http2: enabled" if args.http2 else ""}{", disk_threads: disabled" if args.no_disk_threads else ""} }}
 users: {{ daemon: meridian, edge: meridian-edge }}
 drain: 2s
 ''')
@@ -626,6 +626,7 @@ def main():
     p.add_argument('--tags', type=int, default=10000)
     p.add_argument('--layers', type=int, default=500)
     p.add_argument('--disk', help='a folder on a real disk, for the cases that are measured there too; none: leave out')
+    p.add_argument('--no-disk-threads', action='store_true', help='Meridian without edge.disk_threads, as nginx is by default')
     p.add_argument('--http2', action='store_true', help='case h: switch HTTP/2 on, and compare')
     p.add_argument('--hold', action='store_true', help='after the cases, wait for a key: to look with a profiler')
     p.add_argument('--out', help='JSON')

@@ -59,7 +59,7 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->body_rate, 512);
     ck_assert_uint_eq(n->n_https_proxied, 0);
     ck_assert_uint_eq(n->n_edge_proxies, 0);
-    ck_assert(!n->edge_http2 && !n->edge_ktls);
+    ck_assert(!n->edge_http2 && !n->edge_ktls && n->edge_disk_threads);
     node_free(n);
 }
 END_TEST
@@ -73,7 +73,7 @@ START_TEST(every_key)
         "peer: 127.0.0.1:9443, https_proxied: ['127.0.0.1']}\nworkers: {resolver: 3, pool: 4, "
         "queue: 5}\n"
         "users: {daemon: reg, edge: www-data}\nedge: {nginx: /opt/nginx, workers: 2, "
-        "http2: enabled, ktls: enabled, trusted_proxies: [192.0.2.0/28]}\n"
+        "http2: enabled, ktls: enabled, disk_threads: disabled, trusted_proxies: [192.0.2.0/28]}\n"
         "log: {level: debug}\ndrain: 5s\ncerts: {check: 1s}\nuploads: {idle: 2h, "
         "bytes_per_principal: 20GiB}\n"
         "limits: {manifest: 1MiB, body_rate: 0}\n"
@@ -100,7 +100,7 @@ START_TEST(every_key)
     ck_assert_str_eq(n->edge_user, "www-data");
     ck_assert_str_eq(n->nginx, "/opt/nginx");
     ck_assert_uint_eq(n->edge_workers, 2);
-    ck_assert(n->edge_http2 && n->edge_ktls);
+    ck_assert(n->edge_http2 && n->edge_ktls && !n->edge_disk_threads);
     ck_assert_uint_eq(n->n_edge_proxies, 1);
     ck_assert_uint_eq(n->edge_proxies[0].bits, 28 + 96);
     ck_assert_uint_eq(n->n_https_proxied, 1);

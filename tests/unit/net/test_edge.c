@@ -390,10 +390,13 @@ START_TEST(test_render_protocols)
         "ssl_conf_command Options KTLS;"};
     for (size_t i = 0; i < ARRAY_LEN(has); i++)
         ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
+    ck_assert_ptr_null(strstr(buf_cstr(&b), "aio threads;"));
+    c.disk_threads = true;
     c.n_https = 0; // all clients come through balancers
     buf_clear(&b);
     ck_assert_int_eq(edge_render(&c, &b, NULL), 0);
     ck_assert_ptr_null(strstr(buf_cstr(&b), ":20443"));
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&b), "aio threads;"));
     c.n_proxies = 0; // who could connect?
     ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     c.n_https_proxied = 0;
