@@ -218,7 +218,10 @@ void http_exchange_completed(struct http_exchange *ex)
     pthread_mutex_lock(&ex->lock);
     ex->conn = NULL;
     ex->suspended = false;
-    ex->reading = false; // nobody is left whose body could be given up: the timer begins no strand
+    // The timer begins no strand from here on, for it holds no reference: nobody is left whose body
+    // could be given up, and what is queued has its strand here, or is refused.
+    ex->reading = false;
+    ex->flush_ms = 0;
     // a strand, also one that is still to come, calls done itself (invariant 1)
     bool strand = ex->started || ex->job_active || ex->retry_pending;
     // bytes that no strand was called for yet
