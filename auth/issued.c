@@ -73,6 +73,7 @@ struct line { // of the list; strings hang off its JSON
     const char *id, *principal;
     int64_t expires_s;
     uint64_t generation;
+    // "": none
     char password[REFRESH_PASSWORD_SIZE];
 };
 
@@ -90,7 +91,8 @@ static bool detail_read(const char *detail, struct line *out)
         return false;
     snprintf(until, sizeof until, "%.*s", (int)strcspn(detail, " "), detail);
     out->generation = strtoull(generation, NULL, 10);
-    snprintf(out->password, sizeof out->password, "%s", password);
+    if (strcmp(password, "-") != 0)
+        snprintf(out->password, sizeof out->password, "%s", password);
     return !clock_parse_s(until, &out->expires_s);
 }
 
@@ -121,7 +123,7 @@ static const char *state_of(const struct line *l, const struct principals *all,
         return "expired";
     if (!who || !who->enabled || who->generation != l->generation || !principal_refreshes(who))
         return "ended";
-    if (!refresh_password_holds(who, l->password, now_s))
+    if (!refresh_password_holds(who, *l->password ? l->password : NULL, now_s))
         return "ended";
     return "valid";
 }

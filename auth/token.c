@@ -175,7 +175,7 @@ bool refresh_password_holds(const struct principal *who, const char *text, int64
 {
     char own[REFRESH_PASSWORD_SIZE];
     if (!who->token)
-        return true;
+        return !text; // else it was got when the name was a named token's
     for (size_t i = 0; text && i < who->token->n_passwords; i++) {
         const struct token_password *w = &who->token->passwords[i];
         bool ended = w->expires_s && w->expires_s <= now_s;

@@ -94,7 +94,7 @@ int token_issue_refresh(const struct region_keys *keys, const struct token_ask *
 // a fingerprint of its hash.
 #define REFRESH_PASSWORD_SIZE 17
 int refresh_password_text(const char *hash, char out[REFRESH_PASSWORD_SIZE]);
-// Is it one of the principal's still? Of a user there is none, and it holds.
+// Is it one of the principal's still? Of a user there is none: NULL holds.
 bool refresh_password_holds(const struct principal *who, const char *text, int64_t now_s);
 // The registry's global name: the service of its tokens.
 int token_service(const struct topology *t, const struct registry *r, struct arena *a,

@@ -232,7 +232,7 @@ static int64_t time_read(struct option_ctx *ctx, const struct spec_password *in,
                          const char *text)
 {
     int64_t at = 0;
-    if (text && clock_parse_s(text, &at))
+    if (text && (clock_parse_s(text, &at) || at <= 0)) // 0 would be: never
         options_error(ctx, doc_key_line(in->node, key),
                       "%s: expected a time in UTC, as in 2026-11-30T10:00:00Z", key);
     return at;

@@ -339,7 +339,7 @@ unsigned principal_registry_actions(const struct principal *p, const char *regis
 {
     unsigned actions = 0;
     for (size_t i = 0; i < p->n_grants; i++)
-        if (!strcmp(p->grants[i].registry, registry))
+        if (p->grants[i].n_repositories && !strcmp(p->grants[i].registry, registry))
             actions |= p->grants[i].actions;
     return actions & ACTIONS_OF_REGISTRY;
 }

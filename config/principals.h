@@ -151,7 +151,8 @@ bool principals_revoked(const struct principals *p, const char *id);
 
 // Actions (bits) that the principal holds on a repository; rules add up.
 unsigned principal_actions(const struct principal *p, const char *registry, const char *repository);
-// Which of ACTIONS_OF_REGISTRY it holds there, whatever repositories the rules name.
+// Which of ACTIONS_OF_REGISTRY it holds there, whatever repositories the rules name; of a rule that
+// was narrowed to none it holds nothing.
 unsigned principal_registry_actions(const struct principal *p, const char *registry);
 // of the access tokens that it gets
 uint32_t principal_lifetime_s(const struct principal *p);

@@ -296,6 +296,26 @@ START_TEST(a_refresh_token_ends_with_the_password_that_got_it)
 }
 END_TEST
 
+// The token is taken away, and a user comes who has its name.
+START_TEST(a_name_that_is_given_again_takes_no_refresh_tokens_over)
+{
+    up();
+    AUTO_FREE char *before = refresh_of("ci", first);
+    ck_assert_int_eq(replay(before), 200);
+    AUTO_FREE char *text =
+        mem_printf("users:\n  - {name: ci, password_hash: '%s', grants: [{registry: contoso, "
+                   "repositories: ['*'], actions: [pull, push, delete]}]}\n",
+                   typed);
+    struct principals *p = NULL;
+    ck_assert_int_eq(principals_parse(text, strlen(text), "p.yaml", NULL, &p), 0);
+    snapshot_publish(&principals_cell, p);
+    ck_assert_int_eq(replay(before), 401);
+    AUTO_FREE char *own = refresh_of("ci", "typed-by-hand");
+    ck_assert_int_eq(replay(own), 200);
+    down();
+}
+END_TEST
+
 static char *id_of(const char *token)
 {
     struct arena a;
@@ -519,6 +539,7 @@ CHECK_MAIN("auth/named_tokens", passwords_that_are_made_say_which_they_are,
            each_role_is_granted_what_it_is_for, two_passwords_overlap_while_they_are_rotated,
            a_token_is_of_one_registry, nodes_get_short_tokens_and_nothing_to_keep,
            a_refresh_token_ends_with_the_password_that_got_it,
+           a_name_that_is_given_again_takes_no_refresh_tokens_over,
            a_revoked_refresh_token_is_refused_in_every_region,
            refresh_tokens_are_listed_with_what_became_of_them,
            the_catalogue_carries_what_the_caller_may_see,

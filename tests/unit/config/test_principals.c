@@ -156,6 +156,9 @@ static void tokens_judge(const struct principals *p)
     ck_assert_uint_eq(principal_actions(web, "contoso", "release/api"), 0);
     ck_assert_uint_eq(principal_actions(web, "contoso", "app"), 0);
     ck_assert_uint_eq(principal_actions(web, "contoso", "other"), 0); // not in the map
+    // the audit log is in a rule of which the token's repositories leave nothing
+    ck_assert_uint_eq(principal_registry_actions(ci, "contoso"), ACTION_AUDIT);
+    ck_assert_uint_eq(principal_registry_actions(web, "contoso"), 0);
     ck_assert_uint_eq(principal_lifetime_s(web), 300);
     ck_assert_uint_eq(principal_lifetime_s(ci), ACCESS_LIFETIME_S);
     ck_assert(!principal_refreshes(web) && principal_refreshes(ci));
@@ -227,6 +230,9 @@ START_TEST(bad_tokens_say_why)
          "token t: password 1 is given twice"},
         {TOKEN("scope_map: _pull, repositories: [a], passwords: [{id: 1, password_hash: '" HASH
                "', expires: 2026-02-30T00:00:00Z}]"),
+         "expires: expected a time in UTC"},
+        {TOKEN("scope_map: _pull, repositories: [a], passwords: [{id: 1, password_hash: '" HASH
+               "', expires: 1970-01-01T00:00:00Z}]"),
          "expires: expected a time in UTC"},
         {"users:\n  - {name: t, password_hash: '" HASH "'}\ntokens:\n"
          "  - {name: t, registry: contoso, scope_map: _pull, repositories: [a]}\n",
