@@ -475,3 +475,15 @@ bool access_sees_all(const struct access *a)
             return true;
     return false;
 }
+
+bool access_sees(const struct access *a, const char *repository)
+{
+    if (access_actions(a, repository) & ACTION_META_READ)
+        return true;
+    if (!(access_registry_actions(a) & ACTION_CATALOG))
+        return false;
+    for (size_t i = 0; i < a->n_visible; i++)
+        if (pattern_matches(a->visible[i], repository))
+            return true;
+    return false;
+}

@@ -68,6 +68,9 @@ unsigned access_actions(const struct access *a, const char *repository);
 unsigned access_registry_actions(const struct access *a); // which of ACTIONS_OF_REGISTRY
 // Does the catalogue show all repositories to the caller?
 bool access_sees_all(const struct access *a);
+// May the caller know this repository's name and its tags: by reading lists there, or since the
+// catalogue shows it?
+bool access_sees(const struct access *a, const char *repository);
 
 // 401 with `WWW-Authenticate: Bearer realm="https://<host>/oauth2/token",service="L.D",scope="…"`
 // and a refusal in the server's words. The realm is formatted from the parsed name and the public

@@ -39,13 +39,11 @@ static enum ask_outcome outcome_of_exit(int status)
     return ASK_REFUSED;
 }
 
-void ask_region(struct cli *c, const struct registry *r, const struct region *region,
-                const char *repository, const char *path, uint32_t timeout_ms,
-                struct region_answer *out)
+static void ask(struct cli *c, const struct registry *r, const struct region *region,
+                const char *scope, const char *path, uint32_t timeout_ms, struct region_answer *out)
 {
     *out = (struct region_answer){.how = ASK_ANSWERED};
-    const char *host = host_at(c, r, region),
-               *scope = arena_printf(&c->arena, "repository:%s:pull", repository);
+    const char *host = host_at(c, r, region);
     bool quiet = c->quiet;
     int status = EXIT_FAILED;
     c->why = NULL;
@@ -74,6 +72,14 @@ void ask_region(struct cli *c, const struct registry *r, const struct region *re
     fetch_result_done(&res);
 }
 
+void ask_region(struct cli *c, const struct registry *r, const struct region *region,
+                const char *repository, const char *path, uint32_t timeout_ms,
+                struct region_answer *out)
+{
+    const char *scope = arena_printf(&c->arena, "repository:%s:pull", repository);
+    ask(c, r, region, scope, path, timeout_ms, out);
+}
+
 int ask_exit(enum ask_outcome how)
 {
     static const int status[] = {EXIT_DONE, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_DENIED};
@@ -90,7 +96,9 @@ int cli_replication_get(struct cli *c, const struct registry *r, const struct re
                         const char *repository, const char *path, json_t **out_doc)
 {
     struct region_answer a;
-    ask_region(c, r, region, repository, path, 20000, &a);
+    const char *scope =
+        arena_printf(&c->arena, "repository:%s:pull registry:catalog:*", repository);
+    ask(c, r, region, scope, path, 20000, &a);
     if (a.how != ASK_ANSWERED)
         return cli_fail(ask_exit(a.how), "%s: %s", region->name, a.why);
     *out_doc = a.doc;

@@ -98,8 +98,8 @@ static int feed_run(struct cli *c, int argc, char **argv)
         {0, "origin", "REGION", "whose feed", &origin, NULL},
         {0, "region", "REGION", "as this region holds it (default: the origin)", &at, NULL},
         {0, "before", "EPOCH/SEQ", "older ones than this", &before, NULL},
-        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository,
-         NULL}};
+        {0, "repository", "NAME",
+         "also of this repository, of a user whose catalogue does not show it", &repository, NULL}};
     int rc = opt_parse(c, &replication_feed_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
                        &argc);
     if (rc)
@@ -184,11 +184,11 @@ static void print_voided(struct cli *c, const json_t *rows)
 static int revoked_run(struct cli *c, int argc, char **argv)
 {
     const char *name = NULL, *repository = "status", *at = NULL;
-    const struct opt rows[] = {{'r', "registry", "REGISTRY", "the registry", &name, NULL},
-                               {0, "region", "REGION", "of this region only", &at, NULL},
-                               {0, "repository", "NAME",
-                                "ask with pull on this repository, if not on all", &repository,
-                                NULL}};
+    const struct opt rows[] = {
+        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
+        {0, "region", "REGION", "of this region only", &at, NULL},
+        {0, "repository", "NAME",
+         "also of this repository, of a user whose catalogue does not show it", &repository, NULL}};
     int rc = opt_parse(c, &replication_revoked_cmd, "replication", rows, ARRAY_LEN(rows), argc,
                        argv, &argc);
     if (rc)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /replication/v1/entries: the latest entries of a region's feed in one registry, newest first,
-// as this region holds them: who wrote what and when, by which key, and the place and running hash
+// as this region holds them, of the repositories that the caller sees: who wrote what and when, by which key, and the place and running hash
 // that a revocation of that key would name. Entries that this program does not know stand among
 // them ("known": false). On the pool.
 #include "replication/replication_priv.h"
@@ -81,6 +81,8 @@ struct entries_ask {
     const char *registry, *name, *origin;
     // epoch 0: from the end
     struct feed_mark before;
+    // other repositories are left out
+    struct access whose;
 };
 
 static void *list_json(void *ask, struct arena *a)
@@ -94,7 +96,8 @@ static void *list_json(void *ask, struct arena *a)
         return NULL;
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
-        json_array_append_new(list, entry_json(&e[i]));
+        if (access_sees(&q->whose, e[i].repository))
+            json_array_append_new(list, entry_json(&e[i]));
     json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->name,
                              "origin", q->origin, "entries", list);
     if (root && next.epoch)
@@ -122,7 +125,7 @@ static bool number_ok(const char *s, uint64_t *out)
 }
 
 void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                   const struct registry *reg, struct http_plan *plan)
+                   const struct registry *reg, const struct access *whose, struct http_plan *plan)
 {
     struct entries_ask *q = arena_alloc(&req->arena, sizeof *q);
     const char *origin = http_query_get(req, "origin", 0),
@@ -135,7 +138,7 @@ void entries_begin(struct replicator *r, struct http_request *req, const struct 
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *q = (struct entries_ask){.r = r, .registry = key, .name = name};
+    *q = (struct entries_ask){.r = r, .registry = key, .name = name, .whose = *whose};
     if (!of || !registry_replica(reg, of->index)) {
         serve_refuse(req, &plan->response, 404, "origin: no region that holds this registry");
         return;

@@ -115,10 +115,11 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
                          const char *repository, struct http_plan *plan);
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
                   struct http_plan *plan);
+// Of these two the answer has what `whose` sees (access_sees); it hangs off the request's arena.
 void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
-                   struct http_plan *plan);
+                   const struct access *whose, struct http_plan *plan);
 void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t,
-                   const struct registry *reg, struct http_plan *plan);
+                   const struct registry *reg, const struct access *whose, struct http_plan *plan);
 void holds_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan);
 void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,

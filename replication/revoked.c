@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /replication/v1/revoked: what became void here because its key was revoked, or because it was
-// mended or withdrawn. On the pool.
+// mended or withdrawn, in the repositories that the caller sees. On the pool.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -17,6 +17,8 @@ struct revoked_ask {
     // by its key, and its name
     const char *registry, *name;
     int64_t after;
+    // other repositories are left out
+    struct access whose;
 };
 
 static json_t *row_json(const struct voided_row *v)
@@ -42,7 +44,8 @@ static void *list_json(void *ask, struct arena *a)
         return NULL;
     json_t *list = json_array();
     for (size_t i = 0; list && i < n; i++)
-        json_array_append_new(list, row_json(&rows[i]));
+        if (access_sees(&q->whose, rows[i].entry.repository))
+            json_array_append_new(list, row_json(&rows[i]));
     json_t *root =
         json_pack("{s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->name, "voided", list);
     if (root && n == LIST_MAX)
@@ -66,7 +69,7 @@ static bool number_ok(const char *s, int64_t *out)
 }
 
 void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
-                   struct http_plan *plan)
+                   const struct access *whose, struct http_plan *plan)
 {
     struct revoked_ask *q = arena_alloc(&req->arena, sizeof *q);
     const char *key = arena_strdup(&req->arena, reg->key),
@@ -76,7 +79,7 @@ void revoked_begin(struct replicator *r, struct http_request *req, const struct 
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *q = (struct revoked_ask){.r = r, .registry = key, .name = name};
+    *q = (struct revoked_ask){.r = r, .registry = key, .name = name, .whose = *whose};
     if (after && !number_ok(after, &q->after)) {
         serve_refuse(req, &plan->response, 400, "after: not a number");
         return;

@@ -45,6 +45,8 @@ struct ask { // a request, after it was judged
     // of the endpoint that was called, and the repository that is asked about
     const struct registry *registry;
     const char *repository;
+    // who asks on the public listener, or a region about a registry
+    struct access access;
     struct http_plan *plan;
 };
 
@@ -95,12 +97,12 @@ static void status(const struct ask *a)
 
 static void revoked(const struct ask *a)
 {
-    revoked_begin(a->r, a->req, a->registry, a->plan);
+    revoked_begin(a->r, a->req, a->registry, &a->access, a->plan);
 }
 
 static void entries(const struct ask *a)
 {
-    entries_begin(a->r, a->req, a->topology, a->registry, a->plan);
+    entries_begin(a->r, a->req, a->topology, a->registry, &a->access, a->plan);
 }
 
 enum whom {
@@ -108,7 +110,7 @@ enum whom {
     FOR_PEERS,
     // whoever may pull from or list the registry: figures
     FOR_REGISTRY,
-    // whoever may read lists in the registry: names of repositories and tags
+    // whoever may read lists in the registry: names of repositories and tags, of those that he sees
     FOR_READERS,
     // whoever may pull from the repository
     FOR_REPOSITORY,
@@ -145,23 +147,22 @@ static const struct route *route_of(const char *path)
 // May the token that came with it? Else it is answered.
 static bool token_may(struct ask *a, const struct hostname *host, enum whom whom)
 {
-    struct access acc = {0};
     char scope[320] = "registry:catalog:*";
     bool may = false, of_repository = whom == FOR_REPOSITORY;
     unsigned actions = ACTION_META_READ | ACTION_CATALOG;
     if (whom == FOR_REGISTRY)
         actions |= ACTION_PULL;
-    int rc =
-        auth_check(a->topology, a->registry, a->req, clock_wall_ms(), a->r->o.principals, &acc);
+    int rc = auth_check(a->topology, a->registry, a->req, clock_wall_ms(), a->r->o.principals,
+                        &a->access);
     if (of_repository)
         snprintf(scope, sizeof scope, "repository:%s:pull", a->repository);
     if (!rc && of_repository)
-        may = may_pull(&acc, a->repository);
+        may = may_pull(&a->access, a->repository);
     else if (!rc)
-        may = holds_any(&acc, actions);
+        may = holds_any(&a->access, actions);
     if (may)
         return true;
-    if (!rc && !acc.anonymous)
+    if (!rc && !a->access.anonymous)
         rc = ERR_DENIED;
     auth_challenge(a->req, a->topology, host, scope, rc, &a->plan->response);
     return false;

@@ -474,6 +474,13 @@ class Chain(unittest.TestCase):
             for user, password, good in (("puller", passwords[-1], by_node), (USER, lab.password, by_user)):
                 auth = lab.bearer(scope, user=user, password=password, region="eastus")
                 self.assertEqual(lab.request("GET", GLOBAL, f"/replication/v1/{path}", "eastus", auth)[0], good, f"{path} by {user}")
+        # and of other repositories than his no more than the catalogue shows
+        lab.push("unseen", EAST, "elsewhere/app", "1", layers=1)
+        for scope, more in (("repository:rotated/app:pull", False), ("repository:rotated/app:pull registry:catalog:*", True)):
+            body = lab.request("GET", GLOBAL, "/replication/v1/entries?registry=contoso&origin=eastus", "eastus",
+                               lab.bearer(scope, region="eastus"))[2]
+            seen = {e["repository"] for e in json.loads(body)["entries"]}
+            self.assertEqual(bool(seen - {"rotated/app"}), more, scope)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ START_TEST(what_a_region_issues_every_region_believes)
         ck_assert_uint_eq(access_actions(&acc, "team/app"), grants[0].actions);
         ck_assert_uint_eq(access_actions(&acc, "team/ap"), 0);
         ck_assert_uint_eq(access_actions(&acc, "team/app2"), 0);
+        ck_assert(access_sees(&acc, "team/app"));
         ck_assert_uint_eq(access_actions(&acc, "*"), ACTION_CATALOG);
         ck_assert_int_eq(verify_for("fabrikam", token, &a, &acc), ERR_AUTH); // another registry's
     }
@@ -337,6 +338,9 @@ START_TEST(a_part_of_the_catalogue_is_carried)
         ck_assert_uint_eq(acc.n_visible, ask.n_visible);
         for (size_t i = 0; i < acc.n_visible; i++)
             ck_assert_str_eq(acc.visible[i], visible[i]);
+        ck_assert_int_eq(access_sees(&acc, "team/web"), ask.n_visible > 0);
+        ck_assert_int_eq(access_sees(&acc, "app"), ask.n_visible > 1);
+        ck_assert(!access_sees(&acc, "team") && !access_sees(&acc, "apps"));
         ck_assert_int_eq(jws_parse(token, &a, &j), 0);
         ck_assert_ptr_nonnull(memmem(j.payload.p, j.payload.n, "\"access\":[]", 11));
     }
