@@ -3,11 +3,14 @@
 // main thread.
 #include "cli/import_priv.h"
 
+#include "cli/import_words.h"
 #include "cli/show.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define WHY_MAX 1024
 
 json_t *import_report_repository(struct import *im, const char *from, const char *to)
 {
@@ -20,6 +23,11 @@ json_t *import_report_repository(struct import *im, const char *from, const char
 void import_report_add(json_t *repository, const char *kind, const char *tag, const char *digest,
                        const char *target_digest, const char *why)
 {
+    char words[WHY_MAX];
+    if (why) {
+        words_clean(why, words, sizeof words);
+        why = words;
+    }
     json_array_append_new(json_object_get(repository, "entries"),
                           json_pack("{s:s, s:s*, s:s*, s:s*, s:s*}", "what", kind, "tag", tag,
                                     "digest", digest, "targetDigest", target_digest, "why", why));

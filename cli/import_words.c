@@ -128,6 +128,16 @@ struct challenge challenge_parse(const char *value)
     return kept;
 }
 
+// ---- words for people ----
+
+void words_clean(const char *text, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (; text[n] && n + 1 < cap; n++)
+        out[n] = text[n] < ' ' || text[n] > '~' ? '?' : text[n];
+    out[n] = 0;
+}
+
 // ---- links ----
 
 static bool rel_is_next(const char *params)

@@ -35,6 +35,9 @@ struct challenge challenge_parse(const char *value);
 // `Link: </v2/_catalog?last=b&n=1>; rel="next"` (RFC 8288): the path and query of the next page, on
 // the same host whatever host it names. ERR_NOTFOUND: no next; ERR_INVAL: not a path below /v2/.
 int link_next_parse(const char *value, char *out, size_t cap);
+// Words of a foreign registry, or of what is wrong with its content, for people: what is not printable
+// ASCII becomes '?', so that they neither reach the terminal's controls nor are cut within a letter.
+void words_clean(const char *text, char *out, size_t cap);
 // Retry-After (RFC 9110 section 10.2.3), seconds or a date; -1: neither. At most INT32_MAX.
 int64_t retry_after_parse(const char *value, int64_t wall_ms);
 // RFC 3339 with any fraction and offset. ERR_INVAL; ERR_NOTFOUND: a time that says nothing (the zero

@@ -159,5 +159,17 @@ START_TEST(places)
 }
 END_TEST
 
+START_TEST(words_of_strangers)
+{
+    char out[16];
+    words_clean("plain", out, sizeof out);
+    ck_assert_str_eq(out, "plain");
+    words_clean("\x1b]0;x\x07 \xc3\xa9\n", out, sizeof out);
+    ck_assert_str_eq(out, "?]0;x? ???");
+    words_clean("0123456789abcdefgh", out, sizeof out);
+    ck_assert_str_eq(out, "0123456789abcde");
+}
+END_TEST
+
 CHECK_MAIN("cli/import_words", challenges, a_challenge_that_is_too_long_is_none, links, times,
-           names, places)
+           names, places, words_of_strangers)
