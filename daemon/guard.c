@@ -10,15 +10,19 @@
 #include <string.h>
 #include <strings.h>
 
+static bool one_has(const struct endpoint *list, size_t n, const struct ip *ip)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ip_equal(&list[i].ip, ip))
+            return true;
+    return false;
+}
+
 static bool listens_at(const struct node *n, const struct ip *ip)
 {
-    for (size_t i = 0; i < n->n_https; i++)
-        if (ip_equal(&n->https[i].ip, ip))
-            return true;
-    for (size_t i = 0; i < n->n_dns; i++)
-        if (ip_equal(&n->dns[i].ip, ip))
-            return true;
-    return ip_equal(&n->peer.ip, ip);
+    return one_has(n->https, n->n_https, ip) || one_has(n->https_proxied, n->n_https_proxied, ip) ||
+           one_has(n->dns, n->n_dns, ip) || one_has(n->dns_tls, n->n_dns_tls, ip) ||
+           one_has(&n->peer, 1, ip) || one_has(&n->metrics, 1, ip);
 }
 
 static bool stamp_has(const struct stamp *s, const struct ip *ip)

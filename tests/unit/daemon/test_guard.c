@@ -22,7 +22,9 @@ static struct node *node_of(const char *more)
     struct node *n = NULL;
     snprintf(text, sizeof text,
              "region: eastus\nstamp: eus-1\ndata_dir: /var/lib/meridian\ntopology: t\n"
-             "listen: {https: [9.9.9.3:443], dns: [9.9.9.4:53]}\n%s",
+             "listen: {https: [9.9.9.3:443], dns: [9.9.9.4:53], dot: [9.9.9.5:853], "
+             "https_proxied: [9.9.9.6:444]}\nedge: {trusted_proxies: [9.9.9.80]}\n"
+             "metrics: {listen: 9.9.9.7:9153}\n%s",
              more);
     ck_assert_int_eq(node_parse(text, strlen(text), "n.yaml", NULL, &n), 0);
     return n;
@@ -38,9 +40,10 @@ static void setup(void)
 
 START_TEST(our_own_addresses_are_refused)
 {
-    static const char *const ours[] = {"https://9.9.9.1/",   "https://9.9.9.2:8443/",
-                                       "https://9.9.9.3/",   "https://9.9.9.4/",
-                                       "https://[2a00::1]/", "https://[64:ff9b::909:901]/"};
+    static const char *const ours[] = {
+        "https://9.9.9.1/", "https://9.9.9.2:8443/", "https://9.9.9.3/",
+        "https://9.9.9.4/", "https://[2a00::1]/",    "https://[64:ff9b::909:901]/",
+        "https://9.9.9.5/", "https://9.9.9.6/",      "https://9.9.9.7/"};
     setup();
     struct node *n = node_of("outbound: {allow: [10.0.0.0/8, 9.0.0.0/8, 9.9.9.2]}\n");
     struct guard g;
