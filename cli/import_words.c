@@ -133,8 +133,11 @@ struct challenge challenge_parse(const char *value)
 void words_clean(const char *text, char *out, size_t cap)
 {
     size_t n = 0;
-    for (; text[n] && n + 1 < cap; n++)
-        out[n] = text[n] < ' ' || text[n] > '~' ? '?' : text[n];
+    for (; text[n] && n + 1 < cap; n++) {
+        out[n] = text[n];
+        if (text[n] < ' ' || text[n] > '~')
+            out[n] = '?';
+    }
     out[n] = 0;
 }
 
