@@ -135,9 +135,10 @@ static uint64_t network_number(const struct ip *ip)
     return n << 8;
 }
 
-// The time at which the bucket is full, to be read and set. A free place becomes the newcomer's.
+// The time at which the bucket is full, to be read and set. A free place becomes the newcomer's, but
+// not the one that this request has `chosen` for another bucket (NULL: none).
 static int64_t *bucket_of(struct throttle *t, const struct table *in, uint64_t who, uint64_t what,
-                          int64_t now)
+                          const int64_t *chosen, int64_t now)
 {
     struct set *set =
         &in->sets[fold(who ^ t->key[0], what ^ t->key[1]) & (uint64_t)(in->n_sets - 1)];
@@ -146,7 +147,7 @@ static int64_t *bucket_of(struct throttle *t, const struct table *in, uint64_t w
         struct bucket *b = &set->ways[i];
         if (b->who == who && b->what == what)
             return &b->full_at;
-        if (!place && b->full_at <= now)
+        if (!place && b->full_at <= now && &b->full_at != chosen)
             place = b;
     }
     if (!place) {
@@ -199,9 +200,10 @@ static unsigned buckets_asked(struct throttle *t, const struct throttle_ask *q, 
 }
 
 // How long the bucket lacks a token; at most 0: it has one.
-static int64_t look(struct throttle *t, struct asked *a, uint64_t what, int64_t now)
+static int64_t look(struct throttle *t, struct asked *a, uint64_t what, const int64_t *chosen,
+                    int64_t now)
 {
-    a->full_at = bucket_of(t, a->in, a->who, what + a->scope, now);
+    a->full_at = bucket_of(t, a->in, a->who, what + a->scope, chosen, now);
     int64_t from = *a->full_at;
     if (from < now)
         from = now;
@@ -221,10 +223,12 @@ bool throttle_take(struct throttle *t, const struct throttle_ask *q, int64_t now
     const uint64_t what = registry_number(t, q->registry) + N_RATE_SCOPES * q->class;
     const int64_t now = now_ms * NS_PER_MS;
     const struct asked *worst = NULL;
+    const int64_t *chosen = NULL;
     int64_t longest = 0;
     pthread_mutex_lock(&t->lock);
     for (unsigned i = 0; i < n; i++) {
-        int64_t wait = look(t, &list[i], what, now);
+        int64_t wait = look(t, &list[i], what, chosen, now);
+        chosen = list[i].full_at;
         if (wait <= longest)
             continue;
         longest = wait;

@@ -181,6 +181,20 @@ START_TEST(classes_registries_and_networks_are_kept_apart)
 }
 END_TEST
 
+START_TEST(two_newcomers_of_one_request_share_no_place)
+{
+    struct throttle *t = throttle_new_small(1);
+    struct throttle_verdict v;
+    struct rates r = {.per_minute[RATE_IDENTITY][REQUEST_READ] = 10,
+                      .per_minute[RATE_NETWORK][REQUEST_READ] = 2};
+    ck_assert(take(t, &r, "ada", "192.0.2.9", START, &v));
+    ck_assert(take(t, &r, "bob", "192.0.2.9", START, &v));
+    ck_assert(!take(t, &r, "carl", "192.0.2.9", START, &v));
+    ck_assert_int_eq(v.scope, RATE_NETWORK);
+    throttle_free(t);
+}
+END_TEST
+
 START_TEST(who_fills_the_table_makes_nobody_forget_his_debt)
 {
     struct throttle *t = throttle_new_small(4); // 32 places
@@ -255,4 +269,5 @@ END_TEST
 CHECK_MAIN("net/throttle", a_bucket_holds_a_minutes_requests_and_refills_evenly,
            a_second_of_each_rate_brings_what_it_says, who_comes_back_when_he_was_told_is_served,
            a_refused_request_takes_nothing, classes_registries_and_networks_are_kept_apart,
+           two_newcomers_of_one_request_share_no_place,
            who_fills_the_table_makes_nobody_forget_his_debt, threads_together_take_what_there_is)
