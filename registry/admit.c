@@ -35,6 +35,21 @@ static struct signed_url url_of(const struct op *op, char digest[DIGEST_TEXT_SIZ
     return u;
 }
 
+// A signature may outlive the token that it was given for, but not its user: of one who is disabled
+// or gone it holds no more. Anonymous callers, regions and workloads of an issuer are no users.
+static bool holder_stands(const struct op *op, const char *name)
+{
+    struct principals *p = NULL;
+    if (op->s->principals && *name && !strchr(name, ':'))
+        p = snapshot_get(op->s->principals);
+    if (!p)
+        return true;
+    const struct principal *who = principals_find(p, name);
+    bool stands = who && who->enabled;
+    snapshot_unref(p);
+    return stands;
+}
+
 // A valid signature is authority by itself and wins over a Bearer that has gone stale. It holds at
 // the host that stands in its URL, as the request's own Host header says it, and not at the same
 // region's other names. ERR_NOTFOUND: there is none; ERR_AUTH, ERR_EXPIRED: it does not hold.
@@ -50,6 +65,11 @@ static int signature_judge(struct op *op, const struct topology *t)
     u.host = name;
     int rc = signed_url_check(op->s->url_key, &u, value, clock_wall_ms(), &op->req->arena,
                               &op->principal);
+    if (!rc && !holder_stands(op, op->principal)) {
+        http_request_detail(op->req, "the signature was given to %s, who is disabled or gone",
+                            op->principal);
+        return ERR_AUTH;
+    }
     if (!rc)
         op->req->principal = op->principal;
     return rc;

@@ -42,6 +42,8 @@ static struct rates world_rates;
 static struct throttle *world_throttle;
 // what hears of events; NULL: nobody
 static struct audit *world_audit;
+// who may hold a signature still; NULL: nobody asks
+static struct snapshot *world_principals;
 static struct space *world_space;
 static struct blob_store *world_blobs;
 static struct meta *world_meta;
@@ -103,6 +105,7 @@ static inline void store_up(void)
                                          .elsewhere = world_elsewhere,
                                          .audit = world_audit,
                                          .throttle = world_throttle,
+                                         .principals = world_principals,
                                          .url_key = region_keys_url_key(fixture_keys[0]),
                                          .uploads = world_uploads,
                                          .upload_idle_s = 3600,

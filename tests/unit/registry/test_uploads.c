@@ -265,6 +265,49 @@ START_TEST(where_they_move_uploads_carry_their_authority)
 }
 END_TEST
 
+static struct snapshot who_may;
+
+static void ada_is_enabled(bool enabled)
+{
+    snapshot_publish(&who_may, fixture_principals(1, "ada-secret", enabled));
+}
+
+static void nobody_is_known(void)
+{
+    static const char text[] = "version: 2";
+    struct principals *p;
+    ck_assert_int_eq(principals_parse(text, strlen(text), "p", NULL, &p), 0);
+    snapshot_publish(&who_may, p);
+}
+
+static int piece_by_signature(const char *at)
+{
+    return status_of(send_with("PATCH", at, REGIONAL, NULL, NULL, NULL, "a", 1, 1));
+}
+
+START_TEST(a_signature_does_not_outlive_its_user)
+{
+    world_push_moves = true;
+    snapshot_init(&who_may);
+    world_principals = &who_may;
+    world_up();
+    ada_is_enabled(true);
+    struct exchange x = send_with("POST", UPLOADS, GLOBAL, token_push, NULL, NULL, NULL, 0, 0);
+    AUTO_FREE char *at = target_of(header_of(&x, "Location"), REGIONAL);
+    exchange_end(&x);
+    ck_assert_int_eq(piece_by_signature(at), 202);
+    ada_is_enabled(false);
+    ck_assert_int_eq(piece_by_signature(at), 401);
+    nobody_is_known();
+    ck_assert_int_eq(piece_by_signature(at), 401);
+    ada_is_enabled(true);
+    ck_assert_int_eq(piece_by_signature(at), 202);
+    world_down();
+    snapshot_done(&who_may);
+    world_principals = NULL;
+}
+END_TEST
+
 START_TEST(two_requests_cannot_share_an_upload)
 {
     world_up();
@@ -668,7 +711,7 @@ CHECK_MAIN("registry/uploads", many_pieces_are_digested_once,
            whole_blobs_come_in_one_request_and_empty_ones_too, cancelled_uploads_are_gone,
            an_upload_belongs_to_its_repository, mounts_need_pull_on_the_source,
            on_the_global_name_uploads_stay_there, where_they_move_uploads_carry_their_authority,
-           two_requests_cannot_share_an_upload,
+           a_signature_does_not_outlive_its_user, two_requests_cannot_share_an_upload,
 
            closed_writes_are_503_with_the_reason, idle_uploads_are_discarded,
            uploads_open_at_once_are_bounded, a_large_body_streams_in_bounded_memory)
