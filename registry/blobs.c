@@ -192,20 +192,15 @@ static void blob_read(struct op *op, struct http_response *resp)
     blob_answer(op, resp, &how, here.size);
 }
 
-// A lease that may have to be renewed is the pool's.
-static bool needs_the_pool(const struct op *op, const struct hot_blob *hot)
-{
-    return !hot->here.linked && is_leave_to_skip(op);
-}
-
+// The pool looks at the file: for an answer that leads to it, and for one by which a client skips an
+// upload.
 void blob_read_begin(struct op *op, struct http_plan *plan)
 {
     const struct hot_key key = op_hot_key(op);
     struct hot_blob hot;
-    if (hot_blob(op->s->hot, &key, &op->req->arena, &hot) || needs_the_pool(op, &hot))
-        op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
-    else if (blob_whole(op, &hot))
+    bool is_hot = !is_leave_to_skip(op) && !hot_blob(op->s->hot, &key, &op->req->arena, &hot);
+    if (is_hot && blob_whole(op, &hot))
         blob_from_memory(op, &plan->response, hot.content);
     else
-        blob_answer(op, &plan->response, &hot.serve, hot.here.size);
+        op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
 }

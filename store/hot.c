@@ -405,9 +405,9 @@ void hot_blob_end(struct hot *h, const struct hot_key *key, const struct hot_loo
                   const struct blob_here *here, const struct blob_serve *serve)
 {
     struct key k;
-    if (serve->kind != BLOB_SERVE_PATH || !key_make(h, KIND_BLOB, key, &k))
+    size_t n = here->size;
+    if (n > HOT_BLOB_MAX || serve->kind != BLOB_SERVE_PATH || !key_make(h, KIND_BLOB, key, &k))
         return;
-    size_t n = here->size <= HOT_BLOB_MAX ? here->size : 0;
     struct entry *e = entry_new(h, &k, &look->seen, n);
     if (!e)
         return;

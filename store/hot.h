@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was read lately, in memory: manifests by (repository, tag) and (repository, digest), where the
-// bytes of a repository's blobs are, and the bytes of small ones. So a thread that must not block can answer what many
-// clients ask for.
+// What was read lately, in memory: manifests by (repository, tag) and (repository, digest), and
+// small blobs of a repository. So a thread that must not block can answer what many clients ask for.
+// Larger blobs are not remembered: each answer for one looks whether its file is whole.
 //
 //   struct hot_key key = {.registry = "contoso", .repository = "app", .tag = "latest"};
 //   if (hot_manifest(h, &key, &arena, &row))                  // ERR_NOTFOUND: not known here
@@ -14,10 +14,9 @@
 // incarnation changes. Who may read what is not judged here: callers have done that before.
 //
 // A blob's entry says that its file was whole when it was looked at, and after that nothing in this
-// process removed a file or set it aside. What others do to the disk is seen HOT_STAT_MS later at
-// the latest. Between an answer and the opening of the file there is the same gap as without this
-// cache: the collection removes a file only after its row was gone, and a hold is not taken away
-// under a grace; a replaced file stays for BLOB_RETIRE_MS.
+// process removed a file or set it aside. Its content was held against the digest, so it stays right
+// whatever others do to the disk; that the file is damaged or gone is seen HOT_STAT_MS later at the
+// latest.
 //
 // Memory is bounded in bytes, and entries that were not used lately go first. Absence is not
 // remembered. Threads: any. hot_manifest and hot_blob take a short lock and never block on a disk;
