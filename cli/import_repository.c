@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_ROOTS 64
+#define BATCH_ROOTS 32
 #define PATH_SIZE 1024
 
 struct blob_job {

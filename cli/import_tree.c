@@ -14,7 +14,8 @@
 
 #define DEPTH_MAX 8
 #define NODES_MAX 20000
-#define TREE_MAX_BYTES (64u << 20)
+// of the manifests that hang on one tag; a batch of tags is in memory at once
+#define TREE_MAX_BYTES (16u << 20)
 #define CONFIG_MAX_BYTES (8u << 20)
 #define KEPT_MAX_BYTES (64u << 20)
 #define PATH_SIZE 1024
