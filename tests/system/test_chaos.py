@@ -119,7 +119,7 @@ class Run:
 def main():
     need_root()
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1, 1_000_000))
-    seconds = float(os.environ.get("CHAOS_SECONDS") or 60)
+    seconds = float(os.environ.get("CHAOS_SECONDS") or 40)
     run = Run(seed, seconds)
     again = f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}"
     print(f"{again}, the plan:", *(s.text() for s in run.steps), sep="\n", flush=True)
