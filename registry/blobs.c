@@ -97,10 +97,11 @@ static int lease_renew(struct op *op, const struct blob_here *here)
     return 0; // the lease that is there lasts for half of the grace at least
 }
 
-// From memory, as the edge would send it. A part of it is the edge's to cut out.
-static bool blob_whole(const struct op *op, const struct hot_blob *hot)
+// May memory answer? Not where the answer leads to the data host or the edge cuts a part out; and
+// where a client skips an upload for it, the pool looks whether the file is there.
+static bool may_be_hot(const struct op *op)
 {
-    return hot->content.p && !op->blob_host && !http_header_get(op->req, "Range");
+    return !op->blob_host && !is_leave_to_skip(op) && !http_header_get(op->req, "Range");
 }
 
 static void blob_from_memory(struct op *op, struct http_response *resp, struct bytes content)
@@ -188,18 +189,18 @@ static void blob_read(struct op *op, struct http_response *resp)
         answer_error(op, resp, rc, "reading a blob");
         return;
     }
-    hot_blob_end(op->s->hot, &key, &look, &here, &how);
+    if (may_be_hot(op))
+        hot_blob_end(op->s->hot, &key, &look, &here, &how);
     blob_answer(op, resp, &how, here.size);
 }
 
-// The pool looks at the file: for an answer that leads to it, and for one by which a client skips an
-// upload.
+// Of a blob that is not whole in memory the pool looks at the file, each time.
 void blob_read_begin(struct op *op, struct http_plan *plan)
 {
     const struct hot_key key = op_hot_key(op);
     struct hot_blob hot;
-    bool is_hot = !is_leave_to_skip(op) && !hot_blob(op->s->hot, &key, &op->req->arena, &hot);
-    if (is_hot && blob_whole(op, &hot))
+    bool is_hot = may_be_hot(op) && !hot_blob(op->s->hot, &key, &op->req->arena, &hot);
+    if (is_hot && hot.content.p)
         blob_from_memory(op, &plan->response, hot.content);
     else
         op_plan(op, plan, HTTP_PLAN_RUN, blob_read);
