@@ -93,10 +93,6 @@ static int line_take(struct taking *t, const struct htpasswd_line *l)
         refuse(t, l, "a named token has that name");
         return EXIT_DONE;
     }
-    if (t->now && principals_find(t->now, l->name)) {
-        refuse(t, l, "a named token has that name");
-        return EXIT_DONE;
-    }
     struct principal *p = &t->users[t->n_users++];
     *p = (struct principal){.name = l->name,
                             .password_hash = l->hash,

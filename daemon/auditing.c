@@ -48,7 +48,11 @@ static void tell_versions(struct app *app)
     struct vitals *v = app->vitals;
     struct topology *t = snapshot_get(app->topology);
     struct principals *p = snapshot_get(app->principals);
-    uint64_t topology = t ? t->version : 0, principals = p ? p->version : 0;
+    uint64_t topology = 0, principals = 0;
+    if (t)
+        topology = t->version;
+    if (p)
+        principals = p->version;
     snapshot_unref(t);
     snapshot_unref(p);
     if (!v->audit_told)
