@@ -27,7 +27,8 @@ struct key_half { // private key, and what the topology says of its public half
 };
 
 struct region_keys {
-    struct key_half token, feed;
+    // control: empty where there is none
+    struct key_half token, feed, control;
     uint8_t url_key[URL_KEY_BYTES];
 };
 
@@ -43,12 +44,19 @@ static int url_key_write(const char *path, struct diag *diag)
     return rc;
 }
 
+static int ed25519_key_write(const char *path, struct diag *diag)
+{
+    AUTO_PKEY EVP_PKEY *k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    return pem_write_key(path, k, diag);
+}
+
 int region_keys_create(const char *dir, const char *region, struct diag *diag)
 {
     AUTO_FREE char *token = mem_printf("%s/token.pem", dir);
     AUTO_FREE char *feed = mem_printf("%s/feed.pem", dir);
+    AUTO_FREE char *control = mem_printf("%s/control.pem", dir);
     AUTO_FREE char *url = mem_printf("%s/url.key", dir);
-    if (!token || !feed || !url)
+    if (!token || !feed || !control || !url)
         return ERR_NOMEM;
     if (!hostname_region_ok(region)) {
         diag_add(diag, NULL, 0, "\"%s\" is not a region's name", region);
@@ -63,10 +71,10 @@ int region_keys_create(const char *dir, const char *region, struct diag *diag)
         AUTO_PKEY EVP_PKEY *k = pem_key_p256();
         rc = pem_write_key(token, k, diag);
     }
-    if (!rc && access(feed, F_OK)) {
-        AUTO_PKEY EVP_PKEY *k = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-        rc = pem_write_key(feed, k, diag);
-    }
+    if (!rc && access(feed, F_OK))
+        rc = ed25519_key_write(feed, diag);
+    if (!rc && access(control, F_OK))
+        rc = ed25519_key_write(control, diag);
     if (!rc && access(url, F_OK))
         rc = url_key_write(url, diag);
     return rc;
@@ -91,10 +99,11 @@ static int half_describe(struct key_half *h, const char *region, const char *use
     return ERR_NOMEM;
 }
 
-static int half_open(const char *dir, const char *region, const char *use, struct key_half *h,
-                     struct diag *diag)
+// `file` without its ending; `use` as it stands in the key's id.
+static int half_open(const char *dir, const char *region, const char *file, const char *use,
+                     struct key_half *h, struct diag *diag)
 {
-    AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, use);
+    AUTO_FREE char *path = mem_printf("%s/%s.pem", dir, file);
     if (!path)
         return ERR_NOMEM;
     int rc = pem_read_key(path, diag, &h->pkey);
@@ -111,6 +120,17 @@ static int half_open(const char *dir, const char *region, const char *use, struc
         return ERR_CRYPTO;
     }
     return half_describe(h, region, use);
+}
+
+// One that is not there is none: a folder that an earlier release made has none.
+static int control_open(const char *dir, const char *region, struct key_half *h, struct diag *diag)
+{
+    AUTO_FREE char *path = mem_printf("%s/control.pem", dir);
+    if (!path)
+        return ERR_NOMEM;
+    if (access(path, F_OK) && errno == ENOENT)
+        return 0;
+    return half_open(dir, region, "control", "ctl", h, diag);
 }
 
 static int url_key_open(const char *dir, uint8_t out[URL_KEY_BYTES], struct diag *diag)
@@ -140,9 +160,11 @@ int region_keys_open(const char *dir, const char *region, struct diag *diag,
     struct region_keys *k = mem_zalloc(sizeof *k);
     if (!k)
         return ERR_NOMEM;
-    int rc = half_open(dir, region, "token", &k->token, diag);
+    int rc = half_open(dir, region, "token", "token", &k->token, diag);
     if (!rc)
-        rc = half_open(dir, region, "feed", &k->feed, diag);
+        rc = half_open(dir, region, "feed", "feed", &k->feed, diag);
+    if (!rc)
+        rc = control_open(dir, region, &k->control, diag);
     if (!rc)
         rc = url_key_open(dir, k->url_key, diag);
     if (rc) {
@@ -159,7 +181,9 @@ void region_keys_free(struct region_keys *k)
         return;
     EVP_PKEY_free(k->token.pkey);
     EVP_PKEY_free(k->feed.pkey);
+    EVP_PKEY_free(k->control.pkey);
     free(k->token.spki_b64);
+    free(k->control.spki_b64);
     free(k->feed.spki_b64);
     OPENSSL_cleanse(k->url_key, sizeof k->url_key);
     free(k);
@@ -173,6 +197,18 @@ const char *region_keys_token_id(const struct region_keys *k)
 const char *region_keys_feed_id(const struct region_keys *k)
 {
     return k->feed.id;
+}
+
+const char *region_keys_control_id(const struct region_keys *k)
+{
+    if (k->control.pkey)
+        return k->control.id;
+    return NULL;
+}
+
+const char *region_keys_control_spki(const struct region_keys *k)
+{
+    return k->control.spki_b64;
 }
 
 const char *region_keys_token_spki(const struct region_keys *k)
@@ -241,14 +277,25 @@ int region_keys_sign_token(const struct region_keys *k, const void *p, size_t n,
     return 0;
 }
 
-int region_keys_sign_feed(void *ctx, const void *p, size_t n, uint8_t out[64])
+static int sign_ed25519(EVP_PKEY *key, const void *p, size_t n, uint8_t out[64])
 {
-    const struct region_keys *k = ctx;
     uint8_t sig[64];
     size_t n_sig = sizeof sig;
-    int rc = sign(k->feed.pkey, NULL, p, n, sig, &n_sig);
+    int rc = sign(key, NULL, p, n, sig, &n_sig);
     if (rc || n_sig != sizeof sig)
         return ERR_CRYPTO;
     memcpy(out, sig, sizeof sig);
     return 0;
+}
+
+int region_keys_sign_feed(void *ctx, const void *p, size_t n, uint8_t out[64])
+{
+    return sign_ed25519(((const struct region_keys *)ctx)->feed.pkey, p, n, out);
+}
+
+int region_keys_sign_control(const struct region_keys *k, const void *p, size_t n, uint8_t out[64])
+{
+    if (!k->control.pkey)
+        return ERR_NOTFOUND;
+    return sign_ed25519(k->control.pkey, p, n, out);
 }

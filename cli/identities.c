@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "certs/plan.h"
 #include "config/principals.h"
+#include "config/topology_control.h"
 #include "dns/dnskey.h"
 
 #include <stdio.h>
@@ -144,8 +145,10 @@ static struct identity_item *find_by_start(struct identity *x, enum identity_kin
 static int retire_begin(struct retiring *q, const char *region, const char *kind, const char *id)
 {
     if (identity_kind_parse(kind, &q->kind))
-        return cli_fail(EXIT_USAGE,
-                        "identities retire: %s: expected fingerprint, token-key or feed-key", kind);
+        return cli_fail(
+            EXIT_USAGE,
+            "identities retire: %s: expected fingerprint, token-key, feed-key or control-key",
+            kind);
     int rc = cli_topology(q->cli);
     if (rc)
         return rc;
@@ -266,13 +269,24 @@ static int token_key_wait(const struct retiring *q)
                         identity_time(until, &q->cli->arena)));
 }
 
+// Nodes that are behind verify with it what the writer signed.
+static int control_key_wait(const struct retiring *q)
+{
+    const struct region *writer = topology_writer(q->cli->topo);
+    if (q->now || !writer || strcmp(writer->name, q->region->region) != 0)
+        return 0;
+    return not_yet(q, "the region is the writer of the control feed, and nodes that are behind "
+                      "verify by it what it signed");
+}
+
 static bool outcome_holds(const struct topology *t, const void *ctx)
 {
     const struct retiring *q = ctx;
     const struct region *r = topology_region(t, q->region->region);
     return r && r->n_peer_fingerprints == q->region->n[IDENTITY_FINGERPRINT] &&
            r->n_token_keys == q->region->n[IDENTITY_TOKEN_KEY] &&
-           r->n_feed_keys == q->region->n[IDENTITY_FEED_KEY];
+           r->n_feed_keys == q->region->n[IDENTITY_FEED_KEY] &&
+           r->n_control_keys == q->region->n[IDENTITY_CONTROL_KEY];
 }
 
 static int retire_commit(struct retiring *q)
@@ -292,6 +306,8 @@ static int retire(struct retiring *q)
         rc = fingerprint_wait(q);
     else if (q->kind == IDENTITY_TOKEN_KEY)
         rc = token_key_wait(q);
+    else if (q->kind == IDENTITY_CONTROL_KEY)
+        rc = control_key_wait(q);
     else
         rc = unused_since(q, &since);
     if (rc)
@@ -328,7 +344,7 @@ static int identities_retire(struct cli *c, int argc, char **argv)
     if (!rc && argc != 4)
         rc = cli_fail(EXIT_USAGE,
                       "identities retire: name a region, what it is, and the one that goes: REGION "
-                      "fingerprint|token-key|feed-key ID");
+                      "fingerprint|token-key|feed-key|control-key ID");
     if (!rc)
         rc = retire_begin(q, argv[1], argv[2], argv[3]);
     if (rc)
@@ -340,7 +356,7 @@ static const struct command identity_cmds[] = {
     {"list", "fingerprints and keys of all regions", "", identities_list},
     {"show", "a region's, with its public keys", "REGION", identities_show},
     {"retire", "drops what is not used any more; a feed key stays to verify",
-     "REGION fingerprint|token-key|feed-key ID [--unused-since TIME] [--now] [--last]",
+     "REGION fingerprint|token-key|feed-key|control-key ID [--unused-since TIME] [--now] [--last]",
      identities_retire},
 };
 

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kind_names[N_IDENTITY_KINDS] = {"fingerprint", "token-key", "feed-key"};
+static const char *const kind_names[N_IDENTITY_KINDS] = {"fingerprint", "token-key", "feed-key",
+                                                         "control-key"};
 
 const char *identity_kind_name(enum identity_kind kind)
 {
@@ -150,6 +151,8 @@ int identity_list_add_all(struct identity_list *l, const struct topology *t)
             rc = add_keys(l, r->name, IDENTITY_TOKEN_KEY, r->token_keys, r->n_token_keys);
         if (rc >= 0)
             rc = add_keys(l, r->name, IDENTITY_FEED_KEY, r->feed_keys, r->n_feed_keys);
+        if (rc >= 0)
+            rc = add_keys(l, r->name, IDENTITY_CONTROL_KEY, r->control_keys, r->n_control_keys);
         for (size_t k = 0; k < r->n_revoked && !rc; k++)
             rc = identity_revoke(l, r->name, &r->revoked[k]);
     }
@@ -209,6 +212,7 @@ static void put_region(struct buf *b, const struct identity *x, struct arena *a)
         buf_str(b, "]\n");
     put_keys(b, "token_keys", x, IDENTITY_TOKEN_KEY, a);
     put_keys(b, "feed_keys", x, IDENTITY_FEED_KEY, a);
+    put_keys(b, "control_keys", x, IDENTITY_CONTROL_KEY, a);
     put_revoked(b, x);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The topology's identities as a value that commands change: by region, the fingerprints of its
-// peer certificate, the keys that sign its tokens, the keys that sign its feed. And the section's
-// text from it.
+// peer certificate, the keys that sign its tokens, its feed, and changes of the topology. And the
+// section's text from it.
 //
 //   struct identity_list l;
 //   identity_list_init(&l);
@@ -23,6 +23,7 @@ enum identity_kind {
     IDENTITY_FINGERPRINT,
     IDENTITY_TOKEN_KEY,
     IDENTITY_FEED_KEY,
+    IDENTITY_CONTROL_KEY,
     N_IDENTITY_KINDS
 };
 
@@ -61,7 +62,7 @@ struct identity_item *identity_find(struct identity *x, enum identity_kind kind,
 void identity_remove(struct identity *x, enum identity_kind kind, struct identity_item *item);
 bool identity_revoked(const struct identity *x, const char *key);
 size_t identity_n_in_use(const struct identity *x, enum identity_kind kind);
-const char *identity_kind_name(enum identity_kind kind); // "fingerprint", "token-key", "feed-key"
+const char *identity_kind_name(enum identity_kind kind); // "token-key", …
 int identity_kind_parse(const char *s, enum identity_kind *out);
 // The whole section, its own line included; "" when there is none. NULL: out of memory.
 const char *identity_list_text(const struct identity_list *l, struct arena *a);

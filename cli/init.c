@@ -61,6 +61,8 @@ static int region_has(struct init *in, const char *region, const struct cert_inf
                                 .key = arena_strdup(a, region_keys_token_spki(k))},
         [IDENTITY_FEED_KEY] = {.id = arena_strdup(a, region_keys_feed_id(k)),
                                .key = arena_strdup(a, region_keys_feed_spki(k))},
+        [IDENTITY_CONTROL_KEY] = {.id = arena_strdup(a, region_keys_control_id(k)),
+                                  .key = arena_strdup(a, region_keys_control_spki(k))},
     };
     int rc = 0;
     for (int kind = 0; kind < N_IDENTITY_KINDS && rc >= 0; kind++) {

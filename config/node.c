@@ -249,6 +249,8 @@ static const struct option_word role_words[] = {{"resolver", ROLE_RESOLVER},
                                                 {"auth", ROLE_AUTH},
                                                 {"replicator", ROLE_REPLICATOR}};
 
+static const struct option_word source_words[] = {{"files", NODE_SOURCE_FILES},
+                                                  {"feed", NODE_SOURCE_FEED}};
 static const struct option_word sandbox_words[] = {{"off", 0}, {"strict", 1}};
 
 #define SECTION(set_) OPT_MAP, .sub = &(set_)
@@ -268,6 +270,10 @@ static const struct option node_rows[] = {
      .help = "where blobs, metadata, certificates and keys are kept"},
     {"runtime_dir", OPT_STRING, NODE(runtime_dir), .check = path_ok, .expect = "a path",
      .help = "sockets and process files; default is run in data_dir"},
+    {"source", OPT_ENUM, NODE(from), .def = "files", OPT_WORDS(source_words),
+     .help = "where the topology and the principals come from: the two files below, which this "
+             "node then follows, or feed: the fleet's own control feed. With feed they are read "
+             "once, as long as nothing has come by the feed"},
     {"topology", OPT_STRING, NODE(topology), .required = true, .check = path_ok, .expect = "a path",
      .example = "/etc/meridian/topology.yaml", .help = "the topology file"},
     {"principals", OPT_STRING, NODE(principals), .check = path_ok, .expect = "a path",

@@ -17,6 +17,9 @@
 
 enum node_role { ROLE_RESOLVER = 1, ROLE_REGISTRY = 2, ROLE_AUTH = 4, ROLE_REPLICATOR = 8 };
 
+// where the topology and the principals come from: files on this node, or the fleet's control feed
+enum node_source { NODE_SOURCE_FILES, NODE_SOURCE_FEED };
+
 // which requests the edge logs
 enum node_access { ACCESS_LOG_NONE, ACCESS_LOG_REFUSED, ACCESS_LOG_ALL };
 
@@ -30,7 +33,9 @@ struct node {
     const char *data_dir;
     // runtime_dir: sockets, nginx.conf, pid; default <data_dir>/run
     const char *runtime_dir;
-    // topology: path
+    // source: files (default) or feed
+    enum node_source from;
+    // topology: path; with the feed, what it starts from when it has nothing yet
     const char *topology;
     // principals: path; default principals.yaml beside the topology
     const char *principals;

@@ -175,7 +175,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
         topology_build_views,   topology_build_registries, topology_build_private,
         topology_build_routing, topology_build_identities, topology_build_transfer,
         topology_build_apex,    topology_build_dnssec,     topology_build_zone_serial,
-        check_incarnations,
+        topology_build_control, check_incarnations,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](b);
@@ -423,6 +423,14 @@ const struct public_key *topology_feed_key(const struct topology *t, const char 
     const struct public_key *k = NULL;
     for (size_t i = 0; !k && i < t->n_regions; i++)
         k = key_by_id(t->regions[i].feed_keys, t->regions[i].n_feed_keys, kid);
+    return k;
+}
+
+const struct public_key *topology_control_key(const struct topology *t, const char *kid)
+{
+    const struct public_key *k = NULL;
+    for (size_t i = 0; !k && i < t->n_regions; i++)
+        k = key_by_id(t->regions[i].control_keys, t->regions[i].n_control_keys, kid);
     return k;
 }
 

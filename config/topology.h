@@ -34,6 +34,7 @@
 struct option_set;
 struct catalogue;
 struct catalogue_registry;
+struct control_settings;
 struct registry_policy;
 
 #define TOPOLOGY_MAX_REGIONS 64         // region sets are 64-bit masks
@@ -104,8 +105,13 @@ struct region {
     // Ed25519, verify its feed entries
     const struct public_key *feed_keys;
     size_t n_feed_keys;
+    // Ed25519, verify its entries of the control feed while it is the writer
+    const struct public_key *control_keys;
+    size_t n_control_keys;
     const struct feed_revocation *revoked;
     size_t n_revoked;
+    // of its admin listener, for those who come from afar; port 0: it has none
+    struct endpoint admin;
     bool has_location;
     // in 1/10000 degree
     int32_t latitude, longitude;
@@ -443,6 +449,9 @@ struct topology {
     uint32_t static_ttl;
     // how long a region cut off issues tokens on its last principals
     uint32_t max_stale_s;
+    // who may change this document by the control feed (config/topology_control.h); NULL: it says
+    // nothing of it
+    const struct control_settings *control;
 
     // the registries (config/catalogue.h)
     struct catalogue *catalogue;
@@ -508,6 +517,8 @@ const struct public_key *topology_feed_key_in_use(const struct topology *t, cons
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms);
 // NULL if none
 const struct feed_revocation *topology_revocation(const struct topology *t, const char *kid);
+// Of the control feed; NULL if none.
+const struct public_key *topology_control_key(const struct topology *t, const char *kid);
 // Are all revocations of `before` in `next`, at the same place or an earlier one? If not, *out_why
 // says which (heap).
 bool topology_revocations_may_follow(const struct topology *before, const struct topology *next,

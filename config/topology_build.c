@@ -178,6 +178,7 @@ void topology_build_regions(struct topology_build *b)
         r->name = build_string(b, in->name);
         r->index = (uint8_t)i;
         r->peer = in->peer;
+        r->admin = in->admin;
         topology_build_location(in, r);
         r->probe = (enum probe_kind)in->probe;
         r->probe_port = (uint16_t)in->probe_port;

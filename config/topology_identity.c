@@ -23,7 +23,8 @@ static const struct key_kind {
     const uint8_t *head;
     size_t n_head, n;
 } token_kind = {"a P-256 public key", "token_keys", p256_head, sizeof p256_head, 91},
-  feed_kind = {"an Ed25519 public key", "feed_keys", ed25519_head, sizeof ed25519_head, 44};
+  feed_kind = {"an Ed25519 public key", "feed_keys", ed25519_head, sizeof ed25519_head, 44},
+  control_kind = {"an Ed25519 public key", "control_keys", ed25519_head, sizeof ed25519_head, 44};
 
 struct names { // unique in the whole topology
     struct htab *fingerprints, *keys, *revoked;
@@ -49,17 +50,27 @@ static void check_key_region(struct topology_build *b, const struct region *r, c
                       r->name);
 }
 
-static void check_key(struct topology_build *b, const struct region *r, const struct spec_key *k,
-                      const struct key_kind *kind, struct names *names)
+static bool key_is(const struct key_kind *kind, const char *spki_b64)
 {
     uint8_t der[1024];
     size_t n = 0;
+    return !b64_parse(spki_b64, strlen(spki_b64), der, sizeof der, &n) && n == kind->n &&
+           !memcmp(der, kind->head, kind->n_head);
+}
+
+bool topology_ed25519_ok(const char *spki_b64)
+{
+    return key_is(&feed_kind, spki_b64);
+}
+
+static void check_key(struct topology_build *b, const struct region *r, const struct spec_key *k,
+                      const struct key_kind *kind, struct names *names)
+{
     if (k->id)
         check_key_region(b, r, k->id, doc_key_line(k->node, "id"));
     if (k->id)
         say_once(b, names->keys, k->id, doc_key_line(k->node, "id"), "key id");
-    if (k->key && (b64_parse(k->key, strlen(k->key), der, sizeof der, &n) || n != kind->n ||
-                   memcmp(der, kind->head, kind->n_head)))
+    if (k->key && !key_is(kind, k->key))
         options_error(b->ctx, doc_key_line(k->node, "key"),
                       "identities.%s.%s: expected base64 of the SubjectPublicKeyInfo of %s",
                       r->name, kind->list, kind->name);
@@ -123,6 +134,8 @@ static void build_identity(struct topology_build *b, struct region *r, const str
     r->n_token_keys = s.n_token_keys;
     r->feed_keys = build_keys(b, r, s.feed_keys, s.n_feed_keys, &feed_kind, names);
     r->n_feed_keys = s.n_feed_keys;
+    r->control_keys = build_keys(b, r, s.control_keys, s.n_control_keys, &control_kind, names);
+    r->n_control_keys = s.n_control_keys;
     build_revoked(b, r, &s, names);
 }
 

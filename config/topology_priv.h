@@ -22,7 +22,7 @@ struct spec_region {
     const char *name;
     const struct spec_stamp *stamps;
     size_t n_stamps;
-    struct endpoint peer;
+    struct endpoint peer, admin;
     const char *location;
     unsigned probe;
     uint32_t probe_port;
@@ -89,9 +89,25 @@ struct spec_revoked {
 struct spec_identity {
     const struct doc_node *node;
     const char *const *fingerprints;
-    const struct spec_key *token_keys, *feed_keys;
+    const struct spec_key *token_keys, *feed_keys, *control_keys;
     const struct spec_revoked *revoked;
-    size_t n_fingerprints, n_token_keys, n_feed_keys, n_revoked;
+    size_t n_fingerprints, n_token_keys, n_feed_keys, n_control_keys, n_revoked;
+};
+
+struct spec_operator {
+    const struct doc_node *node;
+    const char *name, *key;
+    // enum control_right
+    unsigned rights;
+    bool revoked;
+};
+
+struct spec_control {
+    // NULL: not given
+    const struct doc_node *node;
+    const char *root, *writer;
+    const struct spec_operator *operators;
+    size_t n_operators;
 };
 
 struct spec_certificates {
@@ -187,12 +203,13 @@ struct spec_topology {
     struct spec_transfer transfer;
     struct replication_settings replication;
     struct spec_apex apex;
+    struct spec_control control;
     // tokens: has one key
     uint32_t max_stale_s;
 };
 
 extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set,
-    spec_apex_set, spec_dnssec_set, spec_zone_serial_set;
+    spec_apex_set, spec_dnssec_set, spec_zone_serial_set, spec_control_set;
 
 // A new topology with a frame of its own. NULL: out of memory.
 struct topology *topology_new(const char *source);
@@ -244,6 +261,9 @@ void topology_build_private(struct topology_build *b);
 void topology_build_identities(struct topology_build *b);
 void topology_build_transfer(struct topology_build *b); // topology_transfer.c, rows included
 void topology_build_apex(struct topology_build *b);     // topology_apex.c, rows included
+void topology_build_control(struct topology_build *b);  // topology_control.c, rows included
+// Is it base64 of the SubjectPublicKeyInfo of an Ed25519 key?
+bool topology_ed25519_ok(const char *spki_b64);
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
 void topology_build_zone_serial(struct topology_build *b); // topology_serial.c, rows included

@@ -106,6 +106,8 @@ static const struct option region_rows[] = {
      .min = 1, .max = 255, .sub = &stamp_set, .help = "the region's units of frontends"},
     {"peer", OPT_ENDPOINT, OPT_AT(struct spec_region, peer), .example = "192.0.2.1:8443",
      .help = "address and port of its peer listener; needed with two regions or more"},
+    {"admin", OPT_ENDPOINT, OPT_AT(struct spec_region, admin), .example = "192.0.2.1:9443",
+     .help = "address and port of its admin listener, where operators reach it from afar"},
     {"location", OPT_STRING, OPT_AT(struct spec_region, location), .check = topology_location_ok,
      .expect = "latitude and longitude in degrees, as in \"37.37, -79.82\"",
      .help = "where it is, for distances to clients (routing.maxmind_file)"},
@@ -436,6 +438,10 @@ static const struct option identity_rows[] = {
      .max = 16, .sub = &key_set, .help = "P-256 keys that sign its tokens"},
     {"feed_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, feed_keys, n_feed_keys), .max = 16,
      .sub = &feed_key_set, .help = "Ed25519 keys that sign its feed"},
+    {"control_keys", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, control_keys, n_control_keys),
+     .max = 16, .sub = &key_set,
+     .help = "Ed25519 keys that sign changes of this document while the region is the writer "
+             "(control)"},
     {"revoked", OPT_LIST, OPT_ARRAY_AT(struct spec_identity, revoked, n_revoked), .max = 64,
      .sub = &revoked_set,
      .help = "feed keys that are void after a place of its feed, for good; the key stays among "
@@ -499,6 +505,9 @@ static const struct option topology_rows[] = {
     {"transfer", OPT_MAP, TOP_AT(transfer), .sub = &spec_transfer_set,
      .help = "who may transfer the zone fe.D, and who is told when it changes"},
     {"apex", OPT_MAP, TOP_AT(apex), .sub = &spec_apex_set, .help = "records of the domain itself"},
+    {"control", OPT_MAP, TOP_AT(control), .sub = &spec_control_set,
+     .help = "who may change this document, where the fleet carries it by itself (source: feed in "
+             "meridiand.yaml)"},
     {"identities", OPT_NODE, TOP_AT(identities),
      .help = "public keys and fingerprints by region; meridian init adds it"},
 };

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "config/frontend.h"
+#include "config/topology_control.h"
 #include "control/incarnations.h"
 #include "control/moves.h"
 
@@ -17,6 +18,8 @@ bool successor_ok(const struct topology *before, const struct topology *next, st
     bool ok = frontend_serial_may_follow(before, next, now_s, &why);
     if (ok)
         ok = topology_revocations_may_follow(before, next, &why);
+    if (ok)
+        ok = control_may_follow(before, next, &why);
     if (!ok) {
         diag_add(diag, NULL, 0, "%s", why ? why : err_text(ERR_NOMEM));
         free(why);

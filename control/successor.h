@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // May one version of the topology come after another? A document that is good by itself may still
-// lower the serial of fe.D, take back a revocation, make another registry of one that lives, or move
+// lower the serial of fe.D, take back a revocation (also of an
+// operator), make another registry of one that lives, or move
 // a replica to another stamp at once.
 // Nodes ask before they take a whole document, and the command line before it writes one. Changes
 // of registries: control/changer.h.

@@ -32,11 +32,32 @@ START_TEST(keys_are_made_once_and_private)
     struct stat st;
     ck_assert_int_eq(stat(fixture_path("keys"), &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0700);
-    static const char *const files[] = {"keys/token.pem", "keys/feed.pem", "keys/url.key"};
+    static const char *const files[] = {"keys/token.pem", "keys/feed.pem", "keys/control.pem",
+                                        "keys/url.key"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         ck_assert_int_eq(stat(fixture_path(files[i]), &st), 0);
         ck_assert_uint_eq(st.st_mode & 0777, 0600);
     }
+    fixture_teardown();
+}
+END_TEST
+
+START_TEST(control_key_may_be_missing_and_signs_when_it_is_there)
+{
+    fixture_setup();
+    uint8_t sig[64];
+    struct region_keys *k = keys_open("keys");
+    ck_assert_int_eq(strncmp(region_keys_control_id(k), "eastus-ctl-", 11), 0);
+    ck_assert_int_eq(region_keys_sign_control(k, "change", 6, sig), 0);
+    ck_assert_int_eq(ed25519_verify(region_keys_control_spki(k), "change", 6, sig), 0);
+    ck_assert_int_eq(ed25519_verify(region_keys_feed_spki(k), "change", 6, sig), ERR_AUTH);
+    region_keys_free(k);
+    ck_assert_int_eq(unlink(fixture_path("keys/control.pem")), 0); // of an earlier release
+    ck_assert_int_eq(region_keys_open(fixture_path("keys"), "eastus", NULL, &k), 0);
+    ck_assert_ptr_null(region_keys_control_id(k));
+    ck_assert_ptr_null(region_keys_control_spki(k));
+    ck_assert_int_eq(region_keys_sign_control(k, "change", 6, sig), ERR_NOTFOUND);
+    region_keys_free(k);
     fixture_teardown();
 }
 END_TEST
@@ -60,7 +81,8 @@ END_TEST
 
 START_TEST(keys_that_others_may_read_are_refused)
 {
-    static const char *const files[] = {"keys/token.pem", "keys/feed.pem", "keys/url.key"};
+    static const char *const files[] = {"keys/token.pem", "keys/feed.pem", "keys/control.pem",
+                                        "keys/url.key"};
     fixture_setup();
     region_keys_free(keys_open("keys"));
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -209,7 +231,8 @@ START_TEST(keys_are_shared_by_threads)
 }
 END_TEST
 
-CHECK_MAIN("certs/keys", keys_are_made_once_and_private, key_id_is_of_the_spki,
+CHECK_MAIN("certs/keys", keys_are_made_once_and_private,
+           control_key_may_be_missing_and_signs_when_it_is_there, key_id_is_of_the_spki,
            keys_that_others_may_read_are_refused, wrong_keys_in_the_files_are_refused,
            signatures_verify_only_unchanged_and_with_their_key,
            of_the_two_signatures_of_a_message_the_lower_is_made_and_both_are_taken,

@@ -14,7 +14,7 @@ name_servers: [eus-1.eastus]
 registries:
   - {{ name: contoso, regional_endpoints: enabled, replicas: [{{ region: eastus }}, {{ region: westeurope }}] }}
 """
-KINDS = ("fingerprint", "token-key", "feed-key")
+KINDS = ("fingerprint", "token-key", "feed-key", "control-key")
 
 
 def utc(days_ago):
@@ -106,20 +106,21 @@ class Identities(unittest.TestCase):
 
     def test_a_second_init_takes_nothing_away(self):
         said = self.init()
-        self.assertEqual(said.count("adds   "), 6)
+        self.assertEqual(said.count("adds   "), 8)
         first, text = self.ids(), self.text()
-        self.assertEqual([len(first[k]) for k in KINDS], [1, 1, 1])
+        self.assertEqual([len(first[k]) for k in KINDS], [1, 1, 1, 1])
         # A region has renewed its peer certificate and has newer keys: the topology has them, the files here do not.
-        newer = {"fingerprint": "ab" * 32, "token-key": "eastus-token-00000001", "feed-key": "eastus-feed-00000001"}
+        newer = {"fingerprint": "ab" * 32, "token-key": "eastus-token-00000001", "feed-key": "eastus-feed-00000001",
+                 "control-key": "eastus-ctl-00000001"}
         west = re.search(r"  westeurope:\n    peer_.*\n(?:    .*\n)+", text[text.index("identities:"):])[0]
         key = lambda kind: re.search(kind + r":\n      - \{ id: \S+ key: (\S+)", west)[1]
         more = re.sub(r'peer_fingerprints: \[', f'peer_fingerprints: ["{newer["fingerprint"]}", ', text, count=1)
-        for kind, name in (("token_keys", "token-key"), ("feed_keys", "feed-key")):
+        for kind, name in (("token_keys", "token-key"), ("feed_keys", "feed-key"), ("control_keys", "control-key")):
             more = more.replace(f"    {kind}:\n", f"    {kind}:\n      - {{ id: {newer[name]}, key: {key(kind)} }}\n", 1)
         with open(self.topology, "w") as f:
             f.write(more.replace("version: 3", "version: 9"))
         before = self.ids()
-        self.assertEqual([len(before[k]) for k in KINDS], [2, 2, 2])
+        self.assertEqual([len(before[k]) for k in KINDS], [2, 2, 2, 2])
         said = self.init()  # with the old document, which has no identities at all
         after = self.ids()
         self.assertEqual({k: sorted(after[k]) for k in KINDS}, {k: sorted(before[k]) for k in KINDS})
@@ -136,14 +137,14 @@ class Identities(unittest.TestCase):
     def test_new_keys_are_added_beside_the_old(self):
         self.init()
         first = self.ids()
-        self.new_files("keys/feed.pem", "keys/token.pem", "certs/peer.pem")
+        self.new_files("keys/feed.pem", "keys/token.pem", "keys/control.pem", "certs/peer.pem")
         said = self.init(self.topology)
-        self.assertEqual(said.count("adds   eastus"), 3)
+        self.assertEqual(said.count("adds   eastus"), 4)
         self.assertEqual(self.version(), 4)
         for kind in KINDS:
             self.assertEqual(len(self.ids()[kind]), 2)
             self.assertEqual(self.ids()[kind][0], first[kind][0])
-        self.assertEqual([len(self.ids("westeurope")[k]) for k in KINDS], [1, 1, 1])
+        self.assertEqual([len(self.ids("westeurope")[k]) for k in KINDS], [1, 1, 1, 1])
 
     def test_a_feed_key_retires_and_stays(self):
         self.init()
@@ -223,9 +224,9 @@ class Identities(unittest.TestCase):
 
     def test_list_and_show(self):
         self.init()
-        self.assertEqual(len(self.cli("identities", "list", "--topology", self.topology).splitlines()), 7)
+        self.assertEqual(len(self.cli("identities", "list", "--topology", self.topology).splitlines()), 9)
         shown = self.cli("identities", "show", "eastus", "--topology", self.topology)
-        self.assertEqual(len(shown.splitlines()), 4)
+        self.assertEqual(len(shown.splitlines()), 5)
         self.assertIn("MFkw", shown)
         self.assertNotIn("westeurope", shown)
         self.cli("identities", "show", "nowhere", "--topology", self.topology, status=1)

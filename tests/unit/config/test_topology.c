@@ -9,6 +9,7 @@
 #include "base/mem_test.h"
 #include "config/endpoints.h"
 #include "config/options.h"
+#include "config/topology_control.h"
 #include "control/topology_file.h"
 #include "tests/support/check_main.h"
 
@@ -206,6 +207,75 @@ START_TEST(a_revoked_feed_key_is_not_in_use)
     ck_assert_ptr_nonnull(topology_feed_key(t, "westus-f1")); // it verifies what it signed before
     ck_assert_ptr_null(topology_feed_key_in_use(t, "westus-f1"));
     snapshot_unref(t);
+}
+END_TEST
+
+#define ED25519_2 "MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define ED25519_3 "MCowBQYDK2VwAyEAAgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define CONTROL "control:\n  root: \"" ED25519 "\"\n  writer: westus\n  operators:\n"
+#define ADA "    - { name: ada, key: \"" ED25519_2 "\", rights: [all] }\n"
+#define CI "    - { name: ci, key: \"" ED25519_3 "\", rights: [registries, principals] }\n"
+
+START_TEST(control_names_the_writer_and_the_operators)
+{
+    struct topology *t = parse_ok(
+        SMALL CONTROL ADA CI "identities:\n  westus:\n"
+                             "    control_keys: [{id: westus-ctl-1, key: \"" ED25519_2 "\"}]\n");
+    ck_assert_str_eq(topology_writer(t)->name, "westus");
+    ck_assert_str_eq(t->control->root, ED25519);
+    ck_assert_uint_eq(t->control->n_operators, 2);
+    ck_assert_uint_eq(topology_operator(t, "ada")->rights, CONTROL_RIGHTS_ALL);
+    ck_assert_uint_eq(topology_operator(t, "ci")->rights,
+                      CONTROL_RIGHT_REGISTRIES | CONTROL_RIGHT_PRINCIPALS);
+    ck_assert(!topology_operator(t, "ci")->revoked);
+    ck_assert_ptr_null(topology_operator(t, "bob"));
+    ck_assert_uint_eq(topology_control_key(t, "westus-ctl-1")->region, 1);
+    ck_assert_ptr_null(topology_feed_key(t, "westus-ctl-1"));
+    snapshot_unref(t);
+    t = parse_ok(SMALL);
+    ck_assert_ptr_null(t->control);
+    ck_assert_ptr_null(topology_writer(t));
+    ck_assert_ptr_null(topology_operator(t, "ada"));
+    snapshot_unref(t);
+}
+END_TEST
+
+static void control_follows(const char *before, const char *next, const char *why_not)
+{
+    struct topology *a = parse_ok(before), *b = parse_ok(next);
+    char *why = NULL;
+    bool may = control_may_follow(a, b, &why);
+    if (why_not) {
+        ck_assert(!may);
+        ck_assert_ptr_nonnull(why);
+        ck_assert_msg(strstr(why, why_not) != NULL, "%s", why);
+    } else {
+        ck_assert(may);
+    }
+    free(why);
+    snapshot_unref(a);
+    snapshot_unref(b);
+}
+
+START_TEST(control_is_followed_by_what_takes_nothing_back)
+{
+    static const char revoked[] =
+        "    - { name: ci, key: \"" ED25519_3 "\", rights: [registries], revoked: true }\n";
+    char with[2048], other_key[2048];
+    snprintf(with, sizeof with, "%s%s", SMALL CONTROL ADA, revoked);
+    snprintf(other_key, sizeof other_key, "%s",
+             SMALL CONTROL "    - { name: ada, key: \"" ED25519_3 "\", rights: [all] }\n");
+    control_follows(SMALL, SMALL CONTROL ADA, NULL);
+    control_follows(SMALL CONTROL ADA, SMALL CONTROL ADA CI, NULL);
+    control_follows(SMALL CONTROL ADA CI, with, NULL);
+    control_follows(SMALL CONTROL ADA, SMALL, "control is missing");
+    control_follows(SMALL CONTROL ADA CI, SMALL CONTROL ADA, "ci is missing");
+    control_follows(with, SMALL CONTROL ADA CI, "ci was revoked");
+    control_follows(SMALL CONTROL ADA, other_key, "ada has another key");
+    control_follows(SMALL CONTROL ADA,
+                    SMALL "control: { root: \"" ED25519_3 "\", writer: westus, operators: [{ name: "
+                          "ada, key: \"" ED25519_2 "\", rights: [all] }] }\n",
+                    "root never changes");
 }
 END_TEST
 
@@ -411,6 +481,7 @@ END_TEST
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole,
            defaults_and_order, identities_are_found, revocations_are_final,
            a_retired_feed_key_verifies_what_it_signed_until_then, a_revoked_feed_key_is_not_in_use,
-           sample_is_a_valid_topology, bad_documents_are_refused_with_line_and_reason,
-           memory_may_end_anywhere, a_large_catalogue_is_read,
-           a_registry_has_the_names_that_it_offers)
+           control_names_the_writer_and_the_operators,
+           control_is_followed_by_what_takes_nothing_back, sample_is_a_valid_topology,
+           bad_documents_are_refused_with_line_and_reason, memory_may_end_anywhere,
+           a_large_catalogue_is_read, a_registry_has_the_names_that_it_offers)
