@@ -30,6 +30,19 @@ int signing_key_create(const char *path, struct diag *diag)
     return pem_write_key(path, k, diag);
 }
 
+static int spki_set(struct signing_key *k)
+{
+    uint8_t *der = NULL;
+    int n = i2d_PUBKEY(k->pkey, &der);
+    bool good = n > 0 && n <= SPKI_DER_MAX;
+    if (good)
+        b64_format(der, (size_t)n, k->spki);
+    OPENSSL_free(der);
+    if (good)
+        return 0;
+    return ERR_CRYPTO;
+}
+
 int signing_key_open(const char *path, struct diag *diag, struct signing_key **out)
 {
     struct signing_key *k = mem_zalloc(sizeof *k);
@@ -40,16 +53,25 @@ int signing_key_open(const char *path, struct diag *diag, struct signing_key **o
         diag_add(diag, path, 0, "does not hold an Ed25519 private key");
         rc = ERR_CRYPTO;
     }
-    uint8_t *der = NULL;
-    int n = 0;
-    if (!rc) {
-        n = i2d_PUBKEY(k->pkey, &der);
-        if (n <= 0 || n > SPKI_DER_MAX)
-            rc = ERR_CRYPTO;
-    }
     if (!rc)
-        b64_format(der, (size_t)n, k->spki);
-    OPENSSL_free(der);
+        rc = spki_set(k);
+    if (rc) {
+        signing_key_free(k);
+        return rc;
+    }
+    *out = k;
+    return 0;
+}
+
+int signing_key_of_seed(const uint8_t seed[32], struct signing_key **out)
+{
+    struct signing_key *k = mem_zalloc(sizeof *k);
+    if (!k)
+        return ERR_NOMEM;
+    k->pkey = EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL, seed, 32);
+    int rc = ERR_CRYPTO;
+    if (k->pkey)
+        rc = spki_set(k);
     if (rc) {
         signing_key_free(k);
         return rc;

@@ -24,6 +24,8 @@ int signing_key_create(const char *path, struct diag *diag);
 // ERR_NOTFOUND; ERR_DENIED when group or others may read it; ERR_CRYPTO when it holds no Ed25519
 // private key. With a sentence.
 int signing_key_open(const char *path, struct diag *diag, struct signing_key **out);
+// The key that 32 secret bytes stand for (RFC 8032 section 5.1.5), as join tokens carry them.
+int signing_key_of_seed(const uint8_t seed[32], struct signing_key **out);
 void signing_key_free(struct signing_key *k); // NULL is fine
 // Standard base64 of the DER, as in the topology.
 const char *signing_key_spki(const struct signing_key *k);

@@ -64,6 +64,26 @@ START_TEST(it_signs_what_its_public_half_verifies)
 }
 END_TEST
 
+START_TEST(a_seed_stands_for_one_key)
+{
+    // RFC 8032 section 7.1, test 1
+    static const char seed[] = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                      public[] = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    uint8_t bytes[32], der[64];
+    char hex[65];
+    size_t n = 0;
+    struct signing_key *k = NULL;
+    ck_assert_int_eq(hex_parse(seed, 64, bytes, 32), 0);
+    ck_assert_int_eq(signing_key_of_seed(bytes, &k), 0);
+    const char *spki = signing_key_spki(k);
+    ck_assert_int_eq(b64_parse(spki, strlen(spki), der, sizeof der, &n), 0);
+    ck_assert_uint_eq(n, 44);
+    hex_format(der + 12, 32, hex);
+    ck_assert_str_eq(hex, public);
+    signing_key_free(k);
+}
+END_TEST
+
 START_TEST(people_compare_fingerprints)
 {
     // SHA-256 of "abc" (FIPS 180-2)
@@ -76,4 +96,5 @@ START_TEST(people_compare_fingerprints)
 END_TEST
 
 CHECK_MAIN("certs/signing_key", a_key_is_made_once_and_private, a_key_of_another_kind_is_refused,
-           it_signs_what_its_public_half_verifies, people_compare_fingerprints)
+           it_signs_what_its_public_half_verifies, a_seed_stands_for_one_key,
+           people_compare_fingerprints)
