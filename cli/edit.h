@@ -10,17 +10,8 @@
 
 #include "base/digest.h"
 #include "cli/cli.h"
+#include "control/sections.h"
 
-struct edit_section {
-    const char *key;
-    // all of its lines, the key's included; "": it goes
-    const char *text;
-};
-
-// A section that is not there comes at the end. `version` in the place of the document's; 0: that
-// stays.
-void edit_sections(const char *text, const struct edit_section *list, size_t n, uint64_t version,
-                   struct buf *out);
 // The section that pins the serial of fe.D (`serial` 0: does not) and has the offset; "" when there
 // is nothing to say. NULL: out of memory.
 const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES],

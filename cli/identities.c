@@ -9,7 +9,7 @@
 //            the tokens that it signed have ended; a feed key stays, and verifies only what it
 //            signed
 #include "cli/edit.h"
-#include "cli/identity_list.h"
+#include "control/identity_list.h"
 
 #include "base/clock.h"
 #include "base/err.h"

@@ -12,7 +12,7 @@
 //   OUT/ca/                 ca.pem, ca.key
 //   OUT/<region>/keys, OUT/<region>/certs
 #include "cli/edit.h"
-#include "cli/identity_list.h"
+#include "control/identity_list.h"
 
 #include "base/err.h"
 #include "base/fd.h"

@@ -397,7 +397,7 @@ static const struct option key_rows[] = {
 static const struct option_set key_set = {key_rows, ARRAY_LEN(key_rows), sizeof(struct spec_key),
                                           offsetof(struct spec_key, node)};
 
-// What `meridian init` and `meridian identities` write again: cli/identity_list.c carries every
+// What `meridian init` and `meridian identities` write again: control/identity_list.c carries every
 // field of these.
 static const struct option feed_key_rows[] = {
     {"id", OPT_STRING, OPT_AT(struct spec_key, id), .required = true, .check = key_id_ok,

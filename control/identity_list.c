@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Identities as a value; see identity_list.h. Called by `meridian init` and `meridian identities`.
-#include "cli/identity_list.h"
+// Identities as a value; see identity_list.h. Called by `meridian init` and `meridian
+// identities`, and where a region joins or leaves (control/regions.h).
+#include "control/identity_list.h"
 
 #include "base/bytes.h"
 #include "base/digest.h"

@@ -10,8 +10,8 @@
 //   text = identity_list_text(&l, &arena);
 //
 // Strings are borrowed. Single-threaded.
-#ifndef MERIDIAN_CLI_IDENTITY_LIST_H
-#define MERIDIAN_CLI_IDENTITY_LIST_H
+#ifndef MERIDIAN_CONTROL_IDENTITY_LIST_H
+#define MERIDIAN_CONTROL_IDENTITY_LIST_H
 
 #include "base/arena.h"
 #include "config/topology.h"
