@@ -15,8 +15,9 @@
 
 static const char *const order_columns[] = {"order", "state",    "region",     "registry", "on",
                                             "safe",  "safeInMs", "waitingFor", "text"};
-static const char *const peer_columns[] = {"region",   "resolver", "heardMsAgo",    "error",
-                                           "headroom", "impaired", "clockOffsetMs", "deepError"};
+static const char *const peer_columns[] = {
+    "region",        "resolver",  "heardMsAgo", "error",           "headroom",         "impaired",
+    "clockOffsetMs", "deepError", "version",    "topologyVersion", "principalsVersion"};
 
 static int print(struct cli *c, json_t *doc, const char *const *columns, size_t n)
 {

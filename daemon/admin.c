@@ -23,6 +23,7 @@
 //   GET  /v1/tokens/issued?registry=NAME[&principal=NAME][&n=COUNT][&cursor=TEXT]
 //                                                refresh tokens of this region
 //                                                (daemon/admin_tokens.c)
+//   GET  /v1/fleet[?timeout_ms=N]                how every node is (daemon/admin_fleet.h)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -35,6 +36,7 @@
 #include "base/mem.h"
 #include "control/source.h"
 #include "daemon/admin_collect.h"
+#include "daemon/admin_fleet.h"
 #include "daemon/admin_tasks.h"
 #include "daemon/admin_tokens.h"
 #include "daemon/metrics.h"
@@ -295,6 +297,7 @@ static const struct admin_route {
     void (*run)(struct app *app, struct http_request *req, struct http_response *resp);
 } routes[] = {
     {HTTP_GET, "/v1/status", get_status},
+    {HTTP_GET, "/v1/fleet", admin_get_fleet},
     {HTTP_GET, "/v1/health", admin_get_health},
     {HTTP_GET, "/v1/health/peers", admin_get_health_peers},
     {HTTP_GET, "/v1/health/orders", admin_get_health_orders},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The admin calls of health: verdicts, orders of the operator (force, drain, impair), the other
 // resolvers. See admin.c for the calls. On the pool.
-#include "daemon/app.h"
+#include "daemon/admin_fleet.h"
 
 #include "base/err.h"
 #include "net/refuse.h"
@@ -23,26 +23,14 @@ void admin_get_health(struct app *app, struct http_request *req, struct http_res
         serve_json(req, resp, health_status_json(app->health));
 }
 
-// The region's wall clock less ours, as it was compared last; null: it was not, or nobody compares
-// here.
-static void add_clock(struct app *app, json_t *peer)
-{
-    const char *region = json_string_value(json_object_get(peer, "region"));
-    int64_t offset_ms, error_ms;
-    bool known = region && replication_clock_offset(app->replicator, region, &offset_ms, &error_ms);
-    json_object_set_new(peer, "clockOffsetMs",
-                        known ? json_integer((json_int_t)offset_ms) : json_null());
-    json_object_set_new(peer, "clockErrorMs",
-                        known ? json_integer((json_int_t)error_ms) : json_null());
-}
-
 void admin_get_health_peers(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (refused(app, req, resp))
         return;
     json_t *list = health_peers_json(app->health), *one;
     size_t i;
-    json_array_foreach(list, i, one) add_clock(app, one);
+    json_array_foreach(list, i, one) admin_fleet_clock(app, one);
+    admin_fleet_add(app, list);
     serve_json(req, resp, list);
 }
 

@@ -137,6 +137,8 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         health_begin(app->health, req, peer, plan);
     else if (path_is(req->path, "/certs"))
         certs_begin(app->certs, req, peer, plan);
+    else if (path_is(req->path, "/control"))
+        fleet_begin(app->fleet, req, peer, plan);
     else if (path_is(req->path, "/replication") && app->replicator) {
         req->kind = TRAFFIC_REPLICATION;
         replication_begin(app->replicator, req, t, peer, NULL, NULL, plan);

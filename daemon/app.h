@@ -12,6 +12,7 @@
 #include "daemon/conditions.h"
 #include "daemon/impairment.h"
 #include "daemon/paths.h"
+#include "fleet/fleet.h"
 #include "health/health.h"
 #include "net/edge.h"
 #include "net/http.h"
@@ -66,6 +67,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct certs *certs;
     const struct region_keys *keys;
     struct health *health;
+    // between the nodes; always there
+    struct fleet *fleet;
     struct resolver *resolver;
     struct fetcher *fetcher;
     // for addresses that users name
@@ -96,6 +99,8 @@ void app_disk_get(const struct app *app, struct space_view *out); // vitals.disk
 void app_begin_public(void *app, struct http_request *req, struct http_plan *plan);
 // Whether writes are open, as of now: sets or clears CONDITION_WRITES. Any thread.
 void app_judge_writes(struct app *app); // healthz.c
+// "up", "short" or "down", and the few words why (NULL: up). Any thread.
+const char *app_state(struct app *app, const char **out_reason); // healthz.c
 // healthz.c
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan,
                        bool deep);

@@ -44,7 +44,8 @@
     X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                    \
     X(BLOBS, "blobs_damaged", "blobs are damaged")                                               \
     X(AUDIT, "audit_log", "its audit log cannot be written")                                     \
-    X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")
+    X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")           \
+    X(DRIFT, "drift", "the regions do not have the same configuration")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,

@@ -103,8 +103,9 @@ void app_judge_writes(struct app *app)
 }
 
 // In the order of their weight.
-static const char *state_of(struct conditions *c, const char **out_reason)
+const char *app_state(struct app *app, const char **out_reason)
 {
+    struct conditions *c = &app->vitals->conditions;
     *out_reason = conditions_down(c);
     if (*out_reason)
         return "down";
@@ -117,7 +118,7 @@ static const char *state_of(struct conditions *c, const char **out_reason)
 void app_begin_healthz(struct app *app, struct http_request *req, struct http_plan *plan, bool deep)
 {
     app_judge_writes(app); // the rest was found out by housekeeping
-    const char *reason, *state = state_of(&app->vitals->conditions, &reason);
+    const char *reason, *state = app_state(app, &reason);
     plan->kind = HTTP_PLAN_REPLY;
     if (req->method != HTTP_GET && req->method != HTTP_HEAD) {
         serve_method(req, &plan->response, "GET, HEAD", "/healthz takes GET and HEAD");

@@ -205,6 +205,18 @@ void judge_issuers(struct app *app)
         condition_clear(c, CONDITION_ISSUER_KEYS);
 }
 
+// ---- the fleet ----
+
+void judge_drift(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    char one[CONDITION_SENTENCE_SIZE];
+    if (app->fleet && fleet_drift(app->fleet, one, sizeof one))
+        condition_set(c, CONDITION_DRIFT, CONDITION_WARNING, "%s", one);
+    else
+        condition_clear(c, CONDITION_DRIFT);
+}
+
 // ---- all of it ----
 
 void judge_identity(struct app *app)

@@ -36,5 +36,7 @@ void judge_token_signing(struct app *app);
 void judge_clocks(struct app *app);
 // Issuers of identities whose keys cannot be had: a warning.
 void judge_issuers(struct app *app);
+// What the nodes of the fleet have in force differs for too long (fleet/drift.h): a warning.
+void judge_drift(struct app *app);
 
 #endif

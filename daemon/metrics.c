@@ -270,6 +270,7 @@ static void metrics_text(const struct app *app, struct buf *out)
     collector_metrics(app->collector, out);
     scrub_metrics(app->scrub, out);
     replication_metrics(app->replicator, out);
+    fleet_metrics(app->fleet, out);
     if (app->resolver)
         resolver_metrics_write(app->resolver, out);
 }

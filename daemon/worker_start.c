@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "control/file_source.h"
+#include "daemon/admin_fleet.h"
 #include "daemon/auditing.h"
 #include "daemon/collector.h"
 #include "daemon/late.h"
@@ -427,6 +428,19 @@ static int start_replicator(struct worker *w)
     return rc;
 }
 
+static int start_fleet(struct worker *w)
+{
+    const struct fleet_options o = {.region = w->node->region,
+                                    .stamp = w->node->stamp,
+                                    .topology = &w->topology,
+                                    .principals = &w->principals,
+                                    .fetcher = w->app.fetcher,
+                                    .ca_file = w->node->ca_file,
+                                    .peer_pem = w->paths->peer_pem,
+                                    .hooks = {.report = admin_fleet_report, .ctx = &w->app}};
+    return fleet_new(&o, &w->app.fleet);
+}
+
 // It has forerunners no more: only one process runs tasks.
 static int start_tasks(struct worker *w)
 {
@@ -475,6 +489,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         rc = start_registry(w);
     if (!rc)
         rc = start_tunnels(w);
+    if (!rc)
+        rc = start_fleet(w);
     if (rc)
         return rc;
     if (roles & ROLE_REPLICATOR)
@@ -483,6 +499,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         meta_gate_open(w->app.meta, META_GATE_RECOVERY); // nobody to ask
     if (!rc && w->app.meta)
         rc = start_tasks(w);
+    if (!rc)
+        rc = fleet_start(w->app.fleet); // it says how all that is
     return rc;
 }
 

@@ -20,6 +20,7 @@
 // Rooms that write what one process alone may write, or call those that do.
 static void rooms_stop(struct worker *w)
 {
+    fleet_stop(w->app.fleet); // its thread looks at all the rest
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));
     task_runner_stop(w->app.tasks);
@@ -126,6 +127,7 @@ void worker_stop(struct worker *w, bool yields)
     registry_service_free(w->app.registry);
     audit_stop(w->app.audit);
     throttle_free(w->app.throttle);
+    fleet_free(w->app.fleet);
     task_runner_free(w->app.tasks);
     collector_free(w->app.collector);
     scrub_free(w->app.scrub);
