@@ -51,10 +51,10 @@ bool scope_map_name_ok(const char *s)
 
 // --- rows ---
 
-#define REGISTRY_ROW(type)                                                      \
+#define REGISTRY_ROW(type, needed)                                              \
     {                                                                           \
         "registry", OPT_STRING, OPT_AT(type, registry),                         \
-            .required = true, .check = hostname_registry_ok,                    \
+            .required = (needed), .check = hostname_registry_ok,                \
             .expect = "a registry name: 5 to 50 lower-case letters and digits", \
             .example = "contoso", .help = "the registry"                        \
     }
@@ -64,7 +64,7 @@ static const struct option map_rows[] = {
      .check = scope_map_name_ok, .example = "releases",
      .expect = "1 to 128 printable ASCII characters without blanks and colons, the first no \"_\"",
      .help = "the scope map's name"},
-    REGISTRY_ROW(struct spec_scope_map),
+    REGISTRY_ROW(struct spec_scope_map, true),
     {"grants", OPT_LIST, OPT_ARRAY_AT(struct spec_scope_map, grants, n_grants), .required = true,
      .min = 1, .max = GRANTS_MAX, .sub = &scope_grant_set,
      .help = "what tokens with this map may do"},
@@ -93,10 +93,17 @@ static const struct option token_rows[] = {
      .check = principal_name_ok, .example = "node-7",
      .expect = "1 to 128 printable ASCII characters without blanks and colons",
      .help = "the token's name: what it logs in with"},
-    REGISTRY_ROW(struct spec_token),
-    {"scope_map", OPT_STRING, OPT_AT(struct spec_token, scope_map), .required = true,
-     .example = "_pull",
+    // one of the fleet has `admin` instead
+    REGISTRY_ROW(struct spec_token, false),
+    {"scope_map", OPT_STRING, OPT_AT(struct spec_token, scope_map), .example = "_pull",
      .help = "what it may do: a scope map of this registry, or a ready-made one"},
+    {"admin", OPT_FLAGS, OPT_AT(struct spec_token, admin), .min = 1, .max = 8, .words = admin_words,
+     .n_words = 2, .example = "admin/read",
+     .help = "of a token of the fleet, instead of a registry and a scope map: what it may do at "
+             "the admin listener of its regions"},
+    {"regions", OPT_STRINGS, OPT_ARRAY_AT(struct spec_token, regions, n_regions), .max = 64,
+     .check = hostname_region_ok, .expect = "a region", .example = "eastus",
+     .help = "of a token of the fleet: where it logs in; each of them sees its password"},
     {"repositories", OPT_STRINGS, OPT_ARRAY_AT(struct spec_token, repositories, n_repositories),
      .max = 1024, .check = pattern_ok,
      .expect = "a repository, a prefix that ends in \"/*\", or \"*\" alone",
@@ -257,6 +264,24 @@ static void passwords_build(struct option_ctx *ctx, const struct spec_token *in,
     }
 }
 
+// False: said.
+static bool registry_token_ok(struct option_ctx *ctx, const struct spec_token *in)
+{
+    if (!in->registry || !in->scope_map) {
+        options_error(ctx, in->node->line,
+                      "token %s: registry and scope_map: missing (or admin and regions, of a token "
+                      "of the fleet)",
+                      in->name);
+        return false;
+    }
+    if (!in->n_regions)
+        return true;
+    options_error(ctx, doc_key_line(in->node, "regions"),
+                  "token %s: regions: only a token of the fleet, which has admin, names them",
+                  in->name);
+    return false;
+}
+
 static void token_build(struct option_ctx *ctx, struct principals *p, const struct spec_token *in,
                         struct principal *out)
 {
@@ -272,7 +297,10 @@ static void token_build(struct option_ctx *ctx, struct principals *p, const stru
     passwords_build(ctx, in, t);
     *out = (struct principal){
         .name = in->name, .generation = in->generation, .enabled = in->enabled, .token = t};
-    token_grants(ctx, p, in, out);
+    if (doc_get(in->node, "admin"))
+        fleet_token_build(ctx, in, t);
+    else
+        token_grants(ctx, p, in, out);
     if (t->n_passwords > p->passwords_max)
         p->passwords_max = (unsigned)t->n_passwords;
     principal_index(ctx, p, "token", doc_key_line(in->node, "name"), out);
@@ -283,7 +311,7 @@ void tokens_build(struct option_ctx *ctx, struct principals *p, const struct spe
 {
     struct principal *tokens = spec_room(ctx, n, sizeof *tokens);
     for (size_t i = 0; tokens && i < n && !ctx->nomem; i++)
-        if (in[i].name && in[i].registry && in[i].scope_map)
+        if (in[i].name && (doc_get(in[i].node, "admin") || registry_token_ok(ctx, &in[i])))
             token_build(ctx, p, &in[i], &tokens[p->n_tokens++]);
     p->tokens = tokens;
 }
@@ -320,17 +348,25 @@ static void time_format(struct buf *b, const char *key, int64_t at_s)
         buf_printf(b, ", %s: \"%s\"", key, clock_format_s(at_s, text));
 }
 
+static void registry_token_format(struct buf *b, const struct named_token *t)
+{
+    buf_printf(b, "\n    registry: \"%s\"\n    scope_map: ", t->registry);
+    yaml_quote(b, t->scope_map);
+    if (!t->n_repositories)
+        return;
+    buf_str(b, "\n    repositories: ");
+    patterns_format(b, t->repositories, t->n_repositories);
+}
+
 static void token_format(struct buf *b, const struct principal *p)
 {
     const struct named_token *t = p->token;
     buf_str(b, "  - name: ");
     yaml_quote(b, p->name);
-    buf_printf(b, "\n    registry: \"%s\"\n    scope_map: ", t->registry);
-    yaml_quote(b, t->scope_map);
-    if (t->n_repositories) {
-        buf_str(b, "\n    repositories: ");
-        patterns_format(b, t->repositories, t->n_repositories);
-    }
+    if (t->admin)
+        fleet_token_format(b, t);
+    else
+        registry_token_format(b, t);
     buf_printf(b, "\n    enabled: %s\n    generation: %" PRIu64, p->enabled ? "true" : "false",
                p->generation);
     buf_printf(b, "\n    lifetime: %" PRIu32 "s\n    refresh: %s\n", t->lifetime_s,

@@ -25,6 +25,10 @@
 //       refresh: refused              # or allowed
 //       passwords:                    # one or two, so that they overlap while they are rotated
 //         - {id: 1, password_hash: "$y$…", created: 2026-11-30T10:00:00Z, expires: 2027-…Z}
+//     - name: watcher                 # of the fleet: it has no registry, and no content
+//       admin: [admin/read, admin/drain]  # what it may do at the admin listener
+//       regions: [eastus]             # where it logs in, and no further than there
+//       passwords: […]
 //   issuers: […]                      # OpenID Connect issuers whose tokens are exchanged: config/issuers.h
 //   revoked:                          # tokens that are none any more, by the id in them (jti)
 //     - {id: 9f86d081884c7d65…, expires: 2026-12-30T10:00:00Z}
@@ -55,6 +59,15 @@
 #define PRINCIPAL_OIDC "oidc:"
 #define TOKEN_PASSWORDS 2
 
+// What a token of the fleet may do at the admin listener of its regions, and there alone. Changes are
+// no right of a token's: an operator's key signs them.
+enum admin_right { // bit flags
+    // admin/read: look at nodes
+    ADMIN_MAY_READ = 1,
+    // admin/drain: take the region out of the global names, and back
+    ADMIN_MAY_DRAIN = 2,
+};
+
 struct token_password {
     // 1 or 2
     unsigned id;
@@ -66,8 +79,14 @@ struct token_password {
 };
 
 struct named_token { // how a token stands in the document
+    // "" of a token of the fleet, which is nobody in any registry
     const char *registry;
     const char *scope_map;
+    // enum admin_right; 0: a token of a registry
+    unsigned admin;
+    // of a token of the fleet: at least one
+    const char *const *regions;
+    size_t n_regions;
     // n 0: all that the map names
     const char *const *repositories;
     size_t n_repositories;
@@ -154,6 +173,12 @@ unsigned principal_actions(const struct principal *p, const char *registry, cons
 // Which of ACTIONS_OF_REGISTRY it holds there, whatever repositories the rules name; of a rule that
 // was narrowed to none it holds nothing.
 unsigned principal_registry_actions(const struct principal *p, const char *registry);
+// What the principal may do at the admin listener of a region (enum admin_right): 0 of users and of
+// tokens of registries, of those who are disabled, and in regions that a token does not name.
+unsigned principal_admin_rights(const struct principal *p, const char *region);
+// The words of such rights: "admin/read, admin/drain". `between` stands between them.
+void admin_words_format(unsigned rights, const char *between, struct buf *out);
+int admin_word_parse(const char *word, unsigned *out); // ERR_INVAL
 // of the access tokens that it gets
 uint32_t principal_lifetime_s(const struct principal *p);
 bool principal_refreshes(const struct principal *p);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the principals share: principals.c (the document, users, revoked ids),
-// named_tokens.c (scope maps, named tokens) and issuers.c (issuers of identities). Nobody else includes this.
+// named_tokens.c (scope maps, named tokens), fleet_tokens.c (those of no registry) and issuers.c (issuers of identities). Nobody else includes this.
 #ifndef MERIDIAN_CONFIG_PRINCIPALS_PRIV_H
 #define MERIDIAN_CONFIG_PRINCIPALS_PRIV_H
 
@@ -34,8 +34,9 @@ struct spec_password {
 struct spec_token {
     const struct doc_node *node;
     const char *name, *registry, *scope_map;
-    const char *const *repositories;
-    size_t n_repositories;
+    const char *const *repositories, *const *regions;
+    size_t n_repositories, n_regions;
+    unsigned admin;
     bool enabled;
     uint64_t generation;
     uint32_t lifetime_s;
@@ -58,6 +59,16 @@ bool scope_map_grants(struct option_ctx *ctx, const struct principals *p, const 
                       const struct grant **out, size_t *out_n);
 void scope_maps_format(const struct principals *p, struct buf *b);
 void tokens_format(const struct principals *p, struct buf *b);
+
+// --- fleet_tokens.c ---
+
+extern const struct option_word admin_words[];
+extern const size_t n_admin_words;
+// Judges what the row of a token of the fleet says beside its passwords, and fills `out`.
+void fleet_token_build(struct option_ctx *ctx, const struct spec_token *in,
+                       struct named_token *out);
+// its lines between name and enabled
+void fleet_token_format(struct buf *b, const struct named_token *t);
 
 // --- issuers.c ---
 

@@ -204,6 +204,49 @@ START_TEST(a_document_without_tokens_is_written_as_it_always_was)
 }
 END_TEST
 
+#define FLEET(more) "users: []\ntokens:\n  - {name: t, " more "}\n"
+
+START_TEST(tokens_of_the_fleet_have_rights_in_their_regions_and_in_no_registry)
+{
+    struct principals *p = parse_ok(
+        FLEET("admin: [admin/read], regions: [eastus, north]") "  - "
+                                                               "{name: d, admin: [admin/drain, "
+                                                               "admin/read], regions: [eastus], "
+                                                               "enabled: false}\n");
+    struct buf text;
+    ck_assert_int_eq(principals_format(p, &text), 0);
+    struct principals *q = parse_ok(buf_cstr(&text));
+    const struct principal *t = principals_find(q, "t"), *d = principals_find(q, "d");
+    ck_assert_uint_eq(principal_admin_rights(t, "eastus"), ADMIN_MAY_READ);
+    ck_assert_uint_eq(principal_admin_rights(t, "north"), ADMIN_MAY_READ);
+    ck_assert_uint_eq(principal_admin_rights(t, "nort"), 0);
+    ck_assert_uint_eq(principal_admin_rights(t, ""), 0);
+    ck_assert_uint_eq(principal_admin_rights(d, "eastus"), 0);
+    ck_assert_uint_eq(d->token->admin, ADMIN_MAY_READ | ADMIN_MAY_DRAIN);
+    ck_assert_uint_eq(principal_actions(t, "", "any"), 0);
+    ck_assert_uint_eq(principal_registry_actions(t, ""), 0);
+    ck_assert_str_eq(t->token->registry, "");
+    buf_done(&text);
+    snapshot_unref(q);
+    snapshot_unref(p);
+}
+END_TEST
+
+START_TEST(words_of_admin_rights_are_their_own)
+{
+    unsigned bit;
+    struct buf b;
+    buf_init(&b, 0);
+    admin_words_format(ADMIN_MAY_READ | ADMIN_MAY_DRAIN, ",", &b);
+    ck_assert_str_eq(buf_cstr(&b), "admin/read,admin/drain");
+    buf_done(&b);
+    ck_assert_int_eq(admin_word_parse("admin/drain", &bit), 0);
+    ck_assert_uint_eq(bit, ADMIN_MAY_DRAIN);
+    ck_assert_int_eq(admin_word_parse("admin/write", &bit), ERR_INVAL);
+    ck_assert_int_eq(grant_word_parse("admin/read", &bit), ERR_INVAL);
+}
+END_TEST
+
 #define TOKEN(more) "users: []\ntokens:\n  - {name: t, registry: contoso, " more "}\n"
 #define MAP(more) "users: []\nscope_maps:\n  - {name: m, registry: contoso, " more "}\n"
 #define G "grants: [{repositories: [a], actions: [content/read]}]"
@@ -214,6 +257,17 @@ START_TEST(bad_tokens_say_why)
         const char *text, *fragment;
     } rows[] = {
         {TOKEN("scope_map: m"), "token t: scope_map: registry contoso has no scope map m"},
+        {FLEET("scope_map: _pull"), "token t: registry and scope_map: missing (or admin"},
+        {FLEET("admin: [], regions: [eastus]"), "admin: has 0 items"},
+        {FLEET("admin: [admin/read]"), "token t: regions: missing"},
+        {FLEET("admin: [admin/read], regions: []"), "token t: regions: missing"},
+        {FLEET("admin: [admin/write], regions: [eastus]"), "expected admin/read or admin/drain"},
+        {FLEET("admin: [admin/read], regions: [East]"), "expected a region"},
+        {FLEET("admin: [admin/read], regions: [eastus], refresh: allowed"), "no refresh tokens"},
+        {TOKEN("admin: [admin/read], regions: [eastus]"), "admin stands in the place of registry"},
+        {TOKEN("scope_map: _pull, repositories: [a], regions: [eastus]"),
+         "token t: regions: only a token of the fleet"},
+        {MAP("grants: [{repositories: [a], actions: [admin/read]}]"), "actions[0]: expected"},
         {TOKEN("scope_map: _pul"), "_pul is none of the ready-made ones: _pull,"},
         {TOKEN("scope_map: _pull"), "token t: repositories: missing"},
         {TOKEN("scope_map: _pull, repositories: [A]"), "expected a repository"},
@@ -377,6 +431,8 @@ END_TEST
 
 CHECK_MAIN("config/principals", users_and_grants_are_read, patterns, bad_documents_say_why,
            named_tokens_and_scope_maps_are_read_and_written_back,
+           tokens_of_the_fleet_have_rights_in_their_regions_and_in_no_registry,
+           words_of_admin_rights_are_their_own,
            a_document_without_tokens_is_written_as_it_always_was, bad_tokens_say_why,
            patterns_meet_and_are_gathered, subjects_of_tokens, file_must_be_private_and_writes_back,
            memory_may_end_anywhere)
