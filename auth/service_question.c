@@ -3,7 +3,6 @@
 // service_priv.h.
 #include "auth/service_priv.h"
 
-#include "base/digest.h"
 #include "base/err.h"
 
 #include <string.h>
@@ -24,28 +23,11 @@ static void take_credentials(struct call *c, const char *user, const char *passw
 // 0 also when there is none: an anonymous question.
 static int basic_parse(struct call *c, struct http_request *req)
 {
-    const char *value;
-    if (authorization_get(req, &value))
-        return ERR_AUTH;
-    if (!value)
-        return 0;
-    if (strncasecmp(value, "Basic ", 6))
-        return ERR_AUTH;
-    value += 6;
-    value += strspn(value, " ");
-    size_t n = strlen(value), n_text;
-    char *text = NULL;
-    if (n <= 2 * TOKEN_MAX_BYTES)
-        text = arena_alloc(&req->arena, n + 1);
-    if (!text || b64_parse(value, n, (uint8_t *)text, n, &n_text) || memchr(text, 0, n_text))
-        return ERR_AUTH;
-    text[n_text] = 0;
-    char *colon = strchr(text, ':');
-    if (!colon)
-        return ERR_AUTH;
-    *colon = 0;
-    take_credentials(c, text, colon + 1);
-    return 0;
+    const char *user, *password;
+    int rc = basic_get(req, &user, &password);
+    if (!rc && user)
+        take_credentials(c, user, password);
+    return rc;
 }
 
 // Nothing that was asked for has the form of a scope.

@@ -103,6 +103,9 @@ int token_service(const struct topology *t, const struct registry *r, struct are
 // The value of the Authorization header; *out NULL: there is none. ERR_AUTH when there is more than
 // one: which of them counts would be a guess.
 int authorization_get(const struct http_request *req, const char **out);
+// User and password of `Authorization: Basic`; both NULL: the header is not there. ERR_AUTH: it is
+// another scheme, malformed, or there is more than one. On the request's arena.
+int basic_get(struct http_request *req, const char **out_user, const char **out_password);
 
 // --- scopes (distribution, "Token Scope Documentation") ---
 struct scopes {

@@ -83,6 +83,11 @@ static const struct option listen_rows[] = {
              "the client; one without is closed. None when not given; https may be [] beside it"},
     {"peer", OPT_ENDPOINT, NODE(peer), .def = "0.0.0.0:8443", .port = 8443,
      .help = "mutual TLS for the other regions"},
+    {"admin", OPT_ENDPOINT, NODE(admin), .port = 8444, .example = "192.0.2.10:8444",
+     .help =
+         "HTTPS for operators, under the name STAMP.REGION.fe.DOMAIN: looking and draining by a "
+         "token of the fleet, changes by an operator's signature; off when not given. Best an "
+         "address that only operators reach"},
 };
 static const struct option worker_rows[] = {
     {"resolver", OPT_INT, NODE(resolver_workers), .def = "0", .max = 256,
@@ -411,6 +416,20 @@ static void check_https(struct option_ctx *ctx, const struct doc_node *root, con
                       "listen.https and listen.https_proxied: more than 64 addresses together");
 }
 
+static void check_admin(struct option_ctx *ctx, const struct doc_node *root, const struct node *n)
+{
+    int line = doc_key_line(doc_get(root, "listen"), "admin");
+    if (ctx->n_errors || !n->admin.port)
+        return;
+    if (!(n->roles & (ROLE_REGISTRY | ROLE_AUTH | ROLE_REPLICATOR)))
+        options_error(ctx, line,
+                      "listen.admin: a node that only resolves has no edge to listen there");
+    if (!n->audit)
+        options_error(ctx, line,
+                      "listen.admin: what is done there is always written down, and audit.enabled "
+                      "is false");
+}
+
 static int build(struct option_ctx *ctx, const struct doc_node *root, struct node *n)
 {
     options_apply(ctx, &node_set, root, "", n);
@@ -427,6 +446,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct nod
         options_error(ctx, doc_key_line(doc_get(root, "listen"), "dns"),
                       "listen.dns: a resolver needs at least one listener");
     check_https(ctx, root, n);
+    check_admin(ctx, root, n);
     if (n->disk_reserve)
         share_parse(n->disk_reserve, &n->disk_reserve_bytes, &n->disk_reserve_percent);
     if (n->upload_bytes)

@@ -58,6 +58,8 @@ struct node {
     size_t n_https_proxied;
     // listen.peer
     struct endpoint peer;
+    // listen.admin: port 0: off, the default
+    struct endpoint admin;
     // workers.resolver: threads, default one per core
     unsigned resolver_workers;
     // workers.pool: blocking work, default 8

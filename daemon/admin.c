@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The admin API: a unix socket of its own, 0600, judged by peer credentials, never routed by the
-// edge (design section 11).
+// edge (design section 11); and from afar, as far as each row of the table says, the admin listener
+// (daemon/admin_listener.c).
 //
 //   GET  /v1/status                              what runs here, since when, with which topology
 //   GET  /v1/health                              verdicts on all regions
@@ -29,7 +30,7 @@
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
 //                                                over
 //   GET  /v1/metrics                             what /metrics says, where that listener is off
-#include "daemon/app.h"
+#include "daemon/admin_route.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -291,33 +292,29 @@ static void get_metrics(struct app *app, struct http_request *req, struct http_r
     metrics_reply(app, req, resp);
 }
 
-static const struct admin_route {
-    enum http_method method;
-    const char *path;
-    void (*run)(struct app *app, struct http_request *req, struct http_response *resp);
-} routes[] = {
-    {HTTP_GET, "/v1/status", get_status},
-    {HTTP_GET, "/v1/fleet", admin_get_fleet},
-    {HTTP_GET, "/v1/health", admin_get_health},
-    {HTTP_GET, "/v1/health/peers", admin_get_health_peers},
-    {HTTP_GET, "/v1/health/orders", admin_get_health_orders},
-    {HTTP_POST, "/v1/health/orders", admin_post_order},
-    {HTTP_POST, "/v1/health/force", admin_post_force},
-    {HTTP_GET, "/v1/config", get_config},
-    {HTTP_POST, "/v1/config/reload", post_reload},
-    {HTTP_GET, "/v1/replication", get_replication},
-    {HTTP_POST, "/v1/replication/repair-clock", admin_post_repair_clock},
-    {HTTP_GET, "/v1/tasks", admin_get_tasks},
-    {HTTP_POST, "/v1/tasks/run", admin_post_task_run},
-    {HTTP_GET, "/v1/collect", admin_get_collect},
-    {HTTP_POST, "/v1/collect", admin_post_collect},
-    {HTTP_GET, "/v1/usage", admin_get_usage},
-    {HTTP_GET, "/v1/tokens/issued", admin_get_issued},
-    {HTTP_GET, "/v1/certs", get_certs},
-    {HTTP_POST, "/v1/certs/renew", post_renew},
-    {HTTP_GET, "/v1/dns/explain", get_explain},
-    {HTTP_GET, "/v1/metrics", get_metrics},
-    {HTTP_POST, "/v1/node/restart", post_restart},
+static const struct admin_route routes[] = {
+    {HTTP_GET, "/v1/status", ADMIN_READ, get_status},
+    {HTTP_GET, "/v1/fleet", ADMIN_READ, admin_get_fleet},
+    {HTTP_GET, "/v1/health", ADMIN_READ, admin_get_health},
+    {HTTP_GET, "/v1/health/peers", ADMIN_READ, admin_get_health_peers},
+    {HTTP_GET, "/v1/health/orders", ADMIN_READ, admin_get_health_orders},
+    {HTTP_POST, "/v1/health/orders", ADMIN_DRAIN, admin_post_order},
+    {HTTP_POST, "/v1/health/force", ADMIN_LOCAL, admin_post_force},
+    {HTTP_GET, "/v1/config", ADMIN_READ, get_config},
+    {HTTP_POST, "/v1/config/reload", ADMIN_LOCAL, post_reload},
+    {HTTP_GET, "/v1/replication", ADMIN_READ, get_replication},
+    {HTTP_POST, "/v1/replication/repair-clock", ADMIN_LOCAL, admin_post_repair_clock},
+    {HTTP_GET, "/v1/tasks", ADMIN_READ, admin_get_tasks},
+    {HTTP_POST, "/v1/tasks/run", ADMIN_LOCAL, admin_post_task_run},
+    {HTTP_GET, "/v1/collect", ADMIN_READ, admin_get_collect},
+    {HTTP_POST, "/v1/collect", ADMIN_LOCAL, admin_post_collect},
+    {HTTP_GET, "/v1/usage", ADMIN_READ, admin_get_usage},
+    {HTTP_GET, "/v1/tokens/issued", ADMIN_READ, admin_get_issued},
+    {HTTP_GET, "/v1/certs", ADMIN_READ, get_certs},
+    {HTTP_POST, "/v1/certs/renew", ADMIN_LOCAL, post_renew},
+    {HTTP_GET, "/v1/dns/explain", ADMIN_READ, get_explain},
+    {HTTP_GET, "/v1/metrics", ADMIN_READ, get_metrics},
+    {HTTP_POST, "/v1/node/restart", ADMIN_LOCAL, post_restart},
 };
 
 struct admin_call {
@@ -331,6 +328,22 @@ static void admin_run(struct http_request *req, struct http_response *resp)
     call->route->run(call->app, req, resp);
 }
 
+static bool path_fits(const struct admin_route *r, const char *path)
+{
+    size_t n = strlen(r->path);
+    if (r->path[n - 1] == '/')
+        return !strncmp(r->path, path, n) && path[n];
+    return !strcmp(r->path, path);
+}
+
+const struct admin_route *admin_route_find(const struct http_request *req)
+{
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (routes[i].method == req->method && path_fits(&routes[i], req->path))
+            return &routes[i];
+    return NULL;
+}
+
 void app_begin_admin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct app *app = ctx;
@@ -340,18 +353,20 @@ void app_begin_admin(void *ctx, struct http_request *req, struct http_plan *plan
                            "the admin socket is for root and for the daemon's own user\n");
         return;
     }
-    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        if (strcmp(routes[i].path, req->path) != 0 || routes[i].method != req->method)
-            continue;
-        struct admin_call *call = arena_alloc(&req->arena, sizeof *call);
-        if (!call) {
-            http_response_text(req, &plan->response, 500, "out of memory\n");
-            return;
-        }
-        *call = (struct admin_call){app, &routes[i]};
-        *plan = (struct http_plan){.kind = HTTP_PLAN_RUN, .run = admin_run, .ctx = call};
+    const struct admin_route *route = admin_route_find(req);
+    if (!route) {
+        http_response_text(req, &plan->response, 404, "no such call: %s %s\n", req->method_text,
+                           req->path);
         return;
     }
-    http_response_text(req, &plan->response, 404, "no such call: %s %s\n", req->method_text,
-                       req->path);
+    struct admin_call *call = arena_alloc(&req->arena, sizeof *call);
+    if (!call) {
+        http_response_text(req, &plan->response, 500, "out of memory\n");
+        return;
+    }
+    *call = (struct admin_call){app, route};
+    *plan = (struct http_plan){.kind = HTTP_PLAN_RUN, .run = admin_run, .ctx = call};
+    if (route->body_max)
+        plan->kind = HTTP_PLAN_COLLECT;
+    plan->body_max = route->body_max;
 }

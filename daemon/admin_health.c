@@ -3,6 +3,7 @@
 // resolvers. See admin.c for the calls. On the pool.
 #include "daemon/admin_fleet.h"
 
+#include "auth/admin_login.h"
 #include "base/err.h"
 #include "net/refuse.h"
 
@@ -103,13 +104,20 @@ void admin_post_order(struct app *app, struct http_request *req, struct http_res
     const char *order = http_query_get(req, "order", 0), *region = http_query_get(req, "region", 0),
                *on = http_query_get(req, "on", 0);
     bool drain = order && !strcmp(order, "drain"), impair = order && !strcmp(order, "impair");
-    if (refused(app, req, resp))
-        return;
     if ((!drain && !impair) || !region || !on || (strcmp(on, "true") && strcmp(on, "false"))) {
         http_response_text(req, resp, 400,
                            "give order=drain or impair, region=, on=true or false\n");
         return;
     }
+    if (req->listener == LISTENER_OPERATOR && (impair || strcmp(region, app->node->region) != 0)) {
+        admin_refuse(req, resp, 403, "Denied",
+                     "from afar only region %s is drained here, and nothing is impaired: ask the "
+                     "other region itself, or use the admin socket of a node",
+                     app->node->region);
+        return;
+    }
+    if (refused(app, req, resp))
+        return;
     const char *label = label_of(app, req, resp, impair);
     if (!label)
         return;

@@ -60,6 +60,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct issued *issued;
     // NULL without that role
     struct auth_service *auth;
+    // logins at the admin listener; NULL without one
+    struct admin_login *operators;
     // NULL without that role
     struct registry_service *registry;
     // NULL without that role

@@ -13,7 +13,7 @@
 
 bool auditing_wanted(const struct node *n)
 {
-    return n->audit && (n->roles & (ROLE_REGISTRY | ROLE_AUTH));
+    return n->audit && (n->admin.port || (n->roles & (ROLE_REGISTRY | ROLE_AUTH)));
 }
 
 int auditing_start(const struct node *n, struct diag *diag, struct audit **out)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's audit log (auth/audit.h): opened by its settings, watched, and counted. Off when
-// audit.enabled says so, and on nodes that neither hold a registry nor issue tokens.
+// audit.enabled says so, and on nodes that neither hold a registry nor issue tokens nor have an
+// admin listener.
 //
 //   rc = auditing_start(node, diag, &app.audit);   // NULL: off
 //   auditing_judge(&app);                          // housekeeping, every few seconds

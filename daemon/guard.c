@@ -22,7 +22,7 @@ static bool listens_at(const struct node *n, const struct ip *ip)
 {
     return one_has(n->https, n->n_https, ip) || one_has(n->https_proxied, n->n_https_proxied, ip) ||
            one_has(n->dns, n->n_dns, ip) || one_has(n->dns_tls, n->n_dns_tls, ip) ||
-           one_has(&n->peer, 1, ip) || one_has(&n->metrics, 1, ip);
+           one_has(&n->peer, 1, ip) || one_has(&n->admin, 1, ip) || one_has(&n->metrics, 1, ip);
 }
 
 static bool stamp_has(const struct stamp *s, const struct ip *ip)

@@ -52,6 +52,7 @@ int paths_of(const struct node *n, struct diag *diag, struct paths *out)
         {p.peer_sock, sizeof p.peer_sock, r, "peer.sock"},
         {p.tunnel_sock, sizeof p.tunnel_sock, r, "tunnel.sock"},
         {p.admin_sock, sizeof p.admin_sock, r, "admin.sock"},
+        {p.operator_sock, sizeof p.operator_sock, r, "operator.sock"},
         {p.edge_dir, sizeof p.edge_dir, r, "edge"},
         {p.region_pem, sizeof p.region_pem, d, "certs/region.pem"},
         {p.shared_pem, sizeof p.shared_pem, d, "certs/shared.pem"},
@@ -258,7 +259,8 @@ static int prepare_data(const struct node *n, const struct identity *id, int *lo
 static int prepare_runtime(const struct node *n, const struct paths *p, const struct identity *id,
                            bool restart, struct diag *diag)
 {
-    static const char *const sockets[] = {"public.sock", "peer.sock", "tunnel.sock", "admin.sock"};
+    static const char *const sockets[] = {"public.sock", "peer.sock", "tunnel.sock", "admin.sock",
+                                          "operator.sock"};
     const struct dir_spec edge = {"edge", geteuid(), getegid(), 0755};
     AUTO_CLOSE int run = -1, below = -1;
     int rc = dir_named(n->runtime_dir, id->switches ? id->gid : getegid(),

@@ -10,8 +10,8 @@
 //     log/               0700 daemon          access.log, unless edge.access_log.file names another
 //     lock               0600 root           one daemon per data_dir: held by supervisor and worker
 //     edge-topology.yaml 0600 root           the last good topology, for the edge's configuration
-//   runtime_dir/        01771 root:daemon    public.sock, peer.sock, tunnel.sock (0660, group
-//                                            edge), admin.sock (0600)
+//   runtime_dir/        01771 root:daemon    public.sock, peer.sock, tunnel.sock, operator.sock (0660,
+//                                            group edge), admin.sock (0600)
 //     edge/              0755 root           nginx.conf, its pid, its log, its copies of
 //                                            certificates and keys
 //
@@ -39,7 +39,8 @@ struct identity { // resolved users; only meaningful when started by root
 struct paths {
     char store[512], meta[512], meta_db[512], keys[512], certs[512], state[512], edge_topology[512],
         health_state[512], zones[512], spare[512];
-    char public_sock[108], peer_sock[108], tunnel_sock[108], admin_sock[108], edge_dir[512];
+    char public_sock[108], peer_sock[108], tunnel_sock[108], admin_sock[108], operator_sock[108];
+    char edge_dir[512];
     char region_pem[512], shared_pem[512], peer_pem[512], ca_pem[512];
 };
 

@@ -108,6 +108,8 @@ int sockets_open(const struct node *n, const struct paths *p, const struct ident
         rc = open_unix(p->tunnel_sock, 0660, uid, edge, fds, n_fds, diag, &s.tunnel);
     if (!rc)
         rc = open_unix(p->admin_sock, 0600, uid, gid, fds, n_fds, diag, &s.admin);
+    if (!rc && n->admin.port)
+        rc = open_unix(p->operator_sock, 0660, uid, edge, fds, n_fds, diag, &s.operator);
     if (!rc && n->metrics.port)
         rc = open_tcp(&n->metrics, fds, n_fds, until_mono_ms, diag, &s.metrics);
     if (rc)
@@ -132,6 +134,7 @@ void sockets_close(struct sockets *s)
     close_one(&s->peer);
     close_one(&s->tunnel);
     close_one(&s->admin);
+    close_one(&s->operator);
     close_one(&s->metrics);
 }
 
@@ -140,7 +143,7 @@ size_t sockets_count(const struct sockets *s)
     size_t n = 0;
     if (s->dns)
         n = resolver_sockets_count(s->dns);
-    const int others[] = {s->public, s->peer, s->tunnel, s->admin, s->metrics};
+    const int others[] = {s->public, s->peer, s->tunnel, s->admin, s->operator, s->metrics };
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         n += others[i] >= 0;
     return n;
@@ -148,7 +151,7 @@ size_t sockets_count(const struct sockets *s)
 
 void sockets_fds(const struct sockets *s, int *out)
 {
-    const int more[] = {s->public, s->peer, s->tunnel, s->admin, s->metrics};
+    const int more[] = {s->public, s->peer, s->tunnel, s->admin, s->operator, s->metrics };
     if (s->dns) {
         resolver_sockets_fds(s->dns, out);
         out += resolver_sockets_count(s->dns);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All sockets that a node listens on: DNS, the sockets from the edge to the daemon, the admin
-// socket, metrics. The supervisor opens them once, before it drops privileges, and keeps them for
+// All sockets that a node listens on: DNS, the sockets from the edge to the daemon (that of the
+// admin listener only where there is one), the admin socket, metrics. The supervisor opens them once, before it drops privileges, and keeps them for
 // its whole life; each worker serves on copies. So a new worker, also one of a new program, takes
 // over without a gap: connections that arrive meanwhile wait in the kernel. nginx opens its own
 // ports itself.
@@ -14,10 +14,11 @@
 
 struct sockets { // -1, NULL: not open
     struct resolver_sockets *dns;
-    int public, peer, tunnel, admin, metrics;
+    int public, peer, tunnel, admin, operator, metrics;
 };
-#define SOCKETS_NONE \
-    ((struct sockets){.public = -1, .peer = -1, .tunnel = -1, .admin = -1, .metrics = -1})
+#define SOCKETS_NONE   \
+    ((struct sockets){ \
+        .public = -1, .peer = -1, .tunnel = -1, .admin = -1, .operator= - 1, .metrics = -1})
 
 // `fds`: of a forerunner, which stay the caller's: addresses that they are bound to get duplicates.
 // On failure nothing is left open, and what the forerunner bound is as it was. Addresses that

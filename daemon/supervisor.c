@@ -151,6 +151,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .public_socket = s->paths->public_sock,
                                 .peer_socket = s->paths->peer_sock,
                                 .tunnel_socket = s->paths->tunnel_sock,
+                                .admin_socket = s->paths->operator_sock,
                                 .blob_dir = blobs,
                                 .words = &oci_words,
                                 .domain = s->topology->domain,
@@ -166,6 +167,7 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .ktls = n->edge_ktls,
                                 .disk_threads = n->edge_disk_threads,
                                 .peer = n->peer,
+                                .admin = n->admin,
                                 .region_pem = s->paths->region_pem,
                                 .shared_pem = s->paths->shared_pem,
                                 .peer_pem = s->paths->peer_pem,
@@ -418,6 +420,7 @@ static int stop_all(struct supervisor *s, int status)
     unlink(s->paths->peer_sock);
     unlink(s->paths->tunnel_sock);
     unlink(s->paths->admin_sock);
+    unlink(s->paths->operator_sock);
     snapshot_unref(s->topology);
     free(s->peers);
     free(s->fds);
@@ -496,6 +499,8 @@ static int start_first(struct supervisor *s, struct diag *d)
         rc = ports_free(n->https_proxied, n->n_https_proxied, until_ms, d);
     if (!rc && s->edge_wanted)
         rc = ports_free(&n->peer, 1, until_ms, d);
+    if (!rc && s->edge_wanted && n->admin.port)
+        rc = ports_free(&n->admin, 1, until_ms, d);
     if (!rc)
         rc = sockets_open(n, s->paths, s->id, NULL, 0, until_ms, d, &s->sockets);
     if (!rc && n->sandbox == SANDBOX_STRICT)

@@ -42,6 +42,9 @@ struct worker {
     // set before the replicator starts, which tells of silence
     struct tunnels *tunnels;
     struct http_server *public_server, *peer_server, *admin_server, *metrics_server;
+    // of the admin listener; NULL without one
+    struct http_server *operator_server;
+    struct pool *operator_pool;
     struct housekeeping housekeeping;
     // the main thread's
     bool ready, edge_runs, told_up;

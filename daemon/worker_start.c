@@ -3,6 +3,7 @@
 // worker_priv.h.
 #include "daemon/worker_priv.h"
 
+#include "auth/admin_login.h"
 #include "auth/issued.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -10,6 +11,7 @@
 #include "base/mem.h"
 #include "control/file_source.h"
 #include "daemon/admin_fleet.h"
+#include "daemon/admin_route.h"
 #include "daemon/auditing.h"
 #include "daemon/collector.h"
 #include "daemon/late.h"
@@ -29,8 +31,11 @@
 
 #define FORERUNNER_MS 15000 // beyond `drain` a forerunner is gone
 #define PLACES_LEAST 4096 // connections of the public server, at least (net/http.h max_connections)
-#define WAITING_THREADS 16     // requests that wait for another region at once
-#define METRICS_CONNECTIONS 16 // a few scrapers; anyone who reaches the listener may connect
+#define WAITING_THREADS 16 // requests that wait for another region at once
+#define OPERATOR_THREADS 4 // calls of the admin listener at once
+#define OPERATOR_WAITING 64
+#define OPERATOR_CONNECTIONS 80 // more than the edge lets through
+#define METRICS_CONNECTIONS 16  // a few scrapers; anyone who reaches the listener may connect
 #define METRICS_IDLE_S 15
 
 // ---- what rooms tell each other ----
@@ -374,6 +379,22 @@ static int start_auth(struct worker *w)
     return auth_service_start(&o, &w->app.auth);
 }
 
+// The admin listener has a pool of its own: neither clients nor operators wait for the others.
+static int start_operators(struct worker *w)
+{
+    const struct admin_login_options o = {.topology = &w->topology,
+                                          .principals = &w->principals,
+                                          .keys = w->keys,
+                                          .audit = w->app.audit,
+                                          .region = w->node->region};
+    const struct pool_options pool = {
+        .name = "admin", .n_threads = OPERATOR_THREADS, .max_waiting = OPERATOR_WAITING};
+    w->operator_pool = pool_new(&pool);
+    if (!w->operator_pool)
+        return ERR_NOMEM;
+    return admin_login_start(&o, &w->app.operators);
+}
+
 static int start_registry(struct worker *w)
 {
     const struct node *n = w->node;
@@ -485,6 +506,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         rc = issued_open(w->paths->state, w->node->region, d, &w->app.issued);
     if (!rc && (roles & ROLE_AUTH))
         rc = start_auth(w);
+    if (!rc && w->node->admin.port)
+        rc = start_operators(w);
     if (!rc && (roles & ROLE_REGISTRY))
         rc = start_registry(w);
     if (!rc)
@@ -516,6 +539,11 @@ static int serve(struct worker *w, int *fd, enum http_listener listener, begin_f
         max = METRICS_CONNECTIONS;
     if (listener == LISTENER_PUBLIC)
         max = public_places(w->node);
+    struct pool *pool = w->app.pool;
+    if (listener == LISTENER_OPERATOR) {
+        max = OPERATOR_CONNECTIONS;
+        pool = w->operator_pool;
+    }
     const struct http_app http = {.begin = begin,
                                   .finish = app_finish,
                                   .begin_late = late,
@@ -524,7 +552,7 @@ static int serve(struct worker *w, int *fd, enum http_listener listener, begin_f
                                   .words = &oci_words};
     const struct http_server_options o = {.listen_fd = take_fd(fd),
                                           .listener = listener,
-                                          .pool = w->app.pool,
+                                          .pool = pool,
                                           .n_threads = 1,
                                           .max_connections = max,
                                           .body_bytes_s = w->node->body_rate,
@@ -543,6 +571,9 @@ int worker_start_servers(struct worker *w)
         rc = serve(w, &s->peer, LISTENER_PEER, app_begin_peer, late_begin_peer, &w->peer_server);
     if (!rc)
         rc = serve(w, &s->admin, LISTENER_ADMIN, app_begin_admin, NULL, &w->admin_server);
+    if (!rc && s->operator>= 0)
+        rc = serve(w, &s->operator, LISTENER_OPERATOR, app_begin_operator, NULL,
+                   &w->operator_server);
     if (!rc && s->metrics >= 0)
         rc = serve(w, &s->metrics, LISTENER_METRICS, app_begin_metrics, NULL, &w->metrics_server);
     return rc;

@@ -3,6 +3,7 @@
 // worker_priv.h.
 #include "daemon/worker_priv.h"
 
+#include "auth/admin_login.h"
 #include "auth/issued.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -75,6 +76,7 @@ static void hand_over(struct worker *w)
     tunnels_drain(w->tunnels, drain_ms);
     housekeeping_stop(&w->housekeeping);
     http_server_stop(take_ptr(w->admin_server), 1000);
+    http_server_stop(take_ptr(w->operator_server), 1000);
     http_server_stop(take_ptr(w->metrics_server), 1000);
     if (w->public_server)
         http_server_yield_wait(w->public_server);
@@ -113,15 +115,18 @@ void worker_stop(struct worker *w, bool yields)
     if (!yields)
         tunnels_drain(w->tunnels, drain_left(w));
     http_server_stop(w->admin_server, 1000);
+    http_server_stop(w->operator_server, 1000);
     http_server_stop(w->metrics_server, 1000);
     http_server_stop(w->public_server, drain_left(w));
     http_server_stop(w->peer_server, yields ? drain_left(w) : 1000);
     rooms_stop(w);
     auth_service_stop(w->app.auth);
+    admin_login_stop(w->app.operators);
     issued_close(w->app.issued);
     outbound_free(w->app.outbound);
     fetcher_free(w->app.fetcher);
     pool_free(w->app.late_pool);
+    pool_free(w->operator_pool);
     pool_free(w->app.waiting);
     pool_free(w->app.pool);
     registry_service_free(w->app.registry);

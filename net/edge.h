@@ -21,8 +21,10 @@
 // that the writer of the certificates could swap. Started by root, the master leads a process
 // namespace of its own: no process of nginx outlives it, whichever process is killed.
 //
-// Three kinds of server block: public names of this region (certificate of the region), the global
-// names (shared certificate), the peer listener (mutual TLS). Uploads whose id names another region
+// Kinds of server block: public names of this region (certificate of the region), the global
+// names (shared certificate), the peer listener (mutual TLS), and where it is wanted the admin
+// listener: an address, a session cache and a socket to the daemon of its own, so that nothing that
+// comes over the other listeners ever leads there. Uploads whose id names another region
 // and that arrive at a global name are passed on to that region's peer listener (design section
 // 10): `/v2/…/blobs/uploads/<region>.<id>`. The edge gives them to the daemon's tunnels
 // (net/tunnel.h), which know whom to believe and who is silent.
@@ -67,6 +69,8 @@ struct edge_config {
     const char *runtime_dir;
     // of the daemon
     const char *public_socket, *peer_socket, *tunnel_socket;
+    // of the admin listener; NULL without one
+    const char *admin_socket;
     // served under the internal location /_blob/
     const char *blob_dir;
     const char *domain, *region, *stamp;
@@ -80,6 +84,8 @@ struct edge_config {
     const struct cidr *proxies;
     size_t n_proxies;
     struct endpoint peer;
+    // port 0: there is none
+    struct endpoint admin;
     // HTTP/2 on both, for clients that offer it (ALPN)
     bool http2;
     // OpenSSL may leave records to the kernel, where that has a TLS of its own

@@ -68,6 +68,10 @@ static int paths_check(const struct edge_config *c, struct diag *diag)
                  paths[i].what);
         rc = ERR_INVAL;
     }
+    if (c->admin.port && !path_ok(c->admin_socket)) {
+        diag_add(diag, NULL, 0, "edge: admin_socket must be an absolute path");
+        rc = ERR_INVAL;
+    }
     return rc;
 }
 

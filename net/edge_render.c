@@ -121,6 +121,7 @@ static void put_frame(struct buf *b, const struct edge_config *c)
         "  limit_conn_zone $meridian_client zone=by_client:10m; limit_conn_status 429;\n"
         "  limit_conn_zone $meridian_network zone=by_network:10m; limit_conn_zone all "
         "zone=clients:1m;\n"
+        "  limit_conn_zone admin zone=operators:1m;\n"
         "  limit_conn_log_level info; log_not_found off;\n"
         "  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers off; ssl_session_tickets off;\n"
         "  ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_session_timeout 1h;\n"
@@ -241,6 +242,8 @@ static void put_upstreams(struct buf *b, const struct edge_config *c)
                "  upstream meridian_public { server unix:%s; keepalive 64; }\n"
                "  upstream meridian_peer { server unix:%s; keepalive 64; }\n",
                c->public_socket, c->peer_socket);
+    if (c->admin.port)
+        buf_printf(b, "  upstream meridian_admin { server unix:%s; }\n", c->admin_socket);
     // One for each region: a connection to the tunnels stays with the region of its first request.
     for (size_t i = 0; i < c->n_peers; i++)
         buf_printf(b, "  upstream region_%s { server unix:%s; keepalive 16; }\n",
@@ -482,6 +485,36 @@ static void put_peer_server(struct buf *b, const struct edge_config *c)
     buf_str(b, "    location / { proxy_pass http://meridian_peer; }\n  }\n");
 }
 
+// The admin listener. Connections are few, so that what anybody may make wait there is little; and
+// the daemon's own answers alone go out.
+static void put_admin_servers(struct buf *b, const struct edge_config *c)
+{
+    char at[ENDPOINT_TEXT_SIZE];
+    endpoint_format(&c->admin, at);
+    buf_printf(b,
+               "  server {\n    listen %s ssl default_server backlog=64;\n    server_name _;\n"
+               "    ssl_reject_handshake on;\n",
+               at);
+    edge_put_answer(b, c, "/", 421, REFUSED_HOST, "this host name is not served at this address",
+                    c->region);
+    edge_put_error_answers(b, c);
+    buf_printf(b,
+               "  }\n  server {\n    listen %s ssl;\n    server_name *.%s.fe.%s;\n"
+               "    limit_conn by_client 16; limit_conn operators 64;\n"
+               "    client_max_body_size 64m; client_body_timeout 15s;\n",
+               at, c->region, c->domain);
+    put_certificate(b, c->region_pem, "admin");
+    put_headers(b, "    ", "\"\"");
+    buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON
+               "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n"
+               "    proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate "
+               "X-Accel-Buffering X-Accel-Charset;\n");
+    edge_put_answer(b, c, "/", 404, REFUSED_UNSUPPORTED, "nothing is served under this path",
+                    c->region);
+    edge_put_error_answers(b, c);
+    buf_str(b, "    location ~ \"^/v1/\" { proxy_pass http://meridian_admin; }\n  }\n");
+}
+
 static void put_client_servers(struct buf *b, const struct edge_config *c, enum way way)
 {
     // unknown names get no handshake; an unknown Host behind a known name gets 421
@@ -513,6 +546,8 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     if (c->n_https_proxied)
         put_client_servers(&b, c, WAY_PROXIED);
     put_peer_server(&b, c);
+    if (c->admin.port)
+        put_admin_servers(&b, c);
     buf_str(&b, "}\n");
     if (b.err)
         return b.err;

@@ -48,7 +48,15 @@ enum http_method {
 };
 
 // The socket that a request came over; no header can forge it.
-enum http_listener { LISTENER_PUBLIC, LISTENER_PEER, LISTENER_ADMIN, LISTENER_METRICS };
+enum http_listener {
+    LISTENER_PUBLIC,
+    LISTENER_PEER,
+    // the admin socket: root, by peer credentials
+    LISTENER_ADMIN,
+    LISTENER_METRICS,
+    // the admin listener, behind the edge: anybody who reaches it
+    LISTENER_OPERATOR,
+};
 
 struct http_words;
 struct http_header {

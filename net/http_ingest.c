@@ -97,7 +97,8 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
         in->status = 431;
         return MHD_NO;
     }
-    if (in->listener == LISTENER_PUBLIC && !strncasecmp(name, "X-Meridian-", 11))
+    bool of_strangers = in->listener == LISTENER_PUBLIC || in->listener == LISTENER_OPERATOR;
+    if (of_strangers && !strncasecmp(name, "X-Meridian-", 11))
         return MHD_YES;
     framing_header(in, name, value);
     if (http_request_add_header(in->req, name, n_name, value, n_value))

@@ -100,7 +100,8 @@ static size_t code_of(int status)
 
 void traffic_answered(const struct http_request *req, int status)
 {
-    if (req->listener == LISTENER_ADMIN || req->listener == LISTENER_METRICS)
+    if (req->listener == LISTENER_ADMIN || req->listener == LISTENER_METRICS ||
+        req->listener == LISTENER_OPERATOR)
         return;
     assert(req->kind < N_TRAFFIC_KINDS);
     enum request_class class = class_of((enum traffic_kind)req->kind, req->method);

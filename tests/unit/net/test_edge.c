@@ -311,7 +311,8 @@ START_TEST(test_render)
     for (size_t i = 0; i < ARRAY_LEN(has); i++)
         ck_assert_msg(strstr(buf_cstr(&b), has[i]) != NULL, "missing: %s", has[i]);
     ck_assert_ptr_null(strstr(buf_cstr(&b), "include"));
-    static const char *const off[] = {" http2", "KTLS", " proxy_protocol", "real_ip"};
+    static const char *const off[] = {"meridian_admin", " http2", "KTLS", " proxy_protocol",
+                                      "real_ip"};
     for (size_t i = 0; i < ARRAY_LEN(off); i++)
         ck_assert_msg(!strstr(buf_cstr(&b), off[i]), "%s", off[i]);
     // regions are not counted as clients
@@ -333,6 +334,9 @@ START_TEST(test_render)
             diag_done(&d);
         }
     struct edge_config c = good;
+    c.admin = local(20446); // and no socket that it leads to
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+    c = good;
     c.domain = "example.test;x";
     ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     c = good, c.region = "East";
@@ -449,6 +453,78 @@ START_TEST(test_requests)
     q.method = "PATCH", q.body = bytes_of(body, sizeof body), q.chunked = true;
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_ptr_nonnull(strstr(text, "sunk=8388608"));
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+// An address, a certificate's names and a socket of its own: neither way does a request cross.
+START_TEST(test_the_admin_listener_is_apart)
+{
+    char socket[220], text[8192];
+    struct http_server *operators;
+    world();
+    region_config(&one, "eastus");
+    tls_make_leaf(top, "ca", "region-eastus",
+                  "DNS:*.eastus.geo.example.test,DNS:*.eastus.fe.example.test", one.pem,
+                  sizeof one.pem);
+    snprintf(socket, sizeof socket, "%s/operator.sock", one.dir);
+    one.c.admin = local(tls_free_port());
+    one.c.admin_socket = socket;
+    const struct http_app app = {.begin = begin, .finish = finish, .words = &oci_words};
+    const struct http_server_options o = {.socket_path = socket,
+                                          .socket_mode = 0660,
+                                          .socket_gid = -1,
+                                          .listener = LISTENER_OPERATOR,
+                                          .pool = pool};
+    ck_assert_int_eq(http_server_start(&o, &app, &operators), 0);
+    region_up(&one);
+    struct fetch_request q = to(&one.c.admin, "https://eus-1.eastus.fe.example.test/v1/status?a=b");
+    static const char *const forged[] = {
+        "X-Meridian-Client: 6.6.6.6", "X-Meridian-Peer-Cert: evil",   "X-Meridian-Other: evil",
+        "X-Forwarded-For: evil",      "X-Accel-Redirect: /_blob/one", "Authorization: Bearer abc"};
+    q.headers = forged, q.n_headers = ARRAY_LEN(forged);
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_msg(strstr(text, "GET /v1/status?a=b host=eus-1.eastus.fe.example.test listener=4 "
+                               "client=127.0.0.1 fp=- ") != NULL,
+                  "%s", text);
+    ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
+    ck_assert_ptr_null(strstr(text, "evil"));
+    // nothing else is served there: no registry, no blobs, no probe
+    static const char *const paths[] = {"/v2/",       "/healthz", "/oauth2/token",
+                                        "/_blob/one", "/v1",      "/control/v1/feed"};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        AUTO_FREE char *url = mem_printf("https://eus-1.eastus.fe.example.test%s", paths[i]);
+        q = to(&one.c.admin, url);
+        own_answer(&q, 404, "UNSUPPORTED");
+    }
+    // what a hostile or mistaken answer of the daemon would lead the edge to is not followed
+    q = to(&one.c.admin, "https://eus-1.eastus.fe.example.test/v1/blobs/sha256:1");
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+    ck_assert_ptr_null(strstr(text, "0123456789"));
+    // public names at the admin listener: no handshake, and no other host behind its own name
+    q = to(&one.c.admin, "https://contoso.eastus.geo.example.test/v2/");
+    ck_assert_int_eq(status_of(&q, text, sizeof text), ERR_CRYPTO);
+    static const char *const hosts[] = {"Host: contoso.example.test",
+                                        "Host: eus-1.north.fe.example.test",
+                                        "Host: contoso.eastus.geo.example.test"};
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        q = to(&one.c.admin, "https://eus-1.eastus.fe.example.test/v1/status");
+        q.headers = &hosts[i], q.n_headers = 1;
+        own_answer(&q, 421, "NAME_UNKNOWN");
+    }
+    // and the admin API is not to be had at the public listener, by any name
+    static const char *const names[] = {"eus-1.eastus.fe.example.test",
+                                        "contoso.eastus.geo.example.test"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO_FREE char *url = mem_printf("https://%s/v1/status", names[i]);
+        q = to(&one.https, url);
+        ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
+        ck_assert_msg(strstr(text, "listener=0") != NULL, "%s", text);
+    }
+    http_server_stop(operators, 100);
+    q = to(&one.c.admin, "https://eus-1.eastus.fe.example.test/v1/status");
+    own_answer(&q, 503, "UNAVAILABLE");
     region_down(&one);
     world_end();
 }
@@ -1181,7 +1257,8 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_render_protocols, test_requests, test_blobs, test_peers,
-           test_a_slow_body, test_own_answers, test_refused_early, test_reload,
-           test_reload_of_the_same, test_listeners_users_limits_drain, test_backoff_cap,
-           test_master_killed, test_parent_killed, test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_render_protocols, test_requests,
+           test_the_admin_listener_is_apart, test_blobs, test_peers, test_a_slow_body,
+           test_own_answers, test_refused_early, test_reload, test_reload_of_the_same,
+           test_listeners_users_limits_drain, test_backoff_cap, test_master_killed,
+           test_parent_killed, test_start_refused)
