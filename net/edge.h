@@ -22,8 +22,8 @@
 // namespace of its own: no process of nginx outlives it, whichever process is killed.
 //
 // Kinds of server block: public names of this region (certificate of the region), the global
-// names (shared certificate), the peer listener (mutual TLS), and where it is wanted the admin
-// listener: an address, a session cache and a socket to the daemon of its own, so that nothing that
+// names (shared certificate), the peer listener (mutual TLS, but for EDGE_JOIN_PATH), and
+// where it is wanted the admin listener: an address, a session cache and a socket to the daemon of its own, so that nothing that
 // comes over the other listeners ever leads there. Uploads whose id names another region
 // and that arrive at a global name are passed on to that region's peer listener (design section
 // 10): `/v2/…/blobs/uploads/<region>.<id>`. The edge gives them to the daemon's tunnels
@@ -160,6 +160,10 @@ int edge_adopt(const struct edge_config *c, const struct edge_handover *h, struc
 // in a child process that does not use the edge: closes its descriptors only
 void edge_close(const struct edge *e);
 void edge_stop(struct edge *e, unsigned drain_ms); // frees
+
+// The one path of the peer listener for which no client certificate is asked (fleet/join.h): the
+// edge takes small POSTs of few strangers at a time. Everything else there gets 400 without one.
+#define EDGE_JOIN_PATH "/join/v1/region"
 
 // Headers that the edge sets on every request to the daemon, and blanks when a client sends them.
 // Only the HTTP server reads them.

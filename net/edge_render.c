@@ -468,6 +468,36 @@ static void put_certificate_refusal(struct buf *b, const struct edge_config *c)
     edge_put_error_pages(b, "    ");
     edge_put_answer(b, c, "= /_edge/certificate", 400, REFUSED_DENIED,
                     "region %s refuses the certificate shown: $ssl_client_verify", c->region);
+    edge_put_answer(b, c, "= /_edge/stranger", 400, REFUSED_DENIED,
+                    "region %s is called here by regions, which show a certificate of theirs",
+                    c->region);
+}
+
+// Who has no certificate may ask for one thing: to join (fleet/join.h), by POST, with a small body
+// that is taken whole before the daemon hears of it. All strangers together have few places, each
+// for seconds.
+static void put_strangers(struct buf *b)
+{
+    buf_str(b, "  map \"$ssl_client_verify $uri\" $meridian_stranger {\n    default 1;\n"
+               "    \"~^SUCCESS \" \"\";\n    \"~^NONE " EDGE_JOIN_PATH "\\z\" \"\";\n"
+               "    \"~^[^ ]+ /_edge/\" \"\";\n  }\n"
+               "  limit_conn_zone all zone=strangers:1m;\n"
+               "  limit_req_zone all zone=joins:1m rate=5r/s;\n"
+               "  limit_req_status 429; limit_req_log_level info;\n");
+}
+
+static void put_join(struct buf *b)
+{
+    buf_str(
+        b, "    if ($meridian_stranger) { rewrite ^ /_edge/stranger last; }\n"
+           "    location = " EDGE_JOIN_PATH " {\n"
+           "      limit_conn strangers 16; limit_conn by_client 4; limit_req zone=joins burst=20 "
+           "nodelay;\n"
+           "      client_max_body_size 48k; client_body_buffer_size 48k; client_body_timeout 10s;\n"
+           "      proxy_request_buffering on; proxy_read_timeout 60s; proxy_pass "
+           "http://meridian_peer;\n");
+    put_headers(b, "      ", "\"\"");
+    buf_str(b, "      proxy_set_header " EDGE_HEADER_PASSED " \"\";\n    }\n");
 }
 
 static void put_peer_server(struct buf *b, const struct edge_config *c)
@@ -477,9 +507,11 @@ static void put_peer_server(struct buf *b, const struct edge_config *c)
                "  server {\n    listen %s ssl default_server backlog=1024;\n    server_name _;\n",
                endpoint_format(&c->peer, at));
     put_certificate(b, c->peer_pem, "peer");
-    buf_printf(b, "    ssl_client_certificate %s; ssl_verify_client on; ssl_verify_depth 3;\n",
+    buf_printf(b,
+               "    ssl_client_certificate %s; ssl_verify_client optional; ssl_verify_depth 3;\n",
                c->ca_pem);
     put_certificate_refusal(b, c);
+    put_join(b);
     put_headers(b, "    ", "$ssl_client_escaped_cert");
     put_shared_locations(b, c);
     buf_str(b, "    location / { proxy_pass http://meridian_peer; }\n  }\n");
@@ -539,6 +571,7 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     put_names(&b, c);
     put_access_log(&b, c);
     put_clients(&b);
+    put_strangers(&b);
     edge_put_error_pages(&b, "  ");
     put_upstreams(&b, c);
     if (c->n_https)

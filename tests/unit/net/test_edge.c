@@ -296,7 +296,7 @@ START_TEST(test_render)
         "ssl_reject_handshake on;",
         "*.eastus.geo.example.test",
         "*.eastus.data.privatelink.example.test",
-        "ssl_verify_client on;",
+        "ssl_verify_client optional;",
         "error_page 495 =400 /_edge/certificate;",
         "/blobs/uploads/westeurope\\.[0-9a-f]+$",
         "upstream region_westeurope { server unix:/r/c; keepalive 16; }",
@@ -315,9 +315,12 @@ START_TEST(test_render)
                                       "real_ip"};
     for (size_t i = 0; i < ARRAY_LEN(off); i++)
         ck_assert_msg(!strstr(buf_cstr(&b), off[i]), "%s", off[i]);
-    // regions are not counted as clients
-    const char *peer = strstr(buf_cstr(&b), "ssl_verify_client on;");
-    ck_assert_ptr_null(strstr(peer, "limit_conn"));
+    // regions are not counted as clients; strangers, who may join, are
+    const char *peer = strstr(buf_cstr(&b), "ssl_verify_client optional;"),
+               *join = strstr(peer, "location = /join/v1/region {"), *end = strstr(join, "    }\n");
+    ck_assert_ptr_eq(strstr(peer, "limit_conn"), strstr(join, "limit_conn"));
+    ck_assert_ptr_null(strstr(end, "limit_conn"));
+    ck_assert_ptr_nonnull(strstr(peer, "if ($meridian_stranger) { rewrite ^ /_edge/stranger last"));
     static const char *const bad[] = {"/a b", "/a;",  "/a{",  "/a}", "/a$x", "/a\"",
                                       "/a'",  "/a\n", "/a\\", "/a#", "",     "rel"};
     size_t before = b.n;
@@ -659,6 +662,39 @@ static void tunnels_up(void)
     ck_assert_int_eq(tunnels_start(&o, &tunnels), 0);
 }
 
+// Without a certificate: one path alone leads to the daemon, as nobody's.
+static void strangers(struct fetch_request *q, char *text, size_t cap)
+{
+    static const char *const closed[] = {"feed",
+                                         "",
+                                         "join/v1/",
+                                         "join/v1/region/",
+                                         "join/v1/regions",
+                                         "JOIN/v1/region",
+                                         "join/v1/region%0a",
+
+                                         "_blob/x",
+                                         "healthz"};
+    static const char *const claims[] = {"X-Meridian-Peer-Cert: evil",
+                                         "X-Meridian-Passed-Client: evil"};
+    char url[200];
+    for (size_t i = 0; i < ARRAY_LEN(closed); i++) {
+        snprintf(url, sizeof url, "https://westeurope.peer.example.test/%s", closed[i]);
+        q->url = url;
+        ck_assert_msg(status_of(q, text, cap) == 400, "%s: %s", closed[i], text);
+    }
+    q->url = "https://westeurope.peer.example.test" EDGE_JOIN_PATH;
+    q->method = "POST", q->headers = claims, q->n_headers = 2;
+    ck_assert_int_eq(status_of(q, text, cap), 200);
+    ck_assert_ptr_nonnull(strstr(text, "listener=1"));
+    ck_assert_ptr_null(strstr(text, "evil"));
+    ck_assert_ptr_nonnull(strstr(text, " fp=- "));
+    static uint8_t large[(48 << 10) + 1];
+    q->body = bytes_of(large, sizeof large);
+    ck_assert_int_eq(status_of(q, text, cap), 413);
+    *q = to(&two.peer_at, "https://westeurope.peer.example.test/feed");
+}
+
 START_TEST(test_peers)
 {
     world();
@@ -671,7 +707,7 @@ START_TEST(test_peers)
     tunnels_up();
     char text[4096];
     struct fetch_request q = to(&two.peer_at, "https://westeurope.peer.example.test/feed");
-    ck_assert_int_ne(status_of(&q, text, sizeof text), 200); // no certificate
+    strangers(&q, text, sizeof text);
     q.client_pem = one.peer_pem;
     const char *forged = "X-Meridian-Peer-Cert: evil";
     q.headers = &forged, q.n_headers = 1;
