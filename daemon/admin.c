@@ -13,6 +13,7 @@
 //   GET  /v1/config                              topology and principals in force, and why a later
 //                                                edit is not
 //   POST /v1/config/reload                       look at the files now
+//   GET  /v1/principals                          users, tokens, scope maps: no hash of a password
 //   GET  /v1/replication?registry=NAME
 //   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended
 //                                                        (daemon/admin_repair.c)
@@ -35,6 +36,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "control/principals_change.h"
 #include "control/source.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_fleet.h"
@@ -187,6 +189,19 @@ static void get_config(struct app *app, struct http_request *req, struct http_re
     serve_json(req, resp, json_pack("{s:o, s:o}", "topology", a, "principals", b));
 }
 
+static void get_principals(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    struct principals *all = snapshot_get(app->principals);
+    json_t *doc = NULL;
+    if (all)
+        doc = principals_view(all);
+    snapshot_unref(all);
+    if (all)
+        serve_json(req, resp, doc);
+    else
+        http_response_text(req, resp, 404, "no principals are in force on this node\n");
+}
+
 static void post_reload(struct app *app, struct http_request *req, struct http_response *resp)
 {
     topology_source_look(app->source);
@@ -302,6 +317,7 @@ static const struct admin_route routes[] = {
     {HTTP_POST, "/v1/health/force", ADMIN_LOCAL, admin_post_force},
     {HTTP_GET, "/v1/config", ADMIN_READ, get_config},
     {HTTP_POST, "/v1/config/reload", ADMIN_LOCAL, post_reload},
+    {HTTP_GET, "/v1/principals", ADMIN_READ, get_principals},
     {HTTP_GET, "/v1/replication", ADMIN_READ, get_replication},
     {HTTP_POST, "/v1/replication/repair-clock", ADMIN_LOCAL, admin_post_repair_clock},
     {HTTP_GET, "/v1/tasks", ADMIN_READ, admin_get_tasks},
