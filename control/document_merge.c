@@ -78,16 +78,39 @@ static int merge_member(struct members *x, const struct sides *s, const char *na
     return add(x, name, value);
 }
 
-// Ours in its own order, then what only theirs has, then what both have taken away.
-static int merge_members(struct members *x, const struct sides *s)
+// Members that only theirs has, from *at to before `until` (NULL: to the end).
+static int merge_theirs(struct members *x, const struct sides *s, const struct doc_node **at,
+                        const struct doc_node *until)
 {
     int rc = 0;
-    for (const struct doc_node *v = s->ours->child; v && !rc; v = v->next)
-        rc = merge_member(x, s, member_name(x, v));
-    for (const struct doc_node *v = s->theirs->child; v && !rc; v = v->next)
-        if (!member(x, s->ours, member_name(x, v)))
-            rc = merge_member(x, s, member_name(x, v));
+    for (; *at && *at != until && !rc; *at = (*at)->next)
+        if (!member(x, s->ours, member_name(x, *at)))
+            rc = merge_member(x, s, member_name(x, *at));
     return rc;
+}
+
+static bool comes_later(const struct doc_node *at, const struct doc_node *v)
+{
+    while (at && at != v)
+        at = at->next;
+    return at != NULL;
+}
+
+// In the order of ours; what only theirs has stands before what it stands before there.
+static int merge_members(struct members *x, const struct sides *s)
+{
+    const struct doc_node *at = s->theirs->child;
+    int rc = 0;
+    for (const struct doc_node *v = s->ours->child; v && !rc; v = v->next) {
+        const struct doc_node *same = member(x, s->theirs, member_name(x, v));
+        if (same && comes_later(at, same))
+            rc = merge_theirs(x, s, &at, same);
+        if (!rc)
+            rc = merge_member(x, s, member_name(x, v));
+    }
+    if (rc)
+        return rc;
+    return merge_theirs(x, s, &at, NULL);
 }
 
 static int by_member(struct document_merge *m, const char *path, const char *key,

@@ -62,6 +62,27 @@ int document_registry(struct arena *arena, const struct topology *t, const char 
     return document_spec_registry(arena, &row, out);
 }
 
+const struct doc_node *document_without_incarnation(struct arena *arena, const struct doc_node *row)
+{
+    struct doc_node *out = arena_copy(arena, row, sizeof *row);
+    struct doc_node **link = out ? &out->child : NULL;
+    if (!out || !doc_get(row, "incarnation"))
+        return out;
+    for (const struct doc_node *v = row->child; v; v = v->next) {
+        struct doc_node *copy;
+        if (!strcmp(v->key, "incarnation"))
+            continue;
+        copy = arena_copy(arena, v, sizeof *v);
+        if (!copy)
+            return NULL;
+        *link = copy;
+        link = &copy->next;
+    }
+    *link = NULL;
+    out->n--;
+    return out;
+}
+
 static const struct private_endpoint *private_of(const struct registry *r, const char *name)
 {
     for (size_t i = 0; r && i < r->n_private_endpoints; i++)

@@ -28,6 +28,10 @@ int document_spec_registry(struct arena *arena, const struct spec_registry *row,
                            const struct doc_node **out);
 int document_spec_private(struct arena *arena, const struct spec_private *row,
                           const struct doc_node **out);
+// The same without its incarnation, for merging: which registry of that name a document means goes
+// without saying. NULL: out of memory.
+const struct doc_node *document_without_incarnation(struct arena *arena,
+                                                    const struct doc_node *row);
 // The frame's sections; `version` is one of them. ERR_UNSUPPORTED: the document's keys do not begin
 // lines of their own.
 int document_frame(struct arena *arena, const struct topology *t, const struct doc_node **out);

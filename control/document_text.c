@@ -213,8 +213,7 @@ static void put_flow(struct buf *out, const struct doc_node *n)
     buf_str(out, n->kind == DOC_LIST ? "]" : "}");
 }
 
-// The value in one line, cut off where it is long.
-static const char *in_a_line(struct arena *arena, const struct doc_node *n)
+const char *document_line(struct arena *arena, const struct doc_node *n)
 {
     AUTO_BUF struct buf out;
     buf_init(&out, 0);
@@ -237,9 +236,9 @@ static int tell_one(const struct telling *t, const char *path, const struct doc_
 {
     const char *was = NULL, *is = NULL;
     if (a)
-        was = in_a_line(t->arena, a);
+        was = document_line(t->arena, a);
     if (b)
-        is = in_a_line(t->arena, b);
+        is = document_line(t->arena, b);
     if ((a && !was) || (b && !is))
         return ERR_NOMEM;
     return t->tell(t->ctx, path, was, is);

@@ -26,6 +26,10 @@ void document_put(struct buf *out, const struct doc_node *n, unsigned indent);
 void document_put_pair(struct buf *out, const char *key, const struct doc_node *value,
                        unsigned indent);
 
+// The value in one line of the arena, cut off where it is long, with blanks for control bytes. NULL:
+// out of memory.
+const char *document_line(struct arena *arena, const struct doc_node *n);
+
 // By which of its members a list's items are told apart: all are mappings that have it, each with
 // another value ("name", "region", "id", "key", "match"). NULL: by their place alone.
 const char *document_list_key(const struct doc_node *list);

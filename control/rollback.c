@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// Back to an earlier version; see rollback.h.
+#include "control/rollback.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "control/document_diff.h"
+#include "control/document_rows.h"
+#include "control/document_text.h"
+
+#include <string.h>
+
+struct going_back {
+    const struct topology *now, *old;
+    struct topology_rollback *out;
+    struct arena *arena;
+    struct rollback_kept *kept;
+    size_t n_kept, cap_kept;
+};
+
+static int keep(struct going_back *g, const char *what, const char *why)
+{
+    if (!what)
+        return ERR_NOMEM;
+    if (g->n_kept == g->cap_kept) {
+        size_t cap = g->cap_kept ? 2 * g->cap_kept : 16;
+        struct rollback_kept *list = arena_array(g->arena, cap, sizeof *list);
+        if (!list)
+            return ERR_NOMEM;
+        if (g->n_kept)
+            memcpy(list, g->kept, g->n_kept * sizeof *list);
+        g->kept = list;
+        g->cap_kept = cap;
+    }
+    g->kept[g->n_kept++] = (struct rollback_kept){what, why};
+    return 0;
+}
+
+// ---- the frame ----
+
+static const char *why_section_stays(const char *key)
+{
+    static const struct {
+        const char *key, *why;
+    } rows[] = {
+        {"identities", "keys, fingerprints and revocations never go back"},
+        {"control", "the writer, the operators and their revocations never go back"},
+        {"dnssec", "the keys of the zones never go back: resolvers hold what was published"},
+        {"zone_serial", "the serial of fe.D never goes back"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (!strcmp(rows[i].key, key))
+            return rows[i].why;
+    return NULL;
+}
+
+static int add_region(struct going_back *g, const struct doc_node *region, struct doc_node *list,
+                      struct doc_node **last)
+{
+    struct doc_node *copy = arena_copy(g->arena, region, sizeof *copy);
+    if (!copy)
+        return ERR_NOMEM;
+    copy->next = NULL;
+    if (*last)
+        (*last)->next = copy;
+    else
+        list->child = copy;
+    *last = copy;
+    list->n++;
+    return 0;
+}
+
+// Those that are there, in the order of now, as they were in old.
+static int regions_back(struct going_back *g, const struct doc_node *now,
+                        const struct doc_node *old, const struct doc_node **out)
+{
+    struct doc_node *list = arena_copy(g->arena, now, sizeof *list), *last = NULL;
+    if (!list)
+        return ERR_NOMEM;
+    list->child = NULL;
+    list->n = 0;
+    int rc = 0;
+    for (const struct doc_node *v = now->child; v && !rc; v = v->next) {
+        const char *name = doc_get(v, "name")->text;
+        const struct doc_node *was = document_item(old, "name", name);
+        if (!was)
+            rc = keep(g, arena_printf(g->arena, "section/regions/%s", name),
+                      "it has joined since: a region leaves by `meridian region remove`");
+        if (!rc)
+            rc = add_region(g, was ? was : v, list, &last);
+    }
+    for (const struct doc_node *v = old->child; v && !rc; v = v->next) {
+        const char *name = doc_get(v, "name")->text;
+        if (!document_item(now, "name", name))
+            rc = keep(g, arena_printf(g->arena, "section/regions/%s", name),
+                      "it has left since: a region joins by `meridian fleet join`");
+    }
+    *out = list;
+    return rc;
+}
+
+// *out: the section as it is to be; NULL: it goes.
+static int section_back(struct going_back *g, const char *key, const struct doc_node *now,
+                        const struct doc_node *old, const struct doc_node **out)
+{
+    const char *why = why_section_stays(key);
+    *out = old;
+    if (document_equal(now, old))
+        return 0;
+    if (why) {
+        *out = now;
+        return keep(g, arena_printf(g->arena, "section/%s", key), why);
+    }
+    if (now && old && !strcmp(key, "regions"))
+        return regions_back(g, now, old, out);
+    return 0;
+}
+
+struct frames {
+    const struct doc_node *now, *old;
+    struct buf text;
+    // other than now; other than old
+    bool changed, mixed;
+};
+
+static int put_section(struct going_back *g, struct frames *f, const char *key)
+{
+    const struct doc_node *now = doc_get(f->now, key), *old = doc_get(f->old, key), *is;
+    if (!strcmp(key, "version")) {
+        document_put_pair(&f->text, key, now, 0);
+        return 0;
+    }
+    int rc = section_back(g, key, now, old, &is);
+    if (rc)
+        return rc;
+    f->changed = f->changed || !document_equal(is, now);
+    f->mixed = f->mixed || !document_equal(is, old);
+    if (is)
+        document_put_pair(&f->text, key, is, 0);
+    return f->text.err;
+}
+
+static int put_sections(struct going_back *g, struct frames *f)
+{
+    int rc = document_frame(g->arena, g->now, &f->now);
+    if (!rc)
+        rc = document_frame(g->arena, g->old, &f->old);
+    for (const struct doc_node *v = rc ? NULL : f->old->child; v && !rc; v = v->next)
+        rc = put_section(g, f, v->key);
+    for (const struct doc_node *v = rc ? NULL : f->now->child; v && !rc; v = v->next)
+        if (!doc_get(f->old, v->key))
+            rc = put_section(g, f, v->key);
+    return rc;
+}
+
+static int frame_back(struct going_back *g)
+{
+    struct frames f = {.changed = false};
+    if (topology_same_frame(g->now, g->old))
+        return 0;
+    buf_init(&f.text, 0);
+    int rc = put_sections(g, &f);
+    struct buf *out = &g->out->frame;
+    if (!rc && f.changed && f.mixed)
+        buf_add(out, buf_cstr(&f.text), f.text.n);
+    else if (!rc && f.changed) // with its comments
+        buf_add(out, g->old->frame->text, g->old->frame->text_n);
+    buf_done(&f.text);
+    if (rc)
+        return rc;
+    return out->err;
+}
+
+// ---- rows ----
+
+static int stamps_stay(struct going_back *g, const struct registry *now, struct spec_registry *row)
+{
+    struct spec_registry is;
+    int rc = change_registry_row(g->now, now, g->arena, &is);
+    for (size_t i = 0; i < row->n_replicas && !rc; i++) {
+        struct spec_replica *back = (struct spec_replica *)&row->replicas[i];
+        const struct spec_replica *stays = change_replica(&is, back->region);
+        if (!stays)
+            continue;
+        if (strcmp(back->stamp, stays->stamp) != 0)
+            rc = keep(g, arena_printf(g->arena, "registry/%s/%s", row->name, back->region),
+                      "its home stamp stays: `meridian replication rebind` moves it");
+        back->stamp = stays->stamp;
+        back->was = stays->was;
+        back->since = stays->since;
+    }
+    return rc;
+}
+
+// *out false: it stays as it is in force.
+static int registry_back(struct going_back *g, struct spec_registry *row, bool *out)
+{
+    const struct registry *now = topology_registry(g->now, row->name);
+    const char *what = arena_printf(g->arena, "registry/%s", row->name);
+    *out = false;
+    if (!now)
+        return keep(g, what,
+                    "it was deleted since: what is created under its name is another registry");
+    if (now->incarnation != row->incarnation)
+        return keep(g, what, "it was deleted since, and the one of that name is another registry");
+    *out = true;
+    return stamps_stay(g, now, row);
+}
+
+static int registries_back(struct going_back *g, struct change *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_registries; i++) {
+        bool goes;
+        int rc = registry_back(g, &c->registries[i], &goes);
+        if (rc)
+            return rc;
+        if (goes)
+            c->registries[n++] = c->registries[i];
+    }
+    c->n_registries = n;
+    return 0;
+}
+
+// Of registries that do not come back, those do not either.
+static int privates_back(struct going_back *g, struct change *c)
+{
+    struct spec_private *rows = arena_array(g->arena, c->n_private_endpoints + 1, sizeof *rows);
+    size_t n = 0;
+    if (!rows)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < c->n_private_endpoints; i++) {
+        const struct spec_private *p = &c->private_endpoints[i];
+        const struct registry *now = topology_registry(g->now, p->registry);
+        const struct registry *old = topology_registry(g->old, p->registry);
+        int rc = 0;
+        if (now && now->incarnation == old->incarnation)
+            rows[n++] = *p;
+        else
+            rc = keep(g, arena_printf(g->arena, "private/%s", p->name),
+                      "the registry that it led to was deleted since");
+        if (rc)
+            return rc;
+    }
+    c->private_endpoints = rows;
+    c->n_private_endpoints = n;
+    return 0;
+}
+
+// Those of a registry that stays as it is in force stay with it.
+static int privates_gone(struct going_back *g, struct change *c)
+{
+    const char **names = arena_array(g->arena, c->n_remove_private_endpoints + 1, sizeof *names);
+    struct htab *owners = document_private_owners(g->now);
+    size_t n = 0;
+    for (size_t i = 0; names && owners && i < c->n_remove_private_endpoints; i++) {
+        const char *name = c->remove_private_endpoints[i];
+        const char *registry = htab_get(owners, name, strlen(name));
+        const struct registry *now = topology_registry(g->now, registry);
+        const struct registry *old = topology_registry(g->old, registry);
+        if (!old || old->incarnation == now->incarnation)
+            names[n++] = name;
+    }
+    c->remove_private_endpoints = names;
+    c->n_remove_private_endpoints = n;
+    htab_free(owners);
+    return names && owners ? 0 : ERR_NOMEM;
+}
+
+static int rows_back(struct going_back *g)
+{
+    struct document_diff d;
+    int rc = document_diff(g->now, g->old, &d);
+    if (!rc)
+        rc = registries_back(g, &d.change);
+    if (!rc)
+        rc = privates_back(g, &d.change);
+    if (!rc)
+        rc = privates_gone(g, &d.change);
+    if (!rc)
+        rc = change_format(&d.change, &g->out->change);
+    const char **removed = arena_array(g->arena, d.change.n_remove + 1, sizeof *removed);
+    if (!rc && !removed)
+        rc = ERR_NOMEM;
+    for (size_t i = 0; !rc && i < d.change.n_remove; i++) {
+        // names live as long as `now`
+        removed[i] = d.change.remove[i];
+        g->out->n_removed++;
+    }
+    g->out->removed = removed;
+    document_diff_done(&d);
+    return rc;
+}
+
+int topology_rollback(const struct topology *now, const struct topology *old,
+                      struct topology_rollback *out)
+{
+    *out = (struct topology_rollback){.n_kept = 0};
+    arena_init(&out->arena, 0);
+    buf_init(&out->frame, 0);
+    buf_init(&out->change, 0);
+    struct going_back g = {.now = now, .old = old, .out = out, .arena = &out->arena};
+    int rc = frame_back(&g);
+    if (!rc)
+        rc = rows_back(&g);
+    out->kept = g.kept;
+    out->n_kept = g.n_kept;
+    return rc;
+}
+
+void topology_rollback_done(struct topology_rollback *r)
+{
+    buf_done(&r->frame);
+    buf_done(&r->change);
+    arena_done(&r->arena);
+}
