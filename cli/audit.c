@@ -91,16 +91,6 @@ static void print_events(struct cli *c, const json_t *all)
     cli_table(cells, n + 1, ARRAY_LEN(keys));
 }
 
-static int count_parse(const char *text, size_t *out)
-{
-    char *end;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (*end || !n || n > EVENTS_MAX)
-        return cli_fail(EXIT_USAGE, "audit: --last takes a number from 1 to %d", EVENTS_MAX);
-    *out = (size_t)n;
-    return EXIT_DONE;
-}
-
 static int audit_of(struct cli *c, const struct registry *r, const char *region, const char *since,
                     size_t most)
 {
@@ -120,7 +110,7 @@ static int audit_of(struct cli *c, const struct registry *r, const char *region,
     if (!asked)
         worst = cli_fail(EXIT_FAILED, "%s has no replica in %s", r->name, region);
     else if (cli_json(c))
-        cli_print_json(json_incref(all));
+        cli_print_json(c, json_incref(all));
     else
         print_events(c, all);
     json_decref(all);
@@ -129,20 +119,16 @@ static int audit_of(struct cli *c, const struct registry *r, const char *region,
 
 int cmd_audit(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"audit", "who did what in a registry, newest first",
-                                       "REGISTRY [--region R] [--since TIME] [--last N]",
-                                       cmd_audit};
-    const char *name = NULL, *region = NULL, *since = NULL, *last = NULL;
-    size_t most = EVENTS_DEFAULT;
+    const char *name = NULL, *region = NULL, *since = NULL;
+    int64_t most = EVENTS_DEFAULT;
     const struct opt rows[] = {
         {'n', "name", "REGISTRY", "the registry", &name, NULL},
         {0, "region", "REGION", "only what this region answered (default: all of the registry's)",
          &region, NULL},
         {0, "since", "TIME", "only then or later, as in 2026-11-29T09:20:55Z", &since, NULL},
-        {0, "last", "N", "so many of the newest (default: 100)", &last, NULL}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc && last)
-        rc = count_parse(last, &most);
+        {0, "last", "N", "so many of the newest (default: 100)", .number = &most, .min = 1,
+         .max = EVENTS_MAX}};
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!name && argc != 2)
@@ -153,5 +139,5 @@ int cmd_audit(struct cli *c, int argc, char **argv)
     if (c->password_stdin && !region && r->n_replicas > 1)
         return cli_fail(EXIT_USAGE, "audit asks every region: give --password-file, not "
                                     "--password-stdin, or one --region");
-    return audit_of(c, r, region, since, most);
+    return audit_of(c, r, region, since, (size_t)most);
 }

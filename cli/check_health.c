@@ -268,7 +268,7 @@ static int check_all(struct check *k)
     for (size_t i = 0; go && i < k->r->n_replicas; i++)
         go = check_replica(k, &k->r->replicas[i], led);
     if (cli_json(k->c))
-        cli_print_json(json_incref(k->rows));
+        cli_print_json(k->c, json_incref(k->rows));
     if (!k->n_errors)
         return EXIT_DONE;
     return cli_fail(k->status, "%d error%s%s", k->n_errors, k->n_errors == 1 ? "" : "s",
@@ -277,18 +277,17 @@ static int check_all(struct check *k)
 
 int cmd_check_health(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {
-        "check-health", "every endpoint, used as a client uses it: DNS, TLS, token, writes",
-        "-n REGISTRY [--repository REPOSITORY] [--ignore-errors]", cmd_check_health};
-    const char *name = NULL, *port = "53";
+    const char *name = NULL;
+    int64_t port = 53;
     struct check k = {.c = c, .repository = "check-health"};
     const struct opt rows[] = {
         {'n', "name", "REGISTRY", "the registry", &name, NULL},
         {0, "repository", "REPOSITORY",
          "where reading and writing are tried (default check-health)", &k.repository, NULL},
         {0, "ignore-errors", NULL, "go on after an error", NULL, &k.ignore_errors},
-        {0, "dns-port", "PORT", "port of the name servers (default 53)", &port, NULL}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+        {0, "dns-port", "PORT", "port of the name servers (default 53)", .number = &port, .min = 1,
+         .max = 65535}};
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     k.r = cli_registry_given(c, name, argc, argv);
@@ -302,7 +301,7 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
         if (!k.password)
             return EXIT_FAILED;
     }
-    k.dns_port = (uint16_t)strtoul(port, NULL, 10);
+    k.dns_port = (uint16_t)port;
     k.rows = json_array();
     c->quiet = true; // the line of the check says why
     rc = check_all(&k);

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame of `meridian`: one file per noun, each a table row here. A command gets its own words,
-// parses its options by rows, prints a table or JSON, and returns an exit status:
-//
-//   0  done
-//   1  failed
-//   2  usage
-//   3  not there yet (wait: timeout)
-//   4  cannot be reached
-//   5  not permitted
-//   6  what is waited for is stamped ahead of the clock
-//   7  unknown: no region that was asked has it
-//   8  no space for it there
-//   9  a region has diverged from what its peers have read of it
+// What the commands of `meridian` share: one file per noun, each a row of cli/nouns.c; the frame of
+// rows and options is cli/command.h, exit statuses are cli/exit.h, and how answers are printed is
+// cli/print.h.
 //
 // Everything the CLI knows of regions it takes from the topology: it dials their addresses and
 // verifies their names, so it needs no DNS. Single-threaded.
@@ -20,6 +10,8 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "cli/command.h"
+#include "cli/exit.h"
 #include "config/topology.h"
 #include "net/fetch.h"
 
@@ -27,22 +19,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum exit_status {
-    EXIT_DONE = 0,
-    EXIT_FAILED = 1,
-    EXIT_USAGE = 2,
-    EXIT_NOT_YET = 3,
-    EXIT_UNREACHABLE = 4,
-    EXIT_DENIED = 5,
-    EXIT_CLOCK_AHEAD = 6,
-    EXIT_UNKNOWN = 7,
-    EXIT_NO_SPACE = 8,
-    EXIT_DIVERGED = 9
-};
-
 struct cli { // shared options, set by opt_parse, with defaults from the environment
-    // -o table|json
+    // the row that runs, and the words that lead to it: "token credential generate"
+    const struct command *row;
+    const char *path;
+    // rows are collected, nothing is done (cli/declared.h)
+    struct declared *declared;
+    // -o, MERIDIAN_OUTPUT: table|json|jsonc|yaml|tsv
     const char *output;
+    // --query
+    const char *query;
     // --topology, MERIDIAN_TOPOLOGY, /etc/meridian/topology.yaml
     const char *topology;
     // --admin, MERIDIAN_ADMIN, /var/lib/meridian/run/admin.sock
@@ -55,6 +41,19 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     const char *password_file;
     // --password-stdin
     bool password_stdin;
+    // --server, MERIDIAN_SERVER: a node's admin listener, in the place of its admin socket
+    const char *server;
+    // --token-name, --token-file: who to be there
+    const char *token_name, *token_file;
+    // --operator, MERIDIAN_OPERATOR; --key, MERIDIAN_OPERATOR_KEY: who signs a change
+    const char *operator_name, *key;
+    // --if-version; 0: any
+    int64_t if_version;
+    // --timeout of a change, in ms
+    int64_t change_timeout_ms;
+    const char *change_timeout;
+    // --what-if, --no-wait, --yes
+    bool what_if, no_wait, yes;
     // lives as long as the process
     struct arena arena;
     // cli_topology
@@ -73,42 +72,7 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     const struct ip *dial_ip;
 };
 
-struct opt { // one row: "-n, --name NAME  help"
-    // 0: none
-    char letter;
-    // without dashes
-    const char *name;
-    // what the value is called; NULL: a flag
-    const char *value;
-    const char *help;
-    // value options
-    const char **to;
-    // flags
-    bool *flag;
-};
-
-struct command {
-    // "status", below a noun; or the noun itself
-    const char *name;
-    // one line
-    const char *summary;
-    // words after the name
-    const char *synopsis;
-    // argv[0] is the command's name
-    int (*run)(struct cli *c, int argc, char **argv);
-};
-
-// Parses options anywhere among the words; leaves the others in argv[1..] and their number in
-// *out_argc. Prints help (from the rows) for --help and ends the process with 0; prints what is
-// wrong with the nearest known option and gives EXIT_USAGE.
-int opt_parse(struct cli *c, const struct command *cmd, const char *noun, const struct opt *rows,
-              size_t n_rows, int argc, char **argv, int *out_argc);
-int command_group(struct cli *c, const char *noun, const struct command *cmds, size_t n, int argc,
-                  char **argv);
-
 // --- what commands share ---
-// " (did you mean NEAR?)", or "" for NULL.
-const char *cli_did_you_mean(struct cli *c, const char *near);
 // "meridian: …" on stderr.
 void cli_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // The same, and the value is `status`.
@@ -126,7 +90,11 @@ const char *cli_home_stamp(struct cli *c, const struct registry *r, const struct
 void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r,
                          const struct replica *rep);
 bool cli_json(const struct cli *c);
-int cli_print_json(json_t *doc); // takes the reference
+// As -o and --query want it. Takes the reference.
+int cli_print_json(struct cli *c, json_t *doc);
+// What a command has done: the sentence, or where -o or --query ask for it, `doc` (taken).
+int cli_done(struct cli *c, json_t *doc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 // Columns padded to their widest cell; the first row is the head, printed in upper case.
 // A table of an array of objects: `columns` names members; the head is the same words. Takes the
 // reference.

@@ -111,7 +111,7 @@ static int files_print(struct client_config *k)
         for (size_t i = 0; i < k->n_files; i++)
             json_array_append_new(list, json_pack("{s:s, s:s}", "path", k->files[i].path, "content",
                                                   buf_cstr(&k->files[i].text)));
-        return cli_print_json(json_pack("{s:o}", "files", list));
+        return cli_print_json(k->c, json_pack("{s:o}", "files", list));
     }
     for (size_t i = 0; i < k->n_files; i++)
         printf("%s==> %s <==\n%s", i ? "\n" : "", k->files[i].path, buf_cstr(&k->files[i].text));
@@ -177,12 +177,12 @@ static int ca_read(struct client_config *k)
     return EXIT_DONE;
 }
 
-static int config_make(struct client_config *k, const struct command *cmd, const char *name,
-                       const char *region, void (*make)(struct client_config *k), int argc,
-                       char **argv)
+static int config_make(struct client_config *k, const char *name, const char *region,
+                       void (*make)(struct client_config *k), int argc, char **argv)
 {
     if (!region)
-        return cli_fail(EXIT_USAGE, "client-config %s: give --region, the client's", cmd->name);
+        return cli_fail(EXIT_USAGE, "client-config %s: give --region, the client's",
+                        k->c->row->name);
     k->registry = cli_registry_given(k->c, name, argc, argv);
     if (!k->registry)
         return name || argc > 1 ? EXIT_FAILED : EXIT_USAGE;
@@ -232,18 +232,63 @@ static int run_kubelet(struct cli *c, int argc, char **argv)
     return config_run(c, 4, argc, argv);
 }
 
-static int run_credentials(struct cli *c, int argc, char **argv);
-
 #define SYNOPSIS "-n REGISTRY --region REGION [--out DIR]"
 static const struct command kinds[] = {
-    {"containerd", "hosts.toml of containerd, ctr and nerdctl", SYNOPSIS, run_containerd},
-    {"podman", "a drop-in of registries.conf, for podman, buildah, skopeo", SYNOPSIS, run_podman},
-    {"cri-o", "the same drop-in for CRI-O", SYNOPSIS, run_crio},
-    {"docker", "daemon.json and certificates of docker", SYNOPSIS, run_docker},
-    {"kubelet", "kubelet's settings for a credential provider, which is meridian", SYNOPSIS,
-     run_kubelet},
-    {"credentials", "what kubelet runs, as those settings say",
-     "--hosts LIST --username NAME --password-file FILE", run_credentials},
+    {"containerd",
+     "hosts.toml of containerd, ctr and nerdctl",
+     SYNOPSIS,
+     run_containerd,
+     USES_TOPOLOGY | USES_CA,
+     0,
+     1,
+     {"meridian client-config containerd -n contoso --region eastus",
+      "meridian client-config containerd -n contoso --region eastus --ca ca.pem --out /"}},
+    {"podman",
+     "a drop-in of registries.conf, for podman, buildah, skopeo",
+     SYNOPSIS,
+     run_podman,
+     USES_TOPOLOGY | USES_CA,
+     0,
+     1,
+     {"meridian client-config podman -n contoso --region eastus",
+      "meridian client-config podman -n contoso --region eastus --ca ca.pem --out /"}},
+    {"cri-o",
+     "the same drop-in for CRI-O",
+     SYNOPSIS,
+     run_crio,
+     USES_TOPOLOGY | USES_CA,
+     0,
+     1,
+     {"meridian client-config cri-o -n contoso --region eastus",
+      "meridian client-config cri-o -n contoso --region eastus --ca ca.pem --out /"}},
+    {"docker",
+     "daemon.json and certificates of docker",
+     SYNOPSIS,
+     run_docker,
+     USES_TOPOLOGY | USES_CA,
+     0,
+     1,
+     {"meridian client-config docker -n contoso --region eastus",
+      "meridian client-config docker -n contoso --region eastus --ca ca.pem --out /"}},
+    {"kubelet",
+     "kubelet's settings for a credential provider, which is meridian",
+     SYNOPSIS,
+     run_kubelet,
+     USES_TOPOLOGY | USES_CA,
+     0,
+     1,
+     {"meridian client-config kubelet -n contoso --region eastus",
+      "meridian client-config kubelet -n contoso --region eastus --ca ca.pem --out /"}},
+    {"credentials",
+     "what kubelet runs, as those settings say",
+     "--hosts LIST --username NAME --password-file FILE",
+     client_credentials,
+     USES_ENDPOINT,
+     0,
+     0,
+     {"meridian client-config credentials --hosts contoso.example.io -u nodes --password-file pw",
+      "meridian client-config credentials --hosts contoso.example.io,contoso.eastus.geo.example.io "
+      "-u nodes --password-file pw"}},
 };
 static void (*const makers[])(struct client_config *k) = {
     client_config_containerd, client_config_podman, client_config_podman, client_config_docker,
@@ -272,23 +317,18 @@ static int config_run(struct cli *c, size_t row, int argc, char **argv)
     size_t n = ARRAY_LEN(rows);
     if (makers[row] != client_config_kubelet)
         n -= 2;
-    int rc = opt_parse(c, &kinds[row], "client-config", rows, n, argc, argv, &argc);
+    int rc = opt_parse(c, rows, n, argc, argv, &argc);
     if (rc)
         return rc;
     if (!word_ok(k.user) || !word_ok(k.password_file))
         return cli_fail(EXIT_USAGE,
                         "client-config: names and paths have no blanks and quotes here");
-    rc = config_make(&k, &kinds[row], name, region, makers[row], argc, argv);
+    rc = config_make(&k, name, region, makers[row], argc, argv);
     files_done(&k);
     return rc;
 }
 
-static int run_credentials(struct cli *c, int argc, char **argv)
-{
-    return client_credentials(c, &kinds[5], argc, argv);
-}
-
 int cmd_client_config(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "client-config", kinds, ARRAY_LEN(kinds), argc, argv);
+    return command_group(c, kinds, ARRAY_LEN(kinds), argc, argv);
 }

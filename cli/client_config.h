@@ -64,6 +64,6 @@ void client_config_docker(struct client_config *k);     // dockerd(8)
 void client_config_kubelet(struct client_config *k);    // kubelet.config.k8s.io/v1
 
 // client_credentials.c: kubelet's credential provider
-int client_credentials(struct cli *c, const struct command *cmd, int argc, char **argv);
+int client_credentials(struct cli *c, int argc, char **argv);
 
 #endif

@@ -51,16 +51,16 @@ static int answer(struct cli *c, const struct credential_request *q)
                             c->username, "password", password);
     explicit_bzero(password, strlen(password));
     free(password);
-    return cli_print_json(doc);
+    return cli_print_json(c, doc);
 }
 
-int client_credentials(struct cli *c, const struct command *cmd, int argc, char **argv)
+int client_credentials(struct cli *c, int argc, char **argv)
 {
     const char *hosts = NULL;
     struct credential_request q;
     const struct opt rows[] = {
         {0, "hosts", "LIST", "hosts of images that are answered for, by comma", &hosts, NULL}};
-    int rc = opt_parse(c, cmd, "client-config", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!hosts || !c->username || !c->password_file)

@@ -107,41 +107,6 @@ void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r,
     json_object_set_new(o, "movesAt", json_string(clock_format_s(m->since_s, since)));
 }
 
-bool cli_json(const struct cli *c)
-{
-    return !strcmp(c->output, "json");
-}
-
-int cli_print_json(json_t *doc)
-{
-    int rc = -1;
-    if (doc)
-        rc = json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(doc);
-    if (rc)
-        return cli_fail(EXIT_FAILED, "out of memory");
-    putchar('\n');
-    return EXIT_DONE;
-}
-
-void cli_table(const char *const *cells, size_t n_rows, size_t n_cols)
-{
-    for (size_t row = 0; row < n_rows; row++) {
-        for (size_t col = 0; col < n_cols; col++) {
-            size_t width = 0;
-            for (size_t i = 0; i < n_rows; i++)
-                if (strlen(cells[i * n_cols + col]) > width)
-                    width = strlen(cells[i * n_cols + col]);
-            const char *s = cells[row * n_cols + col];
-            for (const char *p = s; *p; p++)
-                putchar(row == 0 ? toupper((unsigned char)*p) : *p);
-            if (col + 1 < n_cols)
-                printf("%*s", (int)(width - strlen(s) + 2), "");
-        }
-        putchar('\n');
-    }
-}
-
 static int want_fetcher(struct cli *c)
 {
     if (c->fetcher || fetcher_new(&c->fetcher) == 0)

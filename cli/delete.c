@@ -70,7 +70,7 @@ int delete_run(struct cli *c, const char *command, enum target_form form, const 
             printf("%s is deleted\n", text);
     }
     if (cli_json(c) && (!rc || json_array_size(done)))
-        cli_print_json(json_incref(done));
+        cli_print_json(c, json_incref(done));
     json_decref(done);
     api_close(&api);
     return rc;

@@ -16,12 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct command cmd = {
-    "export", "a zone of the topology as a master file (RFC 1035 section 5); asks no node",
-    "--zone D|fe|privatelink|REGION.geo.privatelink [--expand] [--view NAME] [--pin REGION|order] "
-    "[-o FILE]",
-    cmd_dns_export};
-
 struct export_options {
     const char *zone, *view, *pin, *file;
     bool expand;
@@ -189,7 +183,7 @@ int cmd_dns_export(struct cli *c, int argc, char **argv)
          &o.pin, NULL},
         {'o', "output", "FILE", "where to write (default: standard output)", &o.file, NULL},
     };
-    int rc = opt_parse(c, &cmd, "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 1 || !o.zone)

@@ -41,8 +41,6 @@ struct keys { // the section as it will be
     int64_t now_s;
 };
 
-static const struct command key_cmds[];
-
 static int keys_begin(struct cli *c, struct keys *k)
 {
     int rc = cli_topology(c);
@@ -172,7 +170,8 @@ static int64_t remove_wait(const struct keys *k, const struct dnskey *d)
 // ---- commands ----
 
 struct words {
-    const char *dir, *zone, *role, *algorithm, *parent_ttl, *ds_changed;
+    const char *dir, *zone, *role, *algorithm, *ds_changed;
+    int64_t parent_ttl_s;
     bool force;
 };
 
@@ -215,7 +214,7 @@ static int keys_generate(struct cli *c, int argc, char **argv)
         {0, "role", "ROLE", "ksk, zsk or csk (default: ksk and zsk)", &w.role, NULL},
         {0, "algorithm", "NAME", "ecdsap256sha256 (default) or ed25519", &w.algorithm, NULL},
     };
-    int rc = opt_parse(c, &key_cmds[0], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "dns keys generate takes no words");
     unsigned zone = 0, role = 0, algorithm = 0;
@@ -286,7 +285,7 @@ static int keys_publish(struct cli *c, int argc, char **argv)
     struct keys k;
     const struct opt rows[] = {
         {0, "dir", "DIR", "where private keys are (default " DEFAULT_DIR ")", &w.dir, NULL}};
-    int rc = opt_parse(c, &key_cmds[1], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc < 2)
         rc = cli_fail(EXIT_USAGE, "dns keys publish: name the keys");
     if (!rc)
@@ -314,20 +313,20 @@ static void print_ds(const struct keys *k, const struct dnskey *d)
            hex);
 }
 
-static int change_begin(struct cli *c, const struct command *cmd, struct words *w, int argc,
-                        char **argv, struct keys *k, struct dnskey **out)
+static int change_begin(struct cli *c, struct words *w, int argc, char **argv, struct keys *k,
+                        struct dnskey **out)
 {
     const struct opt rows[] = {
         {0, "force", NULL, "do not wait for caches", NULL, &w->force},
         {0, "ds-changed", "TIME",
          "since when D's parent shows the new DS and not this key's, as in 2026-11-23T19:58:50Z",
          &w->ds_changed, NULL},
-        {0, "parent-ttl", "SECONDS", "TTL of the DS at D's parent (default 172800)", &w->parent_ttl,
-         NULL},
+        {0, "parent-ttl", "SECONDS", "TTL of the DS at D's parent (default 172800)",
+         .number = &w->parent_ttl_s, .max = SIGNATURE_S},
     };
-    int rc = opt_parse(c, cmd, "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 2)
-        rc = cli_fail(EXIT_USAGE, "dns keys %s: name one key", cmd->name);
+        rc = cli_fail(EXIT_USAGE, "dns keys %s: name one key", c->row->name);
     if (!rc)
         rc = keys_begin(c, k);
     if (rc)
@@ -343,7 +342,7 @@ static int keys_roll(struct cli *c, int argc, char **argv)
     struct words w = {0};
     struct keys k;
     struct dnskey *d;
-    int rc = change_begin(c, &key_cmds[2], &w, argc, argv, &k, &d);
+    int rc = change_begin(c, &w, argc, argv, &k, &d);
     if (rc)
         return rc;
     if (d->state != DNSKEY_PUBLISHED)
@@ -374,7 +373,7 @@ static int keys_retire(struct cli *c, int argc, char **argv)
     struct words w = {0};
     struct keys k;
     struct dnskey *d;
-    int rc = change_begin(c, &key_cmds[3], &w, argc, argv, &k, &d);
+    int rc = change_begin(c, &w, argc, argv, &k, &d);
     if (rc)
         return rc;
     if (d->state != DNSKEY_ACTIVE)
@@ -390,22 +389,15 @@ static int keys_retire(struct cli *c, int argc, char **argv)
 static int parent_said(const struct keys *k, const char *command, const struct words *w,
                        int64_t *out_changed, int64_t *out_ttl)
 {
-    char *end = NULL;
-    long long ttl = PARENT_DS_TTL_S;
-    if (w->parent_ttl)
-        ttl = strtoll(w->parent_ttl, &end, 10);
     int64_t changed = -1;
     if (w->ds_changed)
         changed = dnskey_time_parse(w->ds_changed);
-    if (ttl < 0 || ttl > SIGNATURE_S || (end && (*end || end == w->parent_ttl)))
-        return cli_fail(EXIT_USAGE, "dns keys %s: --parent-ttl is 0 to %d seconds", command,
-                        SIGNATURE_S);
     if (w->ds_changed && (changed < 0 || changed > k->now_s))
         return cli_fail(EXIT_USAGE,
                         "dns keys %s: --ds-changed is a time in UTC, as in 2026-11-23T19:58:50Z",
                         command);
     *out_changed = changed;
-    *out_ttl = ttl;
+    *out_ttl = w->parent_ttl_s;
     return 0;
 }
 
@@ -431,10 +423,10 @@ static int parent_wait(struct keys *k, const struct dnskey *d, const struct word
 
 static int keys_remove(struct cli *c, int argc, char **argv)
 {
-    struct words w = {0};
+    struct words w = {.parent_ttl_s = PARENT_DS_TTL_S};
     struct keys k;
     struct dnskey *d;
-    int rc = change_begin(c, &key_cmds[4], &w, argc, argv, &k, &d);
+    int rc = change_begin(c, &w, argc, argv, &k, &d);
     if (rc)
         return rc;
     int64_t wait = d->state == DNSKEY_RETIRED ? remove_wait(&k, d) : 0, parent = 0;
@@ -475,15 +467,16 @@ static int withdraw_wait(struct keys *k, const struct words *w)
 // with a few more for nodes that sign on until the topology reaches them.
 static int keys_withdraw(struct cli *c, int argc, char **argv)
 {
-    struct words w = {0};
+    struct words w = {.parent_ttl_s = PARENT_DS_TTL_S};
     struct keys k;
     const struct opt rows[] = {
         {0, "force", NULL, "do not wait for caches", NULL, &w.force},
         {0, "ds-changed", "TIME", "since when D's parent shows no DS, as in 2026-11-23T19:58:50Z",
          &w.ds_changed, NULL},
-        {0, "parent-ttl", "SECONDS", "TTL that it had there (default 172800)", &w.parent_ttl, NULL},
+        {0, "parent-ttl", "SECONDS", "TTL that it had there (default 172800)",
+         .number = &w.parent_ttl_s, .max = SIGNATURE_S},
     };
-    int rc = opt_parse(c, &key_cmds[7], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "dns keys withdraw takes no words");
     if (!rc)
@@ -505,7 +498,7 @@ static int keys_withdraw(struct cli *c, int argc, char **argv)
 static int keys_list(struct cli *c, int argc, char **argv)
 {
     struct keys k;
-    int rc = opt_parse(c, &key_cmds[5], "dns keys", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "dns keys list takes no words");
     if (!rc)
@@ -523,7 +516,7 @@ static int keys_list(struct cli *c, int argc, char **argv)
                                                  (int)d->tag, "state", dnskey_state_name(d->state),
                                                  "since", time_text(&k, d->since_s)));
         }
-        return cli_print_json(all);
+        return cli_print_json(c, all);
     }
     const char *cells[(DNSKEY_KEYS_MAX + 1) * 7] = {"id",  "zone",  "role", "algorithm",
                                                     "tag", "state", "since"};
@@ -547,7 +540,7 @@ static int keys_ds(struct cli *c, int argc, char **argv)
     struct words w = {.zone = "D"};
     struct keys k;
     const struct opt rows[] = {{0, "zone", "ZONE", "D (default) or fe", &w.zone, NULL}};
-    int rc = opt_parse(c, &key_cmds[6], "dns keys", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     static const char *const zones[] = {"D", "fe"};
     unsigned zone = 0, n = 0;
     if (!rc && argc != 1)
@@ -569,20 +562,78 @@ static int keys_ds(struct cli *c, int argc, char **argv)
 }
 
 static const struct command key_cmds[] = {
-    {"generate", "make private keys; copy them to every resolver",
-     "[--zone D|fe] [--role ksk|zsk|csk] [--dir DIR]", keys_generate},
-    {"publish", "put keys into the topology", "ID... [--dir DIR]", keys_publish},
-    {"roll", "let a published key take over from the active one", "ID [--force]", keys_roll},
-    {"retire", "let an active key sign no more", "ID", keys_retire},
-    {"remove", "take a retired key out of the topology",
-     "ID [--ds-changed TIME] [--parent-ttl SECONDS] [--force]", keys_remove},
-    {"list", "the topology's keys and their states", "", keys_list},
-    {"ds", "DS records for the parent", "[--zone D|fe]", keys_ds},
-    {"withdraw", "take all keys out of the topology: D and fe.D go unsigned",
-     "--ds-changed TIME [--parent-ttl SECONDS] [--force]", keys_withdraw},
+    {"generate",
+     "make private keys; copy them to every resolver",
+     "[--zone D|fe] [--role ksk|zsk|csk] [--dir DIR]",
+     keys_generate,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian dns keys generate --dir keys",
+      "meridian dns keys generate --zone D --role zsk --dir keys"}},
+    {"publish",
+     "put keys into the topology",
+     "ID... [--dir DIR]",
+     keys_publish,
+     USES_TOPOLOGY,
+     1,
+     WORDS_ANY,
+     {"meridian dns keys publish d-ksk-4711 --dir keys",
+      "meridian dns keys publish d-ksk-4711 d-zsk-812 --dir keys"}},
+    {"roll",
+     "let a published key take over from the active one",
+     "ID [--force]",
+     keys_roll,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian dns keys roll d-zsk-812", "meridian dns keys roll d-zsk-812 --force"}},
+    {"retire",
+     "let an active key sign no more",
+     "ID",
+     keys_retire,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian dns keys retire d-zsk-811",
+      "meridian dns keys retire fe-zsk-93 --topology topology.yaml"}},
+    {"remove",
+     "take a retired key out of the topology",
+     "ID [--ds-changed TIME] [--parent-ttl SECONDS] [--force]",
+     keys_remove,
+     USES_TOPOLOGY | TAKES_AWAY,
+     1,
+     1,
+     {"meridian dns keys remove d-zsk-811",
+      "meridian dns keys remove d-ksk-4710 --ds-changed 2026-11-23T19:58:50Z --yes"}},
+    {"list",
+     "the topology's keys and their states",
+     "",
+     keys_list,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian dns keys list", "meridian dns keys list -o json --query '[?state==`active`].id'"}},
+    {"ds",
+     "DS records for the parent",
+     "[--zone D|fe]",
+     keys_ds,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian dns keys ds", "meridian dns keys ds --zone fe"}},
+    {"withdraw",
+     "take all keys out of the topology: D and fe.D go unsigned",
+     "--ds-changed TIME [--parent-ttl SECONDS] [--force]",
+     keys_withdraw,
+     USES_TOPOLOGY | TAKES_AWAY,
+     0,
+     0,
+     {"meridian dns keys withdraw --ds-changed 2026-11-23T19:58:50Z",
+      "meridian dns keys withdraw --ds-changed 2026-11-23T19:58:50Z --parent-ttl 3600 --yes"}},
 };
 
 int cmd_dns_keys(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "dns keys", key_cmds, ARRAY_LEN(key_cmds), argc, argv);
+    return command_group(c, key_cmds, ARRAY_LEN(key_cmds), argc, argv);
 }

@@ -41,11 +41,9 @@ static json_t *endpoints_json(struct cli *c, const struct registry *r)
 
 int cmd_show_endpoints(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"show-endpoints", "the hostnames of a registry",
-                                       "-n REGISTRY", cmd_show_endpoints};
     const char *name = NULL;
     const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -55,7 +53,7 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (cli_json(c))
-        return cli_print_json(endpoints_json(c, r));
+        return cli_print_json(c, endpoints_json(c, r));
     size_t n = 0;
     const char **cells = arena_array(&c->arena, 4 * (2 + 2 * r->n_replicas), sizeof *cells);
     const char *head[] = {"kind", "region", "endpoint", "orders"};
@@ -165,11 +163,9 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
     return out;
 }
 
-static const struct command registry_cmds[];
-
 static int registry_list(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &registry_cmds[0], "registry", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (!rc)
         rc = cli_topology(c);
     if (rc)
@@ -182,7 +178,7 @@ static int registry_list(struct cli *c, int argc, char **argv)
         json_t *list = json_array();
         for (size_t i = 0; i < t->n_registries; i++)
             json_array_append_new(list, registry_json(c, all[i]));
-        return cli_print_json(list);
+        return cli_print_json(c, list);
     }
     const char **cells = arena_array(&c->arena, 4 * (t->n_registries + 1), sizeof *cells);
     const char *head[] = {"name", "login server", "regions", "regional endpoints"};
@@ -211,7 +207,7 @@ static int registry_show(struct cli *c, int argc, char **argv)
 {
     const char *name = NULL;
     const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL}};
-    int rc = opt_parse(c, &registry_cmds[1], "registry", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -221,7 +217,7 @@ static int registry_show(struct cli *c, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (cli_json(c))
-        return cli_print_json(registry_json(c, r));
+        return cli_print_json(c, registry_json(c, r));
     const char **cells = arena_array(&c->arena, 5 * (r->n_replicas + 1), sizeof *cells);
     const char *head[] = {"name", "location", "home stamp", "global routing", "drained"};
     memcpy(cells, head, sizeof head);
@@ -237,11 +233,25 @@ static int registry_show(struct cli *c, int argc, char **argv)
 }
 
 static const struct command registry_cmds[] = {
-    {"list", "all registries of the topology", "", registry_list},
-    {"show", "one registry and its replicas", "-n REGISTRY", registry_show},
+    {"list",
+     "all registries of the topology",
+     "",
+     registry_list,
+     USES_TOPOLOGY | USES_ADMIN,
+     0,
+     0,
+     {"meridian registry list", "meridian registry list -o tsv --query '[].loginServer'"}},
+    {"show",
+     "one registry and its replicas",
+     "-n REGISTRY",
+     registry_show,
+     USES_TOPOLOGY | USES_ADMIN,
+     0,
+     1,
+     {"meridian registry show contoso", "meridian registry show -n contoso -o yaml"}},
 };
 
 int cmd_registry(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "registry", registry_cmds, ARRAY_LEN(registry_cmds), argc, argv);
+    return command_group(c, registry_cmds, ARRAY_LEN(registry_cmds), argc, argv);
 }

@@ -37,8 +37,6 @@ struct retiring {
     int64_t now_s;
 };
 
-static const struct command identity_cmds[];
-
 // ---- list, show ----
 
 static const char *state_of(const struct identity *r, const struct identity_item *x)
@@ -88,13 +86,13 @@ static int print_list(struct cli *c, const char *region)
     if (!all)
         return cli_fail(EXIT_FAILED, "out of memory");
     if (cli_json(c))
-        return cli_print_json(all);
+        return cli_print_json(c, all);
     return cli_print_array(c, all, columns, region ? 6 : 5);
 }
 
 static int identities_list(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &identity_cmds[0], "identities", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "identities list takes no words");
     if (!rc)
@@ -106,7 +104,7 @@ static int identities_list(struct cli *c, int argc, char **argv)
 
 static int identities_show(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &identity_cmds[1], "identities", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (!rc && argc != 2)
         rc = cli_fail(EXIT_USAGE, "identities show: name one region");
     if (!rc)
@@ -339,8 +337,7 @@ static int identities_retire(struct cli *c, int argc, char **argv)
         {0, "now", NULL, "without waiting, and without asking the region", NULL, &q->now},
         {0, "last", NULL, "also the region's only one", NULL, &q->last},
     };
-    int rc =
-        opt_parse(c, &identity_cmds[2], "identities", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 4)
         rc = cli_fail(EXIT_USAGE,
                       "identities retire: name a region, what it is, and the one that goes: REGION "
@@ -353,14 +350,35 @@ static int identities_retire(struct cli *c, int argc, char **argv)
 }
 
 static const struct command identity_cmds[] = {
-    {"list", "fingerprints and keys of all regions", "", identities_list},
-    {"show", "a region's, with its public keys", "REGION", identities_show},
-    {"retire", "drops what is not used any more; a feed key stays to verify",
+    {"list",
+     "fingerprints and keys of all regions",
+     "",
+     identities_list,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian identities list", "meridian identities list -o json"}},
+    {"show",
+     "a region's, with its public keys",
+     "REGION",
+     identities_show,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian identities show eastus", "meridian identities show eastus -o yaml"}},
+    {"retire",
+     "drops what is not used any more; a feed key stays to verify",
      "REGION fingerprint|token-key|feed-key|control-key ID [--unused-since TIME] [--now] [--last]",
-     identities_retire},
+     identities_retire,
+     USES_TOPOLOGY | TAKES_AWAY | USES_CA,
+     3,
+     3,
+     {"meridian identities retire eastus feed-key eastus-feed-1a2b3c4d",
+      "meridian identities retire eastus token-key eastus-1a2b3c4d --unused-since "
+      "2026-10-01T00:00:00Z --yes"}},
 };
 
 int cmd_identities(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "identities", identity_cmds, ARRAY_LEN(identity_cmds), argc, argv);
+    return command_group(c, identity_cmds, ARRAY_LEN(identity_cmds), argc, argv);
 }

@@ -16,7 +16,8 @@
 #define ALLOW_MAX 64
 
 struct words { // of the command line
-    const char *source_user, *source_password_file, *source_ca, *allow, *region, *jobs, *proxy;
+    const char *source_user, *source_password_file, *source_ca, *allow, *region, *proxy;
+    int64_t jobs;
     struct import_place from;
     // "REGISTRY", and what stands behind its slash or ""
     const struct registry *registry;
@@ -24,8 +25,6 @@ struct words { // of the command line
     struct cidr nets[ALLOW_MAX];
     size_t n_nets;
 };
-
-static const struct command import_cmd;
 
 static int allow_parse(struct cli *c, struct words *w)
 {
@@ -56,18 +55,6 @@ static int target_words(struct cli *c, struct words *w, const char *word)
     if (w->registry)
         return EXIT_DONE;
     return EXIT_FAILED;
-}
-
-static int jobs_parse(const char *text, unsigned *out)
-{
-    unsigned long n = JOBS_DEFAULT;
-    char *end = NULL;
-    if (text)
-        n = strtoul(text, &end, 10);
-    if ((end && (*end || end == text)) || !n || n > IMPORT_JOBS_MAX)
-        return cli_fail(EXIT_USAGE, "--jobs %s: from 1 to %d", text, IMPORT_JOBS_MAX);
-    *out = (unsigned)n;
-    return EXIT_DONE;
 }
 
 // The password of the source's user. Heap; NULL after saying why.
@@ -192,7 +179,7 @@ static int open_and_run(struct import *im, const struct words *w, const char *pa
 
 int cmd_import(struct cli *c, int argc, char **argv)
 {
-    struct words w = {0};
+    struct words w = {.jobs = JOBS_DEFAULT};
     struct import im = {.c = c};
     const struct opt rows[] = {
         {0, "source-username", "NAME", "who to log in as at the source", &w.source_user, NULL},
@@ -206,12 +193,13 @@ int cmd_import(struct cli *c, int argc, char **argv)
         {0, "repositories", "GLOBS", "only these repositories of the source, by comma",
          &im.repositories, NULL},
         {0, "tags", "GLOBS", "only these tags, by comma", &im.tags, NULL},
-        {'j', "jobs", "N", "so many blobs and manifests at once (default 4)", &w.jobs, NULL},
+        {'j', "jobs", "N", "so many blobs and manifests at once (default 4)", .number = &w.jobs,
+         .min = 1, .max = IMPORT_JOBS_MAX},
         {0, "region", "REGION", "the region to write to; all regions follow", &w.region, NULL},
         {0, "replace", NULL, "take the source's tags where the target's differ", NULL, &im.replace},
         {0, "dry-run", NULL, "say what would be copied and what differs", NULL, &im.dry_run},
     };
-    int rc = opt_parse(c, &import_cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 3)
@@ -220,9 +208,8 @@ int cmd_import(struct cli *c, int argc, char **argv)
     if (import_place_parse(argv[1], &w.from))
         return cli_fail(EXIT_USAGE,
                         "import: %s is not HOST[:PORT][/REPOSITORY]; sources speak https", argv[1]);
-    rc = jobs_parse(w.jobs, &im.n_jobs);
-    if (!rc)
-        rc = allow_parse(c, &w);
+    im.n_jobs = (unsigned)w.jobs;
+    rc = allow_parse(c, &w);
     if (!rc)
         rc = target_words(c, &w, argv[2]);
     if (rc)
@@ -236,7 +223,3 @@ int cmd_import(struct cli *c, int argc, char **argv)
         explicit_bzero(password, strlen(password));
     return rc;
 }
-
-static const struct command import_cmd = {"import", "copy repositories of another registry",
-                                          "HOST[:PORT][/REPOSITORY] REGISTRY[/REPOSITORY]",
-                                          cmd_import};

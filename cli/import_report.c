@@ -88,7 +88,7 @@ int import_report_print(struct import *im)
     int rc = EXIT_DONE;
     if (cli_json(im->c)) {
         json_object_set_new(im->report, "summary", summary(im));
-        rc = cli_print_json(json_incref(im->report));
+        rc = cli_print_json(im->c, json_incref(im->report));
     } else
         print_text(im);
     if (rc)

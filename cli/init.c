@@ -376,14 +376,11 @@ static int init_all(struct init *in)
 
 int cmd_init(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {
-        "init", "makes the private CA, and keys and certificates of every region",
-        "--topology FILE --out DIR [--owner USER]", cmd_init};
     const char *out = NULL, *owner = NULL;
     const struct opt rows[] = {
         {0, "out", "DIR", "where all of it goes", &out, NULL},
         {0, "owner", "USER", "give the files to this user (started by root)", &owner, NULL}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!out || argc > 1)

@@ -68,14 +68,13 @@ static int look_or_set(struct registry_api *api, const struct target *at, const 
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_lock(c, about, doc);
     json_decref(doc);
     return EXIT_DONE;
 }
 
-int lock_run(struct cli *c, const struct command *cmd, const char *noun, enum target_form form,
-             int argc, char **argv)
+int lock_run(struct cli *c, const char *noun, enum target_form form, int argc, char **argv)
 {
     const char *region = NULL;
     struct asked asked = {0};
@@ -85,7 +84,7 @@ int lock_run(struct cli *c, const struct command *cmd, const char *noun, enum ta
         {0, "delete", "on|off", "lock against deletes, of rules too", &asked.delete, NULL}};
     struct target at;
     struct registry_api api;
-    int rc = opt_parse(c, cmd, noun, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, arena_printf(&c->arena, "%s lock", noun), form,
                           argc == 2 ? argv[1] : NULL, &at);

@@ -150,18 +150,15 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
             worst = status;
     }
     if (expose && json_array_size(exposed) == 1)
-        cli_print_json(json_incref(json_array_get(exposed, 0)));
+        cli_print_json(c, json_incref(json_array_get(exposed, 0)));
     else if (expose && json_array_size(exposed))
-        cli_print_json(json_incref(exposed));
+        cli_print_json(c, json_incref(exposed));
     json_decref(exposed);
     return worst;
 }
 
 int cmd_login(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"login", "log in at a registry's endpoints",
-                                       "-n REGISTRY [--endpoint REGION | --all] [--expose-token]",
-                                       cmd_login};
     const char *name = NULL, *endpoint = NULL, *given = NULL;
     bool all = false, expose = false;
     const struct opt rows[] = {
@@ -171,7 +168,7 @@ int cmd_login(struct cli *c, int argc, char **argv)
         {0, "expose-token", NULL, "print the refresh token, write nothing", NULL, &expose},
         {0, "auth-file", "FILE", "where to write (REGISTRY_AUTH_FILE, DOCKER_CONFIG)", &given,
          NULL}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (all && endpoint)

@@ -10,8 +10,6 @@
 
 #define TAGS_SHOWN 3
 
-static const struct command manifest_cmds[3];
-
 static const char *tags_text(struct cli *c, const json_t *list)
 {
     size_t n = json_array_size(list);
@@ -37,7 +35,7 @@ static int print_manifests(struct registry_api *api, const struct target *at, js
 {
     struct cli *c = api->c;
     if (cli_json(c))
-        return cli_print_json(api_document(api, at->repository, "manifests", rows));
+        return cli_print_json(c, api_document(api, at->repository, "manifests", rows));
     size_t n = json_array_size(rows);
     const char *head[] = {"digest", "size", "time", "last pulled", "type", "tags"};
     const char **cells = arena_array(&c->arena, ARRAY_LEN(head) * (n + 1), sizeof *cells);
@@ -64,7 +62,7 @@ static int manifest_list(struct cli *c, int argc, char **argv)
     struct target at;
     struct registry_api api;
     json_t *list = NULL;
-    int rc = opt_parse(c, &manifest_cmds[0], "manifest", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "manifest list", TARGET_REPOSITORY, argc == 2 ? argv[1] : NULL, &at);
     if (rc)
@@ -85,7 +83,7 @@ static int manifest_delete(struct cli *c, int argc, char **argv)
     const char *region = NULL;
     const struct opt rows[] = {
         {0, "region", "REGION", "the region to ask; all regions follow", &region, NULL}};
-    int rc = opt_parse(c, &manifest_cmds[1], "manifest", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     return delete_run(c, "manifest delete", TARGET_MANIFEST, region, NULL, argc, argv);
@@ -93,19 +91,40 @@ static int manifest_delete(struct cli *c, int argc, char **argv)
 
 static int manifest_lock(struct cli *c, int argc, char **argv)
 {
-    return lock_run(c, &manifest_cmds[2], "manifest", TARGET_MANIFEST, argc, argv);
+    return lock_run(c, "manifest", TARGET_MANIFEST, argc, argv);
 }
 
 static const struct command manifest_cmds[] = {
-    {"list", "a repository's manifests, with their tags",
-     "REGISTRY/REPOSITORY [--untagged] [--region R]", manifest_list},
-    {"delete", "delete manifests and their tags, in every region",
-     "REGISTRY/REPOSITORY@DIGEST... [--region R]", manifest_delete},
-    {"lock", "look at its lock, or set it",
-     "REGISTRY/REPOSITORY@DIGEST [--write on|off] [--delete on|off]", manifest_lock},
+    {"list",
+     "a repository's manifests, with their tags",
+     "REGISTRY/REPOSITORY [--untagged] [--region R]",
+     manifest_list,
+     USES_ENDPOINT,
+     1,
+     1,
+     {"meridian manifest list contoso/app -u ada",
+      "meridian manifest list contoso/app --untagged -o tsv --query '[].digest'"}},
+    {"delete",
+     "delete manifests and their tags, in every region",
+     "REGISTRY/REPOSITORY@DIGEST... [--region R]",
+     manifest_delete,
+     USES_ENDPOINT | TAKES_AWAY,
+     1,
+     WORDS_ANY,
+     {"meridian manifest delete contoso/app@sha256:… -u ada",
+      "meridian manifest delete contoso/app@sha256:… --region eastus --yes"}},
+    {"lock",
+     "look at its lock, or set it",
+     "REGISTRY/REPOSITORY@DIGEST [--write on|off] [--delete on|off]",
+     manifest_lock,
+     USES_ENDPOINT,
+     1,
+     1,
+     {"meridian manifest lock contoso/app@sha256:…",
+      "meridian manifest lock contoso/app@sha256:… --delete on"}},
 };
 
 int cmd_manifest(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "manifest", manifest_cmds, ARRAY_LEN(manifest_cmds), argc, argv);
+    return command_group(c, manifest_cmds, ARRAY_LEN(manifest_cmds), argc, argv);
 }

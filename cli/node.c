@@ -94,7 +94,7 @@ static void print_members(struct cli *c, const json_t *doc, int indent)
 static int print_object(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_members(c, doc, 0);
     json_decref(doc);
     return EXIT_DONE;
@@ -118,7 +118,7 @@ static void print_conditions(const json_t *list)
 static int print_status(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     json_t *conditions = json_incref(json_object_get(doc, "conditions"));
     json_object_del(doc, "conditions");
     print_members(c, doc, 0);
@@ -130,9 +130,7 @@ static int print_status(struct cli *c, json_t *doc)
 
 int cmd_status(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"status", "what a node runs", "[--admin SOCKET]",
-                                       cmd_status};
-    int rc = opt_parse(c, &cmd, NULL, NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     json_t *doc = NULL;
     if (!rc)
         rc = cli_admin(c, "GET", "/v1/status", &doc);
@@ -149,10 +147,8 @@ int cmd_status(struct cli *c, int argc, char **argv)
 // a call waits.
 static int node_restart(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"restart", "a new worker takes over without a lost query",
-                                       "[--admin SOCKET]", node_restart};
     json_t *doc = NULL;
-    int rc = opt_parse(c, &cmd, "node", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (!rc)
         rc = cli_admin(c, "POST", "/v1/node/restart", &doc);
     json_int_t old = 0;
@@ -177,25 +173,30 @@ static int node_restart(struct cli *c, int argc, char **argv)
 }
 
 static const struct command node_cmds[] = {
-    {"restart", "a new worker, of the program now installed, takes over without a lost query",
-     "[--admin SOCKET]", node_restart},
+    {"restart",
+     "a new worker, of the program now installed, takes over without a lost query",
+     "[--admin SOCKET]",
+     node_restart,
+     USES_ADMIN,
+     0,
+     0,
+     {"meridian node restart", "meridian node restart --admin /run/meridian/admin.sock"}},
 };
 
 int cmd_node(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "node", node_cmds, ARRAY_LEN(node_cmds), argc, argv);
+    return command_group(c, node_cmds, ARRAY_LEN(node_cmds), argc, argv);
 }
 
 // ---- health ----
 
-static const struct command health_cmds[];
 static const char *const health_columns[] = {"region",   "stamp",  "up",     "short",
                                              "headroom", "reason", "orders", "votes"};
 
 static int print_health(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     return cli_print_array(c, doc, health_columns, ARRAY_LEN(health_columns));
 }
 
@@ -204,7 +205,7 @@ static int health_show(struct cli *c, int argc, char **argv)
     bool votes = false;
     const struct opt rows[] = {
         {0, "votes", NULL, "who says what of each stamp, and what is counted", NULL, &votes}};
-    int rc = opt_parse(c, &health_cmds[0], "health", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
     if (!rc)
         rc = cli_admin(c, "GET", "/v1/health", &doc);
@@ -222,7 +223,7 @@ static int health_show(struct cli *c, int argc, char **argv)
 
 static int health_force_cmd(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &health_cmds[1], "health", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 3)
@@ -238,27 +239,39 @@ static int health_force_cmd(struct cli *c, int argc, char **argv)
 }
 
 static const struct command health_cmds[] = {
-    {"show", "this node's verdict on every stamp", "[--votes]", health_show},
-    {"force", "overrule the probes of a region, at all resolvers", "REGION up|down|auto",
-     health_force_cmd},
+    {"show",
+     "this node's verdict on every stamp",
+     "[--votes]",
+     health_show,
+     USES_ADMIN | MAY_WATCH,
+     0,
+     0,
+     {"meridian health show --votes", "meridian health show --watch"}},
+    {"force",
+     "overrule the probes of a region, at all resolvers",
+     "REGION up|down|auto",
+     health_force_cmd,
+     USES_ADMIN,
+     2,
+     2,
+     {"meridian health force eastus down", "meridian health force eastus auto"}},
 };
 
 int cmd_health(struct cli *c, int argc, char **argv)
 {
     const struct command all[] = {health_cmds[0],   health_cmds[1],    health_impair_cmd,
                                   health_clear_cmd, health_orders_cmd, health_peers_cmd};
-    return command_group(c, "health", all, ARRAY_LEN(all), argc, argv);
+    return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }
 
 // ---- certs ----
 
-static const struct command certs_cmds[];
 static const char *const cert_columns[] = {"kind", "notAfter", "renewAt", "names", "problem"};
 
 static int print_certs(struct cli *c, json_t *doc)
 {
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     // of the peer's certificate: nobody trusts it before the topology names it
     const char *waits = "";
     const char *failed = "";
@@ -285,7 +298,7 @@ static int print_certs(struct cli *c, json_t *doc)
 
 static int certs_show(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &certs_cmds[0], "certs", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     json_t *doc = NULL;
     if (!rc)
         rc = cli_admin(c, "GET", "/v1/certs", &doc);
@@ -299,7 +312,7 @@ static int certs_renew_cmd(struct cli *c, int argc, char **argv)
     const char *kind = NULL;
     const struct opt rows[] = {
         {0, "kind", "KIND", "region, shared or peer; all when left out", &kind, NULL}};
-    int rc = opt_parse(c, &certs_cmds[1], "certs", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
     const char *path = "/v1/certs/renew";
     if (kind)
@@ -312,18 +325,30 @@ static int certs_renew_cmd(struct cli *c, int argc, char **argv)
 }
 
 static const struct command certs_cmds[] = {
-    {"show", "names, expiry and next renewal", "[--admin SOCKET]", certs_show},
-    {"renew", "renew now, ahead of time", "[--kind KIND]", certs_renew_cmd},
+    {"show",
+     "names, expiry and next renewal",
+     "[--admin SOCKET]",
+     certs_show,
+     USES_ADMIN | MAY_WATCH,
+     0,
+     0,
+     {"meridian certs show", "meridian certs show -o tsv --query '[].[kind, notAfter]'"}},
+    {"renew",
+     "renew now, ahead of time",
+     "[--kind KIND]",
+     certs_renew_cmd,
+     USES_ADMIN,
+     0,
+     0,
+     {"meridian certs renew", "meridian certs renew --kind region"}},
 };
 
 int cmd_certs(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "certs", certs_cmds, ARRAY_LEN(certs_cmds), argc, argv);
+    return command_group(c, certs_cmds, ARRAY_LEN(certs_cmds), argc, argv);
 }
 
 // ---- config ----
-
-static const struct command config_cmds[];
 
 static int check_file(const char *path, int (*load)(const char *, struct diag *, uint64_t *))
 {
@@ -386,7 +411,7 @@ static int config_check(struct cli *c, int argc, char **argv)
         {0, "node", "FILE", "check these node settings too", &node, NULL},
         {0, "in-force", NULL, "ask a node what it has in force, and why a later edit is not", NULL,
          &in_force}};
-    int rc = opt_parse(c, &config_cmds[0], "config", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (in_force) {
@@ -413,13 +438,20 @@ static int config_check(struct cli *c, int argc, char **argv)
 }
 
 static const struct command config_cmds[] = {
-    {"check", "every error of a topology, or what a node has in force", "[FILE | --in-force]",
-     config_check},
+    {"check",
+     "every error of a topology, or what a node has in force",
+     "[FILE | --in-force]",
+     config_check,
+     USES_TOPOLOGY | USES_ADMIN,
+     0,
+     1,
+     {"meridian config check topology.yaml --principals principals.yaml",
+      "meridian config check --in-force"}},
 };
 
 int cmd_config(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "config", config_cmds, ARRAY_LEN(config_cmds), argc, argv);
+    return command_group(c, config_cmds, ARRAY_LEN(config_cmds), argc, argv);
 }
 
 static const char *with_member(struct cli *c, const char *path, const char *name, const char *value)
@@ -431,7 +463,6 @@ static const char *with_member(struct cli *c, const char *path, const char *name
 
 // ---- dns ----
 
-static const struct command dns_cmds[];
 static const char *const region_columns[] = {"region",   "stamp",  "tier",     "placedBy",
                                              "measured", "weight", "headroom", "up",
                                              "short",    "chosen", "reason",   "votes"};
@@ -445,7 +476,7 @@ static int dns_explain(struct cli *c, int argc, char **argv)
         {0, "client", "ADDR", "whose view and route (default 127.0.0.1)", &client, NULL},
         {0, "view", "NAME", "as that view answers, or public", &view, NULL},
         {0, "subnet", "CIDR", "as if the query had this Client Subnet option", &subnet, NULL}};
-    int rc = opt_parse(c, &dns_cmds[0], "dns", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 2)
@@ -462,7 +493,7 @@ static int dns_explain(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     json_t *routing = json_object_get(doc, "routing");
     json_t *regions = json_incref(json_object_get(routing, "regions"));
     json_t *moves = json_incref(json_object_get(doc, "moves"));
@@ -485,15 +516,29 @@ static int dns_explain(struct cli *c, int argc, char **argv)
 }
 
 static const struct command dns_cmds[] = {
-    {"explain", "what this resolver answers a client, and why",
-     "NAME [--client ADDR] [--view NAME] [--subnet CIDR]", dns_explain},
-    {"export", "a zone of the topology as a master file; asks no node", "--zone D|fe [--expand]",
-     cmd_dns_export},
+    {"explain",
+     "what this resolver answers a client, and why",
+     "NAME [--client ADDR] [--view NAME] [--subnet CIDR]",
+     dns_explain,
+     USES_ADMIN,
+     1,
+     1,
+     {"meridian dns explain contoso.example.io --client 192.0.2.7",
+      "meridian dns explain contoso.eastus.geo.example.io --view corp -o yaml"}},
+    {"export",
+     "a zone of the topology as a master file; asks no node",
+     "--zone D|fe [--expand]",
+     cmd_dns_export,
+     USES_TOPOLOGY | NO_FORMAT,
+     0,
+     0,
+     {"meridian dns export --zone fe",
+      "meridian dns export --zone D --expand --pin eastus -o example.io.zone"}},
     {"keys", "keys that the zones are signed with",
      "generate | publish | roll | retire | remove | list | ds", cmd_dns_keys},
 };
 
 int cmd_dns(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "dns", dns_cmds, ARRAY_LEN(dns_cmds), argc, argv);
+    return command_group(c, dns_cmds, ARRAY_LEN(dns_cmds), argc, argv);
 }

@@ -22,15 +22,15 @@ static const char *const peer_columns[] = {
 static int print(struct cli *c, json_t *doc, const char *const *columns, size_t n)
 {
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     return cli_print_array(c, doc, columns, n);
 }
 
-static int show(struct cli *c, const struct command *cmd, const char *path,
-                const char *const *columns, size_t n, int argc, char **argv)
+static int show(struct cli *c, const char *path, const char *const *columns, size_t n, int argc,
+                char **argv)
 {
     json_t *doc = NULL;
-    int rc = opt_parse(c, cmd, "health", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (!rc)
         rc = cli_admin(c, "GET", path, &doc);
     if (rc)
@@ -84,14 +84,12 @@ const char *cli_region_orders(struct cli *c, const struct registry *r, const str
 
 static int health_orders_run(struct cli *c, int argc, char **argv)
 {
-    return show(c, &health_orders_cmd, "/v1/health/orders", order_columns, ARRAY_LEN(order_columns),
-                argc, argv);
+    return show(c, "/v1/health/orders", order_columns, ARRAY_LEN(order_columns), argc, argv);
 }
 
 static int health_peers_run(struct cli *c, int argc, char **argv)
 {
-    return show(c, &health_peers_cmd, "/v1/health/peers", peer_columns, ARRAY_LEN(peer_columns),
-                argc, argv);
+    return show(c, "/v1/health/peers", peer_columns, ARRAY_LEN(peer_columns), argc, argv);
 }
 
 static int give(struct cli *c, const char *order, const char *region, const char *registry, bool on,
@@ -106,17 +104,18 @@ static int give(struct cli *c, const char *order, const char *region, const char
                      out);
 }
 
-static int impair(struct cli *c, const struct command *cmd, bool on, int argc, char **argv)
+static int impair(struct cli *c, bool on, int argc, char **argv)
 {
     const char *region = NULL;
     json_t *doc = NULL;
     const struct opt rows[] = {
         {0, "region", "REGION", "where the registry cannot be served", &region, NULL}};
-    int rc = opt_parse(c, cmd, "health", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 2 || !region)
-        return cli_fail(EXIT_USAGE, "health %s: give one REGISTRY and --region REGION", cmd->name);
+        return cli_fail(EXIT_USAGE, "health %s: give one REGISTRY and --region REGION",
+                        c->row->name);
     rc = give(c, "impair", region, argv[1], on, &doc);
     if (rc)
         return rc;
@@ -125,12 +124,12 @@ static int impair(struct cli *c, const struct command *cmd, bool on, int argc, c
 
 static int health_impair_run(struct cli *c, int argc, char **argv)
 {
-    return impair(c, &health_impair_cmd, true, argc, argv);
+    return impair(c, true, argc, argv);
 }
 
 static int health_clear_run(struct cli *c, int argc, char **argv)
 {
-    return impair(c, &health_clear_cmd, false, argc, argv);
+    return impair(c, false, argc, argv);
 }
 
 // The drain of that region and registry ("*": all) among the orders. NULL: it is not in force.
@@ -207,7 +206,7 @@ static int64_t seconds(const char *text)
     return -1;
 }
 
-static int drain(struct cli *c, const struct command *cmd, bool on, int argc, char **argv)
+static int drain(struct cli *c, bool on, int argc, char **argv)
 {
     const char *region = NULL, *timeout = "10m";
     bool wait = false;
@@ -216,13 +215,13 @@ static int drain(struct cli *c, const struct command *cmd, bool on, int argc, ch
         {0, "region", "REGION", "the region", &region, NULL},
         {0, "wait", NULL, "until it is safe to stop the region", NULL, &wait},
         {0, "timeout", "TIME", "how long to wait: 90s, 10m (default)", &timeout, NULL}};
-    int rc = opt_parse(c, cmd, "replication", rows, on ? ARRAY_LEN(rows) : 1, argc, argv, &argc);
+    int rc = opt_parse(c, rows, on ? ARRAY_LEN(rows) : 1, argc, argv, &argc);
     if (rc)
         return rc;
     if (argc > 2 || !region || seconds(timeout) < 0)
         return cli_fail(EXIT_USAGE,
                         "replication %s: give --region REGION, and at most one REGISTRY",
-                        cmd->name);
+                        c->row->name);
     const char *label = "*";
     if (argc == 2 && wait) { // orders are shown by login label
         const struct registry *r = NULL;
@@ -244,25 +243,69 @@ static int drain(struct cli *c, const struct command *cmd, bool on, int argc, ch
 
 static int replication_drain_run(struct cli *c, int argc, char **argv)
 {
-    return drain(c, &replication_drain_cmd, true, argc, argv);
+    return drain(c, true, argc, argv);
 }
 
 static int replication_undrain_run(struct cli *c, int argc, char **argv)
 {
-    return drain(c, &replication_undrain_cmd, false, argc, argv);
+    return drain(c, false, argc, argv);
 }
 
 const struct command health_impair_cmd = {
-    "impair", "a registry cannot be served in a region: it fails over alone", "REGISTRY --region R",
-    health_impair_run};
-const struct command health_clear_cmd = {"clear", "it can be served there again",
-                                         "REGISTRY --region R", health_clear_run};
-const struct command health_orders_cmd = {"orders", "what operators drained, impaired and forced",
-                                          "", health_orders_run};
+    "impair",
+    "a registry cannot be served in a region: it fails over alone",
+    "REGISTRY --region R",
+    health_impair_run,
+    USES_ADMIN,
+    1,
+    1,
+    {"meridian health impair contoso --region eastus",
+     "meridian health impair contoso --region westeurope -o json"}};
+const struct command health_clear_cmd = {
+    "clear",
+    "it can be served there again",
+    "REGISTRY --region R",
+    health_clear_run,
+    USES_ADMIN,
+    1,
+    1,
+    {"meridian health clear contoso --region eastus",
+     "meridian health clear contoso --region westeurope -o json"}};
+const struct command health_orders_cmd = {
+    "orders",
+    "what operators drained, impaired and forced",
+    "",
+    health_orders_run,
+    USES_ADMIN | MAY_WATCH,
+    0,
+    0,
+    {"meridian health orders", "meridian health orders --watch"}};
 const struct command health_peers_cmd = {
-    "peers", "the other resolvers, and what regions say of themselves", "", health_peers_run};
+    "peers",
+    "the other resolvers, and what regions say of themselves",
+    "",
+    health_peers_run,
+    USES_ADMIN | MAY_WATCH,
+    0,
+    0,
+    {"meridian health peers", "meridian health peers -o tsv --query '[].[region, clockOffsetMs]'"}};
 const struct command replication_drain_cmd = {
-    "drain", "lead clients of the global name elsewhere, until undrain",
-    "[REGISTRY] --region R [--wait] [--timeout T]", replication_drain_run};
-const struct command replication_undrain_cmd = {"undrain", "take a drain back",
-                                                "[REGISTRY] --region R", replication_undrain_run};
+    "drain",
+    "lead clients of the global name elsewhere, until undrain",
+    "[REGISTRY] --region R [--wait] [--timeout T]",
+    replication_drain_run,
+    USES_TOPOLOGY | USES_ADMIN,
+    0,
+    1,
+    {"meridian replication drain --region eastus --wait",
+     "meridian replication drain contoso --region eastus"}};
+const struct command replication_undrain_cmd = {
+    "undrain",
+    "take a drain back",
+    "[REGISTRY] --region R",
+    replication_undrain_run,
+    USES_TOPOLOGY | USES_ADMIN,
+    0,
+    1,
+    {"meridian replication undrain --region eastus",
+     "meridian replication undrain contoso --region eastus"}};

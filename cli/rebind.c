@@ -122,11 +122,11 @@ static int print_json(const struct rebind *x)
                                                endpoint_format(&x->asked[i].at, at), "what",
                                                x->asked[i].what, "state", states[x->asked[i].state],
                                                "why", *x->asked[i].why ? x->asked[i].why : NULL));
-    return cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "registry",
-                                    x->r->name, "region", x->region->name, "stampWas", x->move.was,
-                                    "stamp", x->move.stamp, "since", since_text(x),
-                                    "oldServesUntil", serves_until(x), "asked", asked, "written",
-                                    (int)!x->what_if, "version", (json_int_t)x->version));
+    return cli_print_json(
+        x->c, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "registry", x->r->name,
+                        "region", x->region->name, "stampWas", x->move.was, "stamp", x->move.stamp,
+                        "since", since_text(x), "oldServesUntil", serves_until(x), "asked", asked,
+                        "written", (int)!x->what_if, "version", (json_int_t)x->version));
 }
 
 static void print_names(const struct rebind *x)
@@ -326,17 +326,18 @@ static int move(struct rebind *x, uint16_t dns_port, int64_t now_s)
 static int rebind(struct cli *c, int argc, char **argv)
 {
     struct rebind x = {.c = c};
-    const char *name = NULL, *region = NULL, *stamp = NULL, *port = "53";
+    const char *name = NULL, *region = NULL, *stamp = NULL;
+    int64_t port = 53;
     const struct opt rows[] = {
         {'r', "registry", "REGISTRY", "the registry", &name, NULL},
         {0, "region", "REGION", "whose replica", &region, NULL},
         {0, "stamp", "STAMP", "the stamp of that region to move it to", &stamp, NULL},
         {0, "now", NULL, "at once and without asking: when the old stamp is dead", NULL, &x.now},
         {0, "what-if", NULL, "ask and tell what would be, and write nothing", NULL, &x.what_if},
-        {0, "dns-port", "PORT", "port of the name servers (default 53)", &port, NULL},
+        {0, "dns-port", "PORT", "port of the name servers (default 53)", .number = &port, .min = 1,
+         .max = 65535},
     };
-    int rc = opt_parse(c, &replication_rebind_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
-                       &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!region || !stamp)
@@ -351,10 +352,16 @@ static int rebind(struct cli *c, int argc, char **argv)
     rc = find(&x, region, stamp, now_s);
     if (rc || is_settled(&x, now_s))
         return rc;
-    return move(&x, (uint16_t)strtoul(port, NULL, 10), now_s);
+    return move(&x, (uint16_t)port, now_s);
 }
 
 const struct command replication_rebind_cmd = {
     "rebind",
     "move a replica to another stamp of its region, once all who answer for fe.D have that",
-    "-r REGISTRY --region REGION --stamp STAMP [--now] [--what-if]", rebind};
+    "-r REGISTRY --region REGION --stamp STAMP [--now] [--what-if]",
+    rebind,
+    USES_TOPOLOGY,
+    0,
+    1,
+    {"meridian replication rebind contoso --region eastus --stamp eus-2 --what-if",
+     "meridian replication rebind contoso --region eastus --stamp eus-2"}};

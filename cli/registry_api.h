@@ -64,7 +64,6 @@ json_t *api_document(const struct registry_api *api, const char *repository, con
 int delete_run(struct cli *c, const char *command, enum target_form form, const char *region,
                const char *header, int argc, char **argv);
 // `repository lock`, `tag lock`, `manifest lock`.
-int lock_run(struct cli *c, const struct command *cmd, const char *noun, enum target_form form,
-             int argc, char **argv);
+int lock_run(struct cli *c, const char *noun, enum target_form form, int argc, char **argv);
 
 #endif

@@ -78,8 +78,7 @@ static int repair_clock(struct cli *c, int argc, char **argv)
                                {0, "what-if", NULL,
                                 "only say what would be done (so it is without --apply)", NULL,
                                 &what_if}};
-    int rc = opt_parse(c, &replication_repair_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
-                       &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 1 || (apply && what_if))
@@ -91,12 +90,18 @@ static int repair_clock(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_repair(c, doc);
     json_decref(doc);
     return EXIT_DONE;
 }
 
-const struct command replication_repair_cmd = {"repair-clock",
-                                               "mends a store that holds stamps of the future",
-                                               "[--apply | --what-if]", repair_clock};
+const struct command replication_repair_cmd = {
+    "repair-clock",
+    "mends a store that holds stamps of the future",
+    "[--apply | --what-if]",
+    repair_clock,
+    USES_ADMIN,
+    0,
+    0,
+    {"meridian replication repair-clock", "meridian replication repair-clock --apply"}};

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command replication_cmds[];
-
 // ---- status ----
 
 static const char *number(struct cli *c, const json_t *v, const char *unit)
@@ -176,17 +174,11 @@ static void print_status(struct cli *c, json_t *rows)
 
 static int replication_status(struct cli *c, int argc, char **argv)
 {
-    const char *name = NULL, *repository = "status", *interval = "2", *count = NULL;
-    bool watch = false;
+    const char *name = NULL, *repository = "status";
     const struct opt rows[] = {
         {'r', "registry", "REGISTRY", "the registry", &name, NULL},
-        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository,
-         NULL},
-        {0, "watch", NULL, "again and again, until interrupted", NULL, &watch},
-        {0, "interval", "SECONDS", "between two looks (default 2)", &interval, NULL},
-        {0, "count", "N", "end a watch after N looks", &count, NULL}};
-    int rc =
-        opt_parse(c, &replication_cmds[1], "replication", rows, ARRAY_LEN(rows), argc, argv, &argc);
+        {0, "repository", "NAME", "ask with pull on this repository, if not on all", &repository}};
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -195,30 +187,15 @@ static int replication_status(struct cli *c, int argc, char **argv)
             return EXIT_FAILED;
         return EXIT_USAGE;
     }
-    if (watch && c->password_stdin)
-        return cli_fail(
-            EXIT_USAGE,
-            "--watch asks for tokens again and again: give --password-file, not --password-stdin");
-    long left = -1;
-    if (count)
-        left = strtol(count, NULL, 10);
-    for (;;) {
-        json_t *all = status_rows(c, r, repository);
-        int status = rows_status(all);
-        if (cli_json(c)) {
-            json_dumpf(all, stdout, watch ? JSON_COMPACT : JSON_INDENT(2));
-            putchar('\n');
-        } else {
-            char when[CLOCK_TEXT_SIZE];
-            if (watch)
-                printf("%s  %s\n", clock_format(clock_wall_ms(), when), r->name);
-            print_status(c, all);
-        }
-        json_decref(all);
-        if (fflush(stdout) || !watch || (left > 0 && --left == 0))
-            return status;
-        clock_sleep_ms(strtol(interval, NULL, 10) * 1000);
+    json_t *all = status_rows(c, r, repository);
+    int status = rows_status(all);
+    if (cli_json(c)) {
+        cli_print_json(c, all);
+        return status;
     }
+    print_status(c, all);
+    json_decref(all);
+    return status;
 }
 
 // ---- list ----
@@ -281,8 +258,7 @@ static int replication_list(struct cli *c, int argc, char **argv)
                               {0, "repository", "NAME",
                                "ask with pull on this repository, if not on all", &repository,
                                NULL}};
-    int rc =
-        opt_parse(c, &replication_cmds[0], "replication", own, ARRAY_LEN(own), argc, argv, &argc);
+    int rc = opt_parse(c, own, ARRAY_LEN(own), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -329,16 +305,30 @@ static int replication_list(struct cli *c, int argc, char **argv)
     }
     json_decref(rows);
     if (cli_json(c))
-        return cli_print_json(list);
+        return cli_print_json(c, list);
     json_decref(list);
     cli_table(cells, r->n_replicas + 1, LIST_COLUMNS);
     return EXIT_DONE;
 }
 
 static const struct command replication_cmds[] = {
-    {"list", "replicas of a registry", "-r REGISTRY", replication_list},
-    {"status", "how far each region is with each other's writes", "-r REGISTRY [--watch]",
-     replication_status},
+    {"list",
+     "replicas of a registry",
+     "-r REGISTRY",
+     replication_list,
+     USES_ENDPOINT | USES_ADMIN | MAY_WATCH,
+     0,
+     1,
+     {"meridian replication list contoso",
+      "meridian replication list -r contoso -u ada --password-file pw"}},
+    {"status",
+     "how far each region is with each other's writes",
+     "-r REGISTRY [--watch]",
+     replication_status,
+     USES_ENDPOINT | USES_ADMIN | MAY_WATCH,
+     0,
+     1,
+     {"meridian replication status contoso -u ada", "meridian replication status contoso --watch"}},
 };
 
 int cmd_replication(struct cli *c, int argc, char **argv)
@@ -347,5 +337,5 @@ int cmd_replication(struct cli *c, int argc, char **argv)
         replication_cmds[0],     replication_cmds[1],     replication_wait_cmd,
         replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
         replication_revoked_cmd, replication_repair_cmd,  replication_rebind_cmd};
-    return command_group(c, "replication", all, ARRAY_LEN(all), argc, argv);
+    return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }

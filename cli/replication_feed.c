@@ -100,8 +100,7 @@ static int feed_run(struct cli *c, int argc, char **argv)
         {0, "before", "EPOCH/SEQ", "older ones than this", &before, NULL},
         {0, "repository", "NAME",
          "also of this repository, of a user whose catalogue does not show it", &repository, NULL}};
-    int rc = opt_parse(c, &replication_feed_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
-                       &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -125,15 +124,22 @@ static int feed_run(struct cli *c, int argc, char **argv)
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_feed(c, json_object_get(doc, "entries"));
     json_decref(doc);
     return EXIT_DONE;
 }
 
 const struct command replication_feed_cmd = {
-    "feed", "what a region wrote last, with keys, places and hashes",
-    "-r REGISTRY --origin REGION [--region R] [--before EPOCH/SEQ]", feed_run};
+    "feed",
+    "what a region wrote last, with keys, places and hashes",
+    "-r REGISTRY --origin REGION [--region R] [--before EPOCH/SEQ]",
+    feed_run,
+    USES_ENDPOINT,
+    0,
+    1,
+    {"meridian replication feed contoso --origin eastus -u ada",
+     "meridian replication feed contoso --origin eastus --before 3/4711"}};
 
 // ---- revoked ----
 
@@ -189,8 +195,7 @@ static int revoked_run(struct cli *c, int argc, char **argv)
         {0, "region", "REGION", "of this region only", &at, NULL},
         {0, "repository", "NAME",
          "also of this repository, of a user whose catalogue does not show it", &repository, NULL}};
-    int rc = opt_parse(c, &replication_revoked_cmd, "replication", rows, ARRAY_LEN(rows), argc,
-                       argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const struct registry *r = cli_registry_given(c, name, argc, argv);
@@ -215,7 +220,7 @@ static int revoked_run(struct cli *c, int argc, char **argv)
             worst = rc;
     }
     if (cli_json(c)) {
-        cli_print_json(all);
+        cli_print_json(c, all);
     } else {
         print_voided(c, all);
         json_decref(all);
@@ -224,5 +229,12 @@ static int revoked_run(struct cli *c, int argc, char **argv)
 }
 
 const struct command replication_revoked_cmd = {
-    "revoked", "what revoked feed keys had written, and what is there now",
-    "-r REGISTRY [--region R]", revoked_run};
+    "revoked",
+    "what revoked feed keys had written, and what is there now",
+    "-r REGISTRY [--region R]",
+    revoked_run,
+    USES_ENDPOINT,
+    0,
+    1,
+    {"meridian replication revoked contoso -u ada",
+     "meridian replication revoked contoso --region eastus -o json"}};

@@ -345,7 +345,7 @@ static int wait_all(struct wait *w, const struct region *only)
                                              "reason", *why ? why : NULL));
     }
     if (cli_json(c)) {
-        cli_print_json(doc);
+        cli_print_json(c, doc);
         return worst;
     }
     json_decref(doc);
@@ -359,8 +359,7 @@ static int replication_wait(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {
         {0, "region", "REGION", "this region, or all (default)", &region_name, NULL},
         {0, "timeout", "TIME", "60s, 500ms, 5m (default 60s)", &timeout, NULL}};
-    int rc = opt_parse(c, &replication_wait_cmd, "replication", rows, ARRAY_LEN(rows), argc, argv,
-                       &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     int64_t ms = parse_seconds(timeout);
@@ -389,5 +388,12 @@ static int replication_wait(struct cli *c, int argc, char **argv)
 }
 
 const struct command replication_wait_cmd = {
-    "wait", "until a tag or digest is there, as new as now",
-    "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]", replication_wait};
+    "wait",
+    "until a tag or digest is there, as new as now",
+    "REGISTRY/REPOSITORY:TAG [--region R] [--timeout T]",
+    replication_wait,
+    USES_ENDPOINT,
+    1,
+    1,
+    {"meridian replication wait contoso/app:1.0 -u ada",
+     "meridian replication wait contoso/app:1.0 --region westeurope --timeout 5m"}};

@@ -8,14 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command repository_cmds[5];
-
 // ---- list ----
 
 static int print_repositories(struct cli *c, const struct registry_api *api, json_t *rows)
 {
     if (cli_json(c))
-        return cli_print_json(api_document(api, NULL, "repositories", rows));
+        return cli_print_json(c, api_document(api, NULL, "repositories", rows));
     size_t n = json_array_size(rows);
     const char *head[] = {"repository", "tags", "manifests", "size", "quota"};
     const char **cells = arena_array(&c->arena, ARRAY_LEN(head) * (n + 1), sizeof *cells);
@@ -40,8 +38,7 @@ static int repository_list(struct cli *c, int argc, char **argv)
     const char *name = NULL, *region = NULL;
     const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name, NULL},
                                {0, "region", "REGION", "the region to ask", &region, NULL}};
-    int rc =
-        opt_parse(c, &repository_cmds[0], "repository", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!name && argc != 2)
@@ -101,7 +98,7 @@ static int show(struct registry_api *api, const struct target *at)
         return rc;
     json_object_set_new(doc, "region", json_string(api->region->name));
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_repository(c, doc);
     json_decref(doc);
     return EXIT_DONE;
@@ -113,8 +110,7 @@ static int repository_show(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {{0, "region", "REGION", "the region to ask", &region, NULL}};
     struct target at;
     struct registry_api api;
-    int rc =
-        opt_parse(c, &repository_cmds[1], "repository", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "repository show", TARGET_REPOSITORY, argc == 2 ? argv[1] : NULL, &at);
     if (rc)
@@ -166,10 +162,10 @@ static int print_deleted(struct registry_api *api, const struct target *at, stru
     struct cli *c = api->c;
     size_t n = json_array_size(d->kept);
     if (cli_json(c))
-        cli_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:O}", "registry", at->registry->name,
-                                 "region", api->region->name, "repository", at->repository,
-                                 "deletedTags", d->tags, "deletedManifests", d->manifests, "kept",
-                                 d->kept));
+        cli_print_json(c, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O}", "registry",
+                                    at->registry->name, "region", api->region->name, "repository",
+                                    at->repository, "deletedTags", d->tags, "deletedManifests",
+                                    d->manifests, "kept", d->kept));
     else
         printf("%s: %lld tags and %lld manifests deleted\n", target_text(c, at), (long long)d->tags,
                (long long)d->manifests);
@@ -212,24 +208,16 @@ static int delete_all(struct registry_api *api, const struct target *at)
 static int repository_delete(struct cli *c, int argc, char **argv)
 {
     const char *region = NULL;
-    bool yes = false;
     const struct opt rows[] = {
-        {0, "region", "REGION", "the region to ask; all regions follow", &region, NULL},
-        {0, "yes", NULL, "delete all its tags and manifests", NULL, &yes}};
+        {0, "region", "REGION", "the region to ask; all regions follow", &region}};
     struct target at;
     struct registry_api api;
-    int rc =
-        opt_parse(c, &repository_cmds[2], "repository", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "repository delete", TARGET_REPOSITORY, argc == 2 ? argv[1] : NULL,
                           &at);
     if (rc)
         return rc;
-    if (!yes)
-        return cli_fail(EXIT_USAGE,
-                        "repository delete: this deletes all tags and manifests of %s, in every "
-                        "region: give --yes",
-                        target_text(c, &at));
     rc = api_open(c, at.registry, region, api_scope(c, &at, "pull,delete"), &api);
     if (!rc)
         rc = delete_all(&api, &at);
@@ -241,7 +229,7 @@ static int repository_delete(struct cli *c, int argc, char **argv)
 
 static int repository_lock(struct cli *c, int argc, char **argv)
 {
-    return lock_run(c, &repository_cmds[3], "repository", TARGET_REPOSITORY, argc, argv);
+    return lock_run(c, "repository", TARGET_REPOSITORY, argc, argv);
 }
 
 // ---- retention ----
@@ -324,7 +312,7 @@ static int retention(struct registry_api *api, const struct target *at)
         return rc;
     json_object_set_new(doc, "region", json_string(api->region->name));
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     const json_t *would = json_object_get(doc, "would");
     const char *runner = json_text(doc, "runner");
     print_would(c, would, false);
@@ -345,8 +333,7 @@ static int repository_retention(struct cli *c, int argc, char **argv)
                                {0, "dry-run", NULL, "list what would go, and why", NULL, &dry_run}};
     struct target at;
     struct registry_api api;
-    int rc =
-        opt_parse(c, &repository_cmds[4], "repository", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "repository retention", TARGET_REPOSITORY, argc == 2 ? argv[1] : NULL,
                           &at);
@@ -363,18 +350,53 @@ static int repository_retention(struct cli *c, int argc, char **argv)
 }
 
 static const struct command repository_cmds[] = {
-    {"list", "a registry's repositories, with their use", "REGISTRY [--region R]", repository_list},
-    {"show", "one repository: use, lock and policy", "REGISTRY/REPOSITORY [--region R]",
-     repository_show},
-    {"delete", "delete all its tags and manifests, in every region",
-     "REGISTRY/REPOSITORY --yes [--region R]", repository_delete},
-    {"lock", "look at its lock, or set it",
-     "REGISTRY/REPOSITORY [--write on|off] [--delete on|off]", repository_lock},
-    {"retention", "what its rules would delete now, and why", "REGISTRY/REPOSITORY --dry-run",
-     repository_retention},
+    {"list",
+     "a registry's repositories, with their use",
+     "REGISTRY [--region R]",
+     repository_list,
+     USES_ENDPOINT | MAY_WATCH,
+     1,
+     1,
+     {"meridian repository list contoso -u ada",
+      "meridian repository list contoso -o tsv --query '[].name'"}},
+    {"show",
+     "one repository: use, lock and policy",
+     "REGISTRY/REPOSITORY [--region R]",
+     repository_show,
+     USES_ENDPOINT | MAY_WATCH,
+     1,
+     1,
+     {"meridian repository show contoso/app",
+      "meridian repository show contoso/app --region eastus -o yaml"}},
+    {"delete",
+     "delete all its tags and manifests, in every region",
+     "REGISTRY/REPOSITORY --yes [--region R]",
+     repository_delete,
+     USES_ENDPOINT | TAKES_AWAY,
+     1,
+     1,
+     {"meridian repository delete contoso/old -u ada",
+      "meridian repository delete contoso/old --yes"}},
+    {"lock",
+     "look at its lock, or set it",
+     "REGISTRY/REPOSITORY [--write on|off] [--delete on|off]",
+     repository_lock,
+     USES_ENDPOINT,
+     1,
+     1,
+     {"meridian repository lock contoso/app", "meridian repository lock contoso/app --write on"}},
+    {"retention",
+     "what its rules would delete now, and why",
+     "REGISTRY/REPOSITORY --dry-run",
+     repository_retention,
+     USES_ENDPOINT,
+     1,
+     1,
+     {"meridian repository retention contoso/app --dry-run",
+      "meridian repository retention contoso/app --dry-run --region eastus"}},
 };
 
 int cmd_repository(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "repository", repository_cmds, ARRAY_LEN(repository_cmds), argc, argv);
+    return command_group(c, repository_cmds, ARRAY_LEN(repository_cmds), argc, argv);
 }

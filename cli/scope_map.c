@@ -8,15 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command map_cmds[];
-
 struct ask { // the words of a command
     const char *path, *registry, *repositories, *actions;
     bool replace;
     const char *name;
 };
 
-static int ask_read(struct cli *c, const struct command *cmd, struct ask *a, int argc, char **argv)
+static int ask_read(struct cli *c, struct ask *a, int argc, char **argv)
 {
     const struct opt rows[] = {
         PRINCIPALS_OPT(&a->path),
@@ -28,24 +26,23 @@ static int ask_read(struct cli *c, const struct command *cmd, struct ask *a, int
          &a->actions, NULL},
         {0, "replace", NULL, "the grant stands in the place of all that were there", NULL,
          &a->replace}};
-    int rc = opt_parse(c, cmd, "scope-map", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc == 2)
         a->name = argv[1];
     if (argc > 2)
-        return cli_fail(EXIT_USAGE, "scope-map %s: give one NAME", cmd->name);
+        return cli_fail(EXIT_USAGE, "scope-map %s: give one NAME", c->row->name);
     return 0;
 }
 
-static int named_read(struct cli *c, const struct command *cmd, struct ask *a, int argc,
-                      char **argv)
+static int named_read(struct cli *c, struct ask *a, int argc, char **argv)
 {
-    int rc = ask_read(c, cmd, a, argc, argv);
+    int rc = ask_read(c, a, argc, argv);
     if (rc)
         return rc;
     if (!a->name || !a->registry)
-        return cli_fail(EXIT_USAGE, "scope-map %s: give a NAME and --registry", cmd->name);
+        return cli_fail(EXIT_USAGE, "scope-map %s: give a NAME and --registry", c->row->name);
     if (!principals_registry_known(c, a->registry))
         return EXIT_FAILED;
     return 0;
@@ -79,7 +76,7 @@ static int map_create(struct cli *c, int argc, char **argv)
     struct ask a = {0};
     struct grant *g = arena_alloc(&c->arena, sizeof *g);
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &map_cmds[2], &a, argc, argv);
+    int rc = named_read(c, &a, argc, argv);
     if (!rc)
         rc = grant_read(c, &a, g);
     if (!rc)
@@ -111,7 +108,7 @@ static int map_update(struct cli *c, int argc, char **argv)
     struct grant g;
     struct scope_map *m;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &map_cmds[3], &a, argc, argv);
+    int rc = named_read(c, &a, argc, argv);
     if (!rc)
         rc = grant_read(c, &a, &g);
     if (!rc)
@@ -136,7 +133,7 @@ static int map_delete(struct cli *c, int argc, char **argv)
     struct ask a = {0};
     struct scope_map *m;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &map_cmds[4], &a, argc, argv);
+    int rc = named_read(c, &a, argc, argv);
     if (!rc)
         rc = principals_edit_begin(c, a.path, false, &e);
     if (!rc)
@@ -210,7 +207,7 @@ static int rows_print(struct cli *c, const struct principals_edit *e, const stru
         return cli_fail(EXIT_FAILED, "%s: there is no scope map %s", e->path, a->name);
     }
     if (cli_json(c))
-        return cli_print_json(list);
+        return cli_print_json(c, list);
     return cli_print_array(c, list, columns, ARRAY_LEN(columns));
 }
 
@@ -218,7 +215,7 @@ static int map_print(struct cli *c, size_t row, int argc, char **argv)
 {
     struct ask a = {0};
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = ask_read(c, &map_cmds[row], &a, argc, argv);
+    int rc = ask_read(c, &a, argc, argv);
     if (!rc && row == 1 && !a.name)
         rc = cli_fail(EXIT_USAGE, "scope-map show: give one NAME");
     if (!rc)
@@ -239,16 +236,55 @@ static int map_show(struct cli *c, int argc, char **argv)
 }
 
 static const struct command map_cmds[] = {
-    {"list", "scope maps, the ready-made ones too", "[-n R]", map_list},
-    {"show", "one of them", "NAME [-n R]", map_show},
-    {"create", "a new one, with one grant", "NAME -n R --repositories LIST --actions LIST",
-     map_create},
-    {"update", "one more grant, or another", "NAME -n R --repositories LIST --actions LIST",
-     map_update},
-    {"delete", "take it away", "NAME -n R", map_delete},
+    {"list",
+     "scope maps, the ready-made ones too",
+     "[-n R]",
+     map_list,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian scope-map list", "meridian scope-map list -n contoso -o json"}},
+    {"show",
+     "one of them",
+     "NAME [-n R]",
+     map_show,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian scope-map show _pull", "meridian scope-map show releases -n contoso -o yaml"}},
+    {"create",
+     "a new one, with one grant",
+     "NAME -n R --repositories LIST --actions LIST",
+     map_create,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian scope-map create releases -n contoso --repositories 'release/*' --actions "
+      "content/read",
+      "meridian scope-map create all -n contoso --repositories '*' --actions "
+      "content/read,content/write"}},
+    {"update",
+     "one more grant, or another",
+     "NAME -n R --repositories LIST --actions LIST",
+     map_update,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian scope-map update releases -n contoso --repositories app --actions content/read",
+      "meridian scope-map update releases -n contoso --repositories app --actions content/read "
+      "--replace"}},
+    {"delete",
+     "take it away",
+     "NAME -n R",
+     map_delete,
+     USES_TOPOLOGY | TAKES_AWAY,
+     0,
+     1,
+     {"meridian scope-map delete releases -n contoso",
+      "meridian scope-map delete releases -n contoso --yes"}},
 };
 
 int cmd_scope_map(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "scope-map", map_cmds, ARRAY_LEN(map_cmds), argc, argv);
+    return command_group(c, map_cmds, ARRAY_LEN(map_cmds), argc, argv);
 }

@@ -8,15 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command tag_cmds[5];
-
 // ---- list ----
 
 static int print_tags(struct registry_api *api, const struct target *at, json_t *rows)
 {
     struct cli *c = api->c;
     if (cli_json(c))
-        return cli_print_json(api_document(api, at->repository, "tags", rows));
+        return cli_print_json(c, api_document(api, at->repository, "tags", rows));
     size_t n = json_array_size(rows);
     const char *head[] = {"tag", "digest", "time", "region", "by", "locked"};
     const char **cells = arena_array(&c->arena, ARRAY_LEN(head) * (n + 1), sizeof *cells);
@@ -40,7 +38,7 @@ static int tag_list(struct cli *c, int argc, char **argv)
     struct target at;
     struct registry_api api;
     json_t *list = NULL;
-    int rc = opt_parse(c, &tag_cmds[0], "tag", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "tag list", TARGET_REPOSITORY, argc == 2 ? argv[1] : NULL, &at);
     if (rc)
@@ -63,7 +61,7 @@ static int tag_delete(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {
         {0, "region", "REGION", "the region to ask; all regions follow", &region, NULL},
         {0, "if-match", "DIGEST", "only if the tag is still this", &if_match, NULL}};
-    int rc = opt_parse(c, &tag_cmds[1], "tag", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     const char *header = NULL;
@@ -100,7 +98,7 @@ static int history(struct registry_api *api, const struct target *at)
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_history(c, json_object_get(doc, "versions"));
     json_decref(doc);
     return EXIT_DONE;
@@ -112,7 +110,7 @@ static int tag_history(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {{0, "region", "REGION", "the region to ask", &region, NULL}};
     struct target at;
     struct registry_api api;
-    int rc = opt_parse(c, &tag_cmds[2], "tag", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "tag history", TARGET_TAG, argc == 2 ? argv[1] : NULL, &at);
     if (rc)
@@ -138,7 +136,7 @@ static int restore(struct registry_api *api, const struct target *at, const char
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     json_decref(doc);
     printf("%s is %s again\n", target_text(c, at), digest);
     return EXIT_DONE;
@@ -152,7 +150,7 @@ static int tag_restore(struct cli *c, int argc, char **argv)
         {0, "digest", "DIGEST", "what it is to be, of its history", &digest, NULL}};
     struct target at;
     struct registry_api api;
-    int rc = opt_parse(c, &tag_cmds[3], "tag", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = target_parse(c, "tag restore", TARGET_TAG, argc == 2 ? argv[1] : NULL, &at);
     if (rc)
@@ -170,23 +168,58 @@ static int tag_restore(struct cli *c, int argc, char **argv)
 
 static int tag_lock(struct cli *c, int argc, char **argv)
 {
-    return lock_run(c, &tag_cmds[4], "tag", TARGET_TAG, argc, argv);
+    return lock_run(c, "tag", TARGET_TAG, argc, argv);
 }
 
 static const struct command tag_cmds[] = {
-    {"list", "a repository's tags: digest, when, where, by whom",
-     "REGISTRY/REPOSITORY [--region R]", tag_list},
-    {"delete", "delete tags, in every region; manifests stay",
-     "REGISTRY/REPOSITORY:TAG... [--if-match DIGEST]", tag_delete},
-    {"history", "what a tag was, the present first", "REGISTRY/REPOSITORY:TAG [--region R]",
-     tag_history},
-    {"restore", "the tag is again what it was", "REGISTRY/REPOSITORY:TAG --digest DIGEST",
-     tag_restore},
-    {"lock", "look at its lock, or set it",
-     "REGISTRY/REPOSITORY:TAG [--write on|off] [--delete on|off]", tag_lock},
+    {"list",
+     "a repository's tags: digest, when, where, by whom",
+     "REGISTRY/REPOSITORY [--region R]",
+     tag_list,
+     USES_ENDPOINT | MAY_WATCH,
+     1,
+     1,
+     {"meridian tag list contoso/app -u ada",
+      "meridian tag list contoso/app -o tsv --query '[].name'"}},
+    {"delete",
+     "delete tags, in every region; manifests stay",
+     "REGISTRY/REPOSITORY:TAG... [--if-match DIGEST]",
+     tag_delete,
+     USES_ENDPOINT | TAKES_AWAY,
+     1,
+     WORDS_ANY,
+     {"meridian tag delete contoso/app:1.0 -u ada",
+      "meridian tag delete contoso/app:1.0 contoso/app:1.1 --yes"}},
+    {"history",
+     "what a tag was, the present first",
+     "REGISTRY/REPOSITORY:TAG [--region R]",
+     tag_history,
+     USES_ENDPOINT | MAY_WATCH,
+     1,
+     1,
+     {"meridian tag history contoso/app:1.0",
+      "meridian tag history contoso/app:1.0 --region eastus -o json"}},
+    {"restore",
+     "the tag is again what it was",
+     "REGISTRY/REPOSITORY:TAG --digest DIGEST",
+     tag_restore,
+     USES_ENDPOINT,
+     1,
+     1,
+     {"meridian tag restore contoso/app:1.0 --digest sha256:…",
+      "meridian tag restore contoso/app:1.0 --digest sha256:… --region eastus"}},
+    {"lock",
+     "look at its lock, or set it",
+     "REGISTRY/REPOSITORY:TAG [--write on|off] [--delete on|off]",
+     tag_lock,
+     USES_ENDPOINT,
+     1,
+     1,
+     {"meridian tag lock contoso/app:1.0",
+      "meridian tag lock contoso/app:1.0 --write on --delete on"}},
 };
 
 int cmd_tag(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "tag", tag_cmds, ARRAY_LEN(tag_cmds), argc, argv);
+    return command_group(c, tag_cmds, ARRAY_LEN(tag_cmds), argc, argv);
 }

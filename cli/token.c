@@ -11,15 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command token_cmds[];
-
 struct ask { // the words of a command
     const char *path, *registry, *scope_map, *repositories, *lifetime, *refresh, *enabled;
     struct expiry_ask expiry;
     const char *name;
 };
 
-static int ask_read(struct cli *c, const struct command *cmd, struct ask *a, int argc, char **argv)
+static int ask_read(struct cli *c, struct ask *a, int argc, char **argv)
 {
     const struct opt rows[] = {
         PRINCIPALS_OPT(&a->path),
@@ -34,22 +32,21 @@ static int ask_read(struct cli *c, const struct command *cmd, struct ask *a, int
          &a->refresh, NULL},
         {0, "enabled", "WORD", "true or false", &a->enabled, NULL},
         EXPIRY_OPTS(a->expiry)};
-    int rc = opt_parse(c, cmd, "token", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc == 2)
         a->name = argv[1];
     if (argc > 2)
-        return cli_fail(EXIT_USAGE, "token %s: give one NAME", cmd->name);
+        return cli_fail(EXIT_USAGE, "token %s: give one NAME", c->row->name);
     return 0;
 }
 
-static int named_read(struct cli *c, const struct command *cmd, struct ask *a, int argc,
-                      char **argv)
+static int named_read(struct cli *c, struct ask *a, int argc, char **argv)
 {
-    int rc = ask_read(c, cmd, a, argc, argv);
+    int rc = ask_read(c, a, argc, argv);
     if (!rc && !a->name)
-        rc = cli_fail(EXIT_USAGE, "token %s: give a NAME", cmd->name);
+        rc = cli_fail(EXIT_USAGE, "token %s: give a NAME", c->row->name);
     return rc;
 }
 
@@ -143,7 +140,7 @@ static int token_create(struct cli *c, int argc, char **argv)
 {
     struct ask a = {0};
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &token_cmds[2], &a, argc, argv);
+    int rc = named_read(c, &a, argc, argv);
     if (!rc && (!a.registry || !a.scope_map))
         rc = cli_fail(EXIT_USAGE, "token create: give --registry and --scope-map");
     if (!rc && !principals_registry_known(c, a.registry))
@@ -164,7 +161,7 @@ static int token_update(struct cli *c, int argc, char **argv)
     struct ask a = {0};
     struct principal *p;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &token_cmds[3], &a, argc, argv);
+    int rc = named_read(c, &a, argc, argv);
     if (!rc && (a.registry || a.expiry.in || a.expiry.at))
         rc = cli_fail(EXIT_USAGE, "token update: a token's registry stays, and the end of its "
                                   "passwords is given with credential generate");
@@ -184,7 +181,7 @@ static int token_delete(struct cli *c, int argc, char **argv)
     struct ask a = {0};
     struct principal *p;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &token_cmds[4], &a, argc, argv);
+    int rc = named_read(c, &a, argc, argv);
     if (!rc)
         rc = principals_edit_begin(c, a.path, false, &e);
     if (!rc)
@@ -262,7 +259,7 @@ static int token_print(struct cli *c, size_t row, int argc, char **argv)
     struct ask a = {0};
     struct principal *p;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = ask_read(c, &token_cmds[row], &a, argc, argv);
+    int rc = ask_read(c, &a, argc, argv);
     if (!rc && row == 1 && !a.name)
         rc = cli_fail(EXIT_USAGE, "token show: give a NAME");
     if (!rc)
@@ -278,7 +275,7 @@ static int token_print(struct cli *c, size_t row, int argc, char **argv)
             json_array_append_new(list, token_json(c, &e.tokens[i]));
     }
     if (cli_json(c))
-        return cli_print_json(list);
+        return cli_print_json(c, list);
     return cli_print_array(c, list, columns, ARRAY_LEN(columns));
 }
 
@@ -292,34 +289,62 @@ static int token_show(struct cli *c, int argc, char **argv)
     return token_print(c, 1, argc, argv);
 }
 
-static int token_credential(struct cli *c, int argc, char **argv)
-{
-    return token_credential_cmd.run(c, argc, argv);
-}
-
-static int token_refresh(struct cli *c, int argc, char **argv)
-{
-    return token_refresh_cmd.run(c, argc, argv);
-}
-
-static int token_revoke(struct cli *c, int argc, char **argv)
-{
-    return token_revoke_cmd.run(c, argc, argv);
-}
-
 static const struct command token_cmds[] = {
-    {"list", "named tokens", "[-n R]", token_list},
-    {"show", "one of them", "NAME", token_show},
-    {"create", "a new one; prints its password, once", "NAME -n R --scope-map MAP", token_create},
-    {"update", "another scope map, repositories, lifetime …", "NAME [--scope-map MAP …]",
-     token_update},
-    {"delete", "take it away", "NAME", token_delete},
+    {"list",
+     "named tokens",
+     "[-n R]",
+     token_list,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian token list", "meridian token list -n contoso -o tsv --query '[].name'"}},
+    {"show",
+     "one of them",
+     "NAME",
+     token_show,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian token show ci", "meridian token show ci -o yaml"}},
+    {"create",
+     "a new one; prints its password, once",
+     "NAME -n R --scope-map MAP",
+     token_create,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian token create ci -n contoso --scope-map _push --repositories 'app/*'",
+      "meridian token create ci -n contoso --scope-map releases --expires-in 90d"}},
+    {"update",
+     "another scope map, repositories, lifetime …",
+     "NAME [--scope-map MAP …]",
+     token_update,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian token update ci --scope-map releases", "meridian token update ci --enabled false"}},
+    {"delete",
+     "take it away",
+     "NAME",
+     token_delete,
+     USES_TOPOLOGY | TAKES_AWAY,
+     0,
+     1,
+     {"meridian token delete ci", "meridian token delete ci --yes"}},
     {"credential", "its passwords", "generate | delete", token_credential},
     {"refresh", "the refresh tokens that a region has issued", "list -n R", token_refresh},
-    {"revoke", "a token is none any more, in any region", "ID | --token-file FILE", token_revoke},
+    {"revoke",
+     "a token is none any more, in any region",
+     "ID | --token-file FILE",
+     token_revoke,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian token revoke 00112233445566778899aabbccddeeff",
+      "meridian token revoke --token-file token.jwt"}},
 };
 
 int cmd_token(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "token", token_cmds, ARRAY_LEN(token_cmds), argc, argv);
+    return command_group(c, token_cmds, ARRAY_LEN(token_cmds), argc, argv);
 }

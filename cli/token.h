@@ -29,6 +29,8 @@ int token_password_show(struct cli *c, const char *name, unsigned id, const char
 struct named_token *token_change(struct cli *c, struct principal *p);
 int token_find(struct principals_edit *e, const char *name, struct principal **out);
 
-extern const struct command token_credential_cmd, token_refresh_cmd, token_revoke_cmd;
+int token_credential(struct cli *c, int argc, char **argv);
+int token_refresh(struct cli *c, int argc, char **argv);
+int token_revoke(struct cli *c, int argc, char **argv);
 
 #endif

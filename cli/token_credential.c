@@ -67,8 +67,8 @@ int token_password_show(struct cli *c, const char *name, unsigned id, const char
     if (expires_s)
         clock_format_s(expires_s, ends);
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:i, s:s, s:s}", "name", name, "id", (int)id,
-                                        "password", password, "expires", ends));
+        return cli_print_json(c, json_pack("{s:s, s:i, s:s, s:s}", "name", name, "id", (int)id,
+                                           "password", password, "expires", ends));
     fprintf(stderr, "password %u of token %s, which is shown this once%s%s:\n", id, name,
             *ends ? "; it ends at " : "", ends);
     puts(password);
@@ -108,8 +108,7 @@ static int generate(struct cli *c, int argc, char **argv)
     int64_t expires_s;
     struct principal *p;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = opt_parse(c, &credential_cmds[0], "token credential", rows, ARRAY_LEN(rows), argc,
-                       argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && argc != 2)
         rc = cli_fail(EXIT_USAGE, "token credential generate: give one NAME");
     if (!rc)
@@ -142,8 +141,7 @@ static int drop(struct cli *c, int argc, char **argv)
                                {0, "id", "1|2", "which of the two", &id_text, NULL}};
     struct principal *p;
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = opt_parse(c, &credential_cmds[1], "token credential", rows, ARRAY_LEN(rows), argc,
-                       argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && (argc != 2 || !id_text))
         rc = cli_fail(EXIT_USAGE, "token credential delete: give one NAME and --id");
     unsigned id = 0;
@@ -166,15 +164,27 @@ static int drop(struct cli *c, int argc, char **argv)
 }
 
 static const struct command credential_cmds[] = {
-    {"generate", "a new password, which is printed once", "NAME [--id 1|2] [--expires-in 90d]",
-     generate},
-    {"delete", "end a password, and the refresh tokens that it got", "NAME --id 1|2", drop},
+    {"generate",
+     "a new password, which is printed once",
+     "NAME [--id 1|2] [--expires-in 90d]",
+     generate,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian token credential generate ci",
+      "meridian token credential generate ci --id 2 --expires-in 90d"}},
+    {"delete",
+     "end a password, and the refresh tokens that it got",
+     "NAME --id 1|2",
+     drop,
+     USES_TOPOLOGY | TAKES_AWAY,
+     1,
+     1,
+     {"meridian token credential delete ci --id 1",
+      "meridian token credential delete ci --id 1 --yes"}},
 };
 
-static int credential(struct cli *c, int argc, char **argv)
+int token_credential(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "token credential", credential_cmds, ARRAY_LEN(credential_cmds), argc,
-                         argv);
+    return command_group(c, credential_cmds, ARRAY_LEN(credential_cmds), argc, argv);
 }
-
-const struct command token_credential_cmd = {"credential", "", "", credential};

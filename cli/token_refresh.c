@@ -77,8 +77,7 @@ static int refresh_list(struct cli *c, int argc, char **argv)
         {'n', "registry", "REGISTRY", "of this registry", &ask.registry, NULL},
         {0, "principal", "NAME", "only of this user or token", &ask.principal, NULL},
         {0, "state", "WORD", "only these: valid, revoked, ended, expired", &ask.state, NULL}};
-    int rc =
-        opt_parse(c, &refresh_cmds[0], "token refresh", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc && (argc != 1 || !ask.registry))
         rc = cli_fail(EXIT_USAGE, "token refresh list: give --registry");
     if (rc)
@@ -91,7 +90,7 @@ static int refresh_list(struct cli *c, int argc, char **argv)
         return rc;
     }
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:o}", "region", region, "tokens", all));
+        return cli_print_json(c, json_pack("{s:s, s:o}", "region", region, "tokens", all));
     rc = cli_print_array(c, all, columns, ARRAY_LEN(columns));
     if (!rc)
         printf("issued by region %s; other regions keep lists of their own\n", region);
@@ -99,15 +98,21 @@ static int refresh_list(struct cli *c, int argc, char **argv)
 }
 
 static const struct command refresh_cmds[] = {
-    {"list", "those that this region has issued", "-n R [--principal NAME]", refresh_list},
+    {"list",
+     "those that this region has issued",
+     "-n R [--principal NAME]",
+     refresh_list,
+     USES_ADMIN,
+     0,
+     0,
+     {"meridian token refresh list -n contoso",
+      "meridian token refresh list -n contoso --state valid --principal ada"}},
 };
 
-static int refresh(struct cli *c, int argc, char **argv)
+int token_refresh(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "token refresh", refresh_cmds, ARRAY_LEN(refresh_cmds), argc, argv);
+    return command_group(c, refresh_cmds, ARRAY_LEN(refresh_cmds), argc, argv);
 }
-
-const struct command token_refresh_cmd = {"refresh", "", "", refresh};
 
 // --- revoking ---
 
@@ -157,7 +162,7 @@ static int revoke_ask(struct cli *c, int argc, char **argv, const char **out_pat
          "when the token ends by itself (as the list says); then the entry "
          "goes. Without it: in 90 days",
          &at, NULL}};
-    int rc = opt_parse(c, &token_revoke_cmd, "token", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if ((argc == 2) == (file != NULL) || argc > 2)
@@ -172,7 +177,7 @@ static int revoke_ask(struct cli *c, int argc, char **argv, const char **out_pat
     return 0;
 }
 
-static int revoke_run(struct cli *c, int argc, char **argv)
+int token_revoke(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL, *id = NULL;
     int64_t expires_s;
@@ -187,6 +192,3 @@ static int revoke_run(struct cli *c, int argc, char **argv)
     e.revoked[e.doc.n_revoked++] = (struct revoked_token){id, expires_s};
     return principals_edit_commit(&e, false, "token %s is revoked", id);
 }
-
-const struct command token_revoke_cmd = {"revoke", "a token is none any more, in any region",
-                                         "ID [--expires TIME] | --token-file FILE", revoke_run};

@@ -24,8 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct command topology_cmds[6];
-
 struct loaded {
     struct topology *t;
     bool compiled;
@@ -72,14 +70,15 @@ static int describe(struct cli *c, const char *path, const struct loaded *l)
     uint32_t serial = (uint32_t)frontend_serial(t, clock_wall_ms() / 1000);
     bool pinned = frontend_pinned(t);
     if (cli_json(c))
-        return cli_print_json(json_pack(
-            "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "file", path,
-            "form", l->compiled ? "compiled" : "document", "domain", t->domain, "version",
-            (json_int_t)t->version, "baseVersion", (json_int_t)t->frame->base_version, "changes",
-            (json_int_t)l->n_changes, "frontendSerial", (json_int_t)serial, "pinned", (int)pinned,
-            "regions", (json_int_t)t->n_regions, "stamps", (json_int_t)n_stamps, "registries",
-            (json_int_t)t->n_registries, "privateEndpoints", (json_int_t)n_private, "views",
-            (json_int_t)t->n_views));
+        return cli_print_json(
+            c, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}",
+                         "file", path, "form", l->compiled ? "compiled" : "document", "domain",
+                         t->domain, "version", (json_int_t)t->version, "baseVersion",
+                         (json_int_t)t->frame->base_version, "changes", (json_int_t)l->n_changes,
+                         "frontendSerial", (json_int_t)serial, "pinned", (int)pinned, "regions",
+                         (json_int_t)t->n_regions, "stamps", (json_int_t)n_stamps, "registries",
+                         (json_int_t)t->n_registries, "privateEndpoints", (json_int_t)n_private,
+                         "views", (json_int_t)t->n_views));
     printf("file               %s (%s)\ndomain             %s\nversion            %llu", path,
            l->compiled ? "compiled" : "document", t->domain, (unsigned long long)t->version);
     if (l->n_changes)
@@ -157,18 +156,18 @@ static int check_after(const char *path, const struct topology *t, const char *a
     return cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
 }
 
-static int check_or_show(struct cli *c, const struct command *cmd, int argc, char **argv, bool show)
+static int check_or_show(struct cli *c, int argc, char **argv, bool show)
 {
     struct loaded l = {0};
     const char *after = NULL;
     const struct opt rows[] = {{0, "after", "FILE",
                                 "the topology in force: would nodes that have it take this one?",
                                 &after, NULL}};
-    int rc = opt_parse(c, cmd, "topology", rows, show ? 0 : ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, show ? 0 : ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc > 2)
-        return cli_fail(EXIT_USAGE, "topology %s: one file at a time", cmd->name);
+        return cli_fail(EXIT_USAGE, "topology %s: one file at a time", c->row->name);
     const char *path;
     if (argc == 2)
         path = argv[1];
@@ -193,17 +192,17 @@ static int check_or_show(struct cli *c, const struct command *cmd, int argc, cha
 
 static int topology_check(struct cli *c, int argc, char **argv)
 {
-    return check_or_show(c, &topology_cmds[0], argc, argv, false);
+    return check_or_show(c, argc, argv, false);
 }
 
 static int topology_show(struct cli *c, int argc, char **argv)
 {
-    return check_or_show(c, &topology_cmds[1], argc, argv, true);
+    return check_or_show(c, argc, argv, true);
 }
 
 static int topology_compile(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &topology_cmds[2], "topology", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 3)
@@ -230,9 +229,10 @@ static int topology_compile(struct cli *c, int argc, char **argv)
     if (rc < 0)
         rc = cli_fail(EXIT_FAILED, "%s: %s", argv[2], err_text(rc));
     if (!rc && cli_json(c))
-        rc = cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "file", argv[2], "version",
-                                      (json_int_t)l.t->version, "registries",
-                                      (json_int_t)l.t->n_registries, "bytes", (json_int_t)out.n));
+        rc =
+            cli_print_json(c, json_pack("{s:s, s:I, s:I, s:I}", "file", argv[2], "version",
+                                        (json_int_t)l.t->version, "registries",
+                                        (json_int_t)l.t->n_registries, "bytes", (json_int_t)out.n));
     else if (!rc)
         printf("%s: version %llu, %zu registries, %zu bytes\n", argv[2],
                (unsigned long long)l.t->version, l.t->n_registries, out.n);
@@ -467,7 +467,7 @@ static void tell_serial(struct cli *c, const struct topology *old, const struct 
 
 static int topology_diff(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &topology_cmds[3], "topology", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 3)
@@ -489,9 +489,9 @@ static int topology_diff(struct cli *c, int argc, char **argv)
         tell_serial(c, old.t, new.t, clock_wall_ms() / 1000);
         size_t n = compare(c, old.t, new.t, list);
         if (cli_json(c))
-            cli_print_json(json_pack("{s:I, s:I, s:b, s:O}", "old", (json_int_t)old.t->version,
-                                     "new", (json_int_t) new.t->version, "restDiffers", (int)!same,
-                                     "registries", list));
+            cli_print_json(c, json_pack("{s:I, s:I, s:b, s:O}", "old", (json_int_t)old.t->version,
+                                        "new", (json_int_t) new.t->version, "restDiffers",
+                                        (int)!same, "registries", list));
         json_decref(list);
         if (n || !same)
             rc = EXIT_FAILED;
@@ -530,7 +530,7 @@ static int read_input(const char *path, struct buf *out)
 
 static int topology_change(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, &topology_cmds[4], "topology", NULL, 0, argc, argv, &argc);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 2)
@@ -552,8 +552,8 @@ static int topology_change(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_FAILED, "the change was not appended to %s.changes: %s", c->topology,
                         err_text(rc));
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s+, s:I}", "file", c->topology, ".changes", "version",
-                                        (json_int_t)version));
+        return cli_print_json(c, json_pack("{s:s+, s:I}", "file", c->topology, ".changes",
+                                           "version", (json_int_t)version));
     printf("%s.changes: version %llu\n", c->topology, (unsigned long long)version);
     return EXIT_DONE;
 }
@@ -571,7 +571,7 @@ static int topology_pin(struct cli *c, int argc, char **argv)
     bool renew = false;
     const struct opt rows[] = {
         {0, "renew", NULL, "the serial is to be a new one, the version", NULL, &renew}};
-    int rc = opt_parse(c, &topology_cmds[5], "topology", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc > 2)
@@ -600,16 +600,61 @@ static int topology_pin(struct cli *c, int argc, char **argv)
 }
 
 static const struct command topology_cmds[] = {
-    {"check", "is it good, with the changes beside it", "[FILE] [--after FILE]", topology_check},
-    {"show", "what it holds, in numbers", "[FILE]", topology_show},
-    {"compile", "write the form that nodes start from quickly", "FILE OUT", topology_compile},
-    {"diff", "which registries differ; status 1 if any do", "OLD NEW", topology_diff},
-    {"change", "append a change of registries to the stream that nodes follow", "FILE|-",
-     topology_change},
-    {"pin", "keep the serial of fe.D until its content changes", "[--renew] [FILE]", topology_pin},
+    {"check",
+     "is it good, with the changes beside it",
+     "[FILE] [--after FILE]",
+     topology_check,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian topology check topology.yaml",
+      "meridian topology check new.yaml --after topology.yaml"}},
+    {"show",
+     "what it holds, in numbers",
+     "[FILE]",
+     topology_show,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian topology show", "meridian topology show topology.yaml -o json"}},
+    {"compile",
+     "write the form that nodes start from quickly",
+     "FILE OUT",
+     topology_compile,
+     USES_TOPOLOGY,
+     2,
+     2,
+     {"meridian topology compile topology.yaml topology.compiled",
+      "meridian topology compile topology.yaml /etc/meridian/topology.compiled -o json"}},
+    {"diff",
+     "which registries differ; status 1 if any do",
+     "OLD NEW",
+     topology_diff,
+     USES_TOPOLOGY,
+     2,
+     2,
+     {"meridian topology diff old.yaml new.yaml",
+      "meridian topology diff old.yaml new.yaml -o json"}},
+    {"change",
+     "append a change of registries to the stream that nodes follow",
+     "FILE|-",
+     topology_change,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian topology change change.yaml",
+      "meridian topology change - --topology /etc/meridian/topology.yaml"}},
+    {"pin",
+     "keep the serial of fe.D until its content changes",
+     "[--renew] [FILE]",
+     topology_pin,
+     USES_TOPOLOGY,
+     0,
+     1,
+     {"meridian topology pin", "meridian topology pin --renew topology.yaml"}},
 };
 
 int cmd_topology(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "topology", topology_cmds, ARRAY_LEN(topology_cmds), argc, argv);
+    return command_group(c, topology_cmds, ARRAY_LEN(topology_cmds), argc, argv);
 }

@@ -72,7 +72,7 @@ static int usage_of_registry(struct cli *c, const struct registry *r, const char
     if (!json_array_size(rows))
         worst = cli_fail(EXIT_FAILED, "%s has no replica in %s", r->name, region);
     else if (cli_json(c))
-        cli_print_json(json_incref(rows));
+        cli_print_json(c, json_incref(rows));
     else
         print_usage(c, "region", rows);
     json_decref(rows);
@@ -86,7 +86,7 @@ static int usage_of_node(struct cli *c)
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     print_usage(c, "registry", json_object_get(doc, "usage"));
     json_decref(doc);
     return EXIT_DONE;
@@ -94,15 +94,13 @@ static int usage_of_node(struct cli *c)
 
 int cmd_usage(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"usage", "what registries hold, and their quotas",
-                                       "REGISTRY [--region R] | --node", cmd_usage};
     const char *name = NULL, *region = NULL;
     bool node = false;
     const struct opt rows[] = {
         {'n', "name", "REGISTRY", "the registry", &name, NULL},
         {0, "region", "REGION", "only this region (default: all of the registry's)", &region, NULL},
         {0, "node", NULL, "all registries of the node whose admin socket is here", NULL, &node}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (node && (name || region || argc > 1))
@@ -224,7 +222,7 @@ static int collect_dry(struct cli *c, const char *registry)
         return rc;
     }
     if (cli_json(c))
-        return cli_print_json(plan);
+        return cli_print_json(c, plan);
     print_items(c, json_object_get(plan, "items"));
     print_space(c, json_object_get(plan, "space"));
     json_decref(plan);
@@ -238,7 +236,7 @@ static int collect_now(struct cli *c)
     if (rc)
         return rc;
     if (cli_json(c))
-        return cli_print_json(doc);
+        return cli_print_json(c, doc);
     printf("%s collects\n", json_text(doc, "region"));
     json_decref(doc);
     return EXIT_DONE;
@@ -246,16 +244,12 @@ static int collect_now(struct cli *c)
 
 int cmd_collect(struct cli *c, int argc, char **argv)
 {
-    static const struct command cmd = {"collect",
-                                       "what nobody needs any more in a node's store, and when it "
-                                       "goes; without --dry-run: collect now",
-                                       "[--dry-run [-n REGISTRY]]", cmd_collect};
     const char *name = NULL;
     bool dry_run = false;
     const struct opt rows[] = {
         {'n', "name", "REGISTRY", "only of this registry", &name, NULL},
         {0, "dry-run", NULL, "list what would go, when and why, and the space", NULL, &dry_run}};
-    int rc = opt_parse(c, &cmd, NULL, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc > 1 || (name && !dry_run))

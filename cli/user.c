@@ -78,8 +78,6 @@ static bool drop_grants(struct cli *c, struct principal *p, const char *registry
     return any;
 }
 
-static const struct command user_cmds[];
-
 static int user_change(struct cli *c, int argc, char **argv, size_t row)
 {
     const char *path = NULL, *registry = NULL, *repositories = "*", *actions = "pull,push";
@@ -89,14 +87,13 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
         {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)", &repositories,
          NULL},
         {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &actions, NULL}};
-    const struct command *cmd = &user_cmds[row];
-    int rc = opt_parse(c, cmd, "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (argc != 2)
-        return cli_fail(EXIT_USAGE, "user %s: give one NAME", cmd->name);
+        return cli_fail(EXIT_USAGE, "user %s: give one NAME", c->row->name);
     const char *name = argv[1];
-    bool add = !strcmp(cmd->name, "add");
+    bool add = !strcmp(c->row->name, "add");
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
     rc = principals_edit_begin(c, path, add, &e);
     if (rc)
@@ -109,8 +106,8 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
     if (!add && !p)
         return cli_fail(EXIT_FAILED, "%s: there is no user %s", e.path, name);
     struct grant g;
-    bool grants = registry && (add || !strcmp(cmd->name, "grant"));
-    if (!strcmp(cmd->name, "grant") && !registry)
+    bool grants = registry && (add || !strcmp(c->row->name, "grant"));
+    if (!strcmp(c->row->name, "grant") && !registry)
         return cli_fail(EXIT_USAGE, "user grant: give --registry");
     if (grants && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
         return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
@@ -126,17 +123,17 @@ static int user_change(struct cli *c, int argc, char **argv, size_t row)
     }
     if (grants)
         add_grant(c, p, &g);
-    if (add || !strcmp(cmd->name, "passwd")) {
+    if (add || !strcmp(c->row->name, "passwd")) {
         rc = new_hash(c, &p->password_hash);
         if (rc)
             return rc;
     }
-    bool revoke = !strcmp(cmd->name, "revoke");
+    bool revoke = !strcmp(c->row->name, "revoke");
     if (revoke && registry && !drop_grants(c, p, registry))
         return cli_fail(EXIT_FAILED, "%s: user %s has no grant on %s", e.path, name, registry);
-    if (strcmp(cmd->name, "grant") != 0)
+    if (strcmp(c->row->name, "grant") != 0)
         p->generation++;
-    if (!strcmp(cmd->name, "remove"))
+    if (!strcmp(c->row->name, "remove"))
         memmove(p, p + 1, (size_t)(e.users + e.doc.n_users-- - p - 1) * sizeof *p);
     static const char *const said[] = {[1] = "added",
                                        [2] = "has a new password",
@@ -182,17 +179,12 @@ static const char *actions_text(struct cli *c, unsigned actions)
     return arena_strdup(&c->arena, buf_cstr(&b));
 }
 
-static int user_import(struct cli *c, int argc, char **argv)
-{
-    return user_import_cmd.run(c, argc, argv);
-}
-
 static int user_list(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL;
     const struct opt rows[] = {
         {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL}};
-    int rc = opt_parse(c, &user_cmds[0], "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
     if (!rc)
         rc = principals_edit_begin(c, path, false, &e);
@@ -231,24 +223,75 @@ static int user_list(struct cli *c, int argc, char **argv)
                                               "grants", grants));
     }
     if (cli_json(c))
-        return cli_print_json(list);
+        return cli_print_json(c, list);
     json_decref(list);
     cli_table(cells, n, 5);
     return EXIT_DONE;
 }
 
 static const struct command user_cmds[] = {
-    {"list", "users and their grants", "[--principals FILE]", user_list},
-    {"add", "a new user", "NAME [--registry R --repositories LIST --actions LIST]", user_add},
-    {"passwd", "a new password; ends the refresh tokens", "NAME", user_passwd},
-    {"grant", "one more grant", "NAME --registry R [--repositories LIST]", user_grant},
-    {"revoke", "end the refresh tokens", "NAME", user_revoke},
-    {"remove", "take the user away", "NAME", user_remove},
-    {"import", "take the users of an htpasswd file over", "--htpasswd FILE [--registry R]",
-     user_import},
+    {"list",
+     "users and their grants",
+     "[--principals FILE]",
+     user_list,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian user list", "meridian user list -o tsv --query '[].name'"}},
+    {"add",
+     "a new user",
+     "NAME [--registry R --repositories LIST --actions LIST]",
+     user_add,
+     USES_TOPOLOGY | USES_PASSWORD,
+     1,
+     1,
+     {"meridian user add ada -n contoso",
+      "meridian user add ada -n contoso --repositories 'app/*' --actions pull --password-stdin"}},
+    {"passwd",
+     "a new password; ends the refresh tokens",
+     "NAME",
+     user_passwd,
+     USES_TOPOLOGY | USES_PASSWORD,
+     1,
+     1,
+     {"meridian user passwd ada", "meridian user passwd ada --password-file pw"}},
+    {"grant",
+     "one more grant",
+     "NAME --registry R [--repositories LIST]",
+     user_grant,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian user grant ada -n fabrikam",
+      "meridian user grant ada -n fabrikam --repositories app --actions pull"}},
+    {"revoke",
+     "end the refresh tokens",
+     "NAME",
+     user_revoke,
+     USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian user revoke ada", "meridian user revoke ada -n contoso"}},
+    {"remove",
+     "take the user away",
+     "NAME",
+     user_remove,
+     USES_TOPOLOGY | TAKES_AWAY,
+     1,
+     1,
+     {"meridian user remove ada", "meridian user remove ada --yes"}},
+    {"import",
+     "take the users of an htpasswd file over",
+     "--htpasswd FILE [--registry R]",
+     user_import,
+     USES_TOPOLOGY,
+     0,
+     0,
+     {"meridian user import --htpasswd htpasswd",
+      "meridian user import --htpasswd htpasswd -n contoso --actions pull --dry-run"}},
 };
 
 int cmd_user(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, "user", user_cmds, ARRAY_LEN(user_cmds), argc, argv);
+    return command_group(c, user_cmds, ARRAY_LEN(user_cmds), argc, argv);
 }

@@ -11,6 +11,6 @@
 int user_grant_parse(struct cli *c, const char *registry, char *repositories, char *actions,
                      struct grant *out);
 
-extern const struct command user_import_cmd; // user_import.c
+int user_import(struct cli *c, int argc, char **argv); // user_import.c
 
 #endif

@@ -146,7 +146,7 @@ static int write_out(struct taking *t, bool dry_run)
     return EXIT_DONE;
 }
 
-static int import_run(struct cli *c, int argc, char **argv)
+int user_import(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL, *htpasswd = NULL, *registry = NULL, *repositories = "*",
                *actions = "pull,push";
@@ -159,7 +159,7 @@ static int import_run(struct cli *c, int argc, char **argv)
          NULL},
         {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &actions, NULL},
         {0, "dry-run", NULL, "say what would be done, write nothing", NULL, &dry_run}};
-    int rc = opt_parse(c, &user_import_cmd, "user", rows, ARRAY_LEN(rows), argc, argv, &argc);
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!htpasswd || argc != 1)
@@ -191,7 +191,3 @@ static int import_run(struct cli *c, int argc, char **argv)
     explicit_bzero(text.p, text.n);
     return rc;
 }
-
-const struct command user_import_cmd = {"import", "take the users of an htpasswd file over",
-                                        "--htpasswd FILE [--registry R --repositories LIST]",
-                                        import_run};

@@ -299,7 +299,7 @@ class Chain(unittest.TestCase):
         lab.check(MERIDIAN, "tag", "lock", f"{repo}:2", "--delete", "on")
         for region in REGIONS:
             wait_until(20, lambda: tags(region)["2"]["locked"]["delete"], f"{region} knows the lock")
-        self.assertIn("locked", refused(5, "tag", "delete", f"{repo}:2", "--region", "southeastasia"))
+        self.assertIn("locked", refused(5, "tag", "delete", "--yes", f"{repo}:2", "--region", "southeastasia"))
         lab.check(MERIDIAN, "tag", "lock", f"{repo}:2", "--delete", "off")
         self.assertEqual(ask("tag", "lock", f"{repo}:2")["locked"], {"write": False, "delete": False})
         # the child of an index is named by whom it is held
@@ -310,11 +310,11 @@ class Chain(unittest.TestCase):
         index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [{"mediaType": child["mediaType"], "digest": second, "size": size}]})
         status, headers, body = lab.request("PUT", EAST, "/v2/held/app/manifests/index", headers={**auth, "Content-Type": kind}, body=index)
         self.assertEqual(status, 201, body)
-        self.assertIn(headers["docker-content-digest"], refused(1, "manifest", "delete", f"{repo}@{second}", "--region", "eastus"))
+        self.assertIn(headers["docker-content-digest"], refused(1, "manifest", "delete", "--yes", f"{repo}@{second}", "--region", "eastus"))
         # and away with it
-        refused(1, "tag", "delete", f"{repo}:2", "--if-match", first)
-        lab.check(MERIDIAN, "tag", "delete", f"{repo}:index", f"{repo}:2", "--region", "eastus")
-        lab.check(MERIDIAN, "manifest", "delete", f"{repo}@{headers['docker-content-digest']}", f"{repo}@{second}", "--region", "eastus")
+        refused(1, "tag", "delete", "--yes", f"{repo}:2", "--if-match", first)
+        lab.check(MERIDIAN, "tag", "delete", "--yes", f"{repo}:index", f"{repo}:2", "--region", "eastus")
+        lab.check(MERIDIAN, "manifest", "delete", "--yes", f"{repo}@{headers['docker-content-digest']}", f"{repo}@{second}", "--region", "eastus")
         for region in REGIONS:
             wait_until(20, lambda: list(tags(region)) == ["1"], f"{region} has let go of the tags")
         out = ask("repository", "delete", repo, "--yes")
@@ -457,7 +457,7 @@ class Chain(unittest.TestCase):
                 self.settled()
                 passwords.append(fresh)
                 two_more_each()  # nobody has the old one in hand any more
-                token("credential", "delete", "puller", "--id", old)
+                token("credential", "delete", "--yes", "puller", "--id", old)
                 self.settled()
                 two_more_each()
                 for region in REGIONS:

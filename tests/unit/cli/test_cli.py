@@ -45,7 +45,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("contoso", self.run_cli("show-endpoints", "-n", "contosso", status=1))
         self.run_cli(status=2)
         self.run_cli("show-endpoints", status=2)
-        self.run_cli("show-endpoints", "-n", "contoso", "-o", "yaml", status=2)
+        self.run_cli("show-endpoints", "-n", "contoso", "-o", "xml", status=2)
         self.run_cli("login", "-n", "contoso", "--all", "--endpoint", "eastus", status=2)
         self.run_cli("replication", "wait", "contoso", status=2)
         self.run_cli("dns", "explain", status=2)
@@ -141,7 +141,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("westeurope", self.run_cli("registry", "show", "-n", "fabrikam"))
 
     def test_import_says_what_is_wrong_with_its_words(self):
-        for words, said in ((("old.example",), "give HOST"), (("http://old.example", "contoso"), "sources speak https"),
+        for words, said in ((("old.example",), "usage: meridian import HOST"), (("http://old.example", "contoso"), "sources speak https"),
                             (("old.example/Bad", "contoso"), "is not HOST"), (("old.example", "contoso", "--jobs", "0"), "from 1 to"),
                             (("old.example", "contoso", "--allow", "10.0.0.0/8,x"), "x is not a network"),
                             (("old.example", "contoso/Bad"), "REGISTRY/REPOSITORY")):
@@ -269,7 +269,7 @@ class CommandLine(unittest.TestCase):
         self.run_cli("user", "grant", "ada", "--registry", "fabrikam", "--actions", "pull", *p)
         self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 2)
         self.assertIn("contoso", self.run_cli("user", "grant", "ada", "--registry", "contosso", *p, status=1))
-        self.run_cli("user", "remove", "nobody", *p, status=1)
+        self.run_cli("user", "remove", "--yes", "nobody", *p, status=1)
         self.run_cli("user", "revoke", "ada", "--registry", "fabrikam", *p)
         self.assertEqual(len(json.loads(self.run_cli("user", "list", "-o", "json", *p))[0]["grants"]), 1)
         self.run_cli("user", "revoke", "ada", "--registry", "fabrikam", *p, status=1)
@@ -277,7 +277,7 @@ class CommandLine(unittest.TestCase):
             os.chown(path, 65534, 65534)
             self.run_cli("user", "grant", "ada", "--registry", "fabrikam", *p)
             self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (65534, 65534))
-        self.run_cli("user", "remove", "ada", *p)
+        self.run_cli("user", "remove", "--yes", "ada", *p)
         self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p)), [])
 
     def test_named_tokens_and_scope_maps(self):
@@ -298,7 +298,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("contoso", self.run_cli("scope-map", "create", "x", "-n", "contosso", *grant, *p, status=1))
         self.assertIn("not an action", self.run_cli("scope-map", "create", "x", "-n", "contoso", "--repositories", "a", "--actions", "pull", *p, status=2))
         self.assertIn("the first no", self.run_cli("scope-map", "create", "_x", "-n", "contoso", *grant, *p, status=2))
-        self.assertIn("ready-made", self.run_cli("scope-map", "delete", "_pull", "-n", "contoso", *p, status=1))
+        self.assertIn("ready-made", self.run_cli("scope-map", "delete", "--yes", "_pull", "-n", "contoso", *p, status=1))
         self.run_cli("scope-map", "update", "releases", "-n", "contoso", "--repositories", "logs", "--actions", "content/add", *p)
         maps = listed("scope-map", "show", "releases")
         self.assertEqual([(m["repositories"], m["actions"]) for m in maps], [("release/*,app", "content/read,metadata/read"), ("logs", "content/add")])
@@ -323,14 +323,14 @@ class CommandLine(unittest.TestCase):
         self.assertIn("--id", self.run_cli("token", "credential", "generate", "ci", *p, status=1))
         self.assertIn("ended already", self.run_cli("token", "credential", "generate", "ci", "--id", "1", "--expires", "2020-01-01T00:00:00Z", *p, status=2))
         self.assertEqual([w["id"] for w in listed("token", "show", "ci")[0]["passwords"]], [1, 2])
-        self.run_cli("token", "credential", "delete", "ci", "--id", "1", *p)
-        self.run_cli("token", "credential", "delete", "ci", "--id", "1", *p, status=1)
+        self.run_cli("token", "credential", "delete", "--yes", "ci", "--id", "1", *p)
+        self.run_cli("token", "credential", "delete", "--yes", "ci", "--id", "1", *p, status=1)
         self.assertEqual([w["id"] for w in listed("token", "show", "ci")[0]["passwords"]], [2])
         self.run_cli("token", "create", "node", "-n", "contoso", "--scope-map", "_pull", "--repositories", "*", "--lifetime", "5m", *p)
         self.run_cli("token", "update", "node", "--enabled", "false", "--repositories", "team/*,app", *p)
         node = listed("token", "show", "node")[0]
         self.assertEqual((node["enabled"], node["repositories"], node["lifetime"], node["refresh"]), ("false", "team/*,app", "300s", "refused"))
-        self.assertIn("token ci has the scope map", self.run_cli("scope-map", "delete", "releases", "-n", "contoso", *p, status=1))
+        self.assertIn("token ci has the scope map", self.run_cli("scope-map", "delete", "--yes", "releases", "-n", "contoso", *p, status=1))
         # what was given out
         self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", "--expires", "2020-01-01T00:00:00Z", *p)
         self.assertNotIn("revoked:", text())  # it has ended by itself
@@ -353,9 +353,9 @@ class CommandLine(unittest.TestCase):
         for section in ("scope_maps:", "tokens:", "revoked:"):
             self.assertIn(section, after)
         self.assertEqual(before[before.index("scope_maps:"):], after[after.index("scope_maps:"):])
-        self.run_cli("token", "delete", "ci", *p)
-        self.run_cli("token", "delete", "ci", *p, status=1)
-        self.run_cli("scope-map", "delete", "releases", "-n", "contoso", *p)
+        self.run_cli("token", "delete", "--yes", "ci", *p)
+        self.run_cli("token", "delete", "--yes", "ci", *p, status=1)
+        self.run_cli("scope-map", "delete", "--yes", "releases", "-n", "contoso", *p)
         self.assertEqual([t["name"] for t in listed("token", "list", "-n", "contoso")], ["node"])
         self.assertIn("is the node running", self.run_cli("token", "refresh", "list", "-n", "contoso", "--admin", "/nowhere.sock", status=4))
 

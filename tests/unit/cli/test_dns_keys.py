@@ -24,7 +24,8 @@ class Keys(unittest.TestCase):
             f.write(TOPOLOGY)
 
     def run_cli(self, *words, status=0):
-        p = subprocess.run([MERIDIAN, "dns", "keys", *words, "--topology", self.topology], capture_output=True, text=True)
+        yes = ["--yes"] if words[0] in ("remove", "withdraw") else []
+        p = subprocess.run([MERIDIAN, "dns", "keys", *words, *yes, "--topology", self.topology], capture_output=True, text=True)
         self.assertEqual(p.returncode, status, p.stderr)
         return p.stdout if status == 0 else p.stderr
 
@@ -95,7 +96,7 @@ class Keys(unittest.TestCase):
         self.assertIn("--ds-changed", self.run_cli("remove", first[0], status=1))
         self.assertIn("a time in UTC", self.run_cli("remove", first[0], "--ds-changed", "yesterday", status=2))
         self.assertIn("a time in UTC", self.run_cli("remove", first[0], "--ds-changed", "2099-01-01T00:00:00Z", status=2))
-        self.assertIn("0 to", self.run_cli("remove", first[0], "--parent-ttl", "", status=2))
+        self.assertIn("from 0 to", self.run_cli("remove", first[0], "--parent-ttl", "", status=2))
         self.assertIn("caches may hold", self.run_cli("remove", first[0], "--ds-changed", self.ago(3600), status=3))
         self.run_cli("remove", first[0], "--ds-changed", self.ago(3600), "--parent-ttl", "600")
         self.assertNotIn(first[0], self.states())

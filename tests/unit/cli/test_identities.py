@@ -71,7 +71,7 @@ class Identities(unittest.TestCase):
         return self.cli("init", "--topology", topology or self.given, "--out", self.out, status=status)
 
     def retire(self, *words, status=0):
-        return self.cli("identities", "retire", *words, "--topology", self.topology, status=status)
+        return self.cli("identities", "retire", *words, "--yes", "--topology", self.topology, status=status)
 
     def ids(self, region="eastus"):
         rows = json.loads(self.cli("identities", "list", "-o", "json", "--topology", self.topology))

@@ -220,18 +220,18 @@ class Commands(Case):
         def answer(_, method, path, q, body):
             gone.append(path)
             return error(404, "no such tag") if path.endswith("/missing") else (202, None)
-        out, _ = self.run_cli(answer, "tag", "delete", "contoso/app:1", "contoso/app:2", "contoso/other:3")
+        out, _ = self.run_cli(answer, "tag", "delete", "--yes", "contoso/app:1", "contoso/app:2", "contoso/other:3")
         self.assertEqual(out, "contoso/app:1 is deleted\ncontoso/app:2 is deleted\ncontoso/other:3 is deleted\n")
         self.assertEqual(gone[:3], ["/v2/app/manifests/1", "/v2/app/manifests/2", "/v2/other/manifests/3"])
         self.assertEqual([t[2]["scope"] for t in self.tokens], ["repository:app:pull,delete", "repository:other:pull,delete"])
         self.assertEqual(self.doc[2], {"deleted": "contoso/other:3", "region": "eastus"})
-        out, err = self.run_cli(answer, "tag", "delete", "contoso/app:1", "contoso/app:missing", "contoso/app:2", status=7, json_too=False)
+        out, err = self.run_cli(answer, "tag", "delete", "--yes", "contoso/app:1", "contoso/app:missing", "contoso/app:2", status=7, json_too=False)
         self.assertEqual((out, gone[-1]), ("contoso/app:1 is deleted\n", "/v2/app/manifests/missing"))
         self.assertIn(f"eastus: contoso/app:missing: HTTP 404: no such tag (request {'0a1b' * 8})", err)
-        self.run_cli(answer, "tag", "delete", "contoso/app:1", "--if-match", A)
+        self.run_cli(answer, "tag", "delete", "--yes", "contoso/app:1", "--if-match", A)
         self.assertEqual(self.seen[0][4]["If-Match"], f'"{A}"')
-        self.run_cli(answer, "tag", "delete", "contoso/app:1", "contoso/app:2", "--if-match", A, status=2, json_too=False)
-        out, _ = self.run_cli(answer, "manifest", "delete", f"contoso/app@{A}")
+        self.run_cli(answer, "tag", "delete", "--yes", "contoso/app:1", "contoso/app:2", "--if-match", A, status=2, json_too=False)
+        out, _ = self.run_cli(answer, "manifest", "delete", "--yes", f"contoso/app@{A}")
         self.assertEqual((out, urllib.parse.unquote(gone[-1])), (f"contoso/app@{A} is deleted\n", f"/v2/app/manifests/{A}"))
 
     def test_refusals_say_who_what_and_why(self):
@@ -241,7 +241,7 @@ class Commands(Case):
                 (error(401, "insufficient scope"), 5, ["the user may not do this"]),
                 (error(412, "the tag is another digest now"), 1, ["another digest now"]),
                 (error(503, "westus runs a version that does not know this"), 1, ["HTTP 503: westus runs a version"])]:
-            _, err = self.run_cli(lambda *_, a=answer: a, "manifest", "delete", f"contoso/app@{A}", status=status, json_too=False)
+            _, err = self.run_cli(lambda *_, a=answer: a, "manifest", "delete", "--yes", f"contoso/app@{A}", status=status, json_too=False)
             for text in [*wanted, f"eastus: contoso/app@{A}: HTTP {answer[0]}: "]:
                 self.assertIn(text, err)
         _, err = self.run_cli(lambda *_: (200, {"surprise": 1}), "tag", "list", "contoso/app", status=1, json_too=False)
@@ -301,12 +301,12 @@ class Commands(Case):
         self.run_cli(answer, "usage", "contoso", "--node", status=2, json_too=False)
 
     def test_words_that_name_nothing(self):
-        for words in [("tag", "list", "contoso"), ("tag", "list", "contoso/app:1"), ("tag", "delete", "contoso/app"), ("tag", "delete", "contoso/app:"),
-                      ("tag", "history"), ("manifest", "delete", "contoso/app:1"), ("manifest", "delete", "contoso/app@"),
-                      ("manifest", "list", "contoso/App"), ("repository", "show", "contoso/"), ("repository", "show", "/app"), ("tag", "delete")]:
+        for words in [("tag", "list", "contoso"), ("tag", "list", "contoso/app:1"), ("tag", "delete", "--yes", "contoso/app"), ("tag", "delete", "--yes", "contoso/app:"),
+                      ("tag", "history"), ("manifest", "delete", "--yes", "contoso/app:1"), ("manifest", "delete", "--yes", "contoso/app@"),
+                      ("manifest", "list", "contoso/App"), ("repository", "show", "contoso/"), ("repository", "show", "/app"), ("tag", "delete", "--yes")]:
             status = 1 if words[-1] == "/app" else 2
             _, err = self.run_cli(None, *words, status=status, json_too=False)
-            self.assertIn("registry  is not" if status == 1 else "give REGISTRY/REPOSITORY", err)
+            self.assertIn("registry  is not" if status == 1 else "REGISTRY/REPOSITORY", err)
         self.assertIn("did you mean contoso", self.run_cli(None, "tag", "list", "contosso/app", status=1, json_too=False)[1])
 
 

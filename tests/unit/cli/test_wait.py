@@ -224,7 +224,7 @@ class Wait(unittest.TestCase):
         here = os.path.dirname(os.path.abspath(__file__))
         with open(f"{here}/../../../docs/man/meridian.1") as f:
             page = f.read().split(".Sh EXIT STATUS")[1].split(".Sh ")[0]
-        with open(f"{here}/../../../cli/cli.h") as f:
+        with open(f"{here}/../../../cli/exit.h") as f:
             enum = f.read().split("enum exit_status {")[1].split("}")[0]
         statuses = [int(e.split("=")[1]) for e in enum.strip().rstrip(",").split(",")]
         self.assertEqual([int(l.split()[1]) for l in page.splitlines() if l.startswith(".It ")], statuses)
