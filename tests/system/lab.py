@@ -99,7 +99,8 @@ def unshare():
 class Lab:
     """`regions` and `stamps` go with a topology of its own: names of regions to their addresses and to their stamps."""
 
-    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False, programs=None, edge_extra=""):
+    def __init__(self, topology=TOPOLOGY, node_extra="", more_dirs=(), regions=REGIONS, stamps=STAMPS, clocks=False, programs=None, edge_extra="",
+                 admin_port=0):
         need_root()
         self.regions, self.stamps = regions, stamps
         self.meridiand = MERIDIAND_SHIFTED if clocks else MERIDIAND
@@ -113,6 +114,7 @@ class Lab:
             os.mkdir(f"{self.dir}/{name}", 0o755)
         self.topology_text = topology.format(domain=DOMAIN)
         self.node_extra, self.edge_extra = node_extra, edge_extra
+        self.admin_port = admin_port  # of the admin listeners; 0: there are none
         self.daemons = {}
         self.children = []
         self.mounts = []  # what a test mounted below dir
@@ -222,12 +224,13 @@ class Lab:
                    "--principals", self.principals)
         self.check(MERIDIAN, "user", "grant", USER, "--registry", "tailspin", "--principals", self.principals)
         for region, address in self.regions.items():
+            admin = f"  admin: '{address}:{self.admin_port}'\n" if self.admin_port else ""
             ca_dir = f"ca_dir: {self.dir}/ca\n" if region == next(iter(self.regions)) else ""
             os.makedirs(f"{self.dir}/{region}", exist_ok=True)
             with open(f"{self.dir}/{region}/meridiand.yaml", "w") as f:
                 f.write(f"region: {region}\nstamp: {self.stamps[region]}\nroles: [resolver, registry, auth, replicator]\n"
                         f"data_dir: {self.dir}/{region}\ntopology: {self.topology}\nprincipals: {self.principals}\n"
-                        f"{ca_dir}listen:\n  dns: ['{address}:53']\n  https: ['{address}:443']\n  peer: '{address}:8443'\n"
+                        f"{ca_dir}listen:\n  dns: ['{address}:53']\n  https: ['{address}:443']\n  peer: '{address}:8443'\n{admin}"
                         f"workers: {{ resolver: 1 }}\nedge: {{ workers: 1{self.edge_extra} }}\ndrain: 5s\n"
                         f"users: {{ daemon: meridian, edge: meridian-edge }}\n{self.node_extra}")
             if self.clocks:
@@ -395,21 +398,21 @@ class Lab:
         words = ["dig", "+short", "+tries=1", "+time=3", *(["-b", source] if source else []), *more, f"@{self.regions[at]}", name, kind]
         return self.check(*words).split()
 
-    def connection(self, host, region=None, timeout=15):
+    def connection(self, host, region=None, timeout=15, port=443):
         """A TLS connection to a host, at the region's address when given, else where DNS leads. Verified."""
         context = ssl.create_default_context(cafile=self.ca)
         address = self.regions[region] if region else socket.gethostbyname(host)
-        raw = socket.create_connection((address, 443), timeout=timeout)
+        raw = socket.create_connection((address, port), timeout=timeout)
         try:
             return context.wrap_socket(raw, server_hostname=host)
         except BaseException:
             raw.close()
             raise
 
-    def request(self, method, host, path, region=None, headers=None, body=None, timeout=15):
+    def request(self, method, host, path, region=None, headers=None, body=None, timeout=15, port=443):
         """One request; returns (status, headers as a dict with lower-case names, body)."""
         c = http.client.HTTPSConnection(host, timeout=timeout)
-        c.sock = self.connection(host, region, timeout)
+        c.sock = self.connection(host, region, timeout, port)
         try:
             c.request(method, path, body=body, headers=headers or {})
             r = c.getresponse()
