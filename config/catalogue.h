@@ -26,17 +26,20 @@ enum catalogue_flag {
     CATALOGUE_ANONYMOUS = 16,
     CATALOGUE_ACCESS_DISABLED = 32,
     CATALOGUE_ACCESS_CIDRS = 64,
-    CATALOGUE_SETS = 128,  // some replica is off or drained
-    CATALOGUE_EXTRA = 256, // weights, networks, private endpoints, moves or policies
+    CATALOGUE_SETS = 128, // some replica is off or drained
+    // weights, networks, private endpoints, moves, policies, stages or an owner
+    CATALOGUE_EXTRA = 256,
     CATALOGUE_WEIGHTS = 512,
     CATALOGUE_MOVES = 1024, // some replica moves to another stamp, or has
     CATALOGUE_INCARNATION = 2048,
     CATALOGUE_POLICY = 4096,
+    CATALOGUE_STAGES = 8192, // some stage is not public
+    CATALOGUE_OWNER = 16384, // an owner, or a scope of its label
 };
 
 struct catalogue_registry {
     region_set replicas;
-    // replicas that take global traffic: global routing on, not drained
+    // replicas that take global traffic: global routing on, public, not drained
     region_set open;
     // enum catalogue_flag
     uint16_t flags;
@@ -97,6 +100,12 @@ static inline uint8_t catalogue_stamp(const struct catalogue_registry *r, uint8_
 
 // Regions where global routing is on, drained or not.
 region_set catalogue_on(const struct catalogue *c, const struct catalogue_registry *r);
+// Regions whose replica is not STAGE_PUBLIC: global traffic never goes there.
+region_set catalogue_staged(const struct catalogue_registry *r);
+// How far a name that is there is served. Public kind; region REGION_NONE for the global one. Only
+// with CATALOGUE_STAGES it may be another than STAGE_PUBLIC.
+enum name_stage catalogue_name_stage(const struct catalogue_registry *r, enum name_kind kind,
+                                     uint8_t region);
 // That replica's move, or NULL. Only with CATALOGUE_MOVES there is any.
 const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint8_t region);
 // Weight of each region, 0 to 100, by its index; NULL: all have 100.

@@ -31,6 +31,12 @@ struct catalogue_extra {
     const struct stamp_move *moves;
     size_t n_moves;
     const struct registry_policy *policy;
+    // "" or more
+    const char *owner;
+    // regions whose replica has that stage
+    region_set private_, edge;
+    // enum name_stage: of all names, of the regional, of the data ones; enum dnl_scope
+    uint8_t stage, regional_stage, data_stage, dnl_scope;
 };
 
 // ---- records (catalogue_record.c) ----

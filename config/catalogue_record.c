@@ -30,9 +30,34 @@ static region_set set_where(const struct registry *r, bool on, bool drained)
     return s;
 }
 
+static region_set set_of_stage(const struct registry *r, enum name_stage stage)
+{
+    region_set s = 0;
+    for (size_t i = 0; i < r->n_replicas; i++)
+        if (r->replicas[i].stage == stage)
+            s |= (region_set)1 << r->replicas[i].region;
+    return s;
+}
+
+static region_set staged(const struct registry *r)
+{
+    return set_of_stage(r, STAGE_PRIVATE) | set_of_stage(r, STAGE_EDGE);
+}
+
+static bool has_stages(const struct registry *r)
+{
+    return r->stage || r->regional_stage || r->data_stage || staged(r);
+}
+
+static bool has_owner(const struct registry *r)
+{
+    return (r->owner && *r->owner) || r->dnl_scope;
+}
+
 bool extra_needed(const struct registry *r)
 {
-    return r->weights || r->n_public_cidrs || r->n_private_endpoints || r->n_moves || r->policy;
+    return r->weights || r->n_public_cidrs || r->n_private_endpoints || r->n_moves || r->policy ||
+           has_stages(r) || has_owner(r);
 }
 
 static unsigned flags_of(const struct registry *r)
@@ -47,7 +72,8 @@ static unsigned flags_of(const struct registry *r)
            (r->public_access == ACCESS_CIDRS ? CATALOGUE_ACCESS_CIDRS : 0) |
            (plain ? 0 : CATALOGUE_SETS) | (extra_needed(r) ? CATALOGUE_EXTRA : 0) |
            (r->weights ? CATALOGUE_WEIGHTS : 0) | (r->n_moves ? CATALOGUE_MOVES : 0) |
-           (r->incarnation ? CATALOGUE_INCARNATION : 0) | (r->policy ? CATALOGUE_POLICY : 0);
+           (r->incarnation ? CATALOGUE_INCARNATION : 0) | (r->policy ? CATALOGUE_POLICY : 0) |
+           (has_stages(r) ? CATALOGUE_STAGES : 0) | (has_owner(r) ? CATALOGUE_OWNER : 0);
 }
 
 static size_t tail_at(size_t n_replicas, size_t label_n)
@@ -82,7 +108,7 @@ void record_pack(const struct registry *r, struct catalogue_extra *extra, uint16
 {
     region_set on = set_where(r, true, false), drained = set_where(r, false, true);
     out->replicas = r->replica_set;
-    out->open = on & ~drained;
+    out->open = on & ~drained & ~staged(r);
     out->flags = (uint16_t)flags_of(r);
     out->ordinal = ordinal;
     out->label_n = (uint8_t)strlen(r->label);
@@ -160,6 +186,38 @@ const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint
     return NULL;
 }
 
+region_set catalogue_staged(const struct catalogue_registry *r)
+{
+    if (!(r->flags & CATALOGUE_STAGES))
+        return 0;
+    const struct catalogue_extra *e = record_extra(r);
+    return e->private_ | e->edge;
+}
+
+static enum name_stage stage_there(const struct catalogue_extra *e, uint8_t region)
+{
+    region_set bit = (region_set)1 << region;
+    if (e->edge & bit)
+        return STAGE_EDGE;
+    if (e->private_ & bit)
+        return STAGE_PRIVATE;
+    return STAGE_PUBLIC;
+}
+
+enum name_stage catalogue_name_stage(const struct catalogue_registry *r, enum name_kind kind,
+                                     uint8_t region)
+{
+    if (!(r->flags & CATALOGUE_STAGES))
+        return STAGE_PUBLIC;
+    const struct catalogue_extra *e = record_extra(r);
+    uint8_t of_kind = e->data_stage;
+    if (kind == NAME_GLOBAL)
+        return (enum name_stage)e->stage;
+    if (kind == NAME_REGIONAL)
+        of_kind = e->regional_stage;
+    return stage_hidden_most(stage_hidden_most(e->stage, of_kind), (uint8_t)stage_there(e, region));
+}
+
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
                                    const struct private_endpoint *const **out)
 {
@@ -192,7 +250,7 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
     size_t n = 0, name_n = catalogue_name_bytes(catalogue_label(r), r->label_n);
     for (region_set left = r->replicas; left; left &= left - 1, n++) {
         uint8_t region = (uint8_t)__builtin_ctzll(left);
-        reps[n] = (struct replica){region, r->bytes[n], on >> region & 1, drained >> region & 1};
+        reps[n] = (struct replica){region, r->bytes[n], on >> region & 1, drained >> region & 1, 0};
     }
     const struct catalogue_extra *e = record_extra(r);
     char *label = (char *)(reps + n), *name = label;
@@ -203,6 +261,8 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
         memcpy(name, label, name_n);
         name[name_n] = 0;
     }
+    for (size_t i = 0; i < n && r->flags & CATALOGUE_STAGES; i++)
+        reps[i].stage = (uint8_t)(stage_there(e, reps[i].region) & 3);
     const char *key = name;
     uint64_t incarnation = catalogue_incarnation(r);
     if (incarnation)
@@ -222,17 +282,23 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
         .replicas = reps,
         .n_replicas = (uint8_t)n,
         .replica_set = r->replicas,
+        .owner = "",
     };
     if (!e)
         return;
     out->weights = e->weights;
     out->public_cidrs = e->cidrs;
-    out->n_public_cidrs = (uint32_t)e->n_cidrs;
+    out->n_public_cidrs = (uint16_t)e->n_cidrs;
     out->private_endpoints = e->private_endpoints;
-    out->n_private_endpoints = e->n_private_endpoints;
+    out->n_private_endpoints = (uint16_t)e->n_private_endpoints;
     out->moves = e->moves;
     out->n_moves = (uint8_t)e->n_moves;
     out->policy = e->policy;
+    out->owner = e->owner;
+    out->stage = e->stage;
+    out->regional_stage = e->regional_stage;
+    out->data_stage = e->data_stage;
+    out->dnl_scope = e->dnl_scope;
 }
 
 void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room,
@@ -321,7 +387,14 @@ static void fill(struct room *m, const struct registry *r)
 {
     struct catalogue_extra proto = {.n_cidrs = r->n_public_cidrs,
                                     .n_private_endpoints = r->n_private_endpoints,
-                                    .n_moves = r->n_moves};
+                                    .n_moves = r->n_moves,
+                                    .owner = "",
+                                    .private_ = set_of_stage(r, STAGE_PRIVATE),
+                                    .edge = set_of_stage(r, STAGE_EDGE),
+                                    .stage = r->stage,
+                                    .regional_stage = r->regional_stage,
+                                    .data_stage = r->data_stage,
+                                    .dnl_scope = r->dnl_scope};
     struct catalogue_extra *e = room_copy(m, &proto, sizeof proto);
     const uint8_t *weights = NULL;
     if (r->weights)
@@ -342,8 +415,12 @@ static void fill(struct room *m, const struct registry *r)
     const struct registry_policy *policy = NULL;
     if (r->policy)
         policy = copy_policy(m, r->policy);
+    const char *owner = "";
+    if (r->owner && *r->owner)
+        owner = copy_text(m, r->owner);
     if (!e)
         return;
+    e->owner = owner;
     e->policy = policy;
     e->weights = weights;
     e->cidrs = cidrs;

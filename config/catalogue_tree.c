@@ -314,7 +314,19 @@ static int allocate(struct building *b)
     return 0;
 }
 
-// Weights, networks and policies that many registries have alike are kept once.
+static void put_stages(struct buf *key, const struct registry *r)
+{
+    const uint8_t of_all[] = {r->stage, r->regional_stage, r->data_stage, r->dnl_scope};
+    buf_add(key, of_all, sizeof of_all);
+    for (size_t i = 0; i < r->n_replicas; i++)
+        if (r->replicas[i].stage)
+            buf_printf(key, "%u:%u;", r->replicas[i].region, r->replicas[i].stage);
+    if (r->owner)
+        buf_str(key, r->owner);
+    buf_u8(key, 0);
+}
+
+// Weights, networks, policies and owners that many registries have alike are kept once.
 static int extra_shared(struct building *b, const struct registry *r, struct catalogue_extra **out)
 {
     if (!extra_needed(r) || r->n_private_endpoints)
@@ -331,6 +343,7 @@ static int extra_shared(struct building *b, const struct registry *r, struct cat
     buf_u8(&key, r->policy != NULL);
     if (r->policy)
         policy_put(&key, r->policy);
+    put_stages(&key, r);
     buf_add(&key, r->public_cidrs, r->n_public_cidrs * sizeof *r->public_cidrs);
     if (key.err || (!b->shared && !(b->shared = htab_new())))
         return ERR_NOMEM;

@@ -9,8 +9,9 @@
 //       hostname_format(e.kind, t->domain, registry->label, …)
 //
 // With private endpoints each of them has its privatelink form too, hostname_private_of(e.kind).
-// The resolver's packed records hold what registry_offers says as flags
-// (config/catalogue_record.c).
+// Names come and go by stages: the edge serves every name that is given here, DNS those of which
+// registry_name_stage says so. The resolver's packed records hold what registry_offers says as
+// flags, and what few have besides (config/catalogue_record.c).
 #ifndef MERIDIAN_CONFIG_ENDPOINTS_H
 #define MERIDIAN_CONFIG_ENDPOINTS_H
 
@@ -23,20 +24,56 @@ struct endpoint_name {
     uint8_t region;
 };
 
+// The one of two stages that shows a name less.
+static inline enum name_stage stage_hidden_most(uint8_t a, uint8_t b)
+{
+    if (a > b)
+        return (enum name_stage)a;
+    return (enum name_stage)b;
+}
+
 // Does the registry have names of that (public) kind, in each region where it has a replica?
 static inline bool registry_offers(const struct registry *r, enum name_kind kind)
 {
-    switch (kind) {
-    case NAME_GLOBAL:
-        return true;
-    case NAME_REGIONAL:
+    if (kind == NAME_REGIONAL)
         return r->regional_endpoints;
-    case NAME_DATA:
-        // the first private endpoint switches them on
+    if (kind == NAME_DATA) // the first private endpoint switches them on
         return r->data_endpoints || r->n_private_endpoints;
-    default:
-        return false;
-    }
+    return kind == NAME_GLOBAL;
+}
+
+// How far a name is served; STAGE_GONE: not at all. Private forms have the stage of their public
+// one. Region: REGION_NONE for the global name.
+static inline enum name_stage registry_name_stage(const struct registry *r, enum name_kind kind,
+                                                  uint8_t region)
+{
+    enum name_kind public_kind = hostname_public_of(kind);
+    if (!registry_offers(r, public_kind))
+        return STAGE_GONE;
+    if (public_kind == NAME_GLOBAL)
+        return (enum name_stage)r->stage;
+    const struct replica *rep = registry_replica(r, region);
+    uint8_t of_kind = r->data_stage;
+    if (public_kind == NAME_REGIONAL)
+        of_kind = r->regional_stage;
+    if (!rep)
+        return STAGE_GONE;
+    return stage_hidden_most(stage_hidden_most(r->stage, of_kind), rep->stage);
+}
+
+static inline bool registry_name_is_public(const struct registry *r, enum name_kind kind,
+                                           uint8_t region)
+{
+    return registry_name_stage(r, kind, region) == STAGE_PUBLIC;
+}
+
+// The kind of name by which to call the registry in one region, whose address is known: the regional
+// one, or the global one, which every replica serves, while there is none or not all know it.
+static inline enum name_kind registry_name_there(const struct registry *r, uint8_t region)
+{
+    if (registry_name_is_public(r, NAME_REGIONAL, region))
+        return NAME_REGIONAL;
+    return NAME_GLOBAL;
 }
 
 // The name after the one at *at, which starts at 0. False: no more.
@@ -60,16 +97,13 @@ static inline bool endpoint_next(const struct registry *r, size_t *at, struct en
 // Seconds, of the first record at a name of that kind.
 static inline uint32_t endpoint_ttl(const struct topology *t, enum name_kind kind)
 {
-    switch (kind) {
-    case NAME_GLOBAL:
+    if (kind == NAME_GLOBAL)
         return t->ttl.global;
-    case NAME_REGIONAL:
+    if (kind == NAME_REGIONAL)
         return t->ttl.regional;
-    case NAME_DATA:
+    if (kind == NAME_DATA)
         return t->ttl.data;
-    default:
-        return t->ttl.private_;
-    }
+    return t->ttl.private_;
 }
 
 // Is the private form of a name of that kind, public or private, in a child zone of D?

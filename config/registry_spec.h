@@ -16,6 +16,7 @@
 #include "config/options.h"
 #include "config/private_index.h"
 #include "config/rates.h"
+#include "config/reserved.h"
 #include "config/topology.h"
 
 struct spec_replica {
@@ -24,6 +25,8 @@ struct spec_replica {
     const char *region, *stamp, *was, *since;
     bool global_routing, drained;
     uint8_t weight;
+    // enum name_stage
+    unsigned stage;
 };
 
 struct spec_public {
@@ -61,6 +64,10 @@ struct spec_registry {
     // 0: not given
     uint64_t incarnation;
     bool regional_endpoints, data_endpoints, anonymous_pull;
+    // enum name_stage; enum dnl_scope
+    unsigned stage, regional_stage, data_stage, dnl_scope;
+    // NULL: not said
+    const char *owner;
     const struct spec_replica *replicas;
     size_t n_replicas;
     uint64_t quota_bytes;
@@ -69,6 +76,15 @@ struct spec_registry {
     const struct spec_repository *repositories;
     size_t n_repositories;
     struct rates limits;
+};
+
+struct spec_reserved { // a name that is kept for its owner (config/reserved.h)
+    const struct doc_node *node;
+    // label, owner: NULL when not said
+    const char *name, *label, *owner;
+    // times in UTC
+    const char *since, *until;
+    uint64_t incarnation;
 };
 
 struct spec_member { // "registry", "registry_<region>" or "registry_data_<region>"
@@ -86,8 +102,9 @@ struct spec_private { // a private endpoint
     const char *name, *registry, *view;
 };
 
-// Rows of one registry, of one private endpoint, of one rule of repositories.
-extern const struct option_set spec_registry_set, spec_private_set, spec_repository_set;
+// Rows of one registry, of one private endpoint, of one rule of repositories, of one reserved name.
+extern const struct option_set spec_registry_set, spec_private_set, spec_repository_set,
+    spec_reserved_set;
 // The words of `push_move`, and of `sparse`.
 extern const struct option_word spec_push_move_words[2], spec_sparse_words[2];
 
@@ -104,6 +121,13 @@ void registry_specs_build(struct option_ctx *ctx, const struct topology *t,
 void private_specs_build(struct option_ctx *ctx, const struct topology *t,
                          const struct spec_private *specs, size_t n, struct registry *registries,
                          size_t n_registries, struct private_index *index);
+
+// Words of stages, in the order of enum name_stage.
+extern const struct option_word spec_stage_words[3];
+// A reserved name as its row says; strings are those of the row, or of the context's arena. False
+// after saying what is wrong.
+bool reserved_spec_build(struct option_ctx *ctx, const struct spec_reserved *in,
+                         struct reserved_name *out);
 
 // ---- bounds, which the compiled form keeps too ----
 

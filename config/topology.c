@@ -9,6 +9,7 @@
 #include "config/frontend.h"
 #include "config/private_index.h"
 #include "config/registry_key.h"
+#include "config/reserved.h"
 #include "config/topology_make.h"
 #include "config/topology_priv.h"
 
@@ -31,6 +32,7 @@ static void topology_free(void *self)
 {
     struct topology *t = self;
     catalogue_free(t->catalogue);
+    reserved_names_unref(t->reserved);
     frame_unref(t->frame);
     free(t);
 }
@@ -74,6 +76,7 @@ struct topology *topology_successor(const struct topology *t)
     memcpy(next, t, sizeof *t);
     snapshot_head_init(&next->head, topology_free);
     atomic_fetch_add_explicit(&next->frame->refs, 1, memory_order_relaxed);
+    next->reserved = reserved_names_ref(t->reserved);
     next->catalogue = catalogue_copy(t->catalogue);
     if (next->catalogue)
         return next;
@@ -175,7 +178,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct top
         topology_build_views,   topology_build_registries, topology_build_private,
         topology_build_routing, topology_build_identities, topology_build_transfer,
         topology_build_apex,    topology_build_dnssec,     topology_build_zone_serial,
-        topology_build_control, check_incarnations,
+        topology_build_control, topology_build_reserved,   check_incarnations,
     };
     for (size_t i = 0; i < ARRAY_LEN(steps) && !ctx->nomem; i++)
         steps[i](b);
@@ -232,7 +235,7 @@ int topology_parse_frame(const char *text, size_t n, const char *source,
     int rc = ERR_NOMEM;
     if (b.t)
         rc = parse_document(bytes_of(text, n), lines, &ctx, &b);
-    if (!rc && b.n_registries)
+    if (!rc && (b.n_registries || b.t->reserved))
         rc = ERR_CORRUPT; // they are where registries are kept
     arena_done(&tmp);
     return parsed(rc, b.t, source, diag, out);
@@ -273,6 +276,12 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
         b.t->frame->base_version = b.t->version;
     }
     return parsed(rc, b.t, source, diag, out);
+}
+
+const char *name_stage_word(enum name_stage s)
+{
+    static const char *const words[] = {"public", "private", "edge", "gone"};
+    return words[s];
 }
 
 static uint32_t larger(uint32_t a, uint32_t b)

@@ -36,6 +36,7 @@ struct catalogue;
 struct catalogue_registry;
 struct control_settings;
 struct registry_policy;
+struct reserved_names;
 
 #define TOPOLOGY_MAX_REGIONS 64         // region sets are 64-bit masks
 #define TOPOLOGY_MAX_BYTES (512u << 20) // as a document or compiled
@@ -117,14 +118,32 @@ struct region {
     int32_t latitude, longitude;
 };
 
+// How far a name is served, the furthest first: where several stages apply to a name, the highest
+// number holds (config/endpoints.h). A name comes by them from the last to the first, and goes by
+// them from the first to the last, so that no name is in DNS before its edge serves it, and none is
+// refused that a cache still leads to.
+enum name_stage {
+    // in all DNS
+    STAGE_PUBLIC,
+    // only in private views, where their private endpoint has an address of the name
+    STAGE_PRIVATE,
+    // certificates, edge, tokens and the registry API know it; no DNS does
+    STAGE_EDGE,
+    // there is no such name; not in a document
+    STAGE_GONE,
+};
+const char *name_stage_word(enum name_stage s); // "public", "private", "edge", "gone"
+
 struct replica {
     // index into topology.regions
     uint8_t region;
     // home stamp: index into that region's stamps
     uint8_t stamp;
-    // takes traffic of the global name
+    // takes traffic of the global name, once it is STAGE_PUBLIC
     bool global_routing;
-    bool drained;
+    bool drained : 1;
+    // enum name_stage, of its regional and data names
+    uint8_t stage : 2;
 };
 
 #define STAMP_GONE 0xff               // no region has so many
@@ -177,10 +196,18 @@ struct registry {
     bool data_endpoints;
     bool anonymous_pull;
     uint8_t n_replicas;
-    enum access_mode public_access;
-    const struct cidr *public_cidrs;
-    uint32_t n_public_cidrs;
     uint8_t n_moves;
+    // enum name_stage: of all its names, of the regional and of the data ones
+    uint8_t stage, regional_stage, data_stage;
+    uint16_t n_public_cidrs;
+    uint16_t n_private_endpoints;
+    // enum access_mode
+    uint8_t public_access;
+    // enum dnl_scope (config/dnl.h)
+    uint8_t dnl_scope;
+    const struct cidr *public_cidrs;
+    // who may have the name again when it was deleted; "": not said
+    const char *owner;
     // in the order of topology.regions
     const struct replica *replicas;
     // likewise, of the few that have moved
@@ -190,7 +217,6 @@ struct registry {
     // TOPOLOGY_MAX_REGIONS of them, by region's index, 0 to 100; NULL: all have 100
     const uint8_t *weights;
     const struct private_endpoint *const *private_endpoints;
-    size_t n_private_endpoints;
     // quotas and rules of repositories (config/policy.h); NULL: none
     const struct registry_policy *policy;
 };
@@ -383,8 +409,8 @@ struct topology_frame { // what versions that differ in registries only have in 
     struct arena arena;
     // values point into the array
     struct htab *by_region;
-    // The document without registries and private endpoints, for control/compiled.h; NULL: it
-    // cannot be cut.
+    // The document without registries, private endpoints and reserved names, for
+    // control/compiled.h; NULL: it cannot be cut.
     const char *text;
     size_t text_n;
     // pairs, as in struct doc_lines
@@ -455,6 +481,8 @@ struct topology {
 
     // the registries (config/catalogue.h)
     struct catalogue *catalogue;
+    // names that no registry has, and not everybody may take (config/reserved.h); NULL: none
+    struct reserved_names *reserved;
     // SHA-256 of the document; of a change: of the hash before and the change
     uint8_t content_hash[32];
 };

@@ -242,9 +242,9 @@ static void build_access(struct topology_build *b, const struct spec_registry *i
 {
     struct spec_public access;
     registry_spec_access(b->ctx, r->name, in->public_access, &access);
-    r->public_access = access.mode;
+    r->public_access = (uint8_t)access.mode;
     r->public_cidrs = access.cidrs;
-    r->n_public_cidrs = (uint32_t)access.n_cidrs;
+    r->n_public_cidrs = (uint16_t)access.n_cidrs;
 }
 
 static void build_weight(struct topology_build *b, struct registry *r, uint8_t region,
@@ -335,7 +335,7 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
     for (size_t i = 0; reps && i < in->n_replicas; i++) {
         const struct spec_replica *s = &in->replicas[i];
         int line = doc_key_line(s->node, "region");
-        any_global |= s->global_routing;
+        any_global |= s->global_routing && s->stage == STAGE_PUBLIC;
         int region = build_find_region(b, line, what, s->region);
         all_known &= region >= 0;
         if (region < 0)
@@ -353,7 +353,7 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
         for (; at > 0 && reps[at - 1].region > region; at--)
             reps[at] = reps[at - 1];
         reps[at] = (struct replica){(uint8_t)region, (uint8_t)(stamp < 0 ? 0 : stamp),
-                                    s->global_routing, s->drained};
+                                    s->global_routing, s->drained, (uint8_t)(s->stage & 3)};
         build_move(b, what, s, (uint8_t)region, reps[at].stamp, r);
         if (s->weight != 100)
             build_weight(b, r, (uint8_t)region, s->weight);
@@ -362,8 +362,8 @@ static void build_replicas(struct topology_build *b, const struct spec_registry 
     r->n_replicas = (uint8_t)n;
     if (all_known && !any_global)
         options_error(b->ctx, doc_key_line(in->node, "replicas"),
-                      "registry %s: global routing is off for every replica; its global name would "
-                      "lead nowhere",
+                      "registry %s: global routing is off for every replica of stage public; its "
+                      "global name would lead nowhere",
                       r->name);
 }
 
@@ -444,6 +444,14 @@ void topology_build_registry(struct topology_build *b, const struct spec_registr
     r->regional_endpoints = in->regional_endpoints;
     r->data_endpoints = in->data_endpoints;
     r->anonymous_pull = in->anonymous_pull;
+    r->stage = (uint8_t)in->stage;
+    r->regional_stage = (uint8_t)in->regional_stage;
+    r->data_stage = (uint8_t)in->data_stage;
+    r->dnl_scope = (uint8_t)in->dnl_scope;
+    if (in->owner)
+        r->owner = in->owner;
+    else
+        r->owner = "";
     build_access(b, in, r);
     build_replicas(b, in, r);
     topology_build_policy(b, in, r);

@@ -194,6 +194,8 @@ struct spec_topology {
     const struct spec_view *views;
     struct spec_access dns_access;
     const struct spec_private *private_endpoints;
+    const struct spec_reserved *reserved;
+    size_t n_reserved;
     size_t n_regions, n_name_servers, n_registries, n_views, n_private_endpoints;
     struct health_settings health;
     struct ttls ttl;
@@ -267,5 +269,6 @@ bool topology_ed25519_ok(const char *spki_b64);
 bool topology_location_ok(const char *text);
 void topology_build_dnssec(struct topology_build *b);
 void topology_build_zone_serial(struct topology_build *b); // topology_serial.c, rows included
+void topology_build_reserved(struct topology_build *b);    // topology_reserved.c, rows included
 
 #endif

@@ -3,6 +3,7 @@
 #include "config/topology_priv.h"
 
 #include "base/mem.h"
+#include "config/dnl.h"
 #include "config/policy.h"
 
 #include <string.h>
@@ -79,6 +80,7 @@ static bool path_ok(const char *s)
 #define REGION_WORDS "a region: a letter, then at most 30 letters and digits, lower case"
 #define STAMP_WORDS "a stamp: at most 63 letters, digits and inner hyphens, lower case"
 #define NAME_WORDS "a name: at most 63 lower-case letters, digits, hyphens and underscores"
+#define OWNER_WORDS "an owner: at most 128 letters, digits and -_.@:/+"
 #define REF_MAX 255
 
 static const struct option stamp_rows[] = {
@@ -121,6 +123,9 @@ static const struct option_set region_row_set = {region_rows, ARRAY_LEN(region_r
                                                  sizeof(struct spec_region),
                                                  offsetof(struct spec_region, node)};
 
+const struct option_word spec_stage_words[3] = {
+    {"public", STAGE_PUBLIC}, {"private", STAGE_PRIVATE}, {"edge", STAGE_EDGE}};
+
 static const struct option replica_rows[] = {
     {"region", OPT_STRING, OPT_AT(struct spec_replica, region), .required = true, .max = REF_MAX,
      .example = "eastus", .help = "where the replica is"},
@@ -142,11 +147,22 @@ static const struct option replica_rows[] = {
     {"weight", OPT_INT, OPT_AT(struct spec_replica, weight), .def = "100", .max = 100,
      .help = "its share of the clients for whom several regions are equally near; 0: only when "
              "those are down"},
+    {"stage", OPT_ENUM, OPT_AT(struct spec_replica, stage), .def = "public",
+     .words = spec_stage_words, .n_words = ARRAY_LEN(spec_stage_words),
+     .help = "how far its names are served while it comes or goes, as the registry's stage; only "
+             "in public the global name leads here"},
 };
 static const struct option_set replica_set = {replica_rows, ARRAY_LEN(replica_rows),
                                               sizeof(struct spec_replica),
                                               offsetof(struct spec_replica, node)};
 
+static const struct option_word dnl_words[N_DNL_SCOPES] = {
+    {"unsecure", DNL_UNSECURE},
+    {"tenant_reuse", DNL_TENANT_REUSE},
+    {"subscription_reuse", DNL_SUBSCRIPTION_REUSE},
+    {"resource_group_reuse", DNL_RESOURCE_GROUP_REUSE},
+    {"no_reuse", DNL_NO_REUSE},
+};
 static const struct option registry_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_registry, name), .required = true,
      .check = hostname_registry_ok,
@@ -183,6 +199,24 @@ static const struct option registry_rows[] = {
     {"limits", OPT_MAP, OPT_AT(struct spec_registry, limits), .sub = &rates_set,
      .help = "requests a minute that each region takes; so many may come at once; beyond it 429 "
              "with Retry-After"},
+    {"owner", OPT_STRING, OPT_AT(struct spec_registry, owner), .check = registry_owner_ok,
+     .expect = OWNER_WORDS, .example = "ada",
+     .help = "who may have the name again after the registry was deleted"},
+    {"dnl_scope", OPT_ENUM, OPT_AT(struct spec_registry, dnl_scope), .def = "unsecure",
+     .words = dnl_words, .n_words = ARRAY_LEN(dnl_words),
+     .help = "what its hash was made of: unsecure has none; no_reuse: the label never comes again; "
+             "the others: only with the same owner"},
+    {"stage", OPT_ENUM, OPT_AT(struct spec_registry, stage), .def = "public",
+     .words = spec_stage_words, .n_words = ARRAY_LEN(spec_stage_words),
+     .help = "how far its names are served. edge: certificates, edge and tokens know them, DNS "
+             "does not; private: views with a private address have them too; public: all DNS. "
+             "Names come from edge to public, and go the other way"},
+    {"regional_stage", OPT_ENUM, OPT_AT(struct spec_registry, regional_stage), .def = "public",
+     .words = spec_stage_words, .n_words = ARRAY_LEN(spec_stage_words),
+     .help = "the same of its regional names, which are served no further than stage says"},
+    {"data_stage", OPT_ENUM, OPT_AT(struct spec_registry, data_stage), .def = "public",
+     .words = spec_stage_words, .n_words = ARRAY_LEN(spec_stage_words),
+     .help = "the same of its data names"},
 };
 const struct option_set spec_registry_set = {registry_rows, ARRAY_LEN(registry_rows),
                                              sizeof(struct spec_registry),
@@ -489,6 +523,9 @@ static const struct option topology_rows[] = {
      .help = "transport sources that the public view answers; all when not given"},
     {"private_endpoints", OPT_LIST, TOP_ARRAY(private_endpoints), .sub = &spec_private_set,
      .help = "private addresses of registries, by view"},
+    {"reserved", OPT_LIST, TOP_ARRAY(reserved), .max = RESERVED_NAMES_MAX,
+     .sub = &spec_reserved_set,
+     .help = "names of deleted registries, kept for their owners: no registry may have one"},
     {"health", OPT_MAP, TOP_AT(health), .sub = &health_set, .help = "how regions are probed"},
     {"ttl", OPT_MAP, TOP_AT(ttl), .sub = &ttl_set, .help = "TTLs of answers"},
     {"certificates", OPT_MAP, TOP_AT(certificates), .sub = &certificate_set,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text of a document without its registries and private endpoints, which the frame keeps: the
-// compiled form is made of it (control/compiled.h). See topology_priv.h.
+// The text of a document without its registries, private endpoints and reserved names, which the
+// frame keeps: the compiled form is made of it (control/compiled.h). See topology_priv.h.
 #include "config/topology_priv.h"
 
 #include "base/bytes.h"
@@ -11,7 +11,8 @@
 
 static bool is_cut(const char *key)
 {
-    return !strcmp(key, "registries") || !strcmp(key, "private_endpoints");
+    return !strcmp(key, "registries") || !strcmp(key, "private_endpoints") ||
+           !strcmp(key, "reserved");
 }
 
 // Where a line of the text begins (1 is the first), looking from a line before it on.

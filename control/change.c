@@ -5,10 +5,17 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/dnl.h"
 #include "config/document.h"
 #include "config/policy.h"
 
 #include <string.h>
+
+static bool time_ok(const char *s)
+{
+    int64_t at;
+    return !clock_parse_s(s, &at) && at > 0;
+}
 
 #define CHANGE_AT(member) OPT_AT(struct change, member)
 #define CHANGE_ARRAY(member) OPT_ARRAY_AT(struct change, member, n_##member)
@@ -17,6 +24,9 @@ static const struct option change_rows[] = {
      .example = "2", .help = "the version that it makes: one more than the one before"},
     {"incarnation", OPT_INT, CHANGE_AT(incarnation), .def = "0", .max = INT64_MAX,
      .help = "of the registries that it creates: its version; meridian topology change adds it"},
+    {"time", OPT_STRING, CHANGE_AT(time), .check = time_ok,
+     .expect = "a time in UTC, as in 2026-11-23T19:58:50Z",
+     .help = "when it was made: whether names are still reserved is judged by it"},
     {"registries", OPT_LIST, CHANGE_ARRAY(registries), .sub = &spec_registry_set,
      .help = "whole rows, added, or in the place of what has their name"},
     {"remove", OPT_STRINGS, CHANGE_ARRAY(remove), .help = "names of registries that go"},
@@ -24,6 +34,10 @@ static const struct option change_rows[] = {
      .help = "whole rows, added, or in the place of what has their name"},
     {"remove_private_endpoints", OPT_STRINGS, CHANGE_ARRAY(remove_private_endpoints),
      .help = "names of private endpoints that go"},
+    {"reserve", OPT_LIST, CHANGE_ARRAY(reserve), .sub = &spec_reserved_set,
+     .help = "whole rows of reserved names, added, or in the place of what has their name"},
+    {"release", OPT_STRINGS, CHANGE_ARRAY(release),
+     .help = "reserved names that anybody may have from now on"},
 };
 static const struct option_set change_set = {change_rows, ARRAY_LEN(change_rows),
                                              sizeof(struct change), offsetof(struct change, node)};
@@ -200,8 +214,11 @@ static void put_replica(struct buf *out, const struct spec_replica *r)
         put_word(out, r->was);
         buf_printf(out, ", stamp_since: \"%s\"", r->since);
     }
-    buf_printf(out, ", global_routing: %s, drained: %s, weight: %u }\n", truth(r->global_routing),
+    buf_printf(out, ", global_routing: %s, drained: %s, weight: %u", truth(r->global_routing),
                truth(r->drained), (unsigned)r->weight);
+    if (r->stage)
+        buf_printf(out, ", stage: %s", name_stage_word((enum name_stage)r->stage));
+    buf_str(out, " }\n");
 }
 
 static void put_globs(struct buf *out, const char *key, const char *const *list, size_t n)
@@ -259,6 +276,27 @@ static void put_policy(struct buf *out, const struct spec_registry *r)
         put_rule(out, &r->repositories[i]);
 }
 
+static void put_stage(struct buf *out, const char *key, unsigned stage)
+{
+    if (stage)
+        buf_printf(out, "    %s: %s\n", key, name_stage_word((enum name_stage)stage));
+}
+
+// Only what a row says: releases that know none of it read those of other registries too.
+static void put_stages(struct buf *out, const struct spec_registry *r)
+{
+    if (r->owner && *r->owner) {
+        buf_str(out, "    owner: ");
+        put_word(out, r->owner);
+        buf_str(out, "\n");
+    }
+    if (r->dnl_scope)
+        buf_printf(out, "    dnl_scope: %s\n", dnl_scope_word((enum dnl_scope)r->dnl_scope));
+    put_stage(out, "stage", r->stage);
+    put_stage(out, "regional_stage", r->regional_stage);
+    put_stage(out, "data_stage", r->data_stage);
+}
+
 static void put_registry(struct buf *out, const struct spec_registry *r)
 {
     buf_str(out, "  - name: ");
@@ -273,10 +311,32 @@ static void put_registry(struct buf *out, const struct spec_registry *r)
         out, "\n    regional_endpoints: %s\n    data_endpoints: %s\n    anonymous_pull: %s\n",
         enabled(r->regional_endpoints), enabled(r->data_endpoints), truth(r->anonymous_pull));
     put_access(out, r->access);
+    put_stages(out, r);
     put_policy(out, r);
     buf_str(out, "    replicas:\n");
     for (size_t i = 0; i < r->n_replicas; i++)
         put_replica(out, &r->replicas[i]);
+}
+
+static void put_key(struct buf *out, const char *key, const char *value)
+{
+    buf_printf(out, "\n    %s: ", key);
+    put_word(out, value);
+}
+
+static void put_reserved(struct buf *out, const struct spec_reserved *r)
+{
+    buf_str(out, "  - name: ");
+    put_word(out, r->name);
+    if (r->label)
+        put_key(out, "label", r->label);
+    if (r->owner && *r->owner)
+        put_key(out, "owner", r->owner);
+    put_key(out, "since", r->since);
+    put_key(out, "until", r->until);
+    if (r->incarnation)
+        buf_printf(out, "\n    incarnation: %llu", (unsigned long long)r->incarnation);
+    buf_str(out, "\n");
 }
 
 static void put_member(struct buf *out, const struct spec_member *m)
@@ -309,6 +369,8 @@ int change_format(const struct change *c, struct buf *out)
         buf_printf(out, "version: %llu\n", (unsigned long long)c->version);
     if (c->incarnation)
         buf_printf(out, "incarnation: %llu\n", (unsigned long long)c->incarnation);
+    if (c->time)
+        buf_printf(out, "time: \"%s\"\n", c->time);
     if (c->n_registries)
         buf_str(out, "registries:\n");
     for (size_t i = 0; i < c->n_registries; i++)
@@ -320,6 +382,11 @@ int change_format(const struct change *c, struct buf *out)
         put_private(out, &c->private_endpoints[i]);
     put_words(out, "remove_private_endpoints", c->remove_private_endpoints,
               c->n_remove_private_endpoints);
+    if (c->n_reserve)
+        buf_str(out, "reserve:\n");
+    for (size_t i = 0; i < c->n_reserve; i++)
+        put_reserved(out, &c->reserve[i]);
+    put_words(out, "release", c->release, c->n_release);
     return out->err;
 }
 
@@ -334,6 +401,7 @@ static int replica_row(const struct topology *t, const struct registry *r,
                                  .stamp = region->stamps[rep->stamp].name,
                                  .global_routing = rep->global_routing,
                                  .drained = rep->drained,
+                                 .stage = rep->stage,
                                  .weight = r->weights ? r->weights[rep->region] : 100};
     // of a stamp that is gone the name is not known, and the move means nothing any more
     if (!move || move->was == STAMP_GONE)
@@ -388,7 +456,8 @@ int change_registry_row(const struct topology *t, const struct registry *r, stru
     struct spec_public *access = arena_alloc(arena, sizeof *access);
     if (!replicas || !access)
         return ERR_NOMEM;
-    *access = (struct spec_public){r->public_access, r->public_cidrs, r->n_public_cidrs};
+    *access = (struct spec_public){(enum access_mode)r->public_access, r->public_cidrs,
+                                   r->n_public_cidrs};
     for (size_t i = 0; i < r->n_replicas; i++) {
         int rc = replica_row(t, r, &r->replicas[i], arena, &replicas[i]);
         if (rc)
@@ -401,6 +470,11 @@ int change_registry_row(const struct topology *t, const struct registry *r, stru
                                   .regional_endpoints = r->regional_endpoints,
                                   .data_endpoints = r->data_endpoints,
                                   .anonymous_pull = r->anonymous_pull,
+                                  .stage = r->stage,
+                                  .regional_stage = r->regional_stage,
+                                  .data_stage = r->data_stage,
+                                  .dnl_scope = r->dnl_scope,
+                                  .owner = *r->owner ? r->owner : NULL,
                                   .replicas = replicas,
                                   .n_replicas = r->n_replicas};
     return policy_rows(r->policy, arena, out);

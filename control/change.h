@@ -7,6 +7,9 @@
 //   # whole rows; one replaces what has its name
 //   registries: [{ name: contoso, replicas: [{ region: eastus }] }]
 //   remove: [fabrikam]
+//   # whole rows; the label and the incarnation are those of what the change removes
+//   reserve: [{ name: fabrikam, owner: ada, since: 2026-11-23T19:58:50Z, until: … }]
+//   release: [northwind]
 //   private_endpoints: […]            # whole rows; one replaces what has its name
 //   remove_private_endpoints: [name]
 //
@@ -17,6 +20,9 @@
 //   change_replica(&row, "eastus")->drained = true;
 //   struct change c = {.registries = &row, .n_registries = 1};
 //   rc = change_format(&c, &text);                // then control/source.h: topology_source_propose
+//
+// `time` says when it was made: reserved names are judged by it where nobody knows better
+// (control/changer.h).
 //
 // Whether a change may be is for control/changer.h to say, which is the only judge. Strings and
 // arrays belong to the arena, or to whoever made the change. Single-threaded.
@@ -39,11 +45,15 @@ struct change {
     // of the registries that it creates: the version, or 0 (none), as of changes made before there
     // were incarnations. control/changes_file.h fills it in. Those that are there keep theirs.
     uint64_t incarnation;
+    // in UTC; NULL: not said
+    const char *time;
     struct spec_registry *registries;
+    const struct spec_reserved *reserve;
     const struct spec_private *private_endpoints;
     // names
-    const char *const *remove, *const *remove_private_endpoints;
+    const char *const *remove, *const *remove_private_endpoints, *const *release;
     size_t n_registries, n_private_endpoints, n_remove, n_remove_private_endpoints;
+    size_t n_reserve, n_release;
 };
 
 // Reads a document, whose first line is `first_line` of `source`. Words and lines only: whether a

@@ -7,9 +7,11 @@
 #include "control/changer.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/reserved.h"
 #include "config/topology_make.h"
 #include "control/changer_priv.h"
 
@@ -23,6 +25,8 @@ struct changer {
     struct private_index *index;
     uint8_t index_of[SHA256_BYTES];
     size_t n_uses;
+    // wall; 0: not given
+    int64_t at_ms;
 };
 
 struct changer *changer_new(void)
@@ -36,6 +40,11 @@ void changer_free(struct changer *c)
         return;
     private_index_free(c->index);
     free(c);
+}
+
+void changer_at(struct changer *c, int64_t wall_ms)
+{
+    c->at_ms = wall_ms;
 }
 
 // ---- the index ----
@@ -84,6 +93,8 @@ static int fill(struct topology *next, const struct touched *x)
         if (rc)
             return rc;
     }
+    if (x->n_reserve || x->n_release)
+        return topology_edit_reserved(next, x->reserve, x->n_reserve, x->release, x->n_release);
     return 0;
 }
 
@@ -125,6 +136,8 @@ static int gather_and_judge(struct touched *x)
     touched_gather(x);
     if (!x->ctx->nomem)
         touched_judge(x);
+    if (!x->ctx->nomem)
+        touched_reserved(x);
     return option_ctx_result(x->ctx);
 }
 
@@ -182,6 +195,16 @@ static int apply(struct changer *c, struct touched *x, const char *text, size_t 
     return 0;
 }
 
+static int64_t time_of(const struct changer *c, const struct change *change)
+{
+    if (c->at_ms)
+        return c->at_ms / 1000;
+    int64_t at;
+    if (change->time && !clock_parse_s(change->time, &at))
+        return at;
+    return clock_wall_ms() / 1000;
+}
+
 static int read_and_apply(struct changer *c, struct touched *x, struct change *change,
                           const char *text, size_t n, int first_line, struct topology **out)
 {
@@ -194,6 +217,8 @@ static int read_and_apply(struct changer *c, struct touched *x, struct change *c
     rc = check_version(x->t, change, ctx);
     if (rc)
         return rc;
+    x->time_is_common = c->at_ms || change->time;
+    x->now_s = time_of(c, change);
     rc = apply(c, x, text, n, out);
     // a change is early when nothing but time is wrong with it
     if (rc == ERR_INVAL && x->n_early && x->n_early == ctx->n_errors)

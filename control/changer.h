@@ -11,6 +11,10 @@
 // registries. Its content hash is made of the hash before and the bytes of the document: the same
 // on all nodes.
 //
+// Some rules hang on the time: a reserved name may be anybody's when its time is up, a replica moves
+// at a given time. It is the clock's, or the change's `time`; where changes come with a time that
+// all nodes know, as those of the control feed, changer_at gives that, so that all judge alike.
+//
 // One thread for a changer; any thread for what comes out.
 #ifndef MERIDIAN_CONTROL_CHANGER_H
 #define MERIDIAN_CONTROL_CHANGER_H
@@ -21,6 +25,8 @@
 struct changer; // remembers between changes what all private endpoints have in use
 struct changer *changer_new(void); // NULL: out of memory
 void changer_free(struct changer *c);
+// Changes are judged by this wall time from now on; 0: as said above.
+void changer_at(struct changer *c, int64_t wall_ms);
 
 // Applies one document, which begins on `first_line` of `source`, to `t`. diag says why for
 // ERR_INVAL    something in it cannot be

@@ -3,7 +3,6 @@
 // itself was said while the rows were built (config/registry_spec.h).
 #include "control/changer_priv.h"
 
-#include "base/clock.h"
 #include "config/document.h"
 #include "control/moves.h"
 
@@ -57,14 +56,13 @@ static void judge_moves(struct touched *x, const struct spec_registry *row,
     struct registry_room room;
     struct registry old;
     struct move_refusal why;
-    int64_t now_s = clock_wall_ms() / 1000;
     if (!rec)
         return;
     catalogue_expand(rec, &room, &old);
-    if (moves_registry_may_follow(x->t, &old, x->t, r, now_s, &why))
+    if (moves_registry_may_follow(x->t, &old, x->t, r, x->now_s, &why))
         return;
     options_error(x->ctx, moves_line(row->node, &why), "%s", why.why);
-    if (why.again_s && why.again_s - now_s <= EARLY_MAX_S)
+    if (why.again_s && why.again_s - x->now_s <= EARLY_MAX_S)
         x->n_early++;
 }
 

@@ -8,14 +8,18 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
+#include "config/reserved.h"
 #include "config/topology_make.h"
 #include "control/compiled_priv.h"
 
 #include <malloc.h>
 #include <string.h>
 
-#define MAGIC "MERIDTC1"
+#define MAGIC "MERIDTC" // then the format, a digit
 #define MAGIC_BYTES 8
+#define FORMAT_AT (MAGIC_BYTES - 1)
+#define FORMAT '1'
+#define FORMAT_RESERVED '2' // with reserved names, stages and owners
 #define DIGEST_AT (MAGIC_BYTES + 8)
 #define BODY_AT (DIGEST_AT + SHA256_BYTES)
 #define TRIM_FROM_BYTES (1u << 20)
@@ -69,6 +73,18 @@ static int put_registries(const struct topology *t, struct buf *out)
     return 0;
 }
 
+// The oldest format that can say it, for the sake of older releases.
+static char format_for(const struct topology *t)
+{
+    struct catalogue_iter it = {0};
+    if (topology_reserved_count(t))
+        return FORMAT_RESERVED;
+    for (const struct catalogue_registry *r; (r = catalogue_next(t->catalogue, &it));)
+        if (r->flags & (CATALOGUE_STAGES | CATALOGUE_OWNER))
+            return FORMAT_RESERVED;
+    return FORMAT;
+}
+
 int compiled_format(const struct topology *t, struct buf *out)
 {
     const struct topology_frame *f = t->frame;
@@ -86,7 +102,9 @@ int compiled_format(const struct topology *t, struct buf *out)
         return ERR_UNSUPPORTED;
     }
     size_t start = out->n;
-    buf_add(out, MAGIC, MAGIC_BYTES);
+    char format = format_for(t);
+    buf_str(out, MAGIC);
+    buf_u8(out, (uint8_t)format);
     char front[8 + SHA256_BYTES] = {0};
     buf_add(out, front, sizeof front);
     compiled_put(out, t->version, 8);
@@ -99,6 +117,8 @@ int compiled_format(const struct topology *t, struct buf *out)
     compiled_put(out, f->text_n, 8);
     buf_add(out, f->text, f->text_n);
     rc = put_registries(t, out);
+    if (format == FORMAT_RESERVED)
+        compiled_put_reserved(out, t);
     if (!rc)
         rc = out->err;
     if (rc)
@@ -116,7 +136,7 @@ int compiled_format(const struct topology *t, struct buf *out)
 bool compiled_is(const void *p, size_t n)
 {
     // another format is not a document either
-    return n >= MAGIC_BYTES && !memcmp(p, MAGIC, MAGIC_BYTES - 1);
+    return n >= MAGIC_BYTES && !memcmp(p, MAGIC, FORMAT_AT);
 }
 
 static void take(struct cursor *c, uint8_t *out, size_t n)
@@ -151,11 +171,11 @@ int compiled_info_parse(const void *p, size_t n, struct compiled_info *out)
 static int check_whole(const uint8_t *p, size_t n, const char *source, struct diag *diag)
 {
     uint8_t digest[SHA256_BYTES];
-    if (n >= MAGIC_BYTES && memcmp(p, MAGIC, MAGIC_BYTES) != 0) {
+    if (n >= MAGIC_BYTES && p[FORMAT_AT] != FORMAT && p[FORMAT_AT] != FORMAT_RESERVED) {
         diag_add(
             diag, source, 0,
             "a compiled topology of format %c, which this version does not read; compile it again",
-            p[MAGIC_BYTES - 1] >= ' ' && p[MAGIC_BYTES - 1] <= '~' ? p[MAGIC_BYTES - 1] : '?');
+            p[FORMAT_AT] >= ' ' && p[FORMAT_AT] <= '~' ? p[FORMAT_AT] : '?');
         return ERR_VERSION;
     }
     if (n < BODY_AT) {
@@ -184,7 +204,22 @@ static int damaged(const char *source, struct diag *diag, const char *what)
     return ERR_CORRUPT;
 }
 
-static int parse_body(enum topology_form form, struct cursor *c, const char *source,
+static int take_rest(enum topology_form form, bool reserved, struct cursor *c, struct topology *t,
+                     const char *source, struct diag *diag)
+{
+    int rc = compiled_take_registries(form, c, t, source, diag);
+    if (!rc && reserved)
+        rc = compiled_take_reserved(c, t, source, diag);
+    if (rc)
+        return rc;
+    if (!cursor_left(c))
+        return 0;
+    diag_add(diag, source, 0, "a damaged compiled topology: %zu bytes after its last registry",
+             cursor_left(c));
+    return ERR_CORRUPT;
+}
+
+static int parse_body(enum topology_form form, bool reserved, struct cursor *c, const char *source,
                       struct diag *diag, struct topology **out)
 {
     struct compiled_info info = {0};
@@ -222,7 +257,7 @@ static int parse_body(enum topology_form form, struct cursor *c, const char *sou
         memcpy(t->content_hash, info.content_hash, SHA256_BYTES);
         memcpy(t->frame->base_hash, info.base_hash, SHA256_BYTES);
         t->frame->base_version = info.base_version;
-        rc = compiled_take_registries(form, c, t, source, diag);
+        rc = take_rest(form, reserved, c, t, source, diag);
     }
     if (rc)
         snapshot_unref(t);
@@ -238,7 +273,8 @@ int compiled_parse(enum topology_form form, const void *p, size_t n, const char 
     if (rc)
         return rc;
     struct cursor c = cursor_of(bytes_of((const uint8_t *)p + BODY_AT, n - BODY_AT));
-    rc = parse_body(form, &c, source, diag, out);
+    bool reserved = ((const char *)p)[FORMAT_AT] == FORMAT_RESERVED;
+    rc = parse_body(form, reserved, &c, source, diag, out);
     if (rc == ERR_NOMEM)
         diag_add(diag, source, 0, "out of memory while reading it");
     if (n >= TRIM_FROM_BYTES)

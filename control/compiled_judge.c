@@ -4,8 +4,10 @@
 #include "control/compiled_priv.h"
 
 #include "base/err.h"
+#include "config/dnl.h"
 #include "config/policy.h"
 #include "config/registry_spec.h"
+#include "config/reserved.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -59,7 +61,7 @@ static bool judge_replicas(struct compiled_judge *j, const struct registry *x)
         const struct replica *rep = &x->replicas[i];
         if (rep->region >= j->t->n_regions || rep->stamp >= j->t->regions[rep->region].n_stamps)
             return wrong(j, "%s has a replica where there is no region or stamp", x->name);
-        any_on |= rep->global_routing;
+        any_on |= rep->global_routing && rep->stage == STAGE_PUBLIC;
     }
     if (any_on)
         return true;
@@ -197,11 +199,20 @@ static bool judge_policy(struct compiled_judge *j, const struct registry *x)
     return true;
 }
 
+static bool judge_stages(struct compiled_judge *j, const struct registry *x)
+{
+    if (x->stage > STAGE_EDGE || x->regional_stage > STAGE_EDGE || x->data_stage > STAGE_EDGE)
+        return wrong(j, "%s: a stage that cannot be", x->name);
+    if (x->dnl_scope >= N_DNL_SCOPES || (*x->owner && !registry_owner_ok(x->owner)))
+        return wrong(j, "%s: an owner or a scope of its label that cannot be", x->name);
+    return true;
+}
+
 static bool judge(struct compiled_judge *j, const struct registry *x)
 {
     if (!judge_names(j, x) || !judge_replicas(j, x) || !judge_moves(j, x) || !judge_access(j, x))
         return false;
-    if (!judge_policy(j, x))
+    if (!judge_policy(j, x) || !judge_stages(j, x))
         return false;
     for (size_t i = 0; i < x->n_private_endpoints; i++)
         if (!judge_endpoint(j, x, x->private_endpoints[i]))

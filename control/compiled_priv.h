@@ -11,6 +11,8 @@
 //                   u8 region, 16 bytes
 //   MOVES:          (with EXTRA) u8 n, moves: u8 region, u8 stamp it was, u64 seconds
 //   POLICY:         (with EXTRA) as config/policy.h writes it
+//   STAGES:         (with EXTRA) u8 of all, u8 regional, u8 data, u64 private, u64 edge
+//   OWNER:          (with EXTRA) u8 dnl_scope, u8 n, owner
 //   INCARNATION:    u64
 #ifndef MERIDIAN_CONTROL_COMPILED_PRIV_H
 #define MERIDIAN_CONTROL_COMPILED_PRIV_H
@@ -22,8 +24,8 @@
 void compiled_put(struct buf *b, uint64_t v, size_t n_bytes);
 void compiled_put_registry(struct buf *b, const struct catalogue *c,
                            const struct catalogue_registry *r);
-// Reads them to the end of the file, checks each as strictly as a document's, and finishes the
-// topology.
+// Reads them, checks each as strictly as a document's, and finishes the topology. The cursor is
+// behind them then.
 int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t,
                              const char *source, struct diag *diag);
 
@@ -45,6 +47,14 @@ struct compiled_judge {
 
 // ERR_CORRUPT: diag says what is wrong; ERR_NOMEM.
 int compiled_judge_registry(struct compiled_judge *j, const struct registry *x);
+// Reserved names, after the registries (format 2): u64 n; by name each u8 n, label; u8 n, owner; u64
+// since, u64 until, u64 incarnation. Only the name's length is needed besides: a label is the name,
+// or the name and a hash.
+void compiled_put_reserved(struct buf *b, const struct topology *t);
+// To the end of the file. The topology has its registries.
+int compiled_take_reserved(struct cursor *c, struct topology *t, const char *source,
+                           struct diag *diag);
+
 void compiled_judge_broken(struct compiled_judge *j); // says that it cannot be read at all
 
 #endif

@@ -17,7 +17,7 @@
 #define OWN_FLAGS                                                                                \
     (CATALOGUE_REGIONAL | CATALOGUE_OWN_DATA | CATALOGUE_ANONYMOUS | CATALOGUE_ACCESS_DISABLED | \
      CATALOGUE_ACCESS_CIDRS | CATALOGUE_SETS | CATALOGUE_EXTRA | CATALOGUE_MOVES |               \
-     CATALOGUE_INCARNATION | CATALOGUE_POLICY)
+     CATALOGUE_INCARNATION | CATALOGUE_POLICY | CATALOGUE_STAGES | CATALOGUE_OWNER)
 #define SCRATCH_BYTES (64u << 10)
 #define MEMBER_BYTES 18
 
@@ -61,6 +61,18 @@ static void put_moves(struct buf *b, const struct registry *r)
     }
 }
 
+static void put_stages(struct buf *b, const struct registry *r)
+{
+    region_set sets[4] = {0};
+    for (size_t i = 0; i < r->n_replicas; i++)
+        sets[r->replicas[i].stage] |= (region_set)1 << r->replicas[i].region;
+    buf_u8(b, r->stage);
+    buf_u8(b, r->regional_stage);
+    buf_u8(b, r->data_stage);
+    compiled_put(b, sets[STAGE_PRIVATE], 8);
+    compiled_put(b, sets[STAGE_EDGE], 8);
+}
+
 void compiled_put_registry(struct buf *b, const struct catalogue *c,
                            const struct catalogue_registry *r)
 {
@@ -85,6 +97,13 @@ void compiled_put_registry(struct buf *b, const struct catalogue *c,
         put_moves(b, &full);
     if (r->flags & CATALOGUE_POLICY)
         policy_put(b, full.policy);
+    if (r->flags & CATALOGUE_STAGES)
+        put_stages(b, &full);
+    if (r->flags & CATALOGUE_OWNER) {
+        buf_u8(b, full.dnl_scope);
+        compiled_put(b, strlen(full.owner), 1);
+        buf_str(b, full.owner);
+    }
     if (r->flags & CATALOGUE_INCARNATION)
         compiled_put(b, full.incarnation, 8);
 }
@@ -99,6 +118,7 @@ struct reading {
     struct registry one;
     struct replica replicas[TOPOLOGY_MAX_REGIONS];
     char label[HOSTNAME_LABEL_SIZE], name[HOSTNAME_LABEL_SIZE], key[REGISTRY_KEY_SIZE];
+    char owner[256];
     bool nomem;
 };
 
@@ -150,7 +170,7 @@ static void take_cidrs(struct reading *r, struct registry *out)
     if (!list)
         return;
     out->public_cidrs = list;
-    out->n_public_cidrs = (uint32_t)n;
+    out->n_public_cidrs = (uint16_t)n;
 }
 
 static void take_endpoint(struct reading *r, struct private_endpoint *pe)
@@ -199,7 +219,7 @@ static void take_extra(struct reading *r, struct registry *out)
         list[i] = &all[i];
     }
     out->private_endpoints = list;
-    out->n_private_endpoints = n;
+    out->n_private_endpoints = (uint16_t)n;
 }
 
 static void take_moves(struct reading *r, struct registry *out)
@@ -222,6 +242,39 @@ static void take_policy(struct reading *r, struct registry *out)
     out->policy = policy_take(&r->c, &r->scratch);
     if (!out->policy && !r->c.failed)
         r->nomem = r->c.failed = true;
+}
+
+static void take_stages(struct reading *r, struct registry *out)
+{
+    out->stage = cursor_u8(&r->c);
+    out->regional_stage = cursor_u8(&r->c);
+    out->data_stage = cursor_u8(&r->c);
+    region_set private = cursor_u64(&r->c), edge = cursor_u64(&r->c);
+    bool fits = !((private | edge) & ~out->replica_set) && !(private & edge);
+    if (!fits)
+        r->c.failed = true;
+    for (size_t i = 0; i < out->n_replicas; i++) {
+        struct replica *rep = &r->replicas[i];
+        if (private >> rep->region & 1)
+            rep->stage = STAGE_PRIVATE;
+        if (edge >> rep->region & 1)
+            rep->stage = STAGE_EDGE;
+    }
+}
+
+static void take_owner(struct reading *r, struct registry *out)
+{
+    out->dnl_scope = cursor_u8(&r->c);
+    size_t n = cursor_u8(&r->c);
+    struct bytes b = cursor_take(&r->c, n);
+    if (b.n != n || n >= sizeof r->owner || (n && memchr(b.p, 0, n))) {
+        r->c.failed = true;
+        return;
+    }
+    if (n)
+        memcpy(r->owner, b.p, n);
+    r->owner[n] = '\0';
+    out->owner = r->owner;
 }
 
 static void take_incarnation(struct reading *r, struct registry *out)
@@ -257,7 +310,9 @@ static bool flags_fit(unsigned flags)
         return false;
     if ((flags & access) == access)
         return false;
-    return !(flags & (CATALOGUE_MOVES | CATALOGUE_POLICY)) || flags & CATALOGUE_EXTRA;
+    const unsigned of_extra =
+        CATALOGUE_MOVES | CATALOGUE_POLICY | CATALOGUE_STAGES | CATALOGUE_OWNER;
+    return !(flags & of_extra) || flags & CATALOGUE_EXTRA;
 }
 
 static void put_replicas(struct reading *r, const struct sets *sets, const uint8_t *stamps)
@@ -267,7 +322,7 @@ static void put_replicas(struct reading *r, const struct sets *sets, const uint8
         uint8_t region = (uint8_t)__builtin_ctzll(left);
         size_t i = out->n_replicas++;
         r->replicas[i] = (struct replica){region, stamps[i], sets->on >> region & 1,
-                                          sets->drained >> region & 1};
+                                          sets->drained >> region & 1, STAGE_PUBLIC};
     }
     out->replicas = r->replicas;
 }
@@ -303,7 +358,8 @@ static bool take_one(struct reading *r)
     out->regional_endpoints = flags & CATALOGUE_REGIONAL;
     out->data_endpoints = flags & CATALOGUE_OWN_DATA;
     out->anonymous_pull = flags & CATALOGUE_ANONYMOUS;
-    out->public_access = access_of(flags);
+    out->public_access = (uint8_t)access_of(flags);
+    out->owner = "";
     if (flags & CATALOGUE_EXTRA)
         take_extra(r, out);
     if (flags & CATALOGUE_MOVES && !r->c.failed)
@@ -311,6 +367,10 @@ static bool take_one(struct reading *r)
     out->key = out->name;
     if (flags & CATALOGUE_POLICY && !r->c.failed)
         take_policy(r, out);
+    if (flags & CATALOGUE_STAGES && !r->c.failed)
+        take_stages(r, out);
+    if (flags & CATALOGUE_OWNER && !r->c.failed)
+        take_owner(r, out);
     if (flags & CATALOGUE_INCARNATION && !r->c.failed)
         take_incarnation(r, out);
     return !r->c.failed;
@@ -350,12 +410,6 @@ static int judge_all(struct reading *r, struct compiled_judge *j)
         if (rc)
             return rc;
     }
-    if (cursor_left(&r->c)) {
-        diag_add(j->diag, j->source, 0,
-                 "a damaged compiled topology: %zu bytes after its last registry",
-                 cursor_left(&r->c));
-        return ERR_CORRUPT;
-    }
     return 0;
 }
 
@@ -374,6 +428,7 @@ int compiled_take_registries(enum topology_form form, struct cursor *c, struct t
     int rc = ERR_NOMEM;
     if (j.index)
         rc = judge_all(&r, &j);
+    *c = r.c;
     private_index_free(j.index);
     const struct catalogue_source src = {&r, reading_rewind, reading_next};
     if (!rc)

@@ -36,6 +36,27 @@ static void random_policy(struct buf *b)
     buf_str(b, words[registries_random(5)]);
 }
 
+// Stages of all names, of kinds of names, and an owner.
+static void random_stages(struct buf *b)
+{
+    static const char *const words[] = {
+        "    stage: edge\n",
+        "    stage: private\n    owner: ada\n",
+        "    regional_stage: edge\n    data_stage: private\n",
+        "    owner: team-a@example.io\n    dnl_scope: tenant_reuse\n",
+        "    dnl_scope: no_reuse\n",
+    };
+    buf_str(b, words[registries_random(5)]);
+}
+
+static const char *random_stage(bool on)
+{
+    static const char *const words[] = {", stage: edge", ", stage: private", ", stage: public"};
+    if (on || registries_random(5))
+        return "";
+    return words[registries_random(3)];
+}
+
 void registries_row(struct buf *b, unsigned i)
 {
     static const char *const stamps[] = {"s1", "s-2", "s1"}, *const regions[] = {"a", "eastus",
@@ -54,6 +75,8 @@ void registries_row(struct buf *b, unsigned i)
                    registries_random(2) ? "disabled" : "[10.0.0.0/8, '2001:db8::/32']");
     if (registries_random(5) == 0)
         random_policy(b);
+    if (registries_random(5) == 0)
+        random_stages(b);
     buf_printf(b, "    data_endpoints: %s\n    anonymous_pull: %s\n",
                registries_random(2) ? "enabled" : "disabled",
                registries_random(2) ? "true" : "false");
@@ -62,10 +85,10 @@ void registries_row(struct buf *b, unsigned i)
     for (unsigned r = 3; r-- > 0;)
         if (r == on || registries_random(2))
             buf_printf(
-                b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s%s }\n",
+                b, "      - { region: %s, stamp: %s, global_routing: %s, drained: %s%s%s%s }\n",
                 regions[r], stamps[r], r == on || registries_random(2) ? "true" : "false",
                 registries_random(4) ? "false" : "true", registries_random(5) ? "" : ", weight: 30",
-                registries_random(5) ? "" : moves[r]);
+                registries_random(5) ? "" : moves[r], random_stage(r == on));
 }
 
 void registries_private(struct buf *b, unsigned i)
@@ -157,7 +180,11 @@ static void registry_equal(const struct registry *x, const struct registry *y)
         ck_assert(x->replicas[i].region == y->replicas[i].region &&
                   x->replicas[i].stamp == y->replicas[i].stamp &&
                   x->replicas[i].global_routing == y->replicas[i].global_routing &&
-                  x->replicas[i].drained == y->replicas[i].drained);
+                  x->replicas[i].drained == y->replicas[i].drained &&
+                  x->replicas[i].stage == y->replicas[i].stage);
+    ck_assert_str_eq(x->owner, y->owner);
+    ck_assert(x->stage == y->stage && x->regional_stage == y->regional_stage &&
+              x->data_stage == y->data_stage && x->dnl_scope == y->dnl_scope);
     ck_assert_int_eq(!x->weights, !y->weights);
     if (x->weights)
         ck_assert_mem_eq(x->weights, y->weights, TOPOLOGY_MAX_REGIONS);
