@@ -3,6 +3,7 @@
 #include "cli/ask.h"
 
 #include "base/mem.h"
+#include "config/endpoints.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 static const char *host_at(struct cli *c, const struct registry *r, const struct region *region)
 {
     char host[HOSTNAME_TEXT_SIZE];
-    hostname_format(r->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain, r->label,
-                    region->name, NULL, host);
+    hostname_format(registry_name_there(r, region->index), c->topo->domain, r->label, region->name,
+                    NULL, host);
     return arena_strdup(&c->arena, host);
 }
 

@@ -256,7 +256,7 @@ static bool check_replica(struct check *k, const struct replica *r, const struct
         go = check_place(k, &p);
     static const enum name_kind own[] = {NAME_REGIONAL, NAME_DATA};
     for (size_t i = 0; go && i < ARRAY_LEN(own); i++)
-        if (registry_offers(k->r, own[i]))
+        if (registry_name_is_public(k->r, own[i], at->index))
             go = check_named(k, own[i], host_of(k, own[i], at->name, NULL), at, &to);
     return go;
 }

@@ -72,7 +72,8 @@ static const char *host_of(struct client_config *k, enum name_kind kind, const c
 static void host_add(struct client_config *k, uint8_t region)
 {
     const char *name = k->c->topo->regions[region].name;
-    if (k->n_hosts == CLIENT_HOSTS_MAX || !registry_replica(k->registry, region))
+    if (k->n_hosts == CLIENT_HOSTS_MAX ||
+        !registry_name_is_public(k->registry, NAME_REGIONAL, region))
         return;
     const char *host = host_of(k, NAME_REGIONAL, name);
     if (host)

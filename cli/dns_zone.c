@@ -141,7 +141,7 @@ void zone_write_frontend(const struct zone *z)
 static bool takes(const struct registry *r, uint8_t region, bool drained)
 {
     const struct replica *rep = registry_replica(r, region);
-    return rep && rep->global_routing && rep->drained == drained;
+    return rep && rep->global_routing && rep->stage == STAGE_PUBLIC && rep->drained == drained;
 }
 
 // Where the global name leads with all regions up: design section 4, step 3.
@@ -175,6 +175,27 @@ static size_t write_private(const struct zone *z, const struct registry *r, enum
         }
     }
     return n;
+}
+
+static bool has_private(const struct zone *z, const struct registry *r, enum name_kind kind,
+                        uint8_t region)
+{
+    for (size_t i = 0; z->view && i < r->n_private_endpoints; i++) {
+        const struct private_endpoint *pe = r->private_endpoints[i];
+        for (size_t k = 0; &z->t->views[pe->view] == z->view && k < pe->n_members; k++)
+            if (private_member_is(&pe->members[k], kind, region))
+                return true;
+    }
+    return false;
+}
+
+// Does the view see a name of that stage?
+static bool is_served(const struct zone *z, const struct registry *r, const struct endpoint_name *e)
+{
+    enum name_stage stage = registry_name_stage(r, e->kind, e->region);
+    if (stage == STAGE_PUBLIC)
+        return true;
+    return stage == STAGE_PRIVATE && has_private(z, r, e->kind, e->region);
 }
 
 // Of the stamp that the replica's names lead to as of now.
@@ -253,7 +274,8 @@ static void write_registry(const struct zone *z, const struct registry *r)
     struct endpoint_name e;
     write_moves(z, r);
     for (size_t at = 0; endpoint_next(r, &at, &e);)
-        write_endpoint(z, r, e.kind, e.region);
+        if (is_served(z, r, &e))
+            write_endpoint(z, r, e.kind, e.region);
 }
 
 static struct text child_apex(const struct zone *z, uint8_t region)
@@ -297,7 +319,8 @@ int zone_write_child(const struct zone *z, uint8_t region)
         const struct registry *r = all[i];
         struct endpoint_name e;
         for (size_t at = 0; r->n_private_endpoints && endpoint_next(r, &at, &e);)
-            if (region == REGION_NONE || (e.kind == NAME_REGIONAL && e.region == region))
+            if (is_served(z, r, &e) &&
+                (region == REGION_NONE || (e.kind == NAME_REGIONAL && e.region == region)))
                 write_hop(z, r, e.kind, e.region);
     }
     if (all)

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "base/mem.h"
+#include "config/dnl.h"
 #include "config/endpoints.h"
 #include "config/policy.h"
 
@@ -22,7 +23,9 @@ static const char *host_of(struct cli *c, enum name_kind kind, const struct regi
 static json_t *endpoint_list(struct cli *c, enum name_kind kind, const struct registry *r)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < r->n_replicas && registry_offers(r, kind); i++) {
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        if (!registry_name_is_public(r, kind, r->replicas[i].region))
+            continue;
         const char *region = c->topo->regions[r->replicas[i].region].name;
         const char *orders = cli_region_orders(c, r, &r->replicas[i], NULL);
         json_array_append_new(list, json_pack("{s:s, s:s, s:s*}", "region", region, "endpoint",
@@ -62,12 +65,15 @@ int cmd_show_endpoints(struct cli *c, int argc, char **argv)
     n = 2;
     const enum name_kind kinds[] = {NAME_REGIONAL, NAME_DATA};
     for (size_t k = 0; k < 2; k++)
-        for (size_t i = 0; i < r->n_replicas && registry_offers(r, kinds[k]); i++, n++) {
+        for (size_t i = 0; i < r->n_replicas; i++) {
+            if (!registry_name_is_public(r, kinds[k], r->replicas[i].region))
+                continue;
             const char *region = c->topo->regions[r->replicas[i].region].name;
             cells[4 * n] = k ? "data" : "regional";
             cells[4 * n + 1] = region;
             cells[4 * n + 2] = host_of(c, kinds[k], r, region);
             cells[4 * n + 3] = cli_region_orders(c, r, &r->replicas[i], NULL);
+            n++;
         }
     cli_table(cells, n, 4);
     return EXIT_DONE;
@@ -140,6 +146,25 @@ static void add_policy(json_t *o, const struct registry *r)
     json_object_set_new(o, "repositories", rules);
 }
 
+static void add_stage(json_t *o, const char *key, unsigned stage)
+{
+    if (stage)
+        json_object_set_new(o, key, json_string(name_stage_word((enum name_stage)stage)));
+}
+
+// How far its names are served, where that is not everywhere, and whose it is.
+static void add_lifecycle(json_t *o, const struct registry *r)
+{
+    add_stage(o, "stage", r->stage);
+    add_stage(o, "regionalStage", r->regional_stage);
+    add_stage(o, "dataStage", r->data_stage);
+    if (*r->owner)
+        json_object_set_new(o, "owner", json_string(r->owner));
+    if (r->dnl_scope)
+        json_object_set_new(o, "dnlScope",
+                            json_string(dnl_scope_azure((enum dnl_scope)r->dnl_scope)));
+}
+
 static json_t *registry_json(struct cli *c, const struct registry *r)
 {
     static const char *const access[] = {"Enabled", "Disabled", "SelectedNetworks"};
@@ -150,6 +175,7 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
             json_pack("{s:s, s:b, s:b}", "region", c->topo->regions[rep->region].name,
                       "globalEndpointRouting", rep->global_routing, "drained", rep->drained);
         cli_home_stamp_json(c, o, r, rep);
+        add_stage(o, "stage", rep->stage);
         json_array_append_new(replicas, o);
     }
     json_t *out =
@@ -160,6 +186,7 @@ static json_t *registry_json(struct cli *c, const struct registry *r)
                   "dataEndpoints", registry_offers(r, NAME_DATA) ? "Enabled" : "Disabled",
                   "privateEndpoints", r->n_private_endpoints > 0, "replications", replicas);
     add_policy(out, r);
+    add_lifecycle(out, r);
     return out;
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/wait.h"
 #include "cli/import_words.h"
+#include "config/endpoints.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static int region_try(struct import_target *t, const struct region *region)
 {
     struct cli *c = t->c;
     char host[HOSTNAME_TEXT_SIZE];
-    hostname_format(t->registry->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain,
+    hostname_format(registry_name_there(t->registry, region->index), c->topo->domain,
                     t->registry->label, region->name, NULL, host);
     t->region = region;
     t->host = arena_strdup(&c->arena, host);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/endpoints.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -106,6 +107,8 @@ static size_t targets_of(struct cli *c, const struct registry *r, const char *en
         const struct region *region = &c->topo->regions[r->replicas[i].region];
         if (!all && (!endpoint || strcmp(endpoint, region->name) != 0))
             continue;
+        if (!registry_name_is_public(r, NAME_REGIONAL, region->index))
+            continue;
         hostname_format(NAME_REGIONAL, c->topo->domain, r->label, region->name, NULL, host);
         out[n++] = (struct target){arena_strdup(&c->arena, host), cli_public_host(c, host), region};
     }
@@ -186,7 +189,8 @@ int cmd_login(struct cli *c, int argc, char **argv)
     struct target *targets = arena_array(&c->arena, r->n_replicas + 1, sizeof *targets);
     size_t n = targets_of(c, r, endpoint, all, targets);
     if (!n)
-        return cli_fail(EXIT_FAILED, "%s has no replica in region %s", r->name, endpoint);
+        return cli_fail(EXIT_FAILED, "%s has no replica in region %s that DNS leads to", r->name,
+                        endpoint);
     const char *file = auth_file(c, given);
     if (!file && !expose)
         return cli_fail(

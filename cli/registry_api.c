@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "cli/show.h"
+#include "config/endpoints.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +22,8 @@ const char *api_scope(struct cli *c, const struct target *at, const char *action
 static const char *host_at(struct cli *c, const struct registry *r, const struct region *region)
 {
     char host[HOSTNAME_TEXT_SIZE];
-    hostname_format(r->regional_endpoints ? NAME_REGIONAL : NAME_GLOBAL, c->topo->domain, r->label,
-                    region->name, NULL, host);
+    hostname_format(registry_name_there(r, region->index), c->topo->domain, r->label, region->name,
+                    NULL, host);
     return arena_strdup(&c->arena, host);
 }
 

@@ -14,6 +14,15 @@
 // Of those that wait for a thread on which to wait: a moment's worth, no queue.
 #define QUEUE_MAX 8
 
+// Can clients find this region's own name of that kind? One that only the edge knows, as it comes or
+// goes, is no place to send them to.
+static bool is_public_here(const struct op *op, const struct topology *t,
+                           const struct registry *reg, enum name_kind kind)
+{
+    const struct region *here = topology_region(t, op->s->region);
+    return here && registry_name_is_public(reg, kind, here->index);
+}
+
 // Where the bytes of the blob come from: a registry with data endpoints sends clients there, and
 // those that called a private name to the private one. Other regions get them here. So does a HEAD:
 // the specification wants 200 of it, with the size, and a client that reaches the registry's names
@@ -25,7 +34,7 @@ static int blob_host_set(struct op *op, const struct topology *t, const struct r
     enum name_kind kind = NAME_DATA;
     if (op->route.kind != ROUTE_BLOB || op->req->method != HTTP_GET)
         return 0;
-    if (op->req->listener == LISTENER_PEER || !registry_offers(reg, NAME_DATA))
+    if (op->req->listener == LISTENER_PEER || !is_public_here(op, t, reg, NAME_DATA))
         return 0;
     if (hostname_public_of(host->kind) == NAME_DATA)
         return 0;
@@ -42,11 +51,12 @@ static int blob_host_set(struct op *op, const struct topology *t, const struct r
 
 // An upload that began on the global name stays there: enabling regional endpoints changes nothing
 // for a client that reaches the global name only. A registry may say otherwise.
-static bool upload_moves(const struct registry *reg, const struct hostname *host)
+static bool upload_moves(const struct op *op, const struct topology *t, const struct registry *reg,
+                         const struct hostname *host)
 {
     if (hostname_public_of(host->kind) != NAME_GLOBAL)
         return false;
-    return reg->regional_endpoints && policy_push_move(reg) == PUSH_MOVE_REGIONAL;
+    return policy_push_move(reg) == PUSH_MOVE_REGIONAL && is_public_here(op, t, reg, NAME_REGIONAL);
 }
 
 // Where this request was sent to, and where uploads go on: on the host called, or at this region's
@@ -58,7 +68,7 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     struct arena *a = &op->req->arena;
     enum name_kind upload_kind = host->kind;
     const char *upload_region = host->region;
-    op->sign = upload_moves(reg, host);
+    op->sign = upload_moves(op, t, reg, host);
     if (op->sign) {
         upload_region = op->s->region;
         upload_kind = NAME_REGIONAL_PRIVATE;

@@ -3,6 +3,7 @@
 #include "replication/dial.h"
 
 #include "base/err.h"
+#include "config/endpoints.h"
 #include "net/response_reader.h"
 
 #include <stdio.h>
@@ -39,11 +40,11 @@ static int host_set(const struct topology *t, const char *region, const struct r
                     struct dial *d)
 {
     char name[HOSTNAME_TEXT_SIZE];
-    int rc;
-    if (reg->regional_endpoints)
-        rc = hostname_format(NAME_REGIONAL, t->domain, reg->label, region, NULL, name);
-    else
-        rc = hostname_format(NAME_GLOBAL, t->domain, reg->label, NULL, NULL, name);
+    const struct region *to = topology_region(t, region);
+    enum name_kind kind = NAME_GLOBAL;
+    if (to)
+        kind = registry_name_there(reg, to->index);
+    int rc = hostname_format(kind, t->domain, reg->label, region, NULL, name);
     if (rc)
         return rc;
     snprintf(d->host, sizeof d->host, "Host: %s", name);

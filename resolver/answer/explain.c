@@ -128,6 +128,26 @@ static json_t *forward_json(const struct view *view, const uint8_t *wire, size_t
     return list;
 }
 
+// How far a registry's name is served, where that is not everywhere; else NULL.
+static const char *stage_word(const struct topology *t, const struct hostname *h)
+{
+    enum name_kind kind = hostname_public_of(h->kind);
+    const struct catalogue_registry *r = NULL;
+    int region = REGION_NONE;
+    if (h->kind == NAME_ROUTE)
+        kind = NAME_GLOBAL;
+    if (*h->label)
+        r = catalogue_find(t->catalogue, h->label, strlen(h->label));
+    if (r && *h->region)
+        region = catalogue_region_find(t->catalogue, h->region, strlen(h->region));
+    if (!r || region < 0)
+        return NULL;
+    enum name_stage stage = catalogue_name_stage(r, kind, (uint8_t)region);
+    if (stage == STAGE_PUBLIC)
+        return NULL;
+    return name_stage_word(stage);
+}
+
 void *dns_explain_json(const struct explain_query *q)
 {
     struct hostname h;
@@ -163,16 +183,16 @@ void *dns_explain_json(const struct explain_query *q)
     bool covers;
     char at[ENDPOINT_TEXT_SIZE];
     json_t *private = explain_private(q, &h, refused ? NULL : view, &covers);
-    return json_pack("{s:s, s:s, s:s*, s:s*, s:o, s:s, s:o*, s:o, s:o, s:o*, s:o, s:o}", "name",
-                     q->name, "client", ip_format(&q->client, ip), "subnet",
-                     q->subnet ? cidr_format(q->subnet, subnet) : NULL, "listener",
-                     q->listener ? endpoint_format(q->listener, at) : NULL, "parsed", name_json(&h),
-                     "view",
-                     refused ? "refused"
-                     : view  ? view->name
-                             : "public",
-                     "alsoIn", explain_also_in(q, view), "private", private, "routing",
-                     covers ? json_null() : explain_routing(q, &h, view, &geo), "moves",
-                     explain_moves(q, &h), "a", answer_json(&c, wire, n, DNS_A, q->subnet), "aaaa",
-                     answer_json(&c, wire, n, DNS_AAAA, q->subnet));
+    return json_pack(
+        "{s:s, s:s*, s:s, s:s*, s:s*, s:o, s:s, s:o*, s:o, s:o, s:o*, s:o, s:o}", "name", q->name,
+        "stage", stage_word(t, &h), "client", ip_format(&q->client, ip), "subnet",
+        q->subnet ? cidr_format(q->subnet, subnet) : NULL, "listener",
+        q->listener ? endpoint_format(q->listener, at) : NULL, "parsed", name_json(&h), "view",
+        refused ? "refused"
+        : view  ? view->name
+                : "public",
+        "alsoIn", explain_also_in(q, view), "private", private, "routing",
+        covers ? json_null() : explain_routing(q, &h, view, &geo), "moves", explain_moves(q, &h),
+        "a", answer_json(&c, wire, n, DNS_A, q->subnet), "aaaa",
+        answer_json(&c, wire, n, DNS_AAAA, q->subnet));
 }

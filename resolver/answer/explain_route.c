@@ -98,7 +98,7 @@ static bool topology_drains(const struct explain_query *q, const struct catalogu
                             uint8_t region)
 {
     region_set bit = (region_set)1 << region, on = catalogue_on(q->topology->catalogue, reg);
-    return on & bit & ~reg->open;
+    return on & bit & ~reg->open & ~catalogue_staged(reg);
 }
 
 // Why a region is in that state, by its own name: what operators ordered goes before what probes

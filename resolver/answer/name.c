@@ -175,29 +175,10 @@ static void answer_hop(struct answer *a, const struct hop *h, bool asked_private
         answer_to_frontend(a, h, hostname_private_of(h->kind));
 }
 
-bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out)
-{
-    const struct catalogue_registry *r = catalogue_find(t->catalogue, h->label, strlen(h->label));
-    enum name_kind kind = hostname_public_of(h->kind);
-    int region = REGION_NONE;
-    if (!r || (h->kind != kind && !(r->flags & CATALOGUE_PRIVATE)))
-        return false;
-    if (kind != NAME_GLOBAL) {
-        region = catalogue_region_find(t->catalogue, h->region, strlen(h->region));
-        if (region < 0 || !(r->replicas >> region & 1))
-            return false;
-    }
-    if ((kind == NAME_REGIONAL && !(r->flags & CATALOGUE_REGIONAL)) ||
-        (kind == NAME_DATA && !(r->flags & CATALOGUE_DATA))) // registry_offers
-        return false;
-    *out = (struct hop){r, kind, (uint8_t)region};
-    return true;
-}
-
 static void answer_registry_name(struct answer *a, const struct hostname *h)
 {
     struct hop hop;
-    if (hop_of(a->t, h, &hop))
+    if (hop_of(a, h, &hop))
         answer_hop(a, &hop, h->kind != hop.kind);
     else
         no_such_name(a);

@@ -83,8 +83,11 @@ struct hop {
     // REGION_NONE for global names
     uint8_t region;
 };
-// Does a registry's name exist: registry, replica, feature? Then it is in *out.
-bool hop_of(const struct topology *t, const struct hostname *h, struct hop *out);
+// answer/hop.c. Does a registry's name exist for this client: registry, replica, feature, and a stage that its view
+// sees? Then it is in *out.
+bool hop_of(const struct answer *a, const struct hostname *h, struct hop *out);
+// The last of these, for the few registries with CATALOGUE_STAGES.
+bool hop_is_served(const struct answer *a, const struct hop *hop);
 // The private addresses that the view has for a name, of either family:
 //
 //   struct private_iter it = private_begin(a, hop);
@@ -128,7 +131,7 @@ bool name_types(const struct answer *a, const uint8_t *name, size_t n, dns_type_
 struct route_context answer_routing(const struct answer *a);
 // false: nowhere
 bool answer_choose(struct answer *a, const struct catalogue_registry *r, struct route_choice *out);
-// _route.L.D; false: no such registry
+// _route.L.D; false: no such registry, or its global name is not served here
 bool answer_route(struct answer *a, const struct hostname *h);
 // answer_neighbour.c: the whole response to a query with TSIG.
 size_t answer_signed(const struct answer_context *c, const struct dns_query *q,

@@ -142,7 +142,7 @@ bool answer_route(struct answer *a, const struct hostname *h)
     const struct catalogue_registry *r =
         catalogue_find(a->t->catalogue, h->label, strlen(h->label));
     struct txt txt = {.n = 0};
-    if (!r)
+    if (!r || !hop_is_served(a, &(struct hop){r, NAME_GLOBAL, REGION_NONE}))
         return false;
     if (a->q->type != DNS_TXT && a->q->type != DNS_ANY) {
         answer_add_soa(a, ZONE_MAIN, true);

@@ -42,7 +42,7 @@ static dns_type_set private_types(const struct answer *a, const struct hop *hop)
 static bool registry_types(const struct answer *a, const struct hostname *h, dns_type_set *out)
 {
     struct hop hop;
-    if (!hop_of(a->t, h, &hop))
+    if (!hop_of(a, h, &hop))
         return false;
     bool asked_private = h->kind != hop.kind;
     dns_type_set types = 0;
@@ -52,6 +52,13 @@ static bool registry_types(const struct answer *a, const struct hostname *h, dns
         types = dns_type_bit(DNS_CNAME);
     *out = types;
     return true;
+}
+
+static bool route_is_there(const struct answer *a, const struct hostname *h)
+{
+    const struct catalogue_registry *r =
+        catalogue_find(a->t->catalogue, h->label, strlen(h->label));
+    return r && hop_is_served(a, &(struct hop){r, NAME_GLOBAL, REGION_NONE});
 }
 
 bool name_types(const struct answer *a, const uint8_t *name, size_t n, dns_type_set *out)
@@ -69,7 +76,7 @@ bool name_types(const struct answer *a, const uint8_t *name, size_t n, dns_type_
         return *out != 0;
     case NAME_ROUTE:
         *out = dns_type_bit(DNS_TXT);
-        return catalogue_find(a->t->catalogue, h.label, strlen(h.label)) != NULL;
+        return route_is_there(a, &h);
     case NAME_FOREIGN:
     case NAME_FRONTEND: // of fe.D, whose zone says itself what it has
         return false;

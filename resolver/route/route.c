@@ -144,6 +144,8 @@ static enum route_state state_of(const struct deciding *d, region_set bit,
 {
     if (!(d->on & bit))
         return ROUTE_OFF;
+    if (catalogue_staged(d->r) & bit)
+        return ROUTE_STAGED;
     if (!(d->r->open & bit & ~d->gate.drained))
         return ROUTE_DRAINED;
     if (!s->up)
@@ -383,8 +385,8 @@ uint8_t route_scope(const struct route_context *c, const struct route_client *cl
 
 const char *route_state_name(enum route_state s)
 {
-    static const char *const names[] = {"open",    "unhealthy", "short",
-                                        "drained", "off",       "no_replica"};
+    static const char *const names[] = {"open", "unhealthy", "short",     "drained",
+                                        "off",  "staged",    "no_replica"};
     if ((size_t)s < ARRAY_LEN(names))
         return names[s];
     return "unknown";
@@ -398,6 +400,7 @@ const char *route_state_text(enum route_state s)
         "its disk is full up to its reserve: passed over while another healthy region has room",
         "drained by the operator",
         "global routing is off for this replica",
+        "this replica's names are not in public DNS yet, or no more",
         "the registry has no replica there",
     };
     if ((size_t)s < ARRAY_LEN(texts))

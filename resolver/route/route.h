@@ -34,6 +34,7 @@ enum route_state {
     ROUTE_SHORT,      // healthy, but its home stamp takes no new content for want of space
     ROUTE_DRAINED,    // the operator drained it
     ROUTE_OFF,        // global routing is off for this replica
+    ROUTE_STAGED,     // the replica is not STAGE_PUBLIC: it comes, or it goes
     ROUTE_NO_REPLICA, // the registry is not there
 };
 
@@ -153,7 +154,8 @@ static inline bool route_is_short(const struct route_context *c, uint8_t region,
     return c->map->shorts[at / 8] >> at % 8 & 1;
 }
 
-// "open", "unhealthy", "short", "drained", "off", "no_replica"
+// "open", "unhealthy", "short", "drained", "off", "staged",
+// "no_replica"
 const char *route_state_name(enum route_state s);
 const char *route_state_text(enum route_state s);   // a clause for people
 const char *route_placed_name(enum route_placed p); // "override", "latency", "distance", "order"
