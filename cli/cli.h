@@ -45,12 +45,12 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     const char *server;
     // --token-name, --token-file: who to be there
     const char *token_name, *token_file;
-    // --operator, MERIDIAN_OPERATOR; --key, MERIDIAN_OPERATOR_KEY: who signs a change
-    const char *operator_name, *key;
+    // --operator, MERIDIAN_OPERATOR; --key, MERIDIAN_OPERATOR_KEY: who signs a change; --fleet,
+    // MERIDIAN_FLEET: for which fleet, where no node and no topology file says it
+    const char *operator_name, *key, *fleet;
     // --if-version; 0: any
     int64_t if_version;
-    // --timeout of a change, in ms
-    int64_t change_timeout_ms;
+    // --timeout of a change
     const char *change_timeout;
     // --what-if, --no-wait, --yes
     bool what_if, no_wait, yes;
@@ -59,7 +59,7 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     // cli_topology
     struct topology *topo;
     struct fetcher *fetcher;
-    // cli_ask_token says nothing: whoever set it shows `why` itself
+    // cli_ask_token and cli_node_fetch say nothing: whoever set it shows `why` itself
     bool quiet;
     // how long cli_ask_token waits; 0: 20 s
     uint32_t token_ms;
@@ -103,9 +103,19 @@ int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size
 // their own.
 int cli_print_votes(struct cli *c, json_t *targets);
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
-// One call of the admin socket: *out_doc is the parsed answer (NULL if not JSON). Says what is
-// wrong.
+// One call of a node, at its admin socket or with --server at its admin listener: *out_doc is the
+// parsed answer. Says what is wrong.
 int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc);
+// The same for any method, body and answer. 0 with an answer of any HTTP status (its owner calls
+// fetch_result_done), or an exit status, said (unless c->quiet).
+int cli_node_fetch(struct cli *c, const char *method, const char *path_and_query, struct bytes body,
+                   uint32_t timeout_ms, struct fetch_result *out);
+// An answer that is an error, said as "registry delete: SENTENCE (CODE)"; the exit status that its
+// code or HTTP status stands for.
+int cli_node_refused(struct cli *c, const struct fetch_result *r);
+// The socket or address that cli_node_fetch calls.
+const char *cli_node_name(const struct cli *c);
+int cli_want_fetcher(struct cli *c); // an exit status, said
 // What is dialled for a region.
 struct endpoint cli_region_endpoint(const struct cli *c, const struct region *region);
 // One request to an endpoint of a registry: dials the region's stamp, verifies the host's name.

@@ -107,46 +107,6 @@ void cli_home_stamp_json(struct cli *c, json_t *o, const struct registry *r,
     json_object_set_new(o, "movesAt", json_string(clock_format_s(m->since_s, since)));
 }
 
-static int want_fetcher(struct cli *c)
-{
-    if (c->fetcher || fetcher_new(&c->fetcher) == 0)
-        return 0;
-    return cli_fail(EXIT_FAILED, "cannot start the HTTP client");
-}
-
-int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc)
-{
-    if (want_fetcher(c))
-        return EXIT_FAILED;
-    const struct fetch_request q = {.method = method,
-                                    .url =
-                                        arena_printf(&c->arena, "http://admin%s", path_and_query),
-                                    .unix_socket = c->admin,
-                                    .timeout_ms = 60000,
-                                    .max_bytes = 64 << 20};
-    struct fetch_result r;
-    int rc = fetch_run(c->fetcher, &q, &r), status = EXIT_DONE;
-    json_t *doc = NULL;
-    if (!rc)
-        doc = json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
-    if (rc)
-        status =
-            cli_fail(EXIT_UNREACHABLE, "%s: %s (is the node running? name its socket with --admin)",
-                     c->admin, r.message);
-    else if (r.status == 403)
-        status = cli_fail(EXIT_DENIED, "%s: %s", c->admin, buf_cstr(&r.body));
-    else if (r.status / 100 != 2 || !doc)
-        status = cli_fail(EXIT_FAILED, "%s %s: %d: %s", method, path_and_query, r.status,
-                          buf_cstr(&r.body));
-    fetch_result_done(&r);
-    if (status) {
-        json_decref(doc);
-        return status;
-    }
-    *out_doc = doc;
-    return EXIT_DONE;
-}
-
 struct endpoint cli_region_endpoint(const struct cli *c, const struct region *region)
 {
     const struct stamp *s = &region->stamps[0];
@@ -162,7 +122,7 @@ int cli_endpoint_fetch(struct cli *c, const char *host, const struct region *reg
                        uint32_t timeout_ms, struct fetch_result *out)
 {
     *out = (struct fetch_result){0};
-    if (want_fetcher(c))
+    if (cli_want_fetcher(c))
         return ERR_NOMEM;
     const struct endpoint to = cli_region_endpoint(c, region);
     const struct fetch_request q = {

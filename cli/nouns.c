@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/complete.h"
 #include "cli/help.h"
+#include "cli/operation.h"
 
 const struct command nouns[] = {
     {"show-endpoints",
@@ -70,6 +71,8 @@ const struct command nouns[] = {
      0,
      0,
      {"meridian collect --dry-run", "meridian collect --dry-run -n contoso -o json"}},
+    {"operation", "changes of the fleet: how far they are, waiting, calling off",
+     "show | list | wait | cancel", cmd_operation},
     {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove",
      cmd_user},
     {"token", "named tokens: what machines log in with; tokens that were given out",

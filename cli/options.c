@@ -132,6 +132,8 @@ static void add_shared(struct cli *c, struct flags *flags, struct row_list *l)
         {0, "timeout", "TIME", "how long to wait for its end: 90s, 10m (default)",
          &c->change_timeout},
         {0, "operator", "NAME", "who signs (MERIDIAN_OPERATOR)", &c->operator_name},
+        {0, "fleet", "DOMAIN",
+         "for which fleet, where no node here and no topology says it (MERIDIAN_FLEET)", &c->fleet},
         {0, "key", "FILE",
          "the operator's key; without it root asks at the writer's admin socket "
          "(MERIDIAN_OPERATOR_KEY)",
@@ -182,6 +184,7 @@ void cli_defaults(struct cli *c)
     c->token_file = from_env("MERIDIAN_TOKEN_FILE", NULL);
     c->operator_name = from_env("MERIDIAN_OPERATOR", NULL);
     c->key = from_env("MERIDIAN_OPERATOR_KEY", NULL);
+    c->fleet = from_env("MERIDIAN_FLEET", NULL);
     c->change_timeout = "10m";
 }
 

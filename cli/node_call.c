@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls of a node: at its admin socket, or with --server at its admin listener; see cli.h.
+#include "cli/cli.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWER_MAX_BYTES (512u << 20) // a topology of half a million registries
+
+const char *cli_node_name(const struct cli *c)
+{
+    if (c->server)
+        return c->server;
+    return c->admin;
+}
+
+int cli_want_fetcher(struct cli *c)
+{
+    if (c->fetcher || fetcher_new(&c->fetcher) == 0)
+        return 0;
+    return cli_fail(EXIT_FAILED, "cannot start the HTTP client");
+}
+
+// Of a socket the HTTP client says nothing that helps.
+static void say_unreachable(const struct cli *c, const char *message)
+{
+    if (c->server)
+        cli_complain("%s: %s (name a node's admin listener with --server)", c->server, message);
+    else if (access(c->admin, R_OK | W_OK))
+        cli_complain("%s: %s (is the node running? name its socket with --admin)", c->admin,
+                     strerror(errno));
+    else
+        cli_complain("%s: no answer (is the node running? name its socket with --admin)", c->admin);
+}
+
+int cli_node_fetch(struct cli *c, const char *method, const char *path_and_query, struct bytes body,
+                   uint32_t timeout_ms, struct fetch_result *out)
+{
+    *out = (struct fetch_result){0};
+    int rc = cli_want_fetcher(c);
+    if (rc)
+        return rc;
+    struct fetch_request q = {
+        .method = method, .body = body, .timeout_ms = timeout_ms, .max_bytes = ANSWER_MAX_BYTES};
+    if (c->server) {
+        q.url = arena_printf(&c->arena, "%s%s", c->server, path_and_query);
+        q.ca_file = c->ca;
+    } else {
+        q.url = arena_printf(&c->arena, "http://admin%s", path_and_query);
+        q.unix_socket = c->admin;
+    }
+    if (!fetch_run(c->fetcher, &q, out))
+        return EXIT_DONE;
+    if (!c->quiet)
+        say_unreachable(c, out->message);
+    fetch_result_done(out);
+    return EXIT_UNREACHABLE;
+}
+
+// The sentence of an answer that is an error: {"error":{"code","message"}}, {"errors":[{"message"}]},
+// or plain text. *out_code: "" without.
+static const char *sentence(struct cli *c, const struct fetch_result *r, const char **out_code)
+{
+    json_t *doc = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
+    const json_t *error = json_object_get(doc, "error");
+    if (!json_is_object(error))
+        error = json_array_get(json_object_get(doc, "errors"), 0);
+    const char *code = json_string_value(json_object_get(error, "code"));
+    const char *message = json_string_value(json_object_get(error, "message"));
+    *out_code = arena_strdup(&c->arena, code ? code : "");
+    const char *text = buf_cstr(&r->body);
+    if (message)
+        text = message;
+    char *out = arena_printf(&c->arena, "%.2000s", text);
+    json_decref(doc);
+    if (!out)
+        return "";
+    out[strcspn(out, "\r\n")] = 0;
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    return out;
+}
+
+static const struct {
+    const char *code;
+    int status;
+} codes[] = {{"NotTheWriter", EXIT_UNREACHABLE},
+             {"NoMajority", EXIT_UNREACHABLE},
+             {"OperationInProgress", EXIT_CONFLICT},
+             {"VersionMismatch", EXIT_CONFLICT},
+             {"NameReserved", EXIT_CONFLICT},
+             {"AlreadyExists", EXIT_CONFLICT},
+             {"NotFound", EXIT_UNKNOWN}};
+
+int cli_node_refused(struct cli *c, const struct fetch_result *r)
+{
+    const char *code, *text = sentence(c, r, &code);
+    int status = EXIT_FAILED;
+    if (r->status == 401 || r->status == 403)
+        status = EXIT_DENIED;
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (!strcmp(code, codes[i].code))
+            status = codes[i].status;
+    if (!*text)
+        text = "it gives no reason";
+    if (*code)
+        return cli_fail(status, "%s: %s (%s)", c->path, text, code);
+    return cli_fail(status, "%s: %s (HTTP %d from %s)", c->path, text, r->status, cli_node_name(c));
+}
+
+int cli_admin(struct cli *c, const char *method, const char *path_and_query, json_t **out_doc)
+{
+    struct fetch_result r;
+    int rc = cli_node_fetch(c, method, path_and_query, (struct bytes){0}, 60000, &r);
+    if (rc)
+        return rc;
+    json_t *doc = json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
+    if (r.status / 100 != 2)
+        rc = cli_node_refused(c, &r);
+    else if (!doc)
+        rc = cli_fail(EXIT_FAILED, "%s: the answer of %s is no JSON", c->path, cli_node_name(c));
+    fetch_result_done(&r);
+    if (rc) {
+        json_decref(doc);
+        return rc;
+    }
+    *out_doc = doc;
+    return EXIT_DONE;
+}

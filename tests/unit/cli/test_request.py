@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of the fleet from the command line: what is asked, by whom it is signed, waiting, what-if, exit statuses; against an admin
+socket that answers as it is told."""
+import base64, json, os, socket, subprocess, sys, tempfile, threading, unittest
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+MERIDIAN = os.path.abspath(sys.argv.pop(1))
+ID = "0a1b2c3d4e5f6071"
+PREFIX = b"meridian operator request 1\n"
+
+
+class UnixServer(HTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self):
+        self.socket.bind(self.server_address)
+
+
+def operation(state, **more):
+    return {"id": ID, "verb": "registry update", "object": "registry/contoso", "by": "root@eastus", "from": 41, "to": None, "state": state,
+            "phases": [{"name": "edge", "state": "running", "version": 42, "waitsFor": ["westeurope"]}], "created": 1795996800000,
+            "updated": 1795996800000, "error": None, "later": [], "request": "00" * 16} | more
+
+
+def error(status, code, message="because"):
+    return status, {"error": {"code": code, "message": message}}
+
+
+class Requests(unittest.TestCase):
+    def setUp(self):
+        self.dir = self.enterContext(tempfile.TemporaryDirectory())
+        self.socket = os.path.join(self.dir, "admin.sock")
+        self.seen, self.answers = [], {}
+        test = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                test.seen.append((self.command, self.path, body))
+                key = f"{self.command} {self.path.split('?')[0]}"
+                found = test.answers.get(key, (404, {"error": {"code": "NotFound", "message": f"no {key}"}}))
+                if isinstance(found, list):
+                    found = found.pop(0) if len(found) > 1 else found[0]
+                status, doc = found
+                text = doc if isinstance(doc, bytes) else json.dumps(doc).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+            def address_string(self):
+                return "unix"
+
+        self.server = UnixServer(self.socket, Handler, bind_and_activate=False)
+        self.server.server_bind()
+        self.server.server_activate()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        self.answers["GET /v1/status"] = (200, {"domain": "example.io", "pid": 1})
+
+    def cli(self, *words, status=0, **more):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
+        env.update(MERIDIAN_ADMIN=self.socket, MERIDIAN_TOPOLOGY="/nonexistent", HOME=self.dir, **more)
+        r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
+        self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
+        self.err = r.stderr
+        return r.stdout
+
+    def asked(self):
+        body = [b for method, path, b in self.seen if (method, path) == ("POST", "/v1/requests")][-1]
+        return json.loads(body)
+
+    CANCEL = ["operation", "cancel", ID, "--yes"]
+
+    def test_a_bare_request_of_root(self):
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Canceled")})
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Succeeded"))
+        out = self.cli(*self.CANCEL, "--if-version", "41")
+        q = self.asked()
+        self.assertEqual((q["verb"], q["object"], q["arguments"], q["ifVersion"], q["whatIf"], q["fleet"]),
+                         ("operation cancel", ID, {}, 41, False, "example.io"))
+        self.assertNotIn("operator", q)
+        self.assertEqual(len(q["nonce"]), 32)
+        self.assertIn("registry/contoso", out)
+        self.assertIn("Succeeded", out)
+
+    def test_a_signed_request(self):
+        key = os.path.join(self.dir, "ada.pem")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Succeeded")})
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Succeeded"))
+        os.chmod(key, 0o644)
+        self.cli(*self.CANCEL, "--operator", "ada", "--key", key, status=1)
+        self.assertIn(key, self.err)
+        os.chmod(key, 0o600)
+        self.cli(*self.CANCEL, status=2, MERIDIAN_OPERATOR="ada")
+        self.cli(*self.CANCEL, MERIDIAN_OPERATOR="ada", MERIDIAN_OPERATOR_KEY=key)
+        envelope = self.asked()
+        self.assertEqual(envelope["key"], "ada")
+        self.assertEqual(json.loads(envelope["request"])["operator"], "ada")
+        text, sig, pub = (os.path.join(self.dir, n) for n in ("text", "sig", "pub"))
+        with open(text, "wb") as f:
+            f.write(PREFIX + envelope["request"].encode())
+        with open(sig, "wb") as f:
+            f.write(base64.urlsafe_b64decode(envelope["signature"] + "=="))
+        subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", pub], check=True, capture_output=True)
+        subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pub, "-rawin", "-in", text, "-sigfile", sig],
+                       check=True, capture_output=True)
+
+    def test_from_afar_it_is_signed(self):
+        self.cli(*self.CANCEL, "--server", "https://127.0.0.1:1", status=2)
+        self.assertIn("--operator", self.err)
+
+    def test_waiting_and_not_waiting(self):
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
+        self.answers[f"GET /v1/operations/{ID}"] = [(200, operation("Updating")), (503, b"starts"), (200, operation("Succeeded", later=["norway"]))]
+        self.assertEqual(self.cli(*self.CANCEL, "--query", "state", "-o", "tsv"), "Succeeded\n")
+        self.assertIn("norway", self.err)
+        self.seen.clear()
+        self.assertEqual(self.cli(*self.CANCEL, "--no-wait", "--query", "state", "-o", "tsv"), "Updating\n")
+        self.assertEqual(len([p for _, p, _ in self.seen if p.startswith("/v1/operations")]), 0)
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Updating"))
+        self.cli(*self.CANCEL, "--timeout", "200ms", status=3)
+        self.assertIn(f"meridian operation wait {ID}", self.err)
+        self.cli(*self.CANCEL, "--timeout", "soon", status=2)
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Failed", error="no certificate"))
+        self.cli("operation", "wait", ID, status=1)
+        self.assertIn("failed: no certificate", self.err)
+
+    def test_what_if(self):
+        would = {"object": "registry/contoso", "from": 41, "to": 42, "changes": ["registry contoso: regional endpoints disabled -> enabled"],
+                 "dns": [{"view": "public", "change": "+", "name": "contoso.eastus.geo.example.io", "ttl": 300, "type": "CNAME", "data": "x"}],
+                 "certificates": [], "members": [], "notes": ["nothing moves"], "exit": 10}
+        self.answers["POST /v1/requests"] = (200, {"whatIf": would})
+        out = self.cli("operation", "cancel", ID, "--what-if", status=10)  # not asked: nothing is taken away
+        self.assertTrue(self.asked()["whatIf"])
+        for line in ("registry/contoso: version 41 -> 42", "dns public + contoso.eastus.geo.example.io 300 CNAME x", "certificates: no change", "nothing moves"):
+            self.assertIn(line, out)
+        self.assertEqual(json.loads(self.cli("operation", "cancel", ID, "--what-if", "-o", "json", status=10)), would)
+        self.answers["POST /v1/requests"] = (200, {"whatIf": would | {"dns": [], "changes": [], "exit": 0}})
+        self.assertIn("nothing changes", self.cli("operation", "cancel", ID, "--what-if"))
+        self.answers["POST /v1/requests"] = (200, {"whatIf": {"object": "registry/contoso", "from": 41, "exit": 1, "error": {"code": "Refused", "message": "no room"}}})
+        self.assertIn("refused: no room", self.cli("operation", "cancel", ID, "--what-if", status=1))
+        self.answers["POST /v1/requests"] = error(412, "VersionMismatch")
+        self.cli("operation", "cancel", ID, "--what-if", "--if-version", "3", status=1)
+
+    def test_nothing_to_do(self):
+        self.answers["POST /v1/requests"] = (200, {"result": "NothingToDo"})
+        self.assertIn("nothing to do", self.cli(*self.CANCEL))
+
+    def test_refusals_are_sentences_with_a_status(self):
+        for (code, http), status in {("FilesAreTheSource", 409): 1, ("NotTheWriter", 503): 4, ("NoMajority", 503): 4,
+                                     ("OperationInProgress", 409): 11, ("VersionMismatch", 412): 11, ("NameReserved", 409): 11,
+                                     ("NotFound", 404): 7, ("AlreadyExists", 409): 11, ("Invalid", 400): 1, ("Denied", 403): 5}.items():
+            with self.subTest(code=code):
+                self.answers["POST /v1/requests"] = error(http, code, "the\x1b[31m reason")
+                self.cli(*self.CANCEL, status=status)
+                self.assertEqual(self.err, f"meridian: operation cancel: the?[31m reason ({code})\n")
+
+    def test_no_node(self):
+        os.unlink(self.socket)
+        self.cli(*self.CANCEL, status=4)
+        self.assertNotIn("http://", self.err)
+
+    def test_lists(self):
+        self.answers["GET /v1/operations"] = (200, {"operations": [operation("Updating"), operation("Succeeded", phases=[])]})
+        rows = self.cli("operation", "list", "--state", "updating", "--object", "registry/contoso").splitlines()
+        self.assertIn("edge, waits for westeurope", rows[1])
+        self.assertEqual(self.seen[-1][1], "/v1/operations?object=registry%2Fcontoso&state=Updating")
+        self.assertEqual(self.cli("operation", "list", "-o", "tsv", "--query", "[].state").split(), ["Updating", "Succeeded"])
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Updating"))
+        self.assertIn("westeurope", self.cli("operation", "show", ID))
+        self.cli("operation", "show", "nothing", status=7)
+
+    def test_a_watch_shows_it_when_it_changed(self):
+        same = (200, operation("Updating"))
+        self.answers[f"GET /v1/operations/{ID}"] = [same, same, (200, operation("Succeeded"))]
+        out = self.cli("operation", "show", ID, "--query", "state", "-o", "tsv", "--watch", "--interval", "1", "--count", "3")
+        self.assertEqual(out, "Updating\n\nSucceeded\n")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
