@@ -22,6 +22,8 @@ struct check {
     // the scope of tokens, and where an upload is begun
     const char *repository;
     bool ignore_errors;
+    // also look at the nodes
+    bool nodes;
     uint16_t dns_port;
     char *password;
     int n_errors;
@@ -44,6 +46,9 @@ void check_not_tried(struct check *k, const struct place *p, const char *what, c
 // TLS, challenge, and with credentials: a token, the API with it, a pull and an upload that is
 // taken back. False: stop.
 bool check_place(struct check *k, const struct place *p);
+// How all nodes are, as the one that is asked has heard it (--nodes): each reached, none down, and none
+// with something else in force than the others. False: stop.
+bool check_nodes(struct check *k);
 // What the region says of itself at its frontend's name. False: stop.
 bool check_region(struct check *k, const struct place *p);
 

@@ -4,7 +4,8 @@
 // regional and data names): does DNS lead to the region, does TLS verify, does the host challenge
 // as it should, does a token come back, is it taken there and in the other regions, can be read and
 // written with it (check_endpoint.c). Codes that az has are those of `az acr check-health`. It
-// stops at the first error unless --ignore-errors. DNS is asked of the topology's name servers
+// stops at the first error unless --ignore-errors. With --nodes it asks a node how all nodes are, too
+// (check_nodes.c). DNS is asked of the topology's name servers
 // directly.
 //
 // Exit status: 0 all that was tried is fine; else that of the first error: 4 a name or address is
@@ -55,6 +56,9 @@ static const struct cure {
      "it is empty, and discarded after uploads.idle; look into the log of %s"},
     {"REGION_DOWN_ERROR", EXIT_FAILED,
      "`meridian status` on its node says what is wrong and what mends it"},
+    {"NODE_AWAY_ERROR", EXIT_UNREACHABLE,
+     "is meridiand running in %s, and is its peer listener reached from the node that was asked?"},
+    {"NODE_CONDITION_ERROR", EXIT_FAILED, "`meridian status` on a node of %s has all of it"},
     {"REGION_SHORT_ERROR", EXIT_FAILED,
      "`meridian status` on its node says how much room there must be, and where"},
 };
@@ -267,6 +271,8 @@ static int check_all(struct check *k)
     bool go = check_named(k, NAME_GLOBAL, host_of(k, NAME_GLOBAL, NULL, NULL), NULL, &led);
     for (size_t i = 0; go && i < k->r->n_replicas; i++)
         go = check_replica(k, &k->r->replicas[i], led);
+    if (go && k->nodes)
+        go = check_nodes(k);
     if (cli_json(k->c))
         cli_print_json(k->c, json_incref(k->rows));
     if (!k->n_errors)
@@ -285,6 +291,8 @@ int cmd_check_health(struct cli *c, int argc, char **argv)
         {0, "repository", "REPOSITORY",
          "where reading and writing are tried (default check-health)", &k.repository, NULL},
         {0, "ignore-errors", NULL, "go on after an error", NULL, &k.ignore_errors},
+        {0, "nodes", NULL, "all nodes too, as one of them has heard it (--admin or --server)", NULL,
+         &k.nodes},
         {0, "dns-port", "PORT", "port of the name servers (default 53)", .number = &port, .min = 1,
          .max = 65535}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);

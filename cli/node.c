@@ -2,6 +2,7 @@
 // What a node says of itself through its admin socket: `status`, `health`, `certs`, `config`, `dns
 // explain`.
 #include "cli/cli.h"
+#include "cli/fleet_status.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -130,8 +131,14 @@ static int print_status(struct cli *c, json_t *doc)
 
 int cmd_status(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    bool all = false;
+    const struct opt rows[] = {{0, "all", NULL,
+                                "every node of the fleet: release, versions, clock, certificates",
+                                NULL, &all}};
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     json_t *doc = NULL;
+    if (!rc && all)
+        return fleet_status(c);
     if (!rc)
         rc = cli_admin(c, "GET", "/v1/status", &doc);
     if (rc)
