@@ -36,6 +36,10 @@ struct applying {
     struct htab *owners;
     struct members kept, conflicts;
     struct records records;
+    struct document_row_change rows[DOCUMENT_ROWS_TOLD_MAX];
+    size_t n_rows;
+    const char **removed;
+    size_t n_removed, cap_removed;
     // lists of the change
     struct buf registries, privates, remove, remove_privates;
     // of the row that is being merged
@@ -155,15 +159,62 @@ static void put_item(struct buf *out, const struct doc_node *row)
     document_put(out, &list, 2);
 }
 
-static void put_outcome(const char *name, const struct doc_node *theirs,
-                        const struct doc_node *outcome, struct buf *rows, struct buf *remove)
+static int row_text(struct applying *x, const struct doc_node *n, const char **out)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    *out = NULL;
+    if (!n)
+        return 0;
+    if (n->kind == DOC_SCALAR) {
+        *out = document_line(x->arena, n);
+    } else {
+        document_put(&text, n, 0);
+        *out = text.err ? NULL : arena_strdup(x->arena, buf_cstr(&text));
+    }
+    return *out ? 0 : ERR_NOMEM;
+}
+
+// The row in hand (x->row) is to be `outcome`.
+static int tell_row(struct applying *x, const struct doc_node *theirs,
+                    const struct doc_node *outcome)
+{
+    if (x->n_rows++ >= DOCUMENT_ROWS_TOLD_MAX)
+        return 0;
+    struct document_row_change *c = &x->rows[x->n_rows - 1];
+    c->row = x->row;
+    int rc = row_text(x, theirs, &c->before);
+    if (!rc)
+        rc = row_text(x, outcome, &c->after);
+    return rc;
+}
+
+static int put_outcome(struct applying *x, const char *name, const struct doc_node *theirs,
+                       const struct doc_node *outcome, struct buf *rows, struct buf *remove)
 {
     if (document_equal(theirs, outcome))
-        return;
+        return 0;
     if (outcome)
         put_item(rows, outcome);
     else
         buf_printf(remove, "  - \"%s\"\n", name);
+    return tell_row(x, theirs, outcome);
+}
+
+static int add_removed(struct applying *x, const char *name)
+{
+    if (x->n_removed == x->cap_removed) {
+        size_t cap = x->cap_removed ? 2 * x->cap_removed : 16;
+        const char **list = arena_array(x->arena, cap, sizeof *list);
+        if (!list)
+            return ERR_NOMEM;
+        if (x->n_removed)
+            memcpy(list, x->removed, x->n_removed * sizeof *list);
+        x->removed = list;
+        x->cap_removed = cap;
+    }
+    x->removed[x->n_removed++] = name;
+    return 0;
 }
 
 // ---- rows of registries and private endpoints ----
@@ -204,7 +255,9 @@ static int take_registry(struct applying *x, const char *name, const struct spec
     if (!rc)
         rc = merge_row(x, "registry", name, theirs, ours, &outcome);
     if (!rc)
-        put_outcome(name, theirs, outcome, &x->registries, &x->remove);
+        rc = put_outcome(x, name, theirs, outcome, &x->registries, &x->remove);
+    if (!rc && theirs && !outcome)
+        rc = add_removed(x, name);
     return rc;
 }
 
@@ -224,7 +277,7 @@ static int take_private(struct applying *x, const char *name, const struct spec_
     if (!rc)
         rc = merge_row(x, "private", name, theirs, ours, &outcome);
     if (!rc)
-        put_outcome(name, theirs, outcome, &x->privates, &x->remove_privates);
+        rc = put_outcome(x, name, theirs, outcome, &x->privates, &x->remove_privates);
     return rc;
 }
 
@@ -291,7 +344,12 @@ static int take_section(struct applying *x, struct framing *f, const char *name)
         rc = merge_row(x, "section", name, theirs, ours, &outcome);
     if (rc)
         return rc;
-    f->changed = f->changed || !document_equal(theirs, outcome);
+    if (!document_equal(theirs, outcome)) {
+        f->changed = true;
+        rc = tell_row(x, theirs, outcome);
+        if (rc)
+            return rc;
+    }
     f->merged = f->merged || (!says_nothing && !document_equal(ours, outcome));
     if (outcome)
         document_put_pair(&f->all, name, outcome, 0);
@@ -415,6 +473,12 @@ static int apply(struct applying *x, struct document_apply *out)
         rc = put_change(x, &out->change);
     if (!rc)
         rc = settle(x);
+    out->rows = arena_copy(x->arena, x->rows, sizeof x->rows);
+    if (!rc && !out->rows)
+        rc = ERR_NOMEM;
+    out->n_rows = x->n_rows;
+    out->removed = x->removed;
+    out->n_removed = x->n_removed;
     out->records = x->records.list;
     out->n_records = x->records.n;
     out->kept = x->kept.list;

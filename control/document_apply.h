@@ -49,6 +49,16 @@ struct document_member { // of a row, that is not as in the base
     const char *by;
 };
 
+struct document_row_change {
+    // as above
+    const char *row;
+    // as text; NULL: absent
+    const char *before, *after;
+};
+
+// Of more rows than this the texts are not given.
+#define DOCUMENT_ROWS_TOLD_MAX 500
+
 struct document_apply {
     struct arena arena;
     // for the entry; n 0: that stays as it is
@@ -56,7 +66,12 @@ struct document_apply {
     const struct applied_record *records;
     // what commands have changed and stays; what both have
     const struct document_member *kept, *conflicts;
-    size_t n_records, n_kept, n_conflicts;
+    // what is to be other than it is in force; the first ones, and how many in all
+    const struct document_row_change *rows;
+    size_t n_records, n_kept, n_conflicts, n_rows;
+    // names of registries that go
+    const char *const *removed;
+    size_t n_removed;
     // comments of the document's frame are lost: the frame was merged
     bool frame_merged;
 };
