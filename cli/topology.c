@@ -13,6 +13,7 @@
 #include "config/policy.h"
 #include "control/change.h"
 #include "control/changes_file.h"
+#include "control/changes_undone.h"
 #include "control/compiled.h"
 #include "control/successor.h"
 #include "control/topology_file.h"
@@ -156,13 +157,37 @@ static int check_after(const char *path, const struct topology *t, const char *a
     return cli_fail(EXIT_FAILED, "nodes that have %s in force would refuse %s", after, path);
 }
 
+// Has the document taken over the changes beside it that it supersedes?
+static int check_undone(const char *path, const struct topology *t)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = changes_undone(path, t, &d);
+    size_t n = diag_count(&d);
+    diag_print(&d, stderr);
+    diag_done(&d);
+    if (rc == ERR_NOMEM)
+        return cli_fail(EXIT_FAILED, "%s: %s", path, err_text(rc));
+    if (!n)
+        return EXIT_DONE;
+    return cli_fail(
+        EXIT_FAILED,
+        "%s undoes what %s.changes says. Take it over (meridian topology export shows "
+        "what is in force), or say --undo; when every node has the document, the file of "
+        "changes can go",
+        path, path);
+}
+
 static int check_or_show(struct cli *c, int argc, char **argv, bool show)
 {
     struct loaded l = {0};
     const char *after = NULL;
-    const struct opt rows[] = {{0, "after", "FILE",
-                                "the topology in force: would nodes that have it take this one?",
-                                &after, NULL}};
+    bool undo = false;
+    const struct opt rows[] = {
+        {0, "after", "FILE", "the topology in force: would nodes that have it take this one?",
+         &after, NULL},
+        {0, "undo", NULL, "what it undoes of the changes beside it is meant to be undone", NULL,
+         &undo}};
     int rc = opt_parse(c, rows, show ? 0 : ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -176,6 +201,8 @@ static int check_or_show(struct cli *c, int argc, char **argv, bool show)
     rc = load(path, &l);
     if (l.t && !show)
         advise(l.t, path);
+    if (!rc && !show && !undo)
+        rc = check_undone(path, l.t);
     if (!rc && after)
         rc = check_after(path, l.t, after);
     if (l.t && (show || (!rc && cli_json(c)))) {
@@ -602,7 +629,7 @@ static int topology_pin(struct cli *c, int argc, char **argv)
 static const struct command topology_cmds[] = {
     {"check",
      "is it good, with the changes beside it",
-     "[FILE] [--after FILE]",
+     "[FILE] [--after FILE] [--undo]",
      topology_check,
      USES_TOPOLOGY,
      0,

@@ -10,6 +10,7 @@
 #include "base/mem_test.h"
 #include "control/change.h"
 #include "control/changes_file.h"
+#include "control/changes_undone.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/control/registries.h"
 
@@ -483,6 +484,66 @@ START_TEST(appended_and_loaded)
 }
 END_TEST
 
+static char *undone_by(const char *path, const char *document)
+{
+    struct topology *t = NULL;
+    struct diag d;
+    size_t n;
+    ck_assert_int_eq(file_write_atomic(path, document, strlen(document), 0644), 0);
+    diag_init(&d);
+    ck_assert_int_eq(topology_file_load(path, &d, &t), 0);
+    ck_assert_int_eq(changes_load(path, &d, &t, &n), 0);
+    ck_assert_int_eq(changes_undone(path, t, &d), 0);
+    snapshot_unref(t);
+    char *text = diag_text(&d);
+    diag_done(&d);
+    return text;
+}
+
+#define DOCUMENT(version, rows)                                                                \
+    "version: " version "\n"                                                                   \
+    "domain: example.io\nname_servers: [s1.a]\nregions:\n  - { name: a, stamps: [{ name: s1, " \
+    "ipv4: [192.0.2.1] }] }\nregistries:\n" rows
+#define REG(name, more) "  - { name: " name ", replicas: [{ region: a }]" more " }\n"
+
+// Somebody edits the document as it was before the changes, and gives it a higher version.
+START_TEST(a_document_that_undoes_changes_is_found)
+{
+    static const char changes[] = "version: 6\nregistries:\n" REG(
+        "contoso", ", anonymous_pull: true") "...\nversion: 7\nremove: [fabrikam]\n...\n"
+                                             "version: 8\nregistries:\n" REG("tailspin",
+                                                                             "") "...\n";
+    char dir[] = "/tmp/changes.XXXXXX", path[64], file[80];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/t.yaml", dir);
+    snprintf(file, sizeof file, "%s.changes", path);
+    ck_assert_int_eq(file_write_atomic(file, changes, strlen(changes), 0644), 0);
+    // they come after it
+    char *text = undone_by(path, DOCUMENT("5", REG("contoso", "") REG("fabrikam", "")));
+    ck_assert_str_eq(text, "");
+    free(text);
+    text = undone_by(path, DOCUMENT("9", REG("contoso", "") REG("fabrikam", "")));
+    ck_assert_ptr_nonnull(strstr(text, ".changes:3: registry contoso: version 6 made "
+                                       "anonymous_pull true; the document, version 9, has false"));
+    ck_assert_ptr_nonnull(strstr(text, ".changes:5: registry fabrikam: version 7 removed it, and "
+                                       "the document, version 9, has it"));
+    ck_assert_ptr_nonnull(strstr(text, ".changes:10: registry tailspin: version 8 has it, and the "
+                                       "document, version 9, does not have it"));
+    free(text);
+    // taken over; one was created again under the name
+    text = undone_by(path, DOCUMENT("9", REG("contoso", ", anonymous_pull: true") REG(
+                                             "tailspin", "") REG("fabrikam", ", incarnation: 9")));
+    ck_assert_str_eq(text, "");
+    free(text);
+    // one of the changes is in, the others come after it
+    text = undone_by(path, DOCUMENT("6", REG("contoso", "") REG("fabrikam", "")));
+    ck_assert_ptr_nonnull(strstr(text, "contoso"));
+    ck_assert_ptr_null(strstr(text, "fabrikam"));
+    free(text);
+    ck_assert_int_eq(dir_remove_tree(dir), 0);
+}
+END_TEST
+
 // ---- readers ----
 
 static struct snapshot cell;
@@ -553,7 +614,8 @@ START_TEST(readers_see_one_version_or_another)
 }
 END_TEST
 
-CHECK_MAIN("control/changes", any_changes_are_as_if_written_so, rows_in_force_change_nothing,
+CHECK_MAIN("control/changes", a_document_that_undoes_changes_is_found,
+           any_changes_are_as_if_written_so, rows_in_force_change_nothing,
            buckets_grow_with_what_is_put_into_them, what_cannot_be_is_refused_whole,
            memory_may_end_anywhere, a_document_is_whole_with_the_line_that_ends_it,
            appended_and_loaded, readers_see_one_version_or_another)
