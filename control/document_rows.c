@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/reserved.h"
 
 #include <string.h>
 
@@ -269,5 +270,9 @@ int document_export(const struct topology *t, struct buf *out)
     }
     if (!rc)
         rc = put_privates(t, all, out);
+    if (!rc && topology_reserved_count(t))
+        buf_str(out, "\n");
+    if (!rc)
+        rc = reserved_names_format(t, out);
     return rc;
 }

@@ -47,7 +47,7 @@ bool document_same_private(const struct topology *ta, const struct private_endpo
 struct htab *document_private_owners(const struct topology *t);
 
 // Appends the whole document: the frame as it was written, with the version in force, then every
-// registry and private endpoint. ERR_UNSUPPORTED as above; out->err.
+// registry, private endpoint and reserved name. ERR_UNSUPPORTED as above; out->err.
 int document_export(const struct topology *t, struct buf *out);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trees of documents: compared, written, told in words, merged; topologies written out again.
 #include "base/mem.h"
+#include "config/reserved.h"
 #include "control/document_merge.h"
 #include "control/document_rows.h"
 #include "control/document_text.h"
@@ -177,6 +178,8 @@ START_TEST(an_exported_document_is_the_same_topology)
     buf_init(&out, 0);
     buf_init(&again, 0);
     registries_document(&b, 300, 3);
+    buf_str(&b, "reserved:\n  - { name: wingtip, owner: ada, since: '2026-01-01T00:00:00Z', until: "
+                "'2026-04-01T00:00:00Z', incarnation: 3 }\n");
     // moves from stamps that are gone mean nothing any more, and are not written
     struct topology *first = registries_parse(TOPOLOGY_FULL, &b);
     ck_assert_int_eq(document_export(first, &out), 0);
@@ -187,6 +190,7 @@ START_TEST(an_exported_document_is_the_same_topology)
     struct topology *u = registries_parse(TOPOLOGY_FULL, &again);
     registries_equal(t, u);
     ck_assert_uint_eq(t->version, u->version);
+    ck_assert_str_eq(topology_reserved(u, "wingtip")->owner, "ada");
     struct catalogue_iter it = {0};
     for (const struct registry *r; (r = topology_next(t, &it));)
         ck_assert(document_same_registry(t, r, u, topology_registry(u, r->name)));
