@@ -287,7 +287,8 @@ static bool same_replicas(const struct registry *x, const struct registry *y)
     for (size_t i = 0; i < x->n_replicas; i++)
         if (x->replicas[i].stamp != y->replicas[i].stamp ||
             x->replicas[i].global_routing != y->replicas[i].global_routing ||
-            x->replicas[i].drained != y->replicas[i].drained)
+            x->replicas[i].drained != y->replicas[i].drained ||
+            x->replicas[i].stage != y->replicas[i].stage)
             return false;
     return !x->weights == !y->weights &&
            (!x->weights || !memcmp(x->weights, y->weights, TOPOLOGY_MAX_REGIONS));
@@ -356,6 +357,12 @@ static bool same_rules(const struct registry *x, const struct registry *y)
     return !a.err && !b.err && bytes_equal(bytes_of(a.p, a.n), bytes_of(b.p, b.n));
 }
 
+static bool same_stages(const struct registry *x, const struct registry *y)
+{
+    return x->stage == y->stage && x->regional_stage == y->regional_stage &&
+           x->data_stage == y->data_stage;
+}
+
 // What of it is other, in words; "" when nothing is.
 static const char *differences(struct cli *c, const struct registry *x, const struct registry *y)
 {
@@ -370,6 +377,9 @@ static const char *differences(struct cli *c, const struct registry *x, const st
         {x->anonymous_pull == y->anonymous_pull, "anonymous pull"},
         {same_access(x, y), "public access"},
         {same_private(x, y), "private endpoints"},
+        {same_stages(x, y), "stages of names"},
+        {!strcmp(x->owner, y->owner), "owner"},
+        {x->dnl_scope == y->dnl_scope, "scope of the label"},
         {policy_quota(x) == policy_quota(y), "quota"},
         {same_rates(x, y), "limits"},
         {policy_push_move(x) == policy_push_move(y), "where pushes move"},

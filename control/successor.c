@@ -7,6 +7,7 @@
 #include "config/topology_control.h"
 #include "control/incarnations.h"
 #include "control/moves.h"
+#include "control/reservations.h"
 
 #include <stdlib.h>
 
@@ -26,6 +27,8 @@ bool successor_ok(const struct topology *before, const struct topology *next, st
         return false;
     }
     if (!incarnations_may_follow(before, next, text, diag))
+        return false;
+    if (!reservations_may_follow(before, next, text, now_s, diag, out_again_s))
         return false;
     return moves_may_follow(before, next, text, now_s, diag, out_again_s);
 }

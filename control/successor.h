@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // May one version of the topology come after another? A document that is good by itself may still
-// lower the serial of fe.D, take back a revocation (also of an
-// operator), make another registry of one that lives, or move
-// a replica to another stamp at once.
+// lower the serial of fe.D, take back a revocation (also of an operator), make another registry of
+// one that lives, give away a reserved name, or move a replica to another stamp at once. None of
+// that comes back either when an older document is put in place again.
 // Nodes ask before they take a whole document, and the command line before it writes one. Changes
 // of registries: control/changer.h.
 //

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/compiled.h"
+#include "control/principals_follow.h"
 #include "control/successor.h"
 
 #include <string.h>
@@ -60,10 +61,18 @@ static int parse_last_principals(enum topology_form form, const char *last_path,
     return watch_parse_principals(form, last_path, NULL, diag, out);
 }
 
+static bool principals_follow(const void *before, const struct document *next, struct diag *diag,
+                              int64_t *out_again_s)
+{
+    (void)out_again_s;
+    return next->value == before ||
+           principals_may_follow(before, next->value, clock_wall_ms() / 1000, diag);
+}
+
 const struct document_kind watched_topology = {"topology", true, watch_parse_topology,
                                                parse_last_topology, topology_may_follow};
 const struct document_kind watched_principals = {"principals", false, watch_parse_principals,
-                                                 parse_last_principals, NULL};
+                                                 parse_last_principals, principals_follow};
 
 // ---- life ----
 

@@ -248,7 +248,53 @@ START_TEST(a_change_is_written_and_read)
 }
 END_TEST
 
+START_TEST(documents_are_judged_by_the_version_in_force)
+{
+#define KEPT(more) "reserved: [{ name: contoso, incarnation: 42, " more TIMES " }]\n"
+    static const struct {
+        const char *next, *why;
+    } cases[] = {
+        {KEPT("owner: ada, "), NULL},
+        {"reserved: [{ name: contoso, incarnation: 44, owner: bob, " TIMES " }]\n", NULL},
+        {NEW("contoso", "owner: ada, "), NULL}, // its owner's again
+        // given up by hand
+        {"reserved: [{ name: contoso, incarnation: 42, owner: ada, since: '2026-11-01T00:00:00Z', "
+         "until: '2026-11-02T00:00:00Z' }]\n",
+         NULL},
+        {"", "t.yaml: reserved name contoso: version 50, which is in force, keeps it until "
+             "2027-01-30T00:00:00Z for ada"},
+        {"reserved: [{ name: contoso, incarnation: 41, owner: ada, " TIMES " }]\n",
+         "t.yaml:5: reserved name contoso: version 50"},
+        {NEW("contoso", ""), "t.yaml:5: registry contoso: the name is reserved until"},
+        {NEW("contoso", "owner: bob, incarnation: 51, "), "no other owner may have it before then"},
+        {NEW("contoso", "hash: zzzzzzzz01234567, "), "no other owner may have it"},
+    };
+    struct topology *before = topology_of(KEPT("owner: ada, "));
+    for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+        const char *next_rows = cases[i / 2].next, *wanted = cases[i / 2].why;
+        // before its time is up, and then
+        int64_t now_s = i % 2 ? UNTIL_MS / 1000 : UNTIL_MS / 1000 - 1, again_s;
+        struct topology *next = NULL;
+        struct diag d;
+        AUTO_BUF struct buf b;
+        buf_init(&b, 0);
+        diag_init(&d);
+        // the frame as version 60
+        buf_printf(&b, "%.*s60%s%s", 9, FRAME, FRAME + 11, next_rows);
+        ck_assert_int_eq(topology_parse(b.p, b.n, "t.yaml", &d, &next), 0);
+        bool ok = successor_ok(before, next, bytes_of(b.p, b.n), now_s, &d, &again_s);
+        AUTO_FREE char *why = diag_text(&d);
+        bool may = !wanted || i % 2;
+        ck_assert_msg(ok == may && (ok || strstr(why, wanted)), "%zu: %s", i / 2, why);
+        ck_assert_int_eq(again_s, ok ? 0 : UNTIL_MS / 1000);
+        diag_done(&d);
+        snapshot_unref(next);
+    }
+    snapshot_unref(before);
+}
+END_TEST
+
 CHECK_MAIN("control/changer_reserved", a_deleted_name_waits_for_its_owner,
            after_its_time_or_released_it_is_anybodys, what_cannot_be_is_refused,
            names_whose_time_is_up_go_with_the_next, the_compiled_form_keeps_them,
-           a_change_is_written_and_read)
+           a_change_is_written_and_read, documents_are_judged_by_the_version_in_force)
