@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// `meridian token`: named tokens of principals.yaml, what machines log in with (config/principals.h).
-// Nodes that watch the file follow within a second.
+// `meridian token`: named tokens, what machines log in with (config/principals.h). Those of the fleet,
+// with --admin and --regions, look at nodes and drain them from afar.
 #include "cli/token.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "config/options.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 struct ask { // the words of a command
-    const char *path, *registry, *scope_map, *repositories, *lifetime, *refresh, *enabled;
+    const char *path, *registry, *scope_map, *repositories, *lifetime, *refresh, *admin, *regions,
+        *enabled;
     struct expiry_ask expiry;
     const char *name;
 };
 
-static int ask_read(struct cli *c, struct ask *a, int argc, char **argv)
+// The options of list, of update, and of create: the first so many.
+enum { OPTS_LIST = 2, OPTS_UPDATE = 9, OPTS_CREATE = 11 };
+
+static int ask_read(struct cli *c, struct ask *a, size_t n_rows, int argc, char **argv)
 {
-    const struct opt rows[] = {
+    const struct opt rows[OPTS_CREATE] = {
         PRINCIPALS_OPT(&a->path),
         {'n', "registry", "REGISTRY", "the registry that the token is of", &a->registry, NULL},
         {0, "scope-map", "MAP", "what it may do: a scope map, or a ready-made one (_pull …)",
@@ -28,307 +30,246 @@ static int ask_read(struct cli *c, struct ask *a, int argc, char **argv)
          &a->repositories, NULL},
         {0, "lifetime", "DURATION", "of the access tokens that it gets, 1m to 1h (15m)",
          &a->lifetime, NULL},
-        {0, "refresh", "WORD", "whether it gets refresh tokens: allowed or refused (refused)",
-         &a->refresh, NULL},
-        {0, "enabled", "WORD", "true or false", &a->enabled, NULL},
+        {0, "refresh", "WORD", "whether it gets refresh tokens (refused)", &a->refresh,
+         .choices = "allowed|refused"},
+        {0, "admin", "LIST", "of a token of the fleet: admin/read, admin/drain", &a->admin, NULL},
+        {0, "regions", "LIST", "of a token of the fleet: where it logs in", &a->regions, NULL},
+        {0, "enabled", "WORD", "whether it may log in", &a->enabled, .choices = "true|false"},
         EXPIRY_OPTS(a->expiry)};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (rc)
-        return rc;
-    if (argc == 2)
+    int rc = opt_parse(c, rows, n_rows, argc, argv, &argc);
+    if (!rc && argc == 2)
         a->name = argv[1];
-    if (argc > 2)
-        return cli_fail(EXIT_USAGE, "token %s: give one NAME", c->row->name);
-    return 0;
-}
-
-static int named_read(struct cli *c, struct ask *a, int argc, char **argv)
-{
-    int rc = ask_read(c, a, argc, argv);
-    if (!rc && !a->name)
-        rc = cli_fail(EXIT_USAGE, "token %s: give a NAME", c->row->name);
     return rc;
 }
 
-int token_find(struct principals_edit *e, const char *name, struct principal **out)
+static json_t *arguments_of(const struct ask *a)
 {
-    *out = principals_edit_token(e, name);
-    if (*out)
-        return 0;
-    return cli_fail(EXIT_FAILED, "%s: there is no token %s", e->path, name);
-}
-
-struct named_token *token_change(struct cli *c, struct principal *p)
-{
-    struct named_token *t = arena_copy(&c->arena, p->token, sizeof *t);
-    p->token = t;
-    return t;
-}
-
-// --- what create and update set ---
-
-static int lifetime_set(struct named_token *t, const char *text)
-{
-    uint64_t ms;
-    if (!text)
-        return 0;
-    if (duration_parse(text, &ms) || ms < 1000ull * ACCESS_LIFETIME_MIN_S ||
-        ms > 1000ull * ACCESS_LIFETIME_MAX_S)
-        return cli_fail(EXIT_USAGE, "--lifetime: from 1m to 1h, not %s", text);
-    t->lifetime_s = (uint32_t)(ms / 1000);
-    return 0;
-}
-
-static int refresh_set(struct named_token *t, const char *text)
-{
-    if (!text)
-        return 0;
-    t->refreshes = !strcmp(text, "allowed");
-    if (!t->refreshes && strcmp(text, "refused") != 0)
-        return cli_fail(EXIT_USAGE, "--refresh: allowed or refused, not %s", text);
-    return 0;
-}
-
-static int enabled_set(struct principal *p, const char *text)
-{
-    if (!text)
-        return 0;
-    p->enabled = !strcmp(text, "true");
-    if (!p->enabled && strcmp(text, "false") != 0)
-        return cli_fail(EXIT_USAGE, "--enabled: true or false, not %s", text);
-    return 0;
-}
-
-static int ask_apply(struct cli *c, const struct ask *a, struct principal *p, struct named_token *t)
-{
-    if (a->scope_map)
-        t->scope_map = a->scope_map;
-    if (a->repositories)
-        t->repositories = principals_words(c, a->repositories, &t->n_repositories);
-    int rc = lifetime_set(t, a->lifetime);
-    if (!rc)
-        rc = refresh_set(t, a->refresh);
-    if (!rc)
-        rc = enabled_set(p, a->enabled);
-    return rc;
+    json_t *o = json_object();
+    principals_argument(o, "registry", a->registry);
+    principals_argument(o, "scopeMap", a->scope_map);
+    principals_argument(o, "repositories", a->repositories);
+    principals_argument(o, "lifetime", a->lifetime);
+    principals_argument(o, "refresh", a->refresh);
+    principals_argument(o, "admin", a->admin);
+    principals_argument(o, "regions", a->regions);
+    principals_argument(o, "enabled", a->enabled);
+    return o;
 }
 
 // --- the commands ---
 
-static int create_in(struct principals_edit *e, const struct ask *a)
+static int kind_judge(struct cli *c, const struct ask *a)
 {
-    struct named_token *t = arena_alloc(&e->c->arena, sizeof *t);
-    *t = (struct named_token){.registry = a->registry, .lifetime_s = ACCESS_LIFETIME_S};
-    struct principal p = {.name = a->name, .generation = 1, .enabled = true, .token = t};
-    int64_t expires_s;
-    const char *password;
-    int rc = ask_apply(e->c, a, &p, t);
-    if (!rc)
-        rc = token_expiry(&a->expiry, &expires_s);
-    if (!rc)
-        rc = token_password_put(e->c, t, 1, expires_s, &password);
-    if (rc)
-        return rc;
-    e->tokens[e->doc.n_tokens++] = p;
-    rc = principals_edit_commit(e, true, "token %s of registry %s is made", a->name, a->registry);
-    if (!rc)
-        rc = token_password_show(e->c, a->name, 1, password, expires_s);
-    return rc;
+    if (a->admin && a->regions && !a->registry && !a->scope_map)
+        return 0;
+    if (a->registry && a->scope_map && !a->admin && !a->regions)
+        return 0;
+    return cli_fail(EXIT_USAGE,
+                    "%s: give --registry and --scope-map, or of a token of the fleet --admin and "
+                    "--regions",
+                    c->path);
 }
 
 static int token_create(struct cli *c, int argc, char **argv)
 {
     struct ask a = {0};
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &a, argc, argv);
-    if (!rc && (!a.registry || !a.scope_map))
-        rc = cli_fail(EXIT_USAGE, "token create: give --registry and --scope-map");
-    if (!rc && !principals_registry_known(c, a.registry))
-        rc = EXIT_FAILED;
+    struct token_made made = {.id = 1};
+    int rc = ask_read(c, &a, OPTS_CREATE, argc, argv);
     if (!rc)
-        rc = principals_edit_begin(c, a.path, true, &e);
+        rc = kind_judge(c, &a);
+    if (!rc)
+        rc = token_expiry(&a.expiry, &made.expires_s);
     if (rc)
         return rc;
-    if (principals_edit_token(&e, a.name))
-        return cli_fail(EXIT_FAILED, "token %s is there already; use update", a.name);
-    if (principals_edit_user(&e, a.name))
-        return cli_fail(EXIT_FAILED, "a user has the name %s", a.name);
-    return create_in(&e, &a);
+    json_t *o = arguments_of(&a), *password = json_object();
+    made.name = a.name;
+    json_object_set_new(o, "passwords", json_pack("[o]", password));
+    const struct principals_call q = {.noun = "token",
+                                      .word = "create",
+                                      .object = a.name,
+                                      .arguments = o,
+                                      .path = a.path,
+                                      .may_be_new = true,
+                                      .show = token_password_show,
+                                      .ctx = &made};
+    rc = token_password_new(&made, password);
+    if (!rc)
+        return principals_call(c, &q);
+    json_decref(o);
+    return rc;
+}
+
+static int change(struct cli *c, const struct ask *a, json_t *arguments)
+{
+    const struct principals_call q = {.noun = "token",
+                                      .word = c->row->name,
+                                      .object = a->name,
+                                      .arguments = arguments,
+                                      .path = a->path};
+    return principals_call(c, &q);
 }
 
 static int token_update(struct cli *c, int argc, char **argv)
 {
     struct ask a = {0};
-    struct principal *p;
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &a, argc, argv);
-    if (!rc && (a.registry || a.expiry.in || a.expiry.at))
-        rc = cli_fail(EXIT_USAGE, "token update: a token's registry stays, and the end of its "
-                                  "passwords is given with credential generate");
-    if (!rc)
-        rc = principals_edit_begin(c, a.path, false, &e);
-    if (!rc)
-        rc = token_find(&e, a.name, &p);
-    if (!rc)
-        rc = ask_apply(c, &a, p, token_change(c, p));
+    int rc = ask_read(c, &a, OPTS_UPDATE, argc, argv);
+    if (!rc && a.registry)
+        rc = cli_fail(EXIT_USAGE, "%s: a token's registry stays", c->path);
     if (rc)
         return rc;
-    return principals_edit_commit(&e, false, "token %s is changed", a.name);
+    return change(c, &a, arguments_of(&a));
 }
 
 static int token_delete(struct cli *c, int argc, char **argv)
 {
     struct ask a = {0};
-    struct principal *p;
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = named_read(c, &a, argc, argv);
-    if (!rc)
-        rc = principals_edit_begin(c, a.path, false, &e);
-    if (!rc)
-        rc = token_find(&e, a.name, &p);
+    int rc = ask_read(c, &a, 1, argc, argv);
     if (rc)
         return rc;
-    memmove(p, p + 1, (e.doc.n_tokens - (size_t)(p - e.tokens) - 1) * sizeof *p);
-    e.doc.n_tokens--;
-    return principals_edit_commit(&e, false, "token %s is gone", a.name);
+    return change(c, &a, NULL);
 }
 
 // --- showing ---
 
-static const char *list_text(struct cli *c, const char *const *list, size_t n)
+static const char *end_text(const json_t *password)
 {
-    const char *text = "";
-    for (size_t i = 0; i < n; i++)
-        text = arena_printf(&c->arena, "%s%s%s", text, i ? "," : "", list[i]);
-    return text;
-}
-
-static const char *end_text(int64_t expires_s, char buf[CLOCK_TEXT_SIZE])
-{
-    if (expires_s)
-        return clock_format_s(expires_s, buf);
-    return "never";
-}
-
-static json_t *passwords_json(const struct named_token *t)
-{
-    char created[CLOCK_TEXT_SIZE] = "", ends[CLOCK_TEXT_SIZE];
-    json_t *list = json_array();
-    for (size_t i = 0; i < t->n_passwords; i++) {
-        const struct token_password *w = &t->passwords[i];
-        if (w->created_s)
-            clock_format_s(w->created_s, created);
-        json_array_append_new(list, json_pack("{s:i, s:s, s:s}", "id", (int)w->id, "created",
-                                              created, "expires", end_text(w->expires_s, ends)));
-    }
-    return list;
+    const char *at = json_string_value(json_object_get(password, "expires"));
+    return at ? at : "never";
 }
 
 // "1 never, 2 2027-01-31T00:00:00Z"
-static const char *passwords_text(struct cli *c, const struct named_token *t)
+static const char *passwords_text(struct cli *c, const json_t *list)
 {
-    char ends[CLOCK_TEXT_SIZE];
-    const char *text = "";
-    for (size_t i = 0; i < t->n_passwords; i++)
-        text = arena_printf(&c->arena, "%s%s%u %s", text, i ? ", " : "", t->passwords[i].id,
-                            end_text(t->passwords[i].expires_s, ends));
+    const char *text = "", *between = "";
+    const json_t *w;
+    size_t i;
+    json_array_foreach(list, i, w)
+    {
+        text = arena_printf(&c->arena, "%s%s%d %s", text, between,
+                            (int)json_integer_value(json_object_get(w, "id")), end_text(w));
+        between = ", ";
+    }
     return text;
 }
 
-static json_t *token_json(struct cli *c, const struct principal *p)
+static json_t *passwords_json(const json_t *list)
 {
-    const struct named_token *t = p->token;
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s}", "name", p->name, "registry", t->registry, "scopeMap",
-                  t->scope_map, "repositories", list_text(c, t->repositories, t->n_repositories));
-    json_object_set_new(o, "enabled", json_string(p->enabled ? "true" : "false"));
-    json_object_set_new(o, "lifetime",
-                        json_string(arena_printf(&c->arena, "%" PRIu32 "s", t->lifetime_s)));
-    json_object_set_new(o, "refresh", json_string(t->refreshes ? "allowed" : "refused"));
+    json_t *out = json_array();
+    const json_t *w;
+    size_t i;
+    json_array_foreach(list, i, w)
+    {
+        const char *created = json_string_value(json_object_get(w, "created"));
+        json_array_append_new(out,
+                              json_pack("{s:O, s:s, s:s}", "id", json_object_get(w, "id"),
+                                        "created", created ? created : "", "expires", end_text(w)));
+    }
+    return out;
+}
+
+static const char *member(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s ? s : "";
+}
+
+static json_t *token_json(struct cli *c, const json_t *t)
+{
+    const json_t *passwords = json_object_get(t, "passwords");
+    bool enabled = json_is_true(json_object_get(t, "enabled"));
+    int lifetime = (int)json_integer_value(json_object_get(t, "lifetimeSeconds"));
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "name", member(t, "name"),
+                          "registry", member(t, "registry"), "scopeMap", member(t, "scopeMap"),
+                          "repositories", principals_joined(c, json_object_get(t, "repositories")),
+                          "admin", member(t, "admin"), "regions",
+                          principals_joined(c, json_object_get(t, "regions")), "enabled",
+                          enabled ? "true" : "false");
+    json_object_set_new(o, "lifetime", json_string(arena_printf(&c->arena, "%ds", lifetime)));
+    json_object_set_new(o, "refresh",
+                        json_string(*member(t, "refresh") ? member(t, "refresh") : "refused"));
     if (cli_json(c))
-        json_object_set_new(o, "passwords", passwords_json(t));
+        json_object_set_new(o, "passwords", passwords_json(passwords));
     else
-        json_object_set_new(o, "passwords", json_string(passwords_text(c, t)));
+        json_object_set_new(o, "passwords", json_string(passwords_text(c, passwords)));
     return o;
 }
 
-static int token_print(struct cli *c, size_t row, int argc, char **argv)
+static int tokens_print(struct cli *c, const json_t *view, const struct ask *a)
 {
     static const char *const columns[] = {"name",    "registry", "scopeMap", "repositories",
-                                          "enabled", "lifetime", "refresh",  "passwords"};
-    struct ask a = {0};
-    struct principal *p;
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
-    int rc = ask_read(c, &a, argc, argv);
-    if (!rc && row == 1 && !a.name)
-        rc = cli_fail(EXIT_USAGE, "token show: give a NAME");
-    if (!rc)
-        rc = principals_edit_begin(c, a.path, false, &e);
-    if (!rc && a.name)
-        rc = token_find(&e, a.name, &p);
-    if (rc)
-        return rc;
+                                          "admin",   "regions",  "enabled",  "lifetime",
+                                          "refresh", "passwords"};
     json_t *list = json_array();
-    for (size_t i = 0; i < e.doc.n_tokens; i++) {
-        bool asked = !a.name || !strcmp(a.name, e.tokens[i].name);
-        if (asked && (!a.registry || !strcmp(a.registry, e.tokens[i].token->registry)))
-            json_array_append_new(list, token_json(c, &e.tokens[i]));
+    const json_t *t;
+    size_t i;
+    json_array_foreach(json_object_get(view, "tokens"), i, t)
+    {
+        bool asked = !a->name || !strcmp(a->name, member(t, "name"));
+        if (asked && (!a->registry || !strcmp(a->registry, member(t, "registry"))))
+            json_array_append_new(list, token_json(c, t));
+    }
+    if (a->name && !json_array_size(list)) {
+        json_decref(list);
+        return cli_fail(EXIT_FAILED, "%s: there is no token %s", c->path, a->name);
     }
     if (cli_json(c))
         return cli_print_json(c, list);
     return cli_print_array(c, list, columns, ARRAY_LEN(columns));
 }
 
-static int token_list(struct cli *c, int argc, char **argv)
+static int token_print(struct cli *c, int argc, char **argv)
 {
-    return token_print(c, 0, argc, argv);
-}
-
-static int token_show(struct cli *c, int argc, char **argv)
-{
-    return token_print(c, 1, argc, argv);
+    struct ask a = {0};
+    json_t *view = NULL;
+    int rc = ask_read(c, &a, OPTS_LIST, argc, argv);
+    if (!rc)
+        rc = principals_read(c, a.path, false, &view);
+    if (!rc)
+        rc = tokens_print(c, view, &a);
+    json_decref(view);
+    return rc;
 }
 
 static const struct command token_cmds[] = {
     {"list",
      "named tokens",
      "[-n R]",
-     token_list,
-     USES_TOPOLOGY,
+     token_print,
+     USES_TOPOLOGY | USES_ADMIN,
      0,
      0,
      {"meridian token list", "meridian token list -n contoso -o tsv --query '[].name'"}},
     {"show",
      "one of them",
      "NAME",
-     token_show,
-     USES_TOPOLOGY,
-     0,
+     token_print,
+     USES_TOPOLOGY | USES_ADMIN,
+     1,
      1,
      {"meridian token show ci", "meridian token show ci -o yaml"}},
     {"create",
      "a new one; prints its password, once",
-     "NAME -n R --scope-map MAP",
+     "NAME -n R --scope-map MAP | NAME --admin LIST --regions LIST",
      token_create,
-     USES_TOPOLOGY,
-     0,
+     USES_TOPOLOGY | USES_CHANGE,
+     1,
      1,
      {"meridian token create ci -n contoso --scope-map _push --repositories 'app/*'",
-      "meridian token create ci -n contoso --scope-map releases --expires-in 90d"}},
+      "meridian token create watcher --admin admin/read --regions eastus --expires-in 90d"}},
     {"update",
      "another scope map, repositories, lifetime …",
      "NAME [--scope-map MAP …]",
      token_update,
-     USES_TOPOLOGY,
-     0,
+     USES_TOPOLOGY | USES_CHANGE,
+     1,
      1,
      {"meridian token update ci --scope-map releases", "meridian token update ci --enabled false"}},
     {"delete",
      "take it away",
      "NAME",
      token_delete,
-     USES_TOPOLOGY | TAKES_AWAY,
-     0,
+     USES_TOPOLOGY | USES_CHANGE | TAKES_AWAY,
+     1,
      1,
      {"meridian token delete ci", "meridian token delete ci --yes"}},
     {"credential", "its passwords", "generate | delete", token_credential},
@@ -337,7 +278,7 @@ static const struct command token_cmds[] = {
      "a token is none any more, in any region",
      "ID | --token-file FILE",
      token_revoke,
-     USES_TOPOLOGY,
+     USES_TOPOLOGY | USES_CHANGE,
      0,
      1,
      {"meridian token revoke 00112233445566778899aabbccddeeff",

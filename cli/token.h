@@ -4,7 +4,8 @@
 #ifndef MERIDIAN_CLI_TOKEN_H
 #define MERIDIAN_CLI_TOKEN_H
 
-#include "cli/principals_edit.h"
+#include "cli/principals_call.h"
+#include "config/password.h"
 
 // When a password ends, by --expires-in (30d) or --expires (a time); neither: never (0). An exit
 // status, after saying what is wrong.
@@ -18,19 +19,21 @@ struct expiry_ask {
     }
 int token_expiry(const struct expiry_ask *ask, int64_t *out_s);
 
-// Makes a password and puts it into the token's slot `id`; `out` is what to show, once. Heap of the
-// arena. An exit status.
-int token_password_put(struct cli *c, struct named_token *t, unsigned id, int64_t expires_s,
-                       const char **out);
-// Shows it: alone on stdout, so that a script can take it; with -o json beside name and end.
-int token_password_show(struct cli *c, const char *name, unsigned id, const char *password,
-                        int64_t expires_s);
-// A copy of how the token stands in the document, which may be changed.
-struct named_token *token_change(struct cli *c, struct principal *p);
-int token_find(struct principals_edit *e, const char *name, struct principal **out);
+struct token_made { // a password that was made here, and is shown once
+    const char *name;
+    unsigned id;
+    char password[TOKEN_PASSWORD_SIZE];
+    int64_t expires_s;
+};
 
-int token_credential(struct cli *c, int argc, char **argv);
-int token_refresh(struct cli *c, int argc, char **argv);
-int token_revoke(struct cli *c, int argc, char **argv);
+// Makes a password; `o` gets its id, its hash and its end, as verbs take them. An exit status.
+int token_password_new(struct token_made *m, json_t *o);
+// Shows it: alone on stdout, so that a script can take it; with -o json beside name and end. `ctx`:
+// struct token_made.
+int token_password_show(struct cli *c, void *ctx);
+
+int token_credential(struct cli *c, int argc, char **argv); // token_credential.c
+int token_refresh(struct cli *c, int argc, char **argv);    // token_refresh.c
+int token_revoke(struct cli *c, int argc, char **argv);     // likewise
 
 #endif

@@ -8,12 +8,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/options.h"
-#include "config/password.h"
+#include "config/principals.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const struct command credential_cmds[];
 
 int token_expiry(const struct expiry_ask *ask, int64_t *out_s)
 {
@@ -34,133 +32,143 @@ int token_expiry(const struct expiry_ask *ask, int64_t *out_s)
     return 0;
 }
 
-static struct token_password *slot_of(struct named_token *t, unsigned id)
+int token_password_new(struct token_made *m, json_t *o)
 {
-    for (size_t i = 0; i < t->n_passwords; i++)
-        if (t->passwords[i].id == id)
-            return &t->passwords[i];
-    return NULL;
-}
-
-int token_password_put(struct cli *c, struct named_token *t, unsigned id, int64_t expires_s,
-                       const char **out)
-{
-    char *password = arena_alloc(&c->arena, TOKEN_PASSWORD_SIZE), hash[PASSWORD_HASH_SIZE];
-    int rc = token_password_make(id, password);
+    char hash[PASSWORD_HASH_SIZE], ends[CLOCK_TEXT_SIZE];
+    int rc = token_password_make(m->id, m->password);
     if (!rc)
-        rc = password_hash(password, hash);
+        rc = password_hash(m->password, hash);
     if (rc)
         return cli_fail(EXIT_FAILED, "the password cannot be made: %s", err_text(rc));
-    struct token_password *slot = slot_of(t, id);
-    if (!slot)
-        slot = &t->passwords[t->n_passwords++];
-    *slot = (struct token_password){id, arena_strdup(&c->arena, hash), clock_wall_ms() / 1000,
-                                    expires_s};
-    *out = password;
+    json_object_set_new(o, "id", json_integer(m->id));
+    json_object_set_new(o, "passwordHash", json_string(hash));
+    if (m->expires_s)
+        json_object_set_new(o, "expires", json_string(clock_format_s(m->expires_s, ends)));
     return 0;
 }
 
-int token_password_show(struct cli *c, const char *name, unsigned id, const char *password,
-                        int64_t expires_s)
+int token_password_show(struct cli *c, void *ctx)
 {
+    const struct token_made *m = ctx;
     char ends[CLOCK_TEXT_SIZE] = "";
-    if (expires_s)
-        clock_format_s(expires_s, ends);
+    if (m->expires_s)
+        clock_format_s(m->expires_s, ends);
     if (cli_json(c))
-        return cli_print_json(c, json_pack("{s:s, s:i, s:s, s:s}", "name", name, "id", (int)id,
-                                           "password", password, "expires", ends));
-    fprintf(stderr, "password %u of token %s, which is shown this once%s%s:\n", id, name,
+        return cli_print_json(c, json_pack("{s:s, s:i, s:s, s:s}", "name", m->name, "id",
+                                           (int)m->id, "password", m->password, "expires", ends));
+    fprintf(stderr, "password %u of token %s, which is shown this once%s%s:\n", m->id, m->name,
             *ends ? "; it ends at " : "", ends);
-    puts(password);
+    puts(m->password);
     return EXIT_DONE;
 }
 
-// 1 or 2; 0: neither, said.
-static unsigned id_read(const char *text)
+// 1 or 2
+static unsigned id_of(const char *text)
 {
-    if (!strcmp(text, "1"))
-        return 1;
-    if (!strcmp(text, "2"))
-        return 2;
-    cli_complain("--id: 1 or 2, not %s", text);
-    return 0;
+    return *text == '1' ? 1 : 2;
 }
 
-// The one that is free, or has ended; with both in use somebody must say which one goes.
-static unsigned id_free(struct named_token *t)
+// Is the place of this password free: not there, or ended?
+static bool id_free(const json_t *token, unsigned id)
 {
-    int64_t now_s = clock_wall_ms() / 1000;
-    for (unsigned id = 1; id <= TOKEN_PASSWORDS; id++) {
-        const struct token_password *w = slot_of(t, id);
-        if (!w || (w->expires_s && w->expires_s <= now_s))
-            return id;
+    const json_t *w;
+    size_t i;
+    int64_t ends_s;
+    json_array_foreach(json_object_get(token, "passwords"), i, w)
+    {
+        const char *expires = json_string_value(json_object_get(w, "expires"));
+        if (json_integer_value(json_object_get(w, "id")) != (json_int_t)id)
+            continue;
+        return expires && !clock_parse_s(expires, &ends_s) && ends_s <= clock_wall_ms() / 1000;
     }
-    return 0;
+    return true;
+}
+
+static const json_t *token_in(const json_t *view, const char *name)
+{
+    const json_t *t;
+    size_t i;
+    json_array_foreach(json_object_get(view, "tokens"), i, t)
+    {
+        const char *its = json_string_value(json_object_get(t, "name"));
+        if (its && !strcmp(its, name))
+            return t;
+    }
+    return NULL;
+}
+
+// The place that is free; with both in use somebody must say which one goes.
+static int id_choose(struct cli *c, const char *path, const char *name, unsigned *out)
+{
+    json_t *view = NULL;
+    int rc = principals_read(c, path, false, &view);
+    if (rc)
+        return rc;
+    const json_t *token = token_in(view, name);
+    if (!token)
+        rc = cli_fail(EXIT_FAILED, "%s: there is no token %s", c->path, name);
+    else if (id_free(token, 1))
+        *out = 1;
+    else if (id_free(token, 2))
+        *out = 2;
+    else
+        rc = cli_fail(EXIT_FAILED,
+                      "token %s has two passwords: say with --id which one is replaced", name);
+    json_decref(view);
+    return rc;
 }
 
 static int generate(struct cli *c, int argc, char **argv)
 {
-    const char *path = NULL, *id_text = NULL, *password;
+    const char *path = NULL, *id = NULL;
     struct expiry_ask expiry = {0};
+    struct token_made made = {0};
     const struct opt rows[] = {PRINCIPALS_OPT(&path),
-                               {0, "id", "1|2", "which of the two", &id_text, NULL},
+                               {0, "id", "1|2", "which of the two", &id, .choices = "1|2"},
                                EXPIRY_OPTS(expiry)};
-    int64_t expires_s;
-    struct principal *p;
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc && argc != 2)
-        rc = cli_fail(EXIT_USAGE, "token credential generate: give one NAME");
     if (!rc)
-        rc = token_expiry(&expiry, &expires_s);
-    if (!rc)
-        rc = principals_edit_begin(c, path, false, &e);
-    if (!rc)
-        rc = token_find(&e, argv[1], &p);
+        rc = token_expiry(&expiry, &made.expires_s);
     if (rc)
         return rc;
-    struct named_token *t = token_change(c, p);
-    unsigned id = id_text ? id_read(id_text) : id_free(t);
-    if (!id && id_text)
-        return EXIT_USAGE;
-    if (!id)
-        return cli_fail(EXIT_FAILED,
-                        "token %s has two passwords: say with --id which one is replaced", argv[1]);
-    rc = token_password_put(c, t, id, expires_s, &password);
+    made.name = argv[1];
+    if (id)
+        made.id = id_of(id);
+    else
+        rc = id_choose(c, path, argv[1], &made.id);
+    if (rc)
+        return rc;
+    json_t *o = json_object();
+    const struct principals_call q = {.noun = "token",
+                                      .word = "credential generate",
+                                      .object = argv[1],
+                                      .arguments = o,
+                                      .path = path,
+                                      .show = token_password_show,
+                                      .ctx = &made};
+    rc = token_password_new(&made, o);
     if (!rc)
-        rc = principals_edit_commit(&e, true, "token %s has a new password %u", argv[1], id);
-    if (!rc)
-        rc = token_password_show(c, argv[1], id, password, expires_s);
+        return principals_call(c, &q);
+    json_decref(o);
     return rc;
 }
 
 static int drop(struct cli *c, int argc, char **argv)
 {
-    const char *path = NULL, *id_text = NULL;
+    const char *path = NULL, *id = NULL;
     const struct opt rows[] = {PRINCIPALS_OPT(&path),
-                               {0, "id", "1|2", "which of the two", &id_text, NULL}};
-    struct principal *p;
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
+                               {0, "id", "1|2", "which of the two", &id, .choices = "1|2"}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc && (argc != 2 || !id_text))
-        rc = cli_fail(EXIT_USAGE, "token credential delete: give one NAME and --id");
-    unsigned id = 0;
-    if (!rc)
-        id = id_read(id_text);
     if (!rc && !id)
-        rc = EXIT_USAGE;
-    if (!rc)
-        rc = principals_edit_begin(c, path, false, &e);
-    if (!rc)
-        rc = token_find(&e, argv[1], &p);
+        rc = cli_fail(EXIT_USAGE, "%s: give --id", c->path);
     if (rc)
         return rc;
-    struct named_token *t = token_change(c, p);
-    struct token_password *slot = slot_of(t, id);
-    if (!slot)
-        return cli_fail(EXIT_FAILED, "%s: token %s has no password %u", e.path, argv[1], id);
-    *slot = t->passwords[--t->n_passwords];
-    return principals_edit_commit(&e, false, "token %s has no password %u any more", argv[1], id);
+    const struct principals_call q = {.noun = "token",
+                                      .word = "credential delete",
+                                      .object = argv[1],
+                                      .arguments = json_pack("{s:i}", "id", (int)id_of(id)),
+                                      .path = path};
+    return principals_call(c, &q);
 }
 
 static const struct command credential_cmds[] = {
@@ -168,7 +176,7 @@ static const struct command credential_cmds[] = {
      "a new password, which is printed once",
      "NAME [--id 1|2] [--expires-in 90d]",
      generate,
-     USES_TOPOLOGY,
+     USES_TOPOLOGY | USES_CHANGE,
      1,
      1,
      {"meridian token credential generate ci",
@@ -177,7 +185,7 @@ static const struct command credential_cmds[] = {
      "end a password, and the refresh tokens that it got",
      "NAME --id 1|2",
      drop,
-     USES_TOPOLOGY | TAKES_AWAY,
+     USES_TOPOLOGY | USES_CHANGE | TAKES_AWAY,
      1,
      1,
      {"meridian token credential delete ci --id 1",

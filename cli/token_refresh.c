@@ -180,15 +180,16 @@ static int revoke_ask(struct cli *c, int argc, char **argv, const char **out_pat
 int token_revoke(struct cli *c, int argc, char **argv)
 {
     const char *path = NULL, *id = NULL;
+    char ends[CLOCK_TEXT_SIZE];
     int64_t expires_s;
-    AUTO_PRINCIPALS_EDIT struct principals_edit e = {0};
     int rc = revoke_ask(c, argc, argv, &path, &id, &expires_s);
-    if (!rc)
-        rc = principals_edit_begin(c, path, false, &e);
     if (rc)
         return rc;
-    if (e.now && principals_revoked(e.now, id))
-        return cli_fail(EXIT_FAILED, "%s: token %s is revoked already", e.path, id);
-    e.revoked[e.doc.n_revoked++] = (struct revoked_token){id, expires_s};
-    return principals_edit_commit(&e, false, "token %s is revoked", id);
+    const struct principals_call q = {
+        .noun = "token",
+        .word = "revoke",
+        .object = id,
+        .arguments = json_pack("{s:s}", "expires", clock_format_s(expires_s, ends)),
+        .path = path};
+    return principals_call(c, &q);
 }

@@ -3,12 +3,13 @@
 // passwords that they have. What a line says wrong is told by its number, and the other lines are
 // taken; who is there already stays as he is. The file of principals is written once, whole.
 #include "cli/htpasswd.h"
-#include "cli/principals_edit.h"
+#include "cli/principals_call.h"
 #include "cli/user.h"
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/principals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,8 @@ struct taking { // what becomes of the lines
     struct htab *names;
     // what each gets; NULL: nothing
     const struct grant *grant;
+    // the writer knows who is there
+    bool fleets;
 };
 
 static void taking_done(struct taking *t)
@@ -33,12 +36,37 @@ static void taking_done(struct taking *t)
 }
 #define AUTO_TAKING __attribute__((cleanup(taking_done)))
 
+// Words of --registry, --repositories and --actions. An exit status, after saying what is wrong.
+static int grant_parse(struct cli *c, const char *registry, char *repositories, char *actions,
+                       struct grant *out)
+{
+    struct grant g = {.registry = arena_strdup(&c->arena, registry)};
+    const char **list = arena_array(&c->arena, strlen(repositories) + 1, sizeof *list);
+    char *save = NULL;
+    for (char *w = strtok_r(repositories, ",", &save); w; w = strtok_r(NULL, ",", &save))
+        list[g.n_repositories++] = w;
+    g.repositories = list;
+    for (char *w = strtok_r(actions, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+        unsigned bit;
+        if (grant_word_parse(w, &bit))
+            return cli_fail(EXIT_USAGE,
+                            "%s is not an action: pull, push, delete, catalog, or a word of scope "
+                            "maps (content/read …)",
+                            w);
+        g.actions |= bit;
+    }
+    if (!g.n_repositories || !g.actions)
+        return cli_fail(EXIT_USAGE, "give repositories and actions, separated by commas");
+    *out = g;
+    return 0;
+}
+
 static int principals_begin(struct taking *t, size_t more)
 {
     struct diag d;
     diag_init(&d);
     int rc = 0;
-    if (!access(t->path, F_OK))
+    if (!t->fleets && !access(t->path, F_OK))
         rc = principals_load(t->path, &d, &t->now);
     if (rc) {
         diag_print(&d, stderr);
@@ -146,48 +174,82 @@ static int write_out(struct taking *t, bool dry_run)
     return EXIT_DONE;
 }
 
+struct import_ask { // the words of the command
+    const char *path, *htpasswd, *registry, *repositories, *actions;
+    bool dry_run;
+};
+
+// The lines that are good, as a request to the writer: whoever is there already stays as he is.
+static int send_out(struct taking *t, const struct import_ask *a)
+{
+    json_t *o = json_object(), *users = json_array();
+    for (size_t i = 0; i < t->n_users; i++)
+        json_array_append_new(users, json_pack("{s:s, s:s}", "name", t->users[i].name,
+                                               "passwordHash", t->users[i].password_hash));
+    json_object_set_new(o, "users", users);
+    principals_argument(o, "registry", a->registry);
+    if (a->registry) {
+        principals_argument(o, "repositories", a->repositories);
+        principals_argument(o, "actions", a->actions);
+    }
+    const struct principals_call q = {
+        .noun = "user", .word = "import", .object = "", .arguments = o};
+    if (a->dry_run)
+        t->c->what_if = true;
+    int rc = principals_call(t->c, &q);
+    if (!rc && t->n_refused)
+        rc = cli_fail(EXIT_FAILED, "%zu lines refused", t->n_refused);
+    return rc;
+}
+
+static int file_take(struct taking *t, const struct import_ask *a, struct buf *text)
+{
+    int rc = file_read(a->htpasswd, HTPASSWD_MAX_BYTES, text);
+    buf_u8(text, 0); // so that there is room for the final NUL
+    if (rc || text->err)
+        return cli_fail(EXIT_FAILED, "%s: cannot be read: %s", a->htpasswd,
+                        err_text(rc ? rc : text->err));
+    text->n--;
+    rc = lines_take(t, text);
+    if (!rc && t->fleets)
+        rc = send_out(t, a);
+    else if (!rc)
+        rc = write_out(t, a->dry_run || t->c->what_if);
+    explicit_bzero(text->p, text->n);
+    return rc;
+}
+
 int user_import(struct cli *c, int argc, char **argv)
 {
-    const char *path = NULL, *htpasswd = NULL, *registry = NULL, *repositories = "*",
-               *actions = "pull,push";
-    bool dry_run = false;
+    struct import_ask a = {.repositories = "*", .actions = "pull,push"};
     const struct opt rows[] = {
-        {0, "htpasswd", "FILE", "the file of names and bcrypt hashes", &htpasswd, NULL},
-        {0, "principals", "FILE", "the file (default: beside the topology)", &path, NULL},
-        {'n', "registry", "REGISTRY", "grant each of them on this registry", &registry, NULL},
-        {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)", &repositories,
-         NULL},
-        {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &actions, NULL},
-        {0, "dry-run", NULL, "say what would be done, write nothing", NULL, &dry_run}};
+        {0, "htpasswd", "FILE", "the file of names and bcrypt hashes", &a.htpasswd, NULL},
+        PRINCIPALS_OPT(&a.path),
+        {'n', "registry", "REGISTRY", "grant each of them on this registry", &a.registry, NULL},
+        {0, "repositories", "LIST", "names, prefixes ending in /*, or * (default *)",
+         &a.repositories, NULL},
+        {0, "actions", "LIST", "pull, push, delete, catalog (default pull,push)", &a.actions, NULL},
+        {0, "dry-run", NULL, "say what would be done, write nothing", NULL, &a.dry_run}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
-    if (!htpasswd || argc != 1)
+    if (!a.htpasswd)
         return cli_fail(EXIT_USAGE, "user import: give --htpasswd FILE");
     struct grant grant;
-    AUTO_TAKING struct taking t = {.c = c, .from = htpasswd, .path = path};
-    if (!path)
+    AUTO_TAKING struct taking t = {.c = c, .from = a.htpasswd, .path = a.path};
+    if (!a.path)
         t.path = principals_default_path(c);
-    if (registry && access(c->topology, R_OK) == 0 && !cli_registry(c, registry))
-        return EXIT_FAILED; // a grant on a misspelt registry would never be noticed
-    if (registry) {
-        rc = user_grant_parse(c, registry, arena_strdup(&c->arena, repositories),
-                              arena_strdup(&c->arena, actions), &grant);
+    rc = principals_are_fleets(c, a.path, &t.fleets);
+    if (!rc && a.registry && !t.fleets && !principals_registry_known(c, a.registry))
+        rc = EXIT_FAILED;
+    if (!rc && a.registry) {
+        rc = grant_parse(c, a.registry, arena_strdup(&c->arena, a.repositories),
+                         arena_strdup(&c->arena, a.actions), &grant);
         t.grant = &grant;
     }
     if (rc)
         return rc;
     AUTO_BUF struct buf text;
     buf_init(&text, HTPASSWD_MAX_BYTES + 1);
-    rc = file_read(htpasswd, HTPASSWD_MAX_BYTES, &text);
-    buf_u8(&text, 0); // so that there is room for the final NUL
-    if (rc || text.err)
-        return cli_fail(EXIT_FAILED, "%s: cannot be read: %s", htpasswd,
-                        err_text(rc ? rc : text.err));
-    text.n--;
-    rc = lines_take(&t, &text);
-    if (!rc)
-        rc = write_out(&t, dry_run);
-    explicit_bzero(text.p, text.n);
-    return rc;
+    return file_take(&t, &a, &text);
 }

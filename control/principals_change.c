@@ -17,22 +17,25 @@ static const struct verb_row {
     // arguments that there are
     const char *known[10];
 } rows[] = {
-    {"user", "create", user_create, {"passwordHash", "enabled", GRANT}},
-    {"user", "update", user_update, {"enabled"}},
-    {"user", "passwd", user_passwd, {"passwordHash"}},
-    {"user", "grant", user_grant, {GRANT}},
-    {"user", "revoke", user_revoke, {"registry"}},
-    {"user", "delete", user_delete, {NULL}},
-    {"user", "import", user_import, {"users", GRANT}},
-    {"token", "create", token_create, {"registry", "passwords", TOKEN}},
-    {"token", "update", token_update, {"registry", TOKEN}},
-    {"token", "delete", token_delete, {NULL}},
-    {"token", "credential generate", token_credential_generate, {"id", "passwordHash", "expires"}},
-    {"token", "credential delete", token_credential_delete, {"id"}},
-    {"token", "revoke", token_revoke, {"expires"}},
-    {"scope-map", "create", scope_map_create, {GRANT}},
-    {"scope-map", "update", scope_map_update, {GRANT, "replace"}},
-    {"scope-map", "delete", scope_map_delete, {"registry"}},
+    {"user", "create", principals_user_create, {"passwordHash", "enabled", GRANT}},
+    {"user", "update", principals_user_update, {"enabled"}},
+    {"user", "passwd", principals_user_passwd, {"passwordHash"}},
+    {"user", "grant", principals_user_grant, {GRANT}},
+    {"user", "revoke", principals_user_revoke, {"registry"}},
+    {"user", "delete", principals_user_delete, {NULL}},
+    {"user", "import", principals_user_import, {"users", GRANT}},
+    {"token", "create", principals_token_create, {"registry", "passwords", TOKEN}},
+    {"token", "update", principals_token_update, {"registry", TOKEN}},
+    {"token", "delete", principals_token_delete, {NULL}},
+    {"token",
+     "credential generate",
+     principals_token_credential_generate,
+     {"id", "passwordHash", "expires"}},
+    {"token", "credential delete", principals_token_credential_delete, {"id"}},
+    {"token", "revoke", principals_token_revoke, {"expires"}},
+    {"scope-map", "create", principals_scope_map_create, {GRANT}},
+    {"scope-map", "update", principals_scope_map_update, {GRANT, "replace"}},
+    {"scope-map", "delete", principals_scope_map_delete, {"registry"}},
 };
 
 static const struct verb_row *row_find(const char *noun, const char *word)
@@ -97,7 +100,7 @@ int principals_change(struct bytes text, const struct principals_ask *ask, struc
         return call_fail(&c, ERR_INVAL, "there is no verb %.40s %.40s", ask->noun, ask->word);
     int rc = change_run(&c, text, row, out_text, out_what);
     principals_edit_done(&c.e);
-    if (rc == ERR_EXISTS)
+    if (rc == ERR_EXISTS && (!diag || !diag->n))
         return call_fail(&c, rc, "nothing would change");
     return rc;
 }

@@ -47,21 +47,21 @@ int arg_password(struct call *c, const json_t *from, struct token_password *out)
 int arg_grant(struct call *c, bool scope, struct grant *out);
 
 // --- the verbs ---
-int user_create(struct call *c);
-int user_update(struct call *c);
-int user_passwd(struct call *c);
-int user_grant(struct call *c);
-int user_revoke(struct call *c);
-int user_delete(struct call *c);
-int user_import(struct call *c);
-int token_create(struct call *c);
-int token_update(struct call *c);
-int token_delete(struct call *c);
-int token_credential_generate(struct call *c);
-int token_credential_delete(struct call *c);
-int token_revoke(struct call *c);
-int scope_map_create(struct call *c);
-int scope_map_update(struct call *c);
-int scope_map_delete(struct call *c);
+int principals_user_create(struct call *c);
+int principals_user_update(struct call *c);
+int principals_user_passwd(struct call *c);
+int principals_user_grant(struct call *c);
+int principals_user_revoke(struct call *c);
+int principals_user_delete(struct call *c);
+int principals_user_import(struct call *c);
+int principals_token_create(struct call *c);
+int principals_token_update(struct call *c);
+int principals_token_delete(struct call *c);
+int principals_token_credential_generate(struct call *c);
+int principals_token_credential_delete(struct call *c);
+int principals_token_revoke(struct call *c);
+int principals_scope_map_create(struct call *c);
+int principals_scope_map_update(struct call *c);
+int principals_scope_map_delete(struct call *c);
 
 #endif

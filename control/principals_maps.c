@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-int scope_map_create(struct call *c)
+int principals_scope_map_create(struct call *c)
 {
     const char *name = c->ask->object;
     struct grant *g = arena_alloc(&c->e.arena, sizeof *g);
@@ -33,12 +33,12 @@ static int map_find(struct call *c, const char *registry, struct scope_map **out
     if (*out)
         return 0;
     if (scope_map_role(c->ask->object))
-        return call_fail(c, ERR_INVAL, "%s is ready-made: it stays as it is", c->ask->object);
+        return call_fail(c, ERR_CONFLICT, "%s is ready-made: it stays as it is", c->ask->object);
     return call_fail(c, ERR_NOTFOUND, "registry %.80s has no scope map %.128s", registry,
                      c->ask->object);
 }
 
-int scope_map_update(struct call *c)
+int principals_scope_map_update(struct call *c)
 {
     struct grant g;
     struct scope_map *m;
@@ -63,7 +63,7 @@ int scope_map_update(struct call *c)
                      m->n_grants);
 }
 
-int scope_map_delete(struct call *c)
+int principals_scope_map_delete(struct call *c)
 {
     const char *registry;
     struct scope_map *m;

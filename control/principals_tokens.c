@@ -3,6 +3,7 @@
 // principals_change.h.
 #include "control/principals_change_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "config/options.h"
 
@@ -173,7 +174,7 @@ static int kind_read(struct call *c, struct named_token *t)
     return arg_registry(c, &t->registry);
 }
 
-int token_create(struct call *c)
+int principals_token_create(struct call *c)
 {
     const char *name = c->ask->object;
     struct named_token *t = arena_alloc(&c->e.arena, sizeof *t);
@@ -202,7 +203,7 @@ int token_create(struct call *c)
     return call_done(c, "token %s of registry %s is made", name, t->registry);
 }
 
-int token_update(struct call *c)
+int principals_token_update(struct call *c)
 {
     struct principal *p;
     int rc = token_find(c, &p);
@@ -219,7 +220,7 @@ int token_update(struct call *c)
     return call_done(c, "token %s is changed", p->name);
 }
 
-int token_delete(struct call *c)
+int principals_token_delete(struct call *c)
 {
     struct principal *p;
     int rc = token_find(c, &p);
@@ -239,7 +240,7 @@ static struct token_password *slot_of(struct named_token *t, unsigned id)
     return NULL;
 }
 
-int token_credential_generate(struct call *c)
+int principals_token_credential_generate(struct call *c)
 {
     struct principal *p;
     struct token_password w;
@@ -258,7 +259,7 @@ int token_credential_generate(struct call *c)
     return call_done(c, "token %s has a new password %u", p->name, w.id);
 }
 
-int token_credential_delete(struct call *c)
+int principals_token_credential_delete(struct call *c)
 {
     struct principal *p;
     const json_t *id = arg_of(c, "id");
@@ -279,19 +280,25 @@ int token_credential_delete(struct call *c)
     return call_done(c, "token %s has no password %u any more", p->name, gone);
 }
 
-int token_revoke(struct call *c)
+int principals_token_revoke(struct call *c)
 {
     const char *id = c->ask->object;
     int64_t expires_s, now_s = c->ask->now_ms / 1000;
     if (!principal_name_ok(id))
         return call_fail(c, ERR_INVAL, "expected the id of a token (jti)");
-    int rc = arg_time(c, c->ask->arguments, "expires", &expires_s);
+    const char *text;
+    int rc = arg_text(c, "expires", &text);
     if (rc)
         return rc;
-    if (!expires_s || expires_s > now_s + REVOKED_LONGEST_S)
+    expires_s = now_s + REVOKED_LONGEST_S;
+    if (text && clock_parse_s(text, &expires_s))
+        return call_fail(c, ERR_INVAL,
+                         "expires: expected a time in UTC, as in "
+                         "2027-01-31T00:00:00Z");
+    if (expires_s > now_s + REVOKED_LONGEST_S)
         expires_s = now_s + REVOKED_LONGEST_S;
     if (c->e.now && principals_revoked(c->e.now, id))
-        return 0;
+        return call_fail(c, ERR_EXISTS, "token %s is revoked already", id);
     c->e.revoked[c->e.doc.n_revoked++] = (struct revoked_token){id, expires_s};
     return call_done(c, "token %s is revoked", id);
 }

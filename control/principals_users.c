@@ -57,7 +57,7 @@ static int first_grant(struct call *c, bool *out_granted, struct grant *out)
     return 0;
 }
 
-int user_create(struct call *c)
+int principals_user_create(struct call *c)
 {
     const char *name = c->ask->object;
     struct principal p = {.name = name, .generation = 1, .enabled = true};
@@ -85,7 +85,7 @@ int user_create(struct call *c)
     return call_done(c, "user %s added", name);
 }
 
-int user_update(struct call *c)
+int principals_user_update(struct call *c)
 {
     struct principal *p;
     bool given, enabled;
@@ -102,7 +102,7 @@ int user_update(struct call *c)
     return call_done(c, "user %s %s", p->name, enabled ? "may log in again" : "is disabled");
 }
 
-int user_passwd(struct call *c)
+int principals_user_passwd(struct call *c)
 {
     struct principal *p;
     int rc = user_find(c, &p);
@@ -114,7 +114,7 @@ int user_passwd(struct call *c)
     return call_done(c, "user %s has a new password", p->name);
 }
 
-int user_grant(struct call *c)
+int principals_user_grant(struct call *c)
 {
     struct principal *p;
     struct grant g;
@@ -129,7 +129,7 @@ int user_grant(struct call *c)
     return call_done(c, "user %s has a new grant", p->name);
 }
 
-int user_revoke(struct call *c)
+int principals_user_revoke(struct call *c)
 {
     struct principal *p;
     const char *registry;
@@ -155,7 +155,7 @@ int user_revoke(struct call *c)
     return call_done(c, "user %s has lost what was granted on that registry", p->name);
 }
 
-int user_delete(struct call *c)
+int principals_user_delete(struct call *c)
 {
     struct principal *p;
     int rc = user_find(c, &p);
@@ -224,7 +224,7 @@ static int import_all(struct call *c, struct htab *names)
     return call_done(c, "%zu users taken over, %zu were there already", i - n_there, n_there);
 }
 
-int user_import(struct call *c)
+int principals_user_import(struct call *c)
 {
     if (!json_is_array(arg_of(c, "users")))
         return call_fail(c, ERR_INVAL, "users: expected a list of names and passwordHashes");

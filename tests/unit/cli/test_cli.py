@@ -277,6 +277,12 @@ class CommandLine(unittest.TestCase):
             os.chown(path, 65534, 65534)
             self.run_cli("user", "grant", "ada", "--registry", "fabrikam", *p)
             self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (65534, 65534))
+        # what an option says would be done is not done, and a version that is not in force does nothing
+        before = json.loads(self.run_cli("user", "list", "-o", "json", *p))
+        self.assertIn("user ada is disabled", self.run_cli("user", "update", "ada", "--enabled", "false", "--what-if", *p, status=10))
+        self.assertIn("is in force, not 99", self.run_cli("user", "revoke", "ada", "--if-version", "99", *p, status=11))
+        self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p)), before)
+        self.assertIn("nothing to do", self.run_cli("user", "update", "ada", "--enabled", "true", *p))
         self.run_cli("user", "remove", "--yes", "ada", *p)
         self.assertEqual(json.loads(self.run_cli("user", "list", "-o", "json", *p)), [])
 
@@ -316,7 +322,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("a named token has the name", self.run_cli("user", "add", "ci", "--password-stdin", *p, input="correct horse\n", status=1))
         self.assertIn("has no scope map nothing", self.run_cli("token", "create", "x", "-n", "contoso", "--scope-map", "nothing", *p, status=2))
         self.assertIn("repositories: missing", self.run_cli("token", "create", "x", "-n", "contoso", "--scope-map", "_pull", *p, status=2))
-        self.assertIn("--lifetime", self.run_cli("token", "update", "ci", "--lifetime", "2h", *p, status=2))
+        self.assertIn("lifetime", self.run_cli("token", "update", "ci", "--lifetime", "2h", *p, status=2))
         second = json.loads(self.run_cli("token", "credential", "generate", "ci", "--expires-in", "30d", "-o", "json", *p))
         self.assertRegex(second["password"], "^mrd2_")
         self.assertRegex(second["expires"], "Z$")
@@ -330,18 +336,29 @@ class CommandLine(unittest.TestCase):
         self.run_cli("token", "update", "node", "--enabled", "false", "--repositories", "team/*,app", *p)
         node = listed("token", "show", "node")[0]
         self.assertEqual((node["enabled"], node["repositories"], node["lifetime"], node["refresh"]), ("false", "team/*,app", "300s", "refused"))
+        # one of the fleet has rights in regions, and nothing of a registry
+        fleet = ("--admin", "admin/read,admin/drain", "--regions", "eastus")
+        self.assertRegex(self.run_cli("token", "create", "watcher", *fleet, *p), "^mrd1_")
+        self.assertEqual([(t["admin"], t["regions"], t["registry"]) for t in listed("token", "show", "watcher")],
+                         [("admin/read,admin/drain", "eastus", "")])
+        self.run_cli("token", "create", "x", "--admin", "admin/read", *p, status=2)
+        self.run_cli("token", "create", "x", *fleet, "-n", "contoso", "--scope-map", "_pull", *p, status=2)
+        self.assertIn("admin/write", self.run_cli("token", "create", "x", "--admin", "admin/write", "--regions", "eastus", *p, status=2))
+        self.run_cli("token", "update", "watcher", "--admin", "admin/read", *p)
+        self.run_cli("token", "delete", "--yes", "watcher", *p)
         self.assertIn("token ci has the scope map", self.run_cli("scope-map", "delete", "--yes", "releases", "-n", "contoso", *p, status=1))
         # what was given out
         self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", "--expires", "2020-01-01T00:00:00Z", *p)
         self.assertNotIn("revoked:", text())  # it has ended by itself
         self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", *p)
-        self.assertIn("already", self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", *p, status=1))
+        self.assertIn("already", self.run_cli("token", "revoke", "00112233445566778899aabbccddeeff", *p))
         token = os.path.join(self.dir, "token")
         claims = base64.urlsafe_b64encode(b'{"jti":"ffeeddccbbaa99887766554433221100","exp":4102444800}').decode().rstrip("=")
         with open(token, "w") as f:
             f.write(f"e30.{claims}.c2ln\n")
         self.run_cli("token", "revoke", "--token-file", token, *p)
-        self.assertIn('{id: "ffeeddccbbaa99887766554433221100", expires: "2100-01-01T00:00:00Z"}', text())
+        self.assertIn('{id: "ffeeddccbbaa99887766554433221100", expires: "', text())
+        self.assertNotIn("2100", text())  # no token counts for longer than 90 days, whatever it says
         with open(token, "w") as f:
             f.write("no token\n")
         self.run_cli("token", "revoke", "--token-file", token, *p, status=1)

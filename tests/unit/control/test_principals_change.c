@@ -247,7 +247,7 @@ START_TEST(what_is_wrong_is_refused_with_its_reason)
         {"token credential generate", "ci", "{\"id\":3,\"passwordHash\":\"" HASH "\"}", ERR_INVAL,
          "1 or 2"},
         {"token credential delete", "ci", "{\"id\":2}", ERR_NOTFOUND, "no such password"},
-        {"token revoke", "later", NULL, ERR_EXISTS, "nothing would change"},
+        {"token revoke", "later", NULL, ERR_EXISTS, "is revoked already"},
         {"scope-map create", "releases",
          "{\"registry\":\"contoso\",\"repositories\":\"a\",\"actions\":\"content/read\"}",
          ERR_CONFLICT, "use update"},
@@ -260,7 +260,7 @@ START_TEST(what_is_wrong_is_refused_with_its_reason)
          "not an action"},
         {"scope-map update", "_pull",
          "{\"registry\":\"contoso\",\"repositories\":\"a\",\"actions\":\"content/read\"}",
-         ERR_INVAL, "ready-made"},
+         ERR_CONFLICT, "ready-made"},
         {"scope-map delete", "releases", "{\"registry\":\"contoso\"}", ERR_CONFLICT,
          "token ci has the scope map releases"},
     };
