@@ -56,8 +56,10 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     bool what_if, no_wait, yes;
     // lives as long as the process
     struct arena arena;
-    // cli_topology
+    // cli_topology, cli_topology_in_force
     struct topology *topo;
+    // it came from a node, which is asked for states, too
+    bool from_node;
     struct fetcher *fetcher;
     // cli_ask_token and cli_node_fetch say nothing: whoever set it shows `why` itself
     bool quiet;
@@ -77,7 +79,14 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
 void cli_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // The same, and the value is `status`.
 #define cli_fail(status, ...) (cli_complain(__VA_ARGS__), (status))
-int cli_topology(struct cli *c); // loads once; exit status (0 done)
+#define CLI_DEFAULT_TOPOLOGY "/etc/meridian/topology.yaml"
+// The file of --topology with its changes: for who edits it. Loads once; exit status (0 done).
+int cli_topology(struct cli *c);
+// What is in force: as the node of --server or of the admin socket says, unless a file was named or
+// there is no socket; then the file. Loads once; exit status.
+int cli_topology_in_force(struct cli *c);
+// As the node says, whatever was loaded before.
+int cli_topology_of_node(struct cli *c);
 // NULL after saying what is wrong
 const struct registry *cli_registry(struct cli *c, const char *name);
 // The one that its option names, or else the first word after the command.
@@ -185,6 +194,8 @@ int cmd_audit(struct cli *c, int argc, char **argv);   // usage.c
 int cmd_collect(struct cli *c, int argc, char **argv); // likewise
 int cmd_client_config(struct cli *c, int argc, char **argv);
 int cmd_import(struct cli *c, int argc, char **argv);
+int cmd_stamp(struct cli *c, int argc, char **argv);
+int cmd_name(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
 

@@ -38,13 +38,21 @@ int cli_topology(struct cli *c)
     return 0;
 }
 
+// Where it came from.
+static const char *topology_name(const struct cli *c)
+{
+    if (c->from_node)
+        return "the topology in force";
+    return c->topology;
+}
+
 const struct registry *cli_registry(struct cli *c, const char *name)
 {
     if (!name) {
         cli_complain("name a registry: -n REGISTRY");
         return NULL;
     }
-    if (cli_topology(c))
+    if (cli_topology_in_force(c))
         return NULL;
     const struct registry *r = topology_registry(c->topo, name);
     if (!r)
@@ -58,7 +66,7 @@ const struct registry *cli_registry(struct cli *c, const char *name)
     const char *near = NULL;
     if (names)
         near = diag_nearest(name, names, c->topo->n_registries);
-    cli_complain("registry %s is not in %s%s", name, c->topology, cli_did_you_mean(c, near));
+    cli_complain("registry %s is not in %s%s", name, topology_name(c), cli_did_you_mean(c, near));
     free(names);
     return NULL;
 }
@@ -72,11 +80,11 @@ const struct registry *cli_registry_given(struct cli *c, const char *name, int a
 
 const struct region *cli_region(struct cli *c, const char *name)
 {
-    if (cli_topology(c))
+    if (cli_topology_in_force(c))
         return NULL;
     const struct region *r = topology_region(c->topo, name);
     if (!r)
-        cli_complain("region %s is not in %s", name, c->topology);
+        cli_complain("region %s is not in %s", name, topology_name(c));
     return r;
 }
 

@@ -173,7 +173,7 @@ static void add_shared(struct cli *c, struct flags *flags, struct row_list *l)
 
 void cli_defaults(struct cli *c)
 {
-    c->topology = from_env("MERIDIAN_TOPOLOGY", "/etc/meridian/topology.yaml");
+    c->topology = from_env("MERIDIAN_TOPOLOGY", CLI_DEFAULT_TOPOLOGY);
     c->admin = from_env("MERIDIAN_ADMIN", "/var/lib/meridian/run/admin.sock");
     c->ca = from_env("MERIDIAN_CA", NULL);
     c->username = from_env("MERIDIAN_USERNAME", NULL);

@@ -342,6 +342,8 @@ static int rebind(struct cli *c, int argc, char **argv)
         return rc;
     if (!region || !stamp)
         return cli_fail(EXIT_USAGE, "rebind: give --region and --stamp");
+    if (cli_topology(c))
+        return EXIT_FAILED;
     x.r = cli_registry_given(c, name, argc, argv);
     if (!x.r) {
         if (name || argc > 1)

@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/ask.h"
+#include "cli/registry_view.h"
+#include "cli/replication.h"
+#include "cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -272,6 +275,8 @@ static int replication_list(struct cli *c, int argc, char **argv)
         rows = status_rows(c, r, repository);
     else
         rows = json_array();
+    struct provisioning states;
+    provisioning_open(c, NULL, &states);
     json_t *list = json_array();
     const char **cells = arena_array(&c->arena, LIST_COLUMNS * (r->n_replicas + 1), sizeof *cells);
     const char *head[] = {"name",   "location",       "provisioning state",
@@ -285,25 +290,22 @@ static int replication_list(struct cli *c, int argc, char **argv)
         const char *told = orders_told(rows, region);
         const char *orders = cli_region_orders(c, r, rep, told);
         const char *shown = json_string_value(json_object_get(status, "displayStatus"));
-        // What the topology states is in force: there is no provisioning that could still be under
-        // way.
+        json_t *o = replica_json(c, r, rep, &states);
         const char *row[] = {region,
                              region,
-                             "Succeeded",
+                             json_text(o, "provisioningState"),
                              arena_strdup(&c->arena, shown ? shown : ""),
                              rep->global_routing ? "true" : "false",
                              cli_home_stamp(c, r, rep),
                              orders};
         memcpy(cells + LIST_COLUMNS * (i + 1), row, sizeof row);
-        json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", region, "location", region,
-                              "provisioningState", "Succeeded", "regionEndpointEnabled",
-                              rep->global_routing, "status", status);
-        cli_home_stamp_json(c, o, r, rep);
+        json_object_set_new(o, "status", status);
         if (*orders)
             json_object_set_new(o, "orders", json_string(orders));
         json_array_append_new(list, o);
     }
     json_decref(rows);
+    provisioning_close(&states);
     if (cli_json(c))
         return cli_print_json(c, list);
     json_decref(list);
@@ -329,13 +331,51 @@ static const struct command replication_cmds[] = {
      0,
      1,
      {"meridian replication status contoso -u ada", "meridian replication status contoso --watch"}},
+    {"show",
+     "one replica",
+     "REGISTRY/REGION",
+     replication_show,
+     USES_TOPOLOGY | USES_ADMIN | MAY_WATCH,
+     0,
+     1,
+     {"meridian replication show contoso/eastus",
+      "meridian replication show -r contoso -n eastus -o yaml"}},
+    {"create",
+     "a replica in one more region",
+     "REGISTRY/REGION [--global-endpoint-routing true|false] [--stamp STAMP] [--weight N]",
+     replication_create,
+     USES_CHANGE,
+     0,
+     1,
+     {"meridian replication create contoso/westeurope --what-if",
+      "meridian replication create -r contoso -l westeurope --global-endpoint-routing false"}},
+    {"update",
+     "whether it takes clients of the global name, and how many",
+     "REGISTRY/REGION [--global-endpoint-routing true|false] [--weight N]",
+     replication_update,
+     USES_CHANGE,
+     0,
+     1,
+     {"meridian replication update contoso/eastus --global-endpoint-routing false",
+      "meridian replication update -r contoso -n eastus --weight 50"}},
+    {"delete",
+     "take a replica away: its names first, its content after the retention",
+     "REGISTRY/REGION",
+     replication_delete,
+     USES_CHANGE | TAKES_AWAY,
+     0,
+     1,
+     {"meridian replication delete contoso/westeurope --what-if",
+      "meridian replication delete -r contoso -n westeurope --yes"}},
 };
 
 int cmd_replication(struct cli *c, int argc, char **argv)
 {
     const struct command all[] = {
-        replication_cmds[0],     replication_cmds[1],     replication_wait_cmd,
-        replication_drain_cmd,   replication_undrain_cmd, replication_feed_cmd,
-        replication_revoked_cmd, replication_repair_cmd,  replication_rebind_cmd};
+        replication_cmds[0],   replication_cmds[1],     replication_cmds[2],
+        replication_cmds[3],   replication_cmds[4],     replication_cmds[5],
+        replication_wait_cmd,  replication_drain_cmd,   replication_undrain_cmd,
+        replication_feed_cmd,  replication_revoked_cmd, replication_repair_cmd,
+        replication_rebind_cmd};
     return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }

@@ -269,6 +269,7 @@ class Rebind(unittest.TestCase):
             for r in (*now["replications"], *shown[name]["replications"]):
                 for key in ("homeStamp", "movesTo", "movesAt"):
                     r.pop(key, None)
+            self.assertGreater(now.pop("version"), shown[name].pop("version"))
             self.assertEqual(now, shown[name])
         diff = self.run_cli("topology", "diff", os.path.join(self.dir, "t.yaml"), compiled, status=1)
         self.assertIn("~ registry walled: replicas\n", diff)

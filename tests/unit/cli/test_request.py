@@ -66,7 +66,7 @@ class Requests(unittest.TestCase):
 
     def cli(self, *words, status=0, **more):
         env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
-        env.update(MERIDIAN_ADMIN=self.socket, MERIDIAN_TOPOLOGY="/nonexistent", HOME=self.dir, **more)
+        env.update({"MERIDIAN_ADMIN": self.socket, "MERIDIAN_TOPOLOGY": "/nonexistent", "HOME": self.dir} | more)
         r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
         self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
         self.err = r.stderr
@@ -183,6 +183,91 @@ class Requests(unittest.TestCase):
         self.answers[f"GET /v1/operations/{ID}"] = [same, same, (200, operation("Succeeded"))]
         out = self.cli("operation", "show", ID, "--query", "state", "-o", "tsv", "--watch", "--interval", "1", "--count", "3")
         self.assertEqual(out, "Updating\n\nSucceeded\n")
+
+    TOPOLOGY = b"""version: 42
+domain: example.io
+regions:
+  - { name: eastus, peer: "192.0.2.1:8443", stamps: [{ name: eus-1, ipv4: [192.0.2.1] }] }
+  - { name: westus, peer: "192.0.2.2:8443", stamps: [{ name: wus-1, ipv4: [192.0.2.2] }, { name: wus-2, ipv4: [192.0.2.3] }] }
+name_servers: [eus-1.eastus]
+registries:
+  - { name: contoso, regional_endpoints: enabled, replicas: [{ region: eastus }, { region: westus, stamp: wus-2 }] }
+"""
+
+    def verb(self, *words, status=0):
+        """The verb, object and arguments that the words become."""
+        self.answers["POST /v1/requests"] = (200, {"result": "NothingToDo"})
+        self.cli(*words, status=status)
+        q = self.asked()
+        return q["verb"], q["object"], q["arguments"]
+
+    def test_verbs_in_both_spellings(self):
+        for words, asked in {
+            "registry create contoso": ("registry create", "contoso", {}),
+            "registry create -n contoso -l EastUS --replicas westus,norway --dnl-scope tenantreuse --owner ada":
+                ("registry create", "contoso", {"location": "eastus", "replicas": ["westus", "norway"], "dnlScope": "TenantReuse", "owner": "ada"}),
+            "registry update contoso --regional-endpoints enabled": ("registry update", "contoso", {"regionalEndpoints": "Enabled"}),
+            "registry update contoso --regional-endpoints false": ("registry update", "contoso", {"regionalEndpoints": "Disabled"}),
+            "registry update contoso --regional-endpoints TRUE --data-endpoint-enabled":
+                ("registry update", "contoso", {"regionalEndpoints": "Enabled", "dataEndpointEnabled": True}),
+            "registry update --data-endpoint-enabled false -n contoso": ("registry update", "contoso", {"dataEndpointEnabled": False}),
+            "registry update --public-network-enabled disabled contoso": ("registry update", "contoso", {"publicNetworkEnabled": False}),
+            "registry update --anonymous-pull-enabled contoso": ("registry update", "contoso", {"anonymousPullEnabled": True}),
+            "registry update contoso --cidr 192.0.2.0/24 --cidr 198.51.100.0/24,203.0.113.0/24":
+                ("registry update", "contoso", {"cidrs": ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]}),
+            "registry update contoso --ip registry_eastus=10.4.0.9 --ip corp/registry=10.4.0.8,corp/registry=10.4.0.7":
+                ("registry update", "contoso", {"ip": {"registry_eastus": ["10.4.0.9"], "corp/registry": ["10.4.0.8", "10.4.0.7"]}}),
+            "registry delete contoso --yes": ("registry delete", "contoso", {}),
+            "registry delete contoso --yes --reserve-days 0 --purge": ("registry delete", "contoso", {"reserveDays": 0, "purge": True}),
+            "replication create contoso/westus": ("replication create", "contoso/westus", {}),
+            "replication create -r contoso -l WestUS --global-endpoint-routing false --stamp wus-2 --weight 30":
+                ("replication create", "contoso/westus", {"globalEndpointRouting": False, "stamp": "wus-2", "weight": 30}),
+            "replication create contoso --region westus --region-endpoint-enabled true": ("replication create", "contoso/westus", {"globalEndpointRouting": True}),
+            "replication update -r contoso -n westus --global-endpoint-routing disabled": ("replication update", "contoso/westus", {"globalEndpointRouting": False}),
+            "replication update contoso/westus --drained": ("replication update", "contoso/westus", {"drained": True}),
+            "replication delete contoso/westus -y": ("replication delete", "contoso/westus", {}),
+            "stamp drain eastus/eus-1": ("stamp drain", "eastus/eus-1", {"drained": True}),
+            "stamp undrain eastus/eus-1": ("stamp drain", "eastus/eus-1", {"drained": False}),
+            "name release Contoso --yes": ("name release", "contoso", {}),
+        }.items():
+            with self.subTest(words=words):
+                self.assertEqual(self.verb(*words.split()), asked)
+
+    def test_words_that_do_not_fit(self):
+        for words in ("registry update contoso", "registry update contoso --regional-endpoints maybe", "registry create contoso -n fabrikam",
+                      "registry update contoso --cidr 192.0.2.0/24 --public-network-enabled", "registry update contoso --ip 10.4.0.9",
+                      "replication create contoso", "replication create contoso/westus -l eastus", "replication create contoso -n westus -l eastus",
+                      "replication update contoso/westus", "replication update contoso/westus --weight 101", "stamp drain eus-1", "registry create"):
+            with self.subTest(words=words):
+                self.cli(*words.split(), status=2)
+        self.assertEqual(self.seen, [])
+
+    def test_what_is_there_comes_from_the_node(self):
+        self.answers["GET /v1/topology"] = (200, self.TOPOLOGY)
+        self.answers["GET /v1/operations"] = (200, {"operations": [
+            operation("Succeeded", created=1), operation("Updating", created=2), operation("Creating", object="replication/contoso/westus")]})
+        self.node = {"MERIDIAN_TOPOLOGY": "/etc/meridian/topology.yaml"}
+        shown = json.loads(self.cli("registry", "show", "contoso", "-o", "json", **self.node))
+        self.assertEqual((shown["name"], shown["location"], shown["provisioningState"], shown["regionalEndpoints"], shown["version"]),
+                         ("contoso", "eastus", "Updating", "Enabled", 42))
+        self.assertIn("Updating", self.cli("registry", "list", **self.node))
+        replica = json.loads(self.cli("replication", "show", "-r", "contoso", "-n", "westus", "-o", "json", **self.node))
+        self.assertEqual((replica["name"], replica["provisioningState"], replica["regionEndpointEnabled"], replica["homeStamp"]),
+                         ("westus", "Creating", True, "wus-2"))
+        self.cli("replication", "show", "contoso/norway", status=1, **self.node)
+        self.assertIn("the topology in force", self.err)
+        stamps = self.cli("stamp", "list", "-o", "tsv", "--query", "[].[region, name, replicas]", **self.node)
+        self.assertEqual(stamps, "eastus\teus-1\t1\nwestus\twus-1\t0\nwestus\twus-2\t1\n")
+        self.cli("stamp", "show", "eastus/nothing", status=7, **self.node)
+        self.assertEqual(json.loads(self.cli("name", "list", "-o", "json", **self.node)), [])
+
+    def test_a_change_shows_what_came_of_it(self):
+        self.answers["GET /v1/topology"] = (200, self.TOPOLOGY)
+        self.answers["GET /v1/operations"] = (200, {"operations": []})
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Creating")})
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Succeeded"))
+        out = self.cli("registry", "create", "contoso", "--query", "[name, provisioningState]", "-o", "tsv")
+        self.assertEqual(out, "contoso\nSucceeded\n")
 
 
 if __name__ == "__main__":
