@@ -43,6 +43,8 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     bool password_stdin;
     // --server, MERIDIAN_SERVER: a node's admin listener, in the place of its admin socket
     const char *server;
+    // what it leads to, once it was looked at (cli/server.h)
+    struct cli_server *at_server;
     // --token-name, --token-file: who to be there
     const char *token_name, *token_file;
     // --operator, MERIDIAN_OPERATOR; --key, MERIDIAN_OPERATOR_KEY: who signs a change; --fleet,

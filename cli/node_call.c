@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/mem.h"
+#include "cli/server.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,24 +38,52 @@ static void say_unreachable(const struct cli *c, const char *message)
         cli_complain("%s: no answer (is the node running? name its socket with --admin)", c->admin);
 }
 
+static int call_socket(struct cli *c, struct fetch_request *q, const char *path_and_query,
+                       struct fetch_result *out)
+{
+    q->url = arena_printf(&c->arena, "http://admin%s", path_and_query);
+    q->unix_socket = c->admin;
+    return fetch_run(c->fetcher, q, out);
+}
+
+// With a bearer, where there is somebody to be. One that ended while a command waits is renewed.
+static int call_server(struct cli *c, struct fetch_request *q, const char *path_and_query,
+                       struct fetch_result *out, int *out_failed)
+{
+    struct cli_server *s;
+    int rc = cli_server_find(c, &s);
+    for (int tries = 0; !rc && tries < 2; tries++) {
+        if (!s->bearer)
+            rc = cli_server_login(c, s);
+        if (rc)
+            return rc;
+        q->url = arena_printf(&c->arena, "%s%s", s->url, path_and_query);
+        q->ca_file = c->ca;
+        q->connect_to = s->to.port ? &s->to : NULL;
+        q->headers = &s->bearer;
+        q->n_headers = s->bearer ? 1 : 0;
+        *out_failed = fetch_run(c->fetcher, q, out);
+        if (*out_failed || out->status != 401 || !s->bearer || tries)
+            return EXIT_DONE;
+        fetch_result_done(out);
+        s->bearer = NULL;
+    }
+    return rc;
+}
+
 int cli_node_fetch(struct cli *c, const char *method, const char *path_and_query, struct bytes body,
                    uint32_t timeout_ms, struct fetch_result *out)
 {
     *out = (struct fetch_result){0};
-    int rc = cli_want_fetcher(c);
-    if (rc)
-        return rc;
+    int rc = cli_want_fetcher(c), failed = 0;
     struct fetch_request q = {
         .method = method, .body = body, .timeout_ms = timeout_ms, .max_bytes = ANSWER_MAX_BYTES};
-    if (c->server) {
-        q.url = arena_printf(&c->arena, "%s%s", c->server, path_and_query);
-        q.ca_file = c->ca;
-    } else {
-        q.url = arena_printf(&c->arena, "http://admin%s", path_and_query);
-        q.unix_socket = c->admin;
-    }
-    if (!fetch_run(c->fetcher, &q, out))
-        return EXIT_DONE;
+    if (!rc && c->server)
+        rc = call_server(c, &q, path_and_query, out, &failed);
+    else if (!rc)
+        failed = call_socket(c, &q, path_and_query, out);
+    if (rc || !failed)
+        return rc;
     if (!c->quiet)
         say_unreachable(c, out->message);
     fetch_result_done(out);

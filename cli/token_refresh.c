@@ -54,7 +54,8 @@ static int pages_read(struct cli *c, const struct list_ask *ask, json_t *all,
         const char *region = json_string_value(json_object_get(doc, "region"));
         const char *more = json_string_value(json_object_get(doc, "next"));
         if (!rc && (!region || !more))
-            rc = cli_fail(EXIT_FAILED, "%s: not an answer that is understood here", c->admin);
+            rc = cli_fail(EXIT_FAILED, "%s: not an answer that is understood here",
+                          cli_node_name(c));
         if (!rc) {
             page_add(all, doc, ask);
             *out_region = arena_strdup(&c->arena, region);

@@ -2,7 +2,7 @@
 """The admin listener in three regions: looking and draining from afar, and how far a hostile edge and a hostile region get."""
 import base64, json, re, subprocess, unittest, urllib.parse
 
-from lab import DOMAIN, Lab, REGIONS, STAMPS, USER, wait_until
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
 
 REGISTRY = f"contoso.eastus.geo.{DOMAIN}"
 PORT = 8444
@@ -85,6 +85,33 @@ class Administration(unittest.TestCase):
         self.assertIn(("reader", "refused", "POST /v1/health/orders?order=drain&region=eastus&on=true"), said)
         self.assertIn(("drainer", "done", "POST /v1/health/orders?order=drain&region=eastus&on=true"), said)
         self.assertIn(("drainer", "refused", "POST /v1/node/restart"), said)
+
+    def cli(self, *words, server=None, name="drainer", status=0):
+        r = self.lab.run(MERIDIAN, *words, check=False, env={
+            "MERIDIAN_SERVER": server or f"https://{front('eastus')}:{PORT}", "MERIDIAN_TOKEN_NAME": name,
+            "MERIDIAN_TOKEN_FILE": self.lab.password_file, "MERIDIAN_ADMIN": "/nowhere.sock"})
+        self.assertEqual(r.returncode, status, (words, r.stdout, r.stderr))
+        return r.stdout if status == 0 else r.stderr
+
+    def test_1b_the_command_line_from_afar(self):
+        address = f"https://{REGIONS['eastus']}:{PORT}"
+        for server in (None, address, "eastus"):
+            self.assertEqual(json.loads(self.cli("status", "-o", "json", server=server))["region"], "eastus")
+        for words in (("health", "orders"), ("health", "peers"), ("health", "show"), ("certs", "show"), ("config", "check", "--in-force"),
+                      ("user", "list"), ("token", "list"), ("scope-map", "list"), ("usage", "--node"), ("collect", "--dry-run"),
+                      ("token", "refresh", "list", "-n", "contoso"), ("dns", "explain", REGISTRY, "--client", "10.88.0.100"),
+                      ("status", "--all")):
+            self.assertNotIn("$y$", self.cli(*words, "-o", "json"))
+        self.cli("replication", "drain", "--region", "eastus")
+        self.assertIn("eastus", self.cli("health", "orders"))
+        self.cli("replication", "undrain", "--region", "eastus")
+        self.assertIn("does not have the right admin/drain", self.cli("replication", "drain", "--region", "eastus", name="reader", status=5))
+        self.assertIn("only region eastus is drained here", self.cli("replication", "drain", "--region", "westeurope", status=5))
+        self.assertIn("through its admin socket", self.cli("node", "restart", status=5))
+        self.assertIn("is not right there", self.cli("status", name="nobody", status=5))
+        self.assertIn("is not right there", self.cli("status", server="southeastasia", status=5))
+        for bad in ("http://10.88.0.1:8444", "https://10.88.0.1:8444/v1", "https://x:99999", "ftp://x", "East", "https://10.9.9.9"):
+            self.cli("status", server=bad, status=2)
 
     def test_2_a_bearer_counts_in_its_region(self):
         """Each region may issue what it likes; the others, and the registries, take none of it."""
