@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/mem.h"
+#include "cli/apply.h"
 #include "cli/complete.h"
 #include "cli/help.h"
 #include "cli/operation.h"
@@ -93,8 +94,16 @@ const struct command nouns[] = {
      1,
      {"meridian check-health -n contoso",
       "meridian check-health -n contoso -u ada --password-file pw --ignore-errors"}},
-    {"topology", "check, compile, compare and change the topology",
-     "check | show | compile | diff | change", cmd_topology},
+    {"apply",
+     "make a document what is in force, without losing what commands have changed since",
+     "FILE [--dry-run] [--force-conflicts file|commands]",
+     cmd_apply,
+     USES_CHANGE,
+     1,
+     1,
+     {"meridian apply topology.yaml --dry-run", "meridian apply topology.yaml --yes"}},
+    {"topology", "the topology in force: export, history, rollback; checking and comparing files",
+     "export | history | rollback | check | show | compile | diff | change", cmd_topology},
     {"dns", "why a name leads where it leads; zones as files; signing keys",
      "explain | export | keys", cmd_dns},
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},

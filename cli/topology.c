@@ -2,6 +2,7 @@
 // `meridian topology`: check a topology with its changes, compile it, look at it, compare two,
 // append a change, and pin the serial of fe.D.
 #include "cli/edit.h"
+#include "cli/topology_fleet.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -693,5 +694,8 @@ static const struct command topology_cmds[] = {
 
 int cmd_topology(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, topology_cmds, ARRAY_LEN(topology_cmds), argc, argv);
+    const struct command all[] = {topology_export_cmd, topology_history_cmd, topology_rollback_cmd,
+                                  topology_cmds[0],    topology_cmds[1],     topology_cmds[2],
+                                  topology_cmds[3],    topology_cmds[4],     topology_cmds[5]};
+    return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }

@@ -67,15 +67,41 @@ static void print_list(struct cli *c, const json_t *list, const char *what,
         print_rows(cells, n);
 }
 
-static void print_texts(const json_t *list, const char *before)
+static void print_texts(const json_t *list)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(list, i, one) printf("%s%s\n", before, json_string_value(one));
+    json_array_foreach(list, i, one) printf("%s\n", json_string_value(one));
 }
 
+static const char *side(const json_t *row, const char *key)
+{
+    const char *text = json_text(row, key);
+    if (*text)
+        return text;
+    return "(none)";
+}
+
+// "registry/contoso regional_endpoints: disabled -> enabled"
+static void print_changes(const json_t *list)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        const char *member = json_text(one, "member");
+        printf("%s%s%s: %s -> %s\n", json_text(one, "row"), *member ? " " : "", member,
+               side(one, "was"), side(one, "is"));
+    }
+}
+
+// "300 CNAME eus-1.eastus.fe.example.io", and how many clients are given it if not all are
 static const char *data_of(struct cli *c, const json_t *row)
 {
+    const char *clients = json_text(row, "clients");
+    if (*clients)
+        return arena_printf(&c->arena, "%s %s %s (%s of clients)", number(c, row, "ttl"),
+                            json_text(row, "type"), json_text(row, "data"), clients);
     return arena_printf(&c->arena, "%s %s %s", number(c, row, "ttl"), json_text(row, "type"),
                         json_text(row, "data"));
 }
@@ -111,13 +137,13 @@ int what_if_show(struct cli *c, const json_t *what_if)
     else
         printf("%s: version %s -> %s\n", json_text(doc, "object"), json_count(c, doc, "from"),
                json_count(c, doc, "to"));
-    print_texts(json_object_get(doc, "changes"), "");
+    print_changes(json_object_get(doc, "changes"));
     if (!*error && what_if_exit(doc) != EXIT_DONE) {
         print_dns(c, json_object_get(doc, "dns"));
         print_list(c, json_object_get(doc, "certificates"), "certificates", certificates);
         print_list(c, json_object_get(doc, "members"), "members", members);
     }
-    print_texts(json_object_get(doc, "notes"), "");
+    print_texts(json_object_get(doc, "notes"));
     json_decref(doc);
     return EXIT_DONE;
 }

@@ -134,7 +134,7 @@ class Requests(unittest.TestCase):
         self.assertIn("failed: no certificate", self.err)
 
     def test_what_if(self):
-        would = {"object": "registry/contoso", "from": 41, "to": 42, "changes": ["registry contoso: regional endpoints disabled -> enabled"],
+        would = {"object": "registry/contoso", "from": 41, "to": 42, "changes": [{"row": "registry/contoso", "change": "~", "member": "regional_endpoints", "was": "disabled", "is": "enabled"}],
                  "dns": [{"view": "public", "change": "+", "name": "contoso.eastus.geo.example.io", "ttl": 300, "type": "CNAME", "data": "x"}],
                  "certificates": [], "members": [], "notes": ["nothing moves"], "exit": 10}
         self.answers["POST /v1/requests"] = (200, {"whatIf": would})
