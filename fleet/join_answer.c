@@ -117,10 +117,9 @@ static int text_take(const json_t *o, const struct join_token *t, const char *jo
     if (strcmp(w->domain, t->domain) != 0 || strcmp(w->token, t->id) != 0 ||
         strcmp(w->region, t->region) != 0 || strcmp(w->joiner, joiner) != 0)
         return false_writer(t, diag, "it answers another request");
-    uint8_t ca[SHA256_BYTES];
-    char hex[65];
-    if (certs_fingerprint(bytes_str(w->ca), hex) || hex_parse(hex, 64, ca, sizeof ca) ||
-        memcmp(ca, t->ca, sizeof ca) != 0)
+    char ours[65], theirs[65];
+    if (certs_fingerprint(bytes_str(t->ca), ours) || certs_fingerprint(bytes_str(w->ca), theirs) ||
+        strcmp(ours, theirs) != 0)
         return false_writer(t, diag, "its CA is another one");
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "certs/joiner.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -41,6 +42,57 @@ int join_token_new(struct join_token *out)
     return rc;
 }
 
+// --- the CA's certificate: PEM here, its base64 alone in the token ---
+
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----\n"
+#define PEM_END "-----END CERTIFICATE-----\n"
+#define PEM_COLUMNS 64 // RFC 7468 section 2
+
+static bool ca_from_base64(const char *text, char out[JOIN_TOKEN_CA_SIZE])
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, JOIN_TOKEN_CA_SIZE - 1);
+    char hex[65];
+    size_t n = strlen(text);
+    buf_str(&b, PEM_BEGIN);
+    for (size_t at = 0; at < n; at += PEM_COLUMNS) {
+        buf_add(&b, text + at, n - at < PEM_COLUMNS ? n - at : PEM_COLUMNS);
+        buf_str(&b, "\n");
+    }
+    buf_str(&b, PEM_END);
+    if (b.err || certs_fingerprint(bytes_of(b.p, b.n), hex))
+        return false;
+    memset(out, 0, JOIN_TOKEN_CA_SIZE);
+    memcpy(out, b.p, b.n);
+    return true;
+}
+
+// Appends what stands between the lines of the first certificate.
+static void ca_to_base64(const char *pem, struct buf *out)
+{
+    const char *begin = strstr(pem, PEM_BEGIN), *end = NULL;
+    if (begin)
+        end = strstr(begin, PEM_END);
+    if (!end)
+        return;
+    for (const char *p = begin + strlen(PEM_BEGIN); p < end; p++)
+        if (*p != '\n')
+            buf_u8(out, (uint8_t)*p);
+}
+
+int join_token_set_ca(struct join_token *t, struct bytes pem)
+{
+    AUTO_FREE char *text = mem_strndup((const char *)pem.p, pem.n);
+    AUTO_BUF struct buf b;
+    buf_init(&b, JOIN_TOKEN_CA_SIZE);
+    if (!text)
+        return ERR_NOMEM;
+    ca_to_base64(text, &b);
+    if (b.n && ca_from_base64(buf_cstr(&b), t->ca))
+        return 0;
+    return ERR_INVAL;
+}
+
 // --- writing ---
 
 static json_t *binary(const uint8_t *p, size_t n)
@@ -61,11 +113,14 @@ static json_t *places(const struct join_token *t)
 
 int join_token_format(const struct join_token *t, struct buf *out)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:I}", "d", t->domain, "r",
-                          t->region, "i", t->id, "s", binary(t->seed, sizeof t->seed), "c",
-                          binary(t->ca, sizeof t->ca), "w", t->writer, "k",
-                          binary(t->writer_key, sizeof t->writer_key), "a", places(t), "e",
-                          (json_int_t)t->expires_ms);
+    AUTO_BUF struct buf ca;
+    buf_init(&ca, JOIN_TOKEN_CA_SIZE);
+    ca_to_base64(t->ca, &ca);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:I}", "d", t->domain, "r", t->region,
+                  "i", t->id, "s", binary(t->seed, sizeof t->seed), "c", buf_cstr(&ca), "w",
+                  t->writer, "k", binary(t->writer_key, sizeof t->writer_key), "a", places(t), "e",
+                  (json_int_t)t->expires_ms);
     AUTO_FREE char *text = NULL;
     if (o)
         text = json_dumps(o, JSON_COMPACT);
@@ -136,12 +191,13 @@ static bool id_holds(const struct join_token *t)
 static bool token_take(const json_t *o, struct join_token *t)
 {
     const json_t *expires = json_object_get(o, "e");
+    const char *ca = json_string_value(json_object_get(o, "c"));
     if (!text_take(o, "d", t->domain, sizeof t->domain) || !domain_ok(t->domain) ||
         !text_take(o, "r", t->region, sizeof t->region) || !hostname_region_ok(t->region) ||
         !text_take(o, "i", t->id, sizeof t->id) ||
         !text_take(o, "w", t->writer, sizeof t->writer) || !hostname_region_ok(t->writer))
         return false;
-    if (!binary_take(o, "s", t->seed) || !binary_take(o, "c", t->ca) ||
+    if (!binary_take(o, "s", t->seed) || !ca || !ca_from_base64(ca, t->ca) ||
         !binary_take(o, "k", t->writer_key) || !places_take(json_object_get(o, "a"), t))
         return false;
     t->expires_ms = json_integer_value(expires);

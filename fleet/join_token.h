@@ -3,7 +3,7 @@
 // Who makes it gives it to who starts the new region; it says whom to trust on both sides.
 //
 //   "mjoin1." and base64url of
-//   {"d":domain,"r":region,"i":id,"s":seed,"c":SHA-256 of the CA certificate's DER,
+//   {"d":domain,"r":region,"i":id,"s":seed,"c":the CA certificate's DER (standard base64),
 //    "w":writer region,"k":SHA-256 of the writer's control key (SPKI),"a":["192.0.2.1:8443"],
 //    "e":expires, Unix milliseconds}
 //
@@ -35,6 +35,7 @@
 #define JOIN_TOKEN_ID_SIZE 17 // 16 hex digits, the beginning of the public half's SHA-256
 #define JOIN_TOKEN_PLACES_MAX 8
 #define JOIN_TOKEN_DOMAIN_SIZE 256
+#define JOIN_TOKEN_CA_SIZE 2048 // of the CA certificate's PEM
 
 struct join_token {
     char domain[JOIN_TOKEN_DOMAIN_SIZE];
@@ -42,7 +43,8 @@ struct join_token {
     char region[HOSTNAME_REGION_SIZE];
     char id[JOIN_TOKEN_ID_SIZE];
     uint8_t seed[32];
-    uint8_t ca[SHA256_BYTES];
+    // PEM, one certificate; the joiner verifies the writer's listener by it from the first byte on
+    char ca[JOIN_TOKEN_CA_SIZE];
     char writer[HOSTNAME_REGION_SIZE];
     uint8_t writer_key[SHA256_BYTES];
     // peer listeners of the writer, tried in this order
@@ -59,6 +61,8 @@ int join_token_key(const struct join_token *t, struct signing_key **out);
 // The id of a public half, as the ledger names it. ERR_INVAL: it is no base64.
 int join_token_id(const char *spki_b64, char out[JOIN_TOKEN_ID_SIZE]);
 int join_token_format(const struct join_token *t, struct buf *out);
+// Takes the first certificate of a PEM. ERR_INVAL.
+int join_token_set_ca(struct join_token *t, struct bytes pem);
 // Blanks and line ends around it are passed over. ERR_INVAL with a sentence that holds nothing of it.
 int join_token_parse(const char *text, size_t n, struct diag *diag, struct join_token *out);
 

@@ -176,8 +176,7 @@ static void token_new(bool replace)
     buf_init(&ca, 0);
     char hex[65];
     ck_assert_int_eq(world_ca(NULL, &ca), 0);
-    ck_assert_int_eq(certs_fingerprint(bytes_of(ca.p, ca.n), hex), 0);
-    ck_assert_int_eq(hex_parse(hex, 64, token.ca, 32), 0);
+    ck_assert_int_eq(join_token_set_ca(&token, bytes_of(ca.p, ca.n)), 0);
     ck_assert_int_eq(signing_key_fingerprint(region_keys_control_spki(east), hex), 0);
     ck_assert_int_eq(hex_parse(hex, 64, token.writer_key, 32), 0);
     record_new(replace);
@@ -419,7 +418,11 @@ START_TEST(a_false_writer_is_not_believed)
     other.writer_key[0] ^= 1; // signed by another key
     ck_assert_int_eq(join_answer_parse(whole, &other, w.identity, &arena, NULL, &got), ERR_AUTH);
     other = token;
-    other.ca[0] ^= 1; // a CA of its own
+    AUTO_BUF struct buf foreign; // a CA of its own
+    buf_init(&foreign, 0);
+    ck_assert_int_eq(ca_create(path("ca2"), DOMAIN, NULL), 0);
+    ck_assert_int_eq(file_read(path("ca2/ca.pem"), 1 << 20, &foreign), 0);
+    ck_assert_int_eq(join_token_set_ca(&other, bytes_of(foreign.p, foreign.n)), 0);
     ck_assert_int_eq(join_answer_parse(whole, &other, w.identity, &arena, NULL, &got), ERR_AUTH);
     // the answer to somebody else
     ck_assert_int_eq(join_answer_parse(whole, &token, "0", &arena, NULL, &got), ERR_AUTH);
