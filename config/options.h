@@ -104,6 +104,8 @@ struct option_ctx {
     struct diag *diag;
     struct arena *arena;
     size_t n_errors;
+    // wall time that the document is judged by; 0: the clock
+    int64_t now_s;
     bool nomem;
 };
 

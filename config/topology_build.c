@@ -283,7 +283,10 @@ static int find_stamp_was(struct topology_build *b, const char *what, const stru
     // Who edits may have a clock that is ahead of ours: a little too early is judged by what is in
     // force (control/moves.h), and looked at again.
     int64_t until_s = since_s + ttls_cached_s(&b->t->ttl);
-    if (clock_wall_ms() / 1000 >= until_s - CLOCKS_APART_S)
+    int64_t now_s = b->ctx->now_s;
+    if (!now_s)
+        now_s = clock_wall_ms() / 1000;
+    if (now_s >= until_s - CLOCKS_APART_S)
         return STAMP_GONE;
     options_error(b->ctx, doc_key_line(s->node, "stamp_was"),
                   "%s: region %s has no stamp \"%.80s\", and names or caches lead to it until %s: "

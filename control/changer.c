@@ -219,6 +219,7 @@ static int read_and_apply(struct changer *c, struct touched *x, struct change *c
         return rc;
     x->time_is_common = c->at_ms || change->time;
     x->now_s = time_of(c, change);
+    x->ctx->now_s = x->now_s;
     rc = apply(c, x, text, n, out);
     // a change is early when nothing but time is wrong with it
     if (rc == ERR_INVAL && x->n_early && x->n_early == ctx->n_errors)
