@@ -44,7 +44,8 @@
     X(FROZEN, "needs a newer program here")         \
     X(BEHIND, "a region runs an older version")     \
     X(GAP, "entries before it are missing")         \
-    X(QUOTA, "more than the quota allows")
+    X(QUOTA, "more than the quota allows")          \
+    X(GONE, "not kept any more")
 
 enum err {
     ERR_OK = 0,

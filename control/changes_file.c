@@ -9,6 +9,7 @@
 #include "config/catalogue.h"
 #include "config/document.h"
 #include "control/change.h"
+#include "control/change_number.h"
 #include "control/changer.h"
 #include "control/topology_file.h"
 
@@ -92,51 +93,14 @@ int changes_load(const char *path, struct diag *diag, struct topology **t, size_
 
 // ---- appending ----
 
-// Does a row name a registry that is not there?
-static bool creates(const struct doc_node *root, const struct topology *t)
-{
-    const struct doc_node *list = doc_get(root, "registries");
-    for (const struct doc_node *row = list ? list->child : NULL; row; row = row->next) {
-        const struct doc_node *name = doc_get(row, "name");
-        if (name && name->kind == DOC_SCALAR && !catalogue_find_name(t->catalogue, name->text))
-            return true;
-    }
-    return false;
-}
-
-struct lacking { // what a document has yet to be given
-    bool version, incarnation;
-};
-
-static struct lacking lacks(const char *text, size_t n, const struct topology *t)
-{
-    struct lacking l = {0};
-    struct arena a;
-    struct doc_node *root;
-    arena_init(&a, 0);
-    // of what is no mapping changer_apply says so
-    if (!doc_parse(text, n, "", &a, NULL, &root) && root->kind == DOC_MAP) {
-        l.version = !doc_get(root, "version");
-        l.incarnation = !doc_get(root, "incarnation") && creates(root, t);
-    }
-    arena_done(&a);
-    return l;
-}
-
-// The document as it is appended after `t`: with its version in front if it has none, the
-// incarnation of what it creates, and the line that ends it, if it has not. *out_front: lines that
-// were added in front.
+// The document as it is appended after `t`: numbered, and with the line that ends it, if it has
+// not. *out_front: lines that were added in front.
 static int completed(const char *text, size_t n, const struct topology *t, struct buf *out,
                      int *out_front)
 {
-    struct lacking l = lacks(text, n, t);
-    unsigned long long version = t->version + 1;
-    *out_front = l.version + l.incarnation;
-    if (l.version)
-        buf_printf(out, "version: %llu\n", version);
-    if (l.incarnation)
-        buf_printf(out, "incarnation: %llu\n", version);
-    buf_add(out, text, n);
+    int rc = change_number(text, n, t->version + 1, t, out, out_front);
+    if (rc)
+        return rc;
     if (n && text[n - 1] != '\n')
         buf_str(out, "\n");
     if (!change_whole(text, n))

@@ -22,7 +22,10 @@ static bool wrong(struct compiled_judge *j, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    diag_add(j->diag, j->source, 0, "a damaged compiled topology: registry number %llu: %s",
+    const char *what = j->what;
+    if (!what)
+        what = "a damaged compiled topology";
+    diag_add(j->diag, j->source, 0, "%s: registry number %llu: %s", what,
              (unsigned long long)j->number, text);
     return false;
 }

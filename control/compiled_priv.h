@@ -35,6 +35,8 @@ struct compiled_judge {
     // without registries yet
     const struct topology *t;
     const char *source;
+    // what is judged, for messages; NULL: a damaged compiled topology
+    const char *what;
     struct diag *diag;
     // of the registries before
     struct private_index *index;
