@@ -19,24 +19,29 @@
 #include <stdatomic.h>
 #include <string.h>
 
-// What few registries have; shared by the copies of a record, and by registries that have the same.
-struct catalogue_extra {
-    _Atomic uint32_t refs;
-    // TOPOLOGY_MAX_REGIONS of them, or NULL
-    const uint8_t *weights;
-    const struct cidr *cidrs;
-    size_t n_cidrs;
-    const struct private_endpoint *const *private_endpoints;
-    size_t n_private_endpoints;
-    const struct stamp_move *moves;
-    size_t n_moves;
-    const struct registry_policy *policy;
+// Of a registry that has an owner, or whose names come or go.
+struct catalogue_life {
     // "" or more
     const char *owner;
     // regions whose replica has that stage
     region_set private_, edge;
     // enum name_stage: of all names, of the regional, of the data ones; enum dnl_scope
     uint8_t stage, regional_stage, data_stage, dnl_scope;
+};
+
+// What few registries have; shared by the copies of a record, and by registries that have the same.
+struct catalogue_extra {
+    _Atomic uint32_t refs;
+    uint16_t n_cidrs, n_private_endpoints;
+    // TOPOLOGY_MAX_REGIONS of them, or NULL
+    const uint8_t *weights;
+    const struct cidr *cidrs;
+    const struct private_endpoint *const *private_endpoints;
+    const struct stamp_move *moves;
+    size_t n_moves;
+    const struct registry_policy *policy;
+    // NULL: all is public, and nobody's
+    const struct catalogue_life *life;
 };
 
 // ---- records (catalogue_record.c) ----

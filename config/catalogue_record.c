@@ -190,16 +190,16 @@ region_set catalogue_staged(const struct catalogue_registry *r)
 {
     if (!(r->flags & CATALOGUE_STAGES))
         return 0;
-    const struct catalogue_extra *e = record_extra(r);
-    return e->private_ | e->edge;
+    const struct catalogue_life *life = record_extra(r)->life;
+    return life->private_ | life->edge;
 }
 
-static enum name_stage stage_there(const struct catalogue_extra *e, uint8_t region)
+static enum name_stage stage_there(const struct catalogue_life *life, uint8_t region)
 {
     region_set bit = (region_set)1 << region;
-    if (e->edge & bit)
+    if (life->edge & bit)
         return STAGE_EDGE;
-    if (e->private_ & bit)
+    if (life->private_ & bit)
         return STAGE_PRIVATE;
     return STAGE_PUBLIC;
 }
@@ -209,13 +209,14 @@ enum name_stage catalogue_name_stage(const struct catalogue_registry *r, enum na
 {
     if (!(r->flags & CATALOGUE_STAGES))
         return STAGE_PUBLIC;
-    const struct catalogue_extra *e = record_extra(r);
-    uint8_t of_kind = e->data_stage;
+    const struct catalogue_life *life = record_extra(r)->life;
+    uint8_t of_kind = life->data_stage;
     if (kind == NAME_GLOBAL)
-        return (enum name_stage)e->stage;
+        return (enum name_stage)life->stage;
     if (kind == NAME_REGIONAL)
-        of_kind = e->regional_stage;
-    return stage_hidden_most(stage_hidden_most(e->stage, of_kind), (uint8_t)stage_there(e, region));
+        of_kind = life->regional_stage;
+    return stage_hidden_most(stage_hidden_most(life->stage, of_kind),
+                             (uint8_t)stage_there(life, region));
 }
 
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
@@ -262,7 +263,7 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
         name[name_n] = 0;
     }
     for (size_t i = 0; i < n && r->flags & CATALOGUE_STAGES; i++)
-        reps[i].stage = (uint8_t)(stage_there(e, reps[i].region) & 3);
+        reps[i].stage = (uint8_t)(stage_there(e->life, reps[i].region) & 3);
     const char *key = name;
     uint64_t incarnation = catalogue_incarnation(r);
     if (incarnation)
@@ -288,17 +289,19 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
         return;
     out->weights = e->weights;
     out->public_cidrs = e->cidrs;
-    out->n_public_cidrs = (uint16_t)e->n_cidrs;
+    out->n_public_cidrs = e->n_cidrs;
     out->private_endpoints = e->private_endpoints;
-    out->n_private_endpoints = (uint16_t)e->n_private_endpoints;
+    out->n_private_endpoints = e->n_private_endpoints;
     out->moves = e->moves;
     out->n_moves = (uint8_t)e->n_moves;
     out->policy = e->policy;
-    out->owner = e->owner;
-    out->stage = e->stage;
-    out->regional_stage = e->regional_stage;
-    out->data_stage = e->data_stage;
-    out->dnl_scope = e->dnl_scope;
+    if (!e->life)
+        return;
+    out->owner = e->life->owner;
+    out->stage = e->life->stage;
+    out->regional_stage = e->life->regional_stage;
+    out->data_stage = e->life->data_stage;
+    out->dnl_scope = e->life->dnl_scope;
 }
 
 void catalogue_expand(const struct catalogue_registry *r, struct registry_room *room,
@@ -383,18 +386,29 @@ static const struct registry_policy *copy_policy(struct room *m, const struct re
     return p;
 }
 
+static const struct catalogue_life *copy_life(struct room *m, const struct registry *r)
+{
+    const struct catalogue_life proto = {.owner = "",
+                                         .private_ = set_of_stage(r, STAGE_PRIVATE),
+                                         .edge = set_of_stage(r, STAGE_EDGE),
+                                         .stage = r->stage,
+                                         .regional_stage = r->regional_stage,
+                                         .data_stage = r->data_stage,
+                                         .dnl_scope = r->dnl_scope};
+    struct catalogue_life *life = room_copy(m, &proto, sizeof proto);
+    const char *owner = "";
+    if (r->owner && *r->owner)
+        owner = copy_text(m, r->owner);
+    if (life)
+        life->owner = owner;
+    return life;
+}
+
 static void fill(struct room *m, const struct registry *r)
 {
     struct catalogue_extra proto = {.n_cidrs = r->n_public_cidrs,
                                     .n_private_endpoints = r->n_private_endpoints,
-                                    .n_moves = r->n_moves,
-                                    .owner = "",
-                                    .private_ = set_of_stage(r, STAGE_PRIVATE),
-                                    .edge = set_of_stage(r, STAGE_EDGE),
-                                    .stage = r->stage,
-                                    .regional_stage = r->regional_stage,
-                                    .data_stage = r->data_stage,
-                                    .dnl_scope = r->dnl_scope};
+                                    .n_moves = r->n_moves};
     struct catalogue_extra *e = room_copy(m, &proto, sizeof proto);
     const uint8_t *weights = NULL;
     if (r->weights)
@@ -415,12 +429,12 @@ static void fill(struct room *m, const struct registry *r)
     const struct registry_policy *policy = NULL;
     if (r->policy)
         policy = copy_policy(m, r->policy);
-    const char *owner = "";
-    if (r->owner && *r->owner)
-        owner = copy_text(m, r->owner);
+    const struct catalogue_life *life = NULL;
+    if (has_stages(r) || has_owner(r))
+        life = copy_life(m, r);
     if (!e)
         return;
-    e->owner = owner;
+    e->life = life;
     e->policy = policy;
     e->weights = weights;
     e->cidrs = cidrs;

@@ -165,6 +165,7 @@ START_TEST(a_registry_that_says_nothing_costs_nothing)
     ck_assert_uint_eq(record_bytes(&plain), 32);
     ck_assert_uint_le(sizeof(struct registry), 120);
     ck_assert_uint_le(sizeof(struct replica), 4);
+    ck_assert_uint_le(sizeof(struct catalogue_extra), 72);
 }
 END_TEST
 
