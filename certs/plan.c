@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define DAY_S 86400u
 
@@ -105,4 +106,20 @@ int cert_plan(const struct topology *t, const char *region, enum cert_kind kind,
     p.dns = dns;
     *out = p;
     return 0;
+}
+
+static bool name_covers(const char *name, const char *host)
+{
+    if (strncmp(name, "*.", 2) != 0)
+        return !strcasecmp(name, host);
+    const char *dot = strchr(host, '.');
+    return dot && dot != host && !strcasecmp(name + 1, dot);
+}
+
+bool cert_plan_covers(const struct cert_plan *p, const char *host)
+{
+    for (size_t i = 0; i < p->n_dns; i++)
+        if (name_covers(p->dns[i], host))
+            return true;
+    return false;
 }

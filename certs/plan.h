@@ -39,6 +39,8 @@ const char *cert_kind_name(enum cert_kind kind); // "region", "shared", "peer"
 int cert_kind_parse(const char *text, enum cert_kind *out);
 int cert_plan(const struct topology *t, const char *region, enum cert_kind kind, struct arena *a,
               struct cert_plan *out);
+// Does a certificate of that plan stand for the host? A wildcard is one label (RFC 9525 section 6.3).
+bool cert_plan_covers(const struct cert_plan *p, const char *host);
 // The name a peer's certificate is verified for: "<region>.peer.D".
 int cert_peer_name(const char *domain, const char *region, struct arena *a, const char **out);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A change of one registry: answered by every region at once, still there after kill -9 and without the document being
 read anew, and nothing else moved by it. A name that goes to another owner takes nothing of the one before along."""
-import os, unittest
+import json, os, unittest, urllib.parse
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, wait_until
 
@@ -65,8 +65,10 @@ class Changes(unittest.TestCase):
         self.assertEqual({r: lab.dig(OLD, at=r) for r in REGIONS}, before)
 
     def test_a_name_goes_to_another_owner(self):
-        """tailspin is deleted and created again while a region is away: that one brings nothing of the old owner back."""
+        """tailspin is deleted, its name kept, given up, and taken by somebody else while a region is away: that one brings nothing of
+        the old owner back."""
         lab, away, host = self.lab, "southeastasia", f"tailspin.{DOMAIN}"
+        replicas = "replicas: [{ region: eastus }, { region: westeurope }, { region: southeastasia }]"
 
         def status(region, path, auth=None):
             return lab.request("GET", host, path, region, auth or {})[0]
@@ -74,28 +76,83 @@ class Changes(unittest.TestCase):
         def shown(region):
             got = lab.request("HEAD", host, "/v2/app/manifests/1", region)
             return got[1].get("docker-content-digest") if got[0] == 200 else got[0]
+
+        def refreshed(region, token):
+            body = urllib.parse.urlencode({"grant_type": "refresh_token", "service": host, "scope": "repository:app:pull",
+                                           "refresh_token": token})
+            return lab.request("POST", host, "/oauth2/token", region, {"Content-Type": "application/x-www-form-urlencoded"}, body)[0]
         old = lab.push("old", host, "app", "1")
         lab.wait_replicated("tailspin/app:1")
         token = lab.bearer("repository:app:pull,push", host=host)
+        refresh = json.loads(lab.check(MERIDIAN, "login", "-n", "tailspin", "--expose-token"))["accessToken"]
         upload = lab.request("POST", host, "/v2/app/blobs/uploads/", "eastus", token)[1]["location"].split(host, 1)[1]
-        self.assertEqual(status("eastus", "/v2/", token), 200)
+        self.assertEqual((status("eastus", "/v2/", token), refreshed("eastus", refresh)), (200, 200))
         lab.kill(away)
-        self.change("remove: [tailspin]\n")
+        self.change("remove: [tailspin]\nreserve: [{ name: tailspin, owner: ada, since: 2026-11-01T00:00:00Z, until: 2100-01-01T00:00:00Z }]\n")
         for region in ("eastus", "westeurope"):
             wait_until(5, lambda: status(region, "/v2/") == 421, f"{region} has let go of it")
-        self.change("registries:\n  - { name: tailspin, anonymous_pull: true, replicas: [{ region: eastus }, { region: westeurope }, "
-                    "{ region: southeastasia }] }\n")
+            self.assertEqual((status(region, "/v2/", token), refreshed(region, refresh), lab.dig(host, at=region)), (421, 421, []))
+        # Nobody else gets it, under whatever label, as long as it is kept for ada.
+        for row in ("", "owner: bob, ", "owner: bob, hash: abcdefgh01234567, "):
+            r = self.change(f"registries:\n  - {{ name: tailspin, {row}{replicas} }}\n", check=False)
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("registry tailspin: the name is reserved until 2100-01-01T00:00:00Z for ada", r.stderr)
+        self.change("release: [tailspin]\n")
+        self.change(f"registries:\n  - {{ name: tailspin, owner: bob, anonymous_pull: true, {replicas} }}\n")
         for region in ("eastus", "westeurope"):
             wait_until(5, lambda: status(region, "/v2/") == 401, f"{region} serves the new one")
             self.assertEqual((shown(region), status(region, f"/v2/app/manifests/{old}")), (404, 404))
-            self.assertEqual(status(region, "/v2/", token), 401)  # what was given for the old one
+            self.assertEqual((status(region, "/v2/", token), refreshed(region, refresh)), (401, 401))  # what was given for the old one
             self.assertEqual(status(region, upload, lab.bearer("repository:app:pull,push", host=host)), 404)
         new = lab.push("new", host, "app", "1")
         lab.start(away)
         wait_until(20, lambda: shown(away) == new, f"{away} has the new owner's image")
         for region in REGIONS:
             self.assertEqual((shown(region), status(region, f"/v2/app/manifests/{old}")), (new, 404))
-            self.assertEqual(status(region, "/v2/", token), 401)
+            self.assertEqual((status(region, "/v2/", token), refreshed(region, refresh)), (401, 401))
+        # A replica that goes takes writes and hands them on, and gets those of the others, as long as it is there.
+        version = self.state(away)["version"] + 1
+        self.change(f"registries:\n  - {{ name: tailspin, owner: bob, anonymous_pull: true, {replicas.replace('asia }', 'asia, stage: edge }')} }}\n")
+        for region in REGIONS:
+            wait_until(5, lambda: self.state(region)["version"] == version, f"{region} has the stage")
+        token = lab.bearer("repository:app:pull,push", host=host)
+        _, headers, manifest = lab.request("GET", host, f"/v2/app/manifests/{new}", "eastus")
+        for written, read in ((away, "eastus"), ("eastus", away)):
+            put = lab.request("PUT", host, f"/v2/app/manifests/by-{written}", written,
+                              {**token, "Content-Type": headers["content-type"]}, manifest)
+            self.assertEqual(put[0], 201)
+            wait_until(20, lambda: status(read, f"/v2/app/manifests/by-{written}") == 200, f"{read} has the tag of {written}")
+
+    def test_names_come_and_go_by_stages(self):
+        """Regional names of a registry are switched on and off again, stage by stage, under a client that calls the one name that it
+        was given: no answer of DNS leads to an edge that does not know it, and the global name works throughout."""
+        lab, host, here = self.lab, f"fourthcoffee.{DOMAIN}", f"fourthcoffee.eastus.geo.{DOMAIN}"
+
+        def row(more):
+            self.change(f"registries:\n  - {{ name: fourthcoffee, {more}replicas: [{{ region: eastus }}, {{ region: westeurope{stage} }}] }}\n")
+        on = "regional_endpoints: enabled, "
+        steps = [("", "", 421, False), (on + "regional_stage: edge, ", "", 401, False), (on + "regional_stage: private, ", "", 401, False),
+                 (on, "", 401, True), (on, ", stage: edge", 401, True), (on + "regional_stage: edge, ", ", stage: edge", 401, False),
+                 ("", "", 421, False)]
+        version = max(self.state(region)["version"] for region in REGIONS)
+        for version, (more, stage, edge, in_dns) in enumerate(steps, version + 1):
+            row(more)
+            for region in REGIONS:
+                wait_until(5, lambda: self.state(region)["version"] == version, f"{region} has {more}")
+                self.assertEqual(bool(lab.dig(here, at=region)), in_dns, (region, more))
+            self.assertEqual(lab.request("GET", here, "/v2/", "eastus")[0], edge, more)
+            self.assertEqual(lab.request("GET", host, "/v2/", "westeurope")[0], 401)  # also a replica that goes serves who comes
+            shown = json.loads(lab.check(MERIDIAN, "show-endpoints", "-n", "fourthcoffee", "--topology", lab.topology, "-o", "json"))
+            self.assertEqual("eastus" in [e["region"] for e in shown["regionalEndpoints"]], in_dns)
+            self.assertEqual("westeurope" in [e["region"] for e in shown["regionalEndpoints"]], in_dns and not stage)
+            # clients that are nearer to westeurope go to eastus while that replica is not public
+            led = {r: lab.dig(host, at=r)[-1:] for r in REGIONS}
+            if stage:
+                self.assertEqual(set(map(tuple, led.values())), {(REGIONS["eastus"],)})
+        self.change("registries: [{ name: fourthcoffee, stage: edge, replicas: [{ region: eastus }] }]\n")
+        wait_until(5, lambda: lab.dig(host, at="eastus") == [], "the registry has left DNS")
+        self.assertEqual(lab.request("GET", host, "/v2/", "eastus")[0], 401)  # for who has its address in a cache
+        self.assertEqual(lab.admin("eastus", "dns", "explain", host)["stage"], "edge")
 
 
 if __name__ == "__main__":

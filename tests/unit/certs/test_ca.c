@@ -36,7 +36,17 @@ START_TEST(plans_hold_exactly_the_names_of_the_design)
     ck_assert_str_eq(p.dns[0], "*.meridian.test");
     ck_assert_str_eq(p.dns[1], "*.privatelink.meridian.test");
     ck_assert_uint_eq(p.lifetime_s, 7 * 86400);
+    ck_assert(cert_plan_covers(&p, "contoso.meridian.test"));
+    ck_assert(cert_plan_covers(&p, "Contoso.PrivateLink.meridian.test"));
+    ck_assert(!cert_plan_covers(&p, "contoso.eastus.geo.meridian.test"));
+    ck_assert(!cert_plan_covers(&p, "meridian.test"));
+    ck_assert(!cert_plan_covers(&p, ".meridian.test"));
+    p = plan_of("eastus", CERT_REGION, &a);
+    ck_assert(cert_plan_covers(&p, "contoso.eastus.geo.meridian.test"));
+    ck_assert(!cert_plan_covers(&p, "contoso.westus.geo.meridian.test"));
     p = plan_of("eastus", CERT_PEER, &a);
+    ck_assert(cert_plan_covers(&p, "eastus.peer.meridian.test"));
+    ck_assert(!cert_plan_covers(&p, "x.eastus.peer.meridian.test"));
     ck_assert_uint_eq(p.n_dns, 1);
     ck_assert_str_eq(p.dns[0], "eastus.peer.meridian.test");
     ck_assert_str_eq(p.uri, "meridian://meridian.test/region/eastus");
