@@ -158,7 +158,17 @@ static int keep_registry(struct keeping *k, const char *name)
     return keep_row(k, key, row);
 }
 
-static int keep_private(struct keeping *k, const char *name)
+static const char *owner_of(struct keeping *k, const char *name)
+{
+    if (!k->owners)
+        k->owners = document_private_owners(k->c->before);
+    if (!k->owners)
+        return NULL;
+    return htab_get(k->owners, name, strlen(name));
+}
+
+// `likely`: the registry that it leads to, unless that changes; NULL: not said.
+static int keep_private(struct keeping *k, const char *name, const char *likely)
 {
     const char *key = applied_key(k->arena, "private", name);
     const struct doc_node *row;
@@ -166,12 +176,11 @@ static int keep_private(struct keeping *k, const char *name)
         return ERR_NOMEM;
     if (!wanted(k, key))
         return 0;
-    if (!k->owners)
-        k->owners = document_private_owners(k->c->before);
-    if (!k->owners)
-        return ERR_NOMEM;
-    int rc = document_private(k->arena, k->c->before, htab_get(k->owners, name, strlen(name)), name,
-                              &row);
+    int rc = document_private(k->arena, k->c->before, likely, name, &row);
+    if (!rc && !row) // all registries are looked through for it
+        rc = document_private(k->arena, k->c->before, owner_of(k, name), name, &row);
+    if (!rc && !row && !k->owners)
+        rc = ERR_NOMEM;
     if (!rc)
         rc = keep_row(k, key, row);
     return rc;
@@ -225,9 +234,9 @@ static int keep_rows(struct keeping *k)
         rc = keep_registry(k, c.remove[i]);
     for (size_t i = 0; i < c.n_private_endpoints && !rc; i++)
         if (c.private_endpoints[i].name)
-            rc = keep_private(k, c.private_endpoints[i].name);
+            rc = keep_private(k, c.private_endpoints[i].name, c.private_endpoints[i].registry);
     for (size_t i = 0; i < c.n_remove_private_endpoints && !rc; i++)
-        rc = keep_private(k, c.remove_private_endpoints[i]);
+        rc = keep_private(k, c.remove_private_endpoints[i], NULL);
     return rc;
 }
 
