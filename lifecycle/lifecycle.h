@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine of operations: every change of a fleet is one. It is a state machine over a small
+// struct of functions, and runs on the writer only.
+//
+//   struct lifecycle *l = lifecycle_new(&deps);
+//   lifecycle_request(l, &request, &answer);          // somebody asks
+//   for (;;)
+//       wait(lifecycle_run(l));                        // the daemon's thread
+//
+// Life of an operation
+//   1. The verb plans (lifecycle/verb.h). The record `operation/<id>` enters the ledger in the entry
+//      that carries the documents of its first phase.
+//   2. A phase ends when a majority of regions, and every region that can be reached, has stored its
+//      entry, has its certificates, and when caches have forgotten what it took away. A region that
+//      cannot be reached holds up nothing: it is listed in `later`.
+//   3. The next phase is made from the document in force and the goal in the record. When there is
+//      none left: Succeeded.
+//   4. A phase that is refused turns the operation around: the goal is what was before, and it ends
+//      as Failed. Canceling does the same, and it ends as Canceled. What cannot be undone is named.
+//
+// Invariants
+// 1. An operation's record changes in the entry that has the documents of the phase: no phase is
+//    done twice, and none is lost.
+// 2. What comes next follows from the ledger and the documents in force. Nothing in memory is
+//    needed: after a kill, or a takeover by another region, the new writer goes on.
+// 3. One operation at a time holds a lock (struct plan, `locks`).
+// 4. A state that is an end never changes.
+//
+// Any thread; one lock inside, which is held while an entry is appended.
+#ifndef MERIDIAN_LIFECYCLE_LIFECYCLE_H
+#define MERIDIAN_LIFECYCLE_LIFECYCLE_H
+
+#include "lifecycle/verb.h"
+
+#define OPERATION_ID_SIZE 17 // 16 hex digits and NUL
+// Ended operations are kept so long, and so many.
+#define OPERATION_KEPT_MS ((int64_t)30 * 24 * 3600 * 1000)
+#define OPERATIONS_KEPT 10000
+
+struct lifecycle_stored {
+    // of all regions of the topology
+    bool majority;
+    // those that can be reached and have not stored it; those that cannot be reached
+    region_set behind, away;
+};
+
+// What the engine stands on. The daemon gives the control feed and the fleet; tests give a feed in
+// memory and a clock of their own.
+struct lifecycle_deps {
+    void *ctx;
+    // this region: who notes what the engine itself found
+    const char *by;
+    // wall
+    int64_t (*now_ms)(void *ctx);
+    // Is this node the writer, and confirmed by a majority? ERR_DENIED, ERR_UNREACHABLE: diag says
+    // who is, or what is lacking. *out_epoch: of the feed.
+    int (*writer)(void *ctx, uint64_t *out_epoch, struct diag *diag);
+    // in force; a reference
+    struct topology *(*topology)(void *ctx);
+    // the document in force is appended to `out`
+    int (*principals)(void *ctx, struct buf *out, uint64_t *out_version);
+    // as control_feed_append
+    int (*append)(void *ctx, const struct control_draft *d, struct diag *diag,
+                  struct control_place *out);
+    // what would be in force after it, and nothing is appended
+    int (*judge)(void *ctx, const struct control_draft *d, struct diag *diag,
+                 struct topology **out);
+    // of the ledger: ERR_NOTFOUND
+    int (*record)(void *ctx, const char *key, struct buf *out);
+    // false ends it
+    void (*records)(void *ctx, const char *prefix,
+                    bool (*visit)(void *v, const char *key, const char *value), void *v);
+    // the last place of the feed
+    void (*place)(void *ctx, struct control_place *out);
+    int (*stored)(void *ctx, const struct control_place *p, struct lifecycle_stored *out);
+    // Which regions in `of` lack a certificate that `t` asks for.
+    region_set (*certificates_missing)(void *ctx, const struct topology *t, region_set of);
+};
+
+// A request that was verified (control/request.h), or that root gave at the writer's admin socket.
+struct lifecycle_request {
+    const char *verb, *object, *by, *nonce;
+    // NULL: none
+    const json_t *arguments;
+    int64_t expires_ms;
+    // of the topology, or of the principals for their verbs; 0: any
+    uint64_t if_version;
+    bool what_if;
+    // enum control_right
+    unsigned rights;
+};
+
+struct lifecycle_answer {
+    // 202: `operation`; 200: `whatIf`, or `code` NothingToDo; else `error`
+    int status;
+    // a new reference; NULL: out of memory
+    json_t *body;
+};
+
+struct lifecycle *lifecycle_new(const struct lifecycle_deps *deps); // NULL: out of memory
+void lifecycle_free(struct lifecycle *l);
+
+// Codes of `error`: NotTheWriter and NoMajority 503, Invalid 400, Denied 403, NotFound 404,
+// AlreadyExists, NameReserved, OperationInProgress (with `operation`) and Refused 409,
+// VersionMismatch 412, Unavailable 503.
+// The same nonce gets the operation of the first time; so does the same verb with the same
+// arguments while that operation runs.
+void lifecycle_request(struct lifecycle *l, const struct lifecycle_request *r,
+                       struct lifecycle_answer *out);
+// Goes on with all that can go on. Returns the ms after which it is worth calling again, at most
+// 1,000; sooner when the feed or what is known of other regions has changed.
+int64_t lifecycle_run(struct lifecycle *l);
+
+// ---- reading, on every node ----
+
+// ERR_NOTFOUND. *out: a new reference. On the writer with what it waits for just now.
+int lifecycle_operation(struct lifecycle *l, const char *id, json_t **out);
+// {"operations": […]}, the latest first, at most `max`. NULL: any object ("registry/contoso"), any
+// state. NULL: out of memory.
+json_t *lifecycle_operations(struct lifecycle *l, const char *object, const char *state,
+                             size_t max);
+bool operation_id_ok(const char *id);
+
+#endif

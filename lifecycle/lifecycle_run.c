@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes on: each operation as far as it can go now. A phase that has ended is noted with what
+// follows; notes without a document are gathered, and go into one entry at the end.
+#include "base/err.h"
+#include "base/mem.h"
+#include "lifecycle/lifecycle_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_MS 1000
+// A region that can be reached and still does not take a version, for whatever reason, holds up an
+// operation for so long.
+#define BEHIND_MAX_MS ((int64_t)2 * 60 * 1000)
+// Certificates that are not there by then will not come by themselves.
+#define CERTIFICATES_MAX_MS ((int64_t)15 * 60 * 1000)
+// After a failure that may pass (disk, memory).
+#define AGAIN_MS 1000
+// notes in one entry
+#define NOTES_MAX 256
+
+struct run {
+    struct lifecycle *l;
+    // of one operation
+    struct arena arena;
+    struct topology *t;
+    int64_t now_ms, next_ms;
+    // the node has ceased to be the writer
+    bool stopped;
+};
+
+static void sooner(struct run *x, int64_t ms)
+{
+    if (ms < x->next_ms)
+        x->next_ms = ms > 0 ? ms : 0;
+}
+
+static void look(struct run *x)
+{
+    snapshot_unref(x->t);
+    x->t = x->l->deps.topology(x->l->deps.ctx);
+    x->now_ms = x->l->deps.now_ms(x->l->deps.ctx);
+}
+
+// ---- has the phase ended? ----
+
+static void waits_for(struct run *x, struct operation *o, region_set set)
+{
+    json_t *phase = record_running(o->record);
+    if (set)
+        json_object_set_new(phase, "waitsFor", region_names(x->t, set));
+    else
+        json_object_del(phase, "waitsFor");
+}
+
+static bool has_name(const json_t *list, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!strcmp(record_text_at(list, i), name))
+            return true;
+    return false;
+}
+
+// Regions that take it when they are back.
+static void later(struct run *x, struct operation *o, region_set set)
+{
+    json_t *list = json_object_get(o->record, "later");
+    for (size_t i = 0; i < x->t->n_regions; i++)
+        if (set >> i & 1 && !has_name(list, x->t->regions[i].name))
+            json_array_append_new(list, json_string(x->t->regions[i].name));
+}
+
+static void turn(struct run *x, struct operation *o, const char *code, const char *message)
+{
+    o->dirty = true;
+    if (!*record_text(o->record, "turned") && o->verb->step) {
+        record_fail(o->record, code, message);
+        record_turn(o->record, "undo", x->now_ms);
+        return;
+    }
+    // The undoing itself is refused: what is left stands in the document, and is named.
+    const char *first = record_text(json_object_get(o->record, "error"), "message");
+    AUTO_FREE char *both =
+        mem_printf("%s%sit could not be undone and stays as the document in force has it: %s",
+                   first, *first ? "; " : "", message);
+    record_fail(o->record, "NotUndone", both ? both : message);
+    record_end_running(o->record, "failed", x->now_ms);
+    record_end(o->record, "Failed", x->now_ms);
+}
+
+static bool certificates_there(struct run *x, struct operation *o, const struct lifecycle_stored *s)
+{
+    const json_t *phase = record_running(o->record);
+    if (!json_is_true(json_object_get(phase, "certificates")))
+        return true;
+    region_set all = ~(region_set)0 >> (TOPOLOGY_MAX_REGIONS - x->t->n_regions);
+    region_set missing = x->l->deps.certificates_missing(x->l->deps.ctx, x->t, all & ~s->away);
+    if (!missing)
+        return true;
+    waits_for(x, o, missing);
+    if (x->now_ms - record_number(phase, "started") > CERTIFICATES_MAX_MS)
+        turn(x, o, "CertificatesMissing",
+             "the certificates of its new names were not there in time: see meridian certs show in "
+             "the regions that it waited for");
+    return false;
+}
+
+// Has every region that counts stored the entry, and got its certificates?
+static bool is_everywhere(struct run *x, struct operation *o)
+{
+    struct lifecycle *l = x->l;
+    struct lifecycle_stored s = {0};
+    const json_t *phase = record_running(o->record);
+    if (!o->placed)
+        l->deps.place(l->deps.ctx, &o->place);
+    o->placed = true;
+    if (l->deps.stored(l->deps.ctx, &o->place, &s)) {
+        o->placed = false; // a takeover has made that place void: from where the feed is now
+        return false;
+    }
+    if (!s.majority) {
+        waits_for(x, o, s.behind | s.away);
+        return false;
+    }
+    bool patient = x->now_ms - record_number(phase, "started") <= BEHIND_MAX_MS;
+    if (s.behind && patient) {
+        waits_for(x, o, s.behind);
+        return false;
+    }
+    if (!certificates_there(x, o, &s))
+        return false;
+    waits_for(x, o, 0);
+    later(x, o, s.behind | s.away);
+    return true;
+}
+
+static void rest(struct run *x, struct operation *o, int64_t seconds)
+{
+    record_end_running(o->record, "done", x->now_ms);
+    if (record_start(o->record, "wait", 0, x->now_ms))
+        return;
+    json_object_set_new(record_running(o->record), "waitUntil",
+                        json_integer(x->now_ms + seconds * 1000));
+}
+
+// Ends the phase that runs, if it has ended.
+static bool phase_ended(struct run *x, struct operation *o)
+{
+    const json_t *phase = record_running(o->record);
+    if (!phase)
+        return true;
+    int64_t until = record_number(phase, "waitUntil");
+    if (until > x->now_ms) {
+        sooner(x, until - x->now_ms);
+        return false;
+    }
+    if (!until && !is_everywhere(x, o))
+        return false;
+    o->dirty = true;
+    int64_t seconds = record_number(phase, "restSeconds");
+    if (!until && seconds) {
+        rest(x, o, seconds);
+        return false;
+    }
+    record_end_running(o->record, "done", x->now_ms);
+    return true;
+}
+
+// ---- what follows ----
+
+static void end(struct run *x, struct operation *o)
+{
+    const char *turned = record_text(o->record, "turned");
+    const char *state = "Succeeded";
+    if (!strcmp(turned, "undo"))
+        state = "Failed";
+    if (!strcmp(turned, "cancel"))
+        state = "Canceled";
+    record_end(o->record, state, x->now_ms);
+    o->dirty = true;
+}
+
+static void fails(struct run *x, struct operation *o, int rc, const struct diag *diag)
+{
+    AUTO_FREE char *text = diag_text(diag);
+    const char *said = err_text(rc);
+    if (text && *text)
+        said = text;
+    switch (rc) {
+    case ERR_DENIED:
+    case ERR_UNREACHABLE:
+        x->stopped = true;
+        return;
+    case ERR_CONFLICT: // another change came in between: the step is made anew
+        sooner(x, 0);
+        return;
+    case ERR_INVAL:
+    case ERR_RANGE:
+    case ERR_TOOBIG:
+    case ERR_NOTFOUND:
+        turn(x, o, "Refused", said);
+        return;
+    default:
+        o->again_ms = x->now_ms + AGAIN_MS;
+        sooner(x, AGAIN_MS);
+    }
+}
+
+static int append_phase(struct run *x, struct operation *o, const struct plan_ctx *ctx,
+                        const struct phase *p, struct diag *diag)
+{
+    struct lifecycle *l = x->l;
+    struct control_place place;
+    struct control_record *records = arena_array(&x->arena, p->n_records + 1, sizeof *records);
+    json_t *record = json_deep_copy(o->record);
+    int rc = 0;
+    if (!records || !record)
+        rc = ERR_NOMEM;
+    for (size_t i = 0; !rc && i < p->n_records; i++)
+        records[i] = p->records[i];
+    if (!rc)
+        rc = phase_begin(ctx, p, 0, record);
+    if (!rc)
+        rc = lifecycle_record(record, &x->arena, &records[p->n_records]);
+    if (!rc) {
+        struct control_draft d = phase_draft(ctx, p, NULL);
+        d.records = records;
+        d.n_records = p->n_records + 1;
+        rc = l->deps.append(l->deps.ctx, &d, diag, &place);
+    }
+    if (rc) {
+        json_decref(record);
+        return rc;
+    }
+    json_decref(o->record);
+    o->record = record;
+    o->dirty = false;
+    o->place = place;
+    o->placed = true;
+    look(x);
+    return 0;
+}
+
+// False: nothing more to do for it now.
+static bool next_phase(struct run *x, struct operation *o)
+{
+    struct diag diag;
+    struct phase p = {0};
+    const char *object = strchr(record_text(o->record, "object"), '/');
+    const struct plan_ctx ctx = {.arena = &x->arena,
+                                 .t = x->t,
+                                 .verb = record_text(o->record, "verb"),
+                                 .object = object ? object + 1 : "",
+                                 .by = record_text(o->record, "by"),
+                                 .operation = o->id,
+                                 .now_ms = x->now_ms,
+                                 .deps = &x->l->deps};
+    if (!o->verb->step) {
+        end(x, o);
+        return false;
+    }
+    diag_init(&diag);
+    int rc = o->verb->step(&ctx, json_object_get(o->record, "goal"), &p, &diag);
+    if (!rc && !p.name)
+        end(x, o);
+    if (!rc && p.name)
+        rc = append_phase(x, o, &ctx, &p, &diag);
+    if (rc)
+        fails(x, o, rc, &diag);
+    diag_done(&diag);
+    return !rc && p.name;
+}
+
+static void go_on(struct run *x, struct operation *o)
+{
+    bool more = true;
+    if (!o->verb || o->again_ms > x->now_ms)
+        return;
+    while (more && !x->stopped) {
+        arena_init(&x->arena, 0);
+        more = !record_ended(o->record) && phase_ended(x, o) && next_phase(x, o);
+        arena_done(&x->arena);
+    }
+}
+
+// ---- notes ----
+
+static int note_all(struct run *x, struct operation **noted, size_t n)
+{
+    struct lifecycle *l = x->l;
+    struct arena a;
+    struct control_place place;
+    arena_init(&a, 0);
+    struct control_record *records = arena_array(&a, n, sizeof *records);
+    int rc = 0;
+    if (!records)
+        rc = ERR_NOMEM;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = lifecycle_record(noted[i]->record, &a, &records[i]);
+    const struct control_draft d = {.by = l->deps.by, .records = records, .n_records = n};
+    if (!rc)
+        rc = l->deps.append(l->deps.ctx, &d, NULL, &place);
+    arena_done(&a);
+    return rc;
+}
+
+// Up to NOTES_MAX of what was altered without a document.
+static size_t note_some(struct run *x)
+{
+    struct lifecycle *l = x->l;
+    struct operation *noted[NOTES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_running && n < NOTES_MAX; i++)
+        if (l->running[i]->dirty)
+            noted[n++] = l->running[i];
+    if (!n)
+        return 0;
+    if (note_all(x, noted, n)) {
+        l->loaded = false; // what the ledger has is what holds
+        sooner(x, AGAIN_MS);
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        noted[i]->dirty = false;
+    return n;
+}
+
+static void note(struct run *x)
+{
+    struct lifecycle *l = x->l;
+    while (note_some(x) == NOTES_MAX)
+        ;
+    if (!l->loaded)
+        return;
+    for (size_t i = l->n_running; i-- > 0;)
+        if (record_ended(l->running[i]->record))
+            lifecycle_ended(l, i);
+}
+
+int64_t lifecycle_run(struct lifecycle *l)
+{
+    struct run x = {.l = l, .next_ms = LOOK_MS};
+    pthread_mutex_lock(&l->lock);
+    if (!lifecycle_load(l, NULL)) {
+        look(&x);
+        for (size_t i = 0; i < l->n_running && !x.stopped; i++)
+            go_on(&x, l->running[i]);
+        if (!x.stopped)
+            note(&x);
+        else
+            l->loaded = false;
+        snapshot_unref(x.t);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return x.next_ms;
+}

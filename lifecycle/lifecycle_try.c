@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// What would become of a plan: its phases gone through on topologies that nobody else sees, by the
+// judge of changes. It finds a refusal before anything is written, names the phases to come, and
+// gives what-if its "after".
+#include "base/err.h"
+#include "lifecycle/lifecycle_priv.h"
+
+#include <string.h>
+
+// A step that never reaches its goal would go on for ever.
+#define TRIAL_STEPS_MAX 4096
+
+struct control_draft phase_draft(const struct plan_ctx *x, const struct phase *p,
+                                 const char *request)
+{
+    struct control_draft d = {.by = x->by,
+                              .request = request,
+                              .frame = p->frame,
+                              .change = p->change,
+                              .principals = p->principals,
+                              .expect_principals = p->principals_from};
+    // What was made from another version would take back what came between.
+    if (p->frame.n || p->change.n)
+        d.expect_topology = x->t->version;
+    return d;
+}
+
+int phase_begin(const struct plan_ctx *x, const struct phase *p, uint64_t version, json_t *record)
+{
+    int rc = 0;
+    if (p->frame.n || p->change.n)
+        version = x->t->version + 1;
+    else if (p->principals.n)
+        version++;
+    else
+        version = 0;
+    for (size_t i = 0; i < 2; i++)
+        if (!rc && p->with[i])
+            rc = record_start(record, p->with[i], version, x->now_ms);
+    if (!rc)
+        rc = record_start(record, p->name, version, x->now_ms);
+    if (rc)
+        return rc;
+    json_t *phase = record_running(record);
+    if (p->waits & WAIT_CERTIFICATES)
+        rc |= json_object_set_new(phase, "certificates", json_true());
+    if (p->rest_s)
+        rc |= json_object_set_new(phase, "restSeconds", json_integer(p->rest_s));
+    if (version)
+        rc |= json_object_set_new(record, "to", json_integer((json_int_t)version));
+    rc |= json_object_set_new(record, "updated", json_integer(x->now_ms));
+    if (rc)
+        return ERR_NOMEM;
+    return 0;
+}
+
+static int names_add(json_t *phases, const char *name)
+{
+    if (!name)
+        return 0;
+    if (json_array_append_new(phases, json_string(name)))
+        return ERR_NOMEM;
+    return 0;
+}
+
+static int phases_add(json_t *phases, const struct phase *p)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (names_add(phases, p->with[i]))
+            return ERR_NOMEM;
+    int rc = names_add(phases, p->name);
+    if (!rc && p->rest_s)
+        rc = names_add(phases, "wait");
+    return rc;
+}
+
+static int try_one(const struct plan_ctx *x, const struct plan *plan, struct diag *diag,
+                   struct trial *t)
+{
+    const struct control_draft d = phase_draft(x, &plan->first, NULL);
+    int rc = phases_add(t->phases, &plan->first);
+    if (rc)
+        return rc;
+    if (d.frame.n || d.change.n || d.principals.n)
+        return x->deps->judge(x->deps->ctx, &d, diag, &t->after);
+    t->after = snapshot_ref((struct topology *)x->t);
+    return 0;
+}
+
+// The next step from t->after; *out_more: there was one.
+static int try_step(const struct verb *v, const struct plan_ctx *x, const json_t *goal,
+                    struct changer *c, struct diag *diag, struct trial *t, bool *out_more)
+{
+    struct plan_ctx here = *x;
+    struct phase p = {0};
+    here.t = t->after;
+    int rc = v->step(&here, goal, &p, diag);
+    if (rc)
+        return rc;
+    // A step that changes the frame can be tried only once that frame is in force.
+    *out_more = p.name && !p.frame.n;
+    if (!p.name)
+        return 0;
+    rc = phases_add(t->phases, &p);
+    if (rc || !p.change.n)
+        return rc;
+    struct topology *next = NULL;
+    rc = changer_apply(c, t->after, (const char *)p.change.p, p.change.n, "change", 1, diag, &next);
+    if (rc)
+        return rc;
+    snapshot_unref(t->after);
+    t->after = next;
+    return 0;
+}
+
+static int try_steps(const struct verb *v, const struct plan_ctx *x, const struct plan *plan,
+                     struct diag *diag, struct trial *t)
+{
+    struct changer *c = changer_new();
+    if (!c)
+        return ERR_NOMEM;
+    changer_at(c, x->now_ms);
+    t->after = snapshot_ref((struct topology *)x->t);
+    bool more = true;
+    int rc = 0;
+    for (int i = 0; !rc && more && i < TRIAL_STEPS_MAX; i++)
+        rc = try_step(v, x, plan->goal, c, diag, t, &more);
+    changer_free(c);
+    return rc;
+}
+
+int lifecycle_try(const struct verb *v, const struct plan_ctx *x, const struct plan *plan,
+                  struct diag *diag, struct trial *out)
+{
+    struct trial t = {.phases = json_array()};
+    if (!t.phases)
+        return ERR_NOMEM;
+    int rc;
+    if (v->step)
+        rc = try_steps(v, x, plan, diag, &t);
+    else
+        rc = try_one(x, plan, diag, &t);
+    if (rc)
+        trial_done(&t);
+    else
+        *out = t;
+    return rc;
+}
+
+void trial_done(struct trial *t)
+{
+    json_decref(t->phases);
+    snapshot_unref(t->after);
+    *t = (struct trial){0};
+}

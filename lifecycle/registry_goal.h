@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a registry is to be, and the way there: one document after another, so that no name is in DNS
+// before every edge serves it, and no edge gives a name up before every cache has forgotten it.
+//
+//   names come:  edge (with its certificates) → members → private-dns → public-dns
+//   names go:    public-dns → wait → private-dns → wait → members, edge, certificates
+//
+// The goal is a JSON object. What it does not mention stays as it is.
+//
+//   {"registry":"contoso",
+//    "present":true,                   // false: it is deleted
+//    "create":{"owner":"ada","hash":"…","dnlScope":0},   // of a registry that is not there
+//    "regional":true,"data":false,     // endpoints, all or nothing for a registry
+//    "anonymous":false,"access":{"mode":0,"cidrs":["192.0.2.0/24"]},
+//    "replicas":{"eastus":{"present":true,"stamp":"eus-1","weight":100,"globalRouting":true,
+//                          "drained":false}},
+//    "ip":{"corp-pe":{"registry_eastus":["10.4.0.9"]}},  // members that come with the names
+//    "reserveDays":90,"grants":true,"purge":false}   // of one that is deleted
+//
+// A step is made of the row in force and the goal alone. Steps end: each brings the row nearer.
+#ifndef MERIDIAN_LIFECYCLE_REGISTRY_GOAL_H
+#define MERIDIAN_LIFECYCLE_REGISTRY_GOAL_H
+
+#include "lifecycle/verb.h"
+
+// The ledger says of a deleted registry when its content goes: `gone/<key of the registry>`,
+// {"since":ms,"due":ms}.
+#define GONE_PREFIX "gone/"
+#define GONE_KEPT_MS ((int64_t)7 * 24 * 3600 * 1000)
+
+// As verb.step. ERR_NOTFOUND: the registry is gone, or the region.
+int registry_step(const struct plan_ctx *x, const json_t *goal, struct phase *out,
+                  struct diag *diag);
+
+// The goal that leads back from `goal`: what is in force now of all that it mentions. *out: a new
+// reference. ERR_NOMEM.
+int registry_goal_before(const struct plan_ctx *x, const json_t *goal, json_t **out);
+
+// Which members of private endpoints will be lacking, as sentences in diag: ERR_INVAL.
+int registry_goal_members(const struct plan_ctx *x, const json_t *goal, struct diag *diag);
+
+#endif

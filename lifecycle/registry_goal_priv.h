@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared by the files of registry goals: the row under work (registry_work.c), its members
+// (registry_members.c), the steps (registry_goal.c).
+#ifndef MERIDIAN_LIFECYCLE_REGISTRY_GOAL_PRIV_H
+#define MERIDIAN_LIFECYCLE_REGISTRY_GOAL_PRIV_H
+
+#include "control/change.h"
+#include "lifecycle/registry_goal.h"
+
+enum wanted { NOT_SAID = -1, NOT_WANTED, WANTED };
+
+struct work_private {
+    struct spec_private row;
+    bool changed;
+};
+
+struct work {
+    const struct plan_ctx *x;
+    const json_t *goal;
+    struct diag *diag;
+    const char *name;
+    // in force; NULL: there is none
+    const struct registry *r;
+    // as it is to be after this step; replicas: room for one of each region
+    struct spec_registry row;
+    struct spec_replica *replicas;
+    struct work_private *privates;
+    size_t n_privates;
+    bool changed, nomem;
+};
+
+int work_begin(struct work *w, const struct plan_ctx *x, const json_t *goal, struct diag *diag);
+enum wanted goal_wants(const json_t *goal, const char *key);
+// What the goal says of each replica: for (i…) of the topology's regions. NULL: nothing.
+const json_t *goal_replica(const json_t *goal, const char *region);
+struct spec_replica *work_replica(struct work *w, const char *region);
+void work_replica_remove(struct work *w, const char *region);
+// What is not a name: access, weights, routing. Sets w->changed.
+int work_settings(struct work *w);
+// The document of the row, of the private endpoints that were changed. ERR_NOMEM.
+int work_change(struct work *w, struct bytes *out);
+int change_text(const struct plan_ctx *x, const struct change *c, struct bytes *out);
+
+// ---- members ----
+
+// Adds those of the goal whose names are there. True: it did.
+bool members_add(struct work *w);
+// Takes out those of a kind, in one region (NULL: in all). True: there were any.
+bool members_remove(struct work *w, enum name_kind kind, const char *region);
+// Those that the goal takes away, as the `ip` of the goal that leads back.
+int members_before(const struct work *w, json_t *before);
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of the table of verbs (verbs.c), each defined where it is planned.
+#ifndef MERIDIAN_LIFECYCLE_VERBS_H
+#define MERIDIAN_LIFECYCLE_VERBS_H
+
+#include "lifecycle/verb.h"
+
+// X(name), of verb_NAME; one on a line, so that changes from many sides merge
+#define VERBS(X)                                    \
+    X(registry_create) /* registry_verbs.c */       \
+    X(registry_update)                              \
+    X(registry_delete)                              \
+    X(replication_create) /* replication_verbs.c */ \
+    X(replication_update)                           \
+    X(replication_rebind)                           \
+    X(replication_delete)                           \
+    X(stamp_drain)  /* stamp_verbs.c */             \
+    X(name_release) /* name_verbs.c */
+
+#define VERB_DECLARED(name) extern const struct verb verb_##name;
+VERBS(VERB_DECLARED)
+#undef VERB_DECLARED
+
+#endif

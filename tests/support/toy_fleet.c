@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// See toy_fleet.h.
+#include "tests/support/toy_fleet.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t now_ms(void *ctx)
+{
+    return ((struct toy_fleet *)ctx)->now_ms;
+}
+
+static int writer(void *ctx, uint64_t *out_epoch, struct diag *diag)
+{
+    struct toy_fleet *f = ctx;
+    if (f->not_writer || f->dead) {
+        diag_add(diag, NULL, 0, "region b writes");
+        return ERR_DENIED;
+    }
+    *out_epoch = f->place.epoch;
+    return 0;
+}
+
+static struct topology *topology(void *ctx)
+{
+    return snapshot_ref(((struct toy_fleet *)ctx)->t);
+}
+
+static int principals(void *ctx, struct buf *out, uint64_t *out_version)
+{
+    struct toy_fleet *f = ctx;
+    buf_str(out, f->principals);
+    *out_version = f->principals_version;
+    return out->err;
+}
+
+// ---- the ledger ----
+
+static struct toy_record *find(const struct toy_fleet *f, const char *key)
+{
+    for (size_t i = 0; i < f->n_records; i++)
+        if (!strcmp(f->records[i].key, key))
+            return &f->records[i];
+    return NULL;
+}
+
+const char *toy_fleet_record(const struct toy_fleet *f, const char *key)
+{
+    const struct toy_record *r = find(f, key);
+    if (r)
+        return r->value;
+    return NULL;
+}
+
+static void put(struct toy_fleet *f, const struct control_record *in)
+{
+    struct toy_record *r = find(f, in->key);
+    if (r && !in->value) {
+        free(r->key);
+        free(r->value);
+        *r = f->records[--f->n_records];
+        return;
+    }
+    if (r) {
+        free(r->value);
+        r->value = mem_strdup(in->value);
+        return;
+    }
+    if (!in->value)
+        return;
+    f->records = mem_realloc(f->records, (f->n_records + 1) * sizeof *f->records);
+    f->records[f->n_records++] = (struct toy_record){mem_strdup(in->key), mem_strdup(in->value)};
+}
+
+static int record(void *ctx, const char *key, struct buf *out)
+{
+    const char *value = toy_fleet_record(ctx, key);
+    if (!value)
+        return ERR_NOTFOUND;
+    buf_str(out, value);
+    return out->err;
+}
+
+static void records(void *ctx, const char *prefix,
+                    bool (*visit)(void *v, const char *key, const char *value), void *v)
+{
+    struct toy_fleet *f = ctx;
+    for (size_t i = 0; i < f->n_records; i++)
+        if (!strncmp(f->records[i].key, prefix, strlen(prefix)) &&
+            !visit(v, f->records[i].key, f->records[i].value))
+            return;
+}
+
+// ---- the feed ----
+
+static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
+{
+    struct toy_fleet *f = ctx;
+    if (!d->change.n) {
+        *out = snapshot_ref(f->t);
+        return 0;
+    }
+    changer_at(f->changer, f->now_ms);
+    return changer_apply(f->changer, f->t, (const char *)d->change.p, d->change.n, "change", 1,
+                         diag, out);
+}
+
+static bool is_time_to_die(struct toy_fleet *f, enum toy_death how)
+{
+    if (f->dies != how || f->dies_in != 1)
+        return false;
+    f->dead = true;
+    return true;
+}
+
+static void take(struct toy_fleet *f, const struct control_draft *d, struct topology *next)
+{
+    snapshot_unref(f->t);
+    f->t = next;
+    if (d->principals.n) {
+        free(f->principals);
+        f->principals = mem_strndup((const char *)d->principals.p, d->principals.n);
+        f->principals_version++;
+    }
+    for (size_t i = 0; i < d->n_records; i++)
+        put(f, &d->records[i]);
+    f->place.seq++;
+    f->stored[0] = f->place.seq;
+    if (f->appended)
+        f->appended(f, f->ctx);
+}
+
+static int append(void *ctx, const struct control_draft *d, struct diag *diag,
+                  struct control_place *out)
+{
+    struct toy_fleet *f = ctx;
+    struct topology *next;
+    if (f->dead || f->not_writer)
+        return ERR_DENIED;
+    if (d->expect_topology && d->expect_topology != f->t->version)
+        return ERR_CONFLICT;
+    if (d->expect_principals && d->expect_principals != f->principals_version)
+        return ERR_CONFLICT;
+    int rc = judge(ctx, d, diag, &next);
+    if (rc)
+        return rc;
+    if (is_time_to_die(f, TOY_DIES_BEFORE)) {
+        snapshot_unref(next);
+        return ERR_DENIED;
+    }
+    take(f, d, next);
+    if (is_time_to_die(f, TOY_DIES_AFTER))
+        return ERR_DENIED;
+    if (f->dies_in)
+        f->dies_in--;
+    *out = f->place;
+    return 0;
+}
+
+static void place(void *ctx, struct control_place *out)
+{
+    *out = ((struct toy_fleet *)ctx)->place;
+}
+
+void toy_fleet_carry(struct toy_fleet *f)
+{
+    for (size_t i = 0; i < f->t->n_regions; i++)
+        if (f->up[i] && !f->slow[i])
+            f->stored[i] = f->place.seq;
+}
+
+static int stored(void *ctx, const struct control_place *p, struct lifecycle_stored *out)
+{
+    struct toy_fleet *f = ctx;
+    size_t n = 0;
+    *out = (struct lifecycle_stored){0};
+    for (size_t i = 0; i < f->t->n_regions; i++) {
+        region_set bit = (region_set)1 << i;
+        if (f->stored[i] >= p->seq)
+            n++;
+        else if (f->up[i])
+            out->behind |= bit;
+        if (f->stored[i] < p->seq && !f->up[i])
+            out->away |= bit;
+    }
+    out->majority = n * 2 > f->t->n_regions;
+    return 0;
+}
+
+static region_set certificates_missing(void *ctx, const struct topology *t, region_set of)
+{
+    (void)t;
+    return ((struct toy_fleet *)ctx)->without_certificates & of;
+}
+
+void toy_fleet_init(struct toy_fleet *f, struct topology *t)
+{
+    *f = (struct toy_fleet){
+        .deps = {.by = "eastus",
+                 .now_ms = now_ms,
+                 .writer = writer,
+                 .topology = topology,
+                 .principals = principals,
+                 .append = append,
+                 .judge = judge,
+                 .record = record,
+                 .records = records,
+                 .place = place,
+                 .stored = stored,
+                 .certificates_missing = certificates_missing},
+        .t = t,
+        .changer = changer_new(),
+        .principals = mem_strdup("version: 1\n"),
+        .principals_version = 1,
+        .place = {.epoch = 1},
+        .now_ms = 1780000000000,
+    };
+    f->deps.ctx = f;
+    for (size_t i = 0; i < t->n_regions; i++)
+        f->up[i] = true;
+}
+
+void toy_fleet_revive(struct toy_fleet *f)
+{
+    f->dead = false;
+    f->dies = TOY_LIVES;
+    f->dies_in = 0;
+}
+
+void toy_fleet_done(struct toy_fleet *f)
+{
+    for (size_t i = 0; i < f->n_records; i++) {
+        free(f->records[i].key);
+        free(f->records[i].value);
+    }
+    free(f->records);
+    free(f->principals);
+    changer_free(f->changer);
+    snapshot_unref(f->t);
+}

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+// lifecycle: an operation from its request to its end: phases and waits, the same request twice, one
+// at a time, cancel and undo, regions that are away, certificates that do not come, and a writer that
+// dies at any entry.
+#include "lifecycle/lifecycle.h"
+
+#include "base/mem.h"
+#include "lifecycle/record.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/lifecycle/asked.h"
+
+#include <string.h>
+
+#define TWO                                                                       \
+    "registries:\n"                                                               \
+    "  - { name: contoso, replicas: [{ region: eastus }, { region: westus }] }\n" \
+    "  - { name: fabrikam, replicas: [{ region: north }] }\n"
+
+static json_t *shown(struct asked *a, const char *id)
+{
+    json_t *o = NULL;
+    ck_assert_int_eq(lifecycle_operation(a->l, id, &o), 0);
+    return o;
+}
+
+static char *id_of(json_t *body)
+{
+    char *id = mem_strdup(record_text(json_object_get(body, "operation"), "id"));
+    json_decref(body);
+    return id;
+}
+
+// "edge public-dns wait": those in that state
+static const char *phases(const json_t *operation, const char *state)
+{
+    static char text[512];
+    const json_t *list = json_object_get(operation, "phases");
+    text[0] = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *p = json_array_get(list, i);
+        if (strcmp(record_text(p, "state"), state) != 0)
+            continue;
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? " " : "",
+                 record_text(p, "name"));
+    }
+    return text;
+}
+
+START_TEST(an_operation_goes_through_its_phases)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(
+        asked(&a, "registry update", "contoso", "{'regionalEndpoints':'Enabled'}", &body), 202);
+    const json_t *o = json_object_get(body, "operation");
+    ck_assert_str_eq(record_text(o, "object"), "registry/contoso");
+    ck_assert_str_eq(record_text(o, "state"), "Updating");
+    ck_assert_str_eq(record_text(o, "by"), "operator:ada");
+    ck_assert_int_eq(record_number(o, "from"), 40);
+    ck_assert_int_eq(record_number(o, "to"), 41);
+    ck_assert_str_eq(phases(o, "running"), "certificates edge");
+    ck_assert_str_eq(phases(o, "pending"), "public-dns");
+    ck_assert_ptr_null(json_object_get(o, "goal"));
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:edge r.westus:edge");
+    // no name is in DNS before all that can be reached have it at their edges
+    for (int i = 0; i < 5; i++)
+        lifecycle_run(a.l);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:edge r.westus:edge");
+    char *id = id_of(body);
+    json_t *now = shown(&a, id);
+    const json_t *waits =
+        json_object_get(json_array_get(json_object_get(now, "phases"), 1), "waitsFor");
+    ck_assert_uint_eq(json_array_size(waits), 2);
+    json_decref(now);
+    asked_settle(&a, 100);
+    now = shown(&a, id);
+    ck_assert_str_eq(record_text(now, "state"), "Succeeded");
+    ck_assert_str_eq(phases(now, "done"), "certificates edge public-dns");
+    ck_assert_int_eq(record_number(now, "to"), 42);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:public r.westus:public");
+    json_decref(now);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(what_goes_waits_for_the_caches)
+{
+    struct asked a;
+    asked_init(&a, "registries:\n  - { name: contoso, regional_endpoints: enabled, replicas: [{ "
+                   "region: eastus }] }\n");
+    json_t *body;
+    ck_assert_int_eq(
+        asked(&a, "registry update", "contoso", "{'regionalEndpoints':'Disabled'}", &body), 202);
+    char *id = id_of(body);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:edge");
+    asked_pass(&a, 358); // 300 and 60
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:edge");
+    json_t *o = shown(&a, id);
+    ck_assert_str_eq(phases(o, "running"), "wait");
+    json_decref(o);
+    asked_pass(&a, 4);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public");
+    asked_settle(&a, 10);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(the_same_request_is_one_operation)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    static const char nonce[] = "0123456789abcdef0123456789abcdef";
+    ck_assert_int_eq(
+        asked_of(&a, nonce, "registry create", "northwind", "{'location':'north'}", &body), 202);
+    char *id = id_of(body);
+    for (int i = 0; i < 3; i++) { // while it runs, and after it has ended
+        ck_assert_int_eq(
+            asked_of(&a, nonce, "registry create", "northwind", "{'location':'north'}", &body),
+            202);
+        char *again = id_of(body);
+        ck_assert_str_eq(id, again);
+        free(again);
+        asked_settle(&a, 1000);
+    }
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    // another nonce, the same wish, while it runs
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    id = id_of(body);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *again = id_of(body);
+    ck_assert_str_eq(id, again);
+    free(again);
+    free(id);
+    asked_settle(&a, 1000);
+    // and when it is so already
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     200);
+    ck_assert_str_eq(record_text(body, "code"), "NothingToDo");
+    json_decref(body);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(one_at_a_time_for_a_registry)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    ck_assert_int_eq(asked(&a, "replication create", "contoso/north", "{}", &body), 409);
+    ck_assert_str_eq(record_text(json_object_get(body, "error"), "operation"), id);
+    ck_assert_str_eq(asked_code(body), "OperationInProgress");
+    ck_assert_int_eq(asked(&a, "registry update", "fabrikam", "{'regionalEndpoints':true}", NULL),
+                     202);
+    asked_settle(&a, 1000);
+    ck_assert_int_eq(asked(&a, "replication create", "contoso/north", "{}", NULL), 202);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(a_canceled_operation_goes_back)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "replication create", "contoso/north", "{}", &body), 202);
+    char *id = id_of(body);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public");
+    ck_assert_uint_eq(topology_registry(a.fleet.t, "contoso")->n_replicas, 3);
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 202);
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 202); // twice is once
+    asked_settle(&a, 2000);
+    ck_assert_str_eq(asked_state(&a, id), "Canceled");
+    json_t *o = shown(&a, id);
+    ck_assert_str_eq(phases(o, "undone"), "certificates edge");
+    json_decref(o);
+    ck_assert_uint_eq(topology_registry(a.fleet.t, "contoso")->n_replicas, 2);
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", &body), 409);
+    ck_assert_str_eq(asked_code(body), "Refused");
+    ck_assert_int_eq(asked(&a, "operation cancel", "0000000000000000", "{}", &body), 404);
+    json_decref(body);
+    free(id);
+    // a deletion that is canceled while it waits brings the names back
+    ck_assert_int_eq(asked(&a, "registry delete", "contoso", "{}", &body), 202);
+    id = id_of(body);
+    asked_pass(&a, 100);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:edge");
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 202);
+    asked_settle(&a, 2000);
+    ck_assert_str_eq(asked_state(&a, id), "Canceled");
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(a_region_that_is_away_is_listed)
+{
+    struct asked a;
+    asked_init(&a, TWO);
+    a.fleet.up[2] = false;
+    json_t *o =
+        asked_to_end(&a, "registry update", "contoso", "{'regionalEndpoints':true}", "Succeeded");
+    const json_t *later = json_object_get(o, "later");
+    ck_assert_uint_eq(json_array_size(later), 1);
+    ck_assert_str_eq(record_text_at(later, 0), "north");
+    json_decref(o);
+    // without a majority nothing is done
+    a.fleet.up[1] = false;
+    json_t *body;
+    ck_assert_int_eq(asked(&a, "registry update", "fabrikam", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    asked_pass(&a, 5000);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    ck_assert_str_eq(asked_names(&a, "fabrikam"), "g:public r.north:edge");
+    a.fleet.up[1] = true;
+    asked_settle(&a, 100);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(certificates_that_do_not_come_undo_it)
+{
+    struct asked a;
+    asked_init(&a, TWO);
+    a.fleet.without_certificates = 2;
+    json_t *o =
+        asked_to_end(&a, "registry update", "contoso", "{'regionalEndpoints':true}", "Failed");
+    ck_assert_str_eq(record_text(json_object_get(o, "error"), "code"), "CertificatesMissing");
+    json_decref(o);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public");
+    asked_done(&a);
+}
+END_TEST
+
+// Registry of contoso's names before anybody deletes it; a document changes under the operation.
+START_TEST(a_refused_phase_is_undone)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "replication delete", "contoso/westus", "{}", &body), 202);
+    char *id = id_of(body);
+    // somebody closes the other replica by hand: one that takes global traffic has to stay
+    static const char change[] =
+        "version: 42\nregistries:\n  - { name: contoso, replicas: [{ region: "
+        "eastus, global_routing: false }, { region: westus }] }\n";
+    struct control_place p;
+    const struct control_draft d = {.by = "hand", .change = bytes_of(change, strlen(change))};
+    ck_assert_int_eq(a.fleet.deps.append(&a.fleet, &d, NULL, &p), 0);
+    asked_settle(&a, 5000);
+    ck_assert_str_eq(asked_state(&a, id), "Failed");
+    json_t *o = shown(&a, id);
+    ck_assert_str_eq(record_text(json_object_get(o, "error"), "code"), "Refused");
+    json_decref(o);
+    ck_assert_uint_eq(topology_registry(a.fleet.t, "contoso")->n_replicas, 2);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+// ---- a writer that dies ----
+
+static void all_verbs(struct asked *a, unsigned *step, const char **out_verb,
+                      const char **out_object, const char **out_arguments)
+{
+    static const struct {
+        const char *verb, *object, *arguments;
+    } steps[] = {
+        {"registry create", "northwind", "{'location':'north','regionalEndpoints':'Enabled'}"},
+        {"replication create", "northwind/eastus", "{'weight':10}"},
+        {"registry update", "northwind", "{'dataEndpointEnabled':true,'regionalEndpoints':false}"},
+        {"replication delete", "northwind/north", "{}"},
+        {"registry delete", "fabrikam", "{}"},
+        {"stamp drain", "eastus/eus-1", "{}"},
+    };
+    (void)a;
+    *out_verb = NULL;
+    if (*step >= ARRAY_LEN(steps))
+        return;
+    *out_verb = steps[*step].verb;
+    *out_object = steps[*step].object;
+    *out_arguments = steps[*step].arguments;
+}
+
+static char *document_of(const struct asked *a)
+{
+    AUTO_BUF struct buf b;
+    static const char *const names[] = {"contoso", "fabrikam", "northwind"};
+    buf_init(&b, 0);
+    for (size_t i = 0; i < 3; i++)
+        buf_printf(&b, "%s %s %s\n", names[i], asked_names(a, names[i]),
+                   asked_members(a, names[i]));
+    return buf_take(&b);
+}
+
+// All verbs in turn; whoever asks repeats the request when the writer is gone. Dies at entry `at`.
+static char *run_all(enum toy_death how, unsigned at, unsigned *out_entries)
+{
+    struct asked a;
+    const char *verb, *object, *arguments;
+    asked_init(&a, TWO);
+    a.fleet.dies = how;
+    a.fleet.dies_in = at;
+    for (unsigned step = 0;; step++) {
+        char nonce[33];
+        int status = 503;
+        all_verbs(&a, &step, &verb, &object, &arguments);
+        if (!verb)
+            break;
+        snprintf(nonce, sizeof nonce, "%032x", step);
+        for (int tries = 0; status == 503 && tries < 3; tries++) {
+            if (a.fleet.dead)
+                asked_restart(&a);
+            status = asked_of(&a, nonce, verb, object, arguments, NULL);
+        }
+        ck_assert_int_eq(status, 202);
+        for (int tries = 0; tries < 3; tries++) {
+            if (a.fleet.dead)
+                asked_restart(&a);
+            asked_settle(&a, 4000);
+        }
+    }
+    *out_entries = (unsigned)a.fleet.place.seq;
+    for (size_t i = 0; i < a.fleet.n_records; i++)
+        if (!strncmp(a.fleet.records[i].key, "operation/", 10))
+            ck_assert_ptr_nonnull(strstr(a.fleet.records[i].value, "Succeeded"));
+    char *document = document_of(&a);
+    asked_done(&a);
+    return document;
+}
+
+START_TEST(a_writer_that_dies_at_any_entry_changes_nothing)
+{
+    unsigned entries, n;
+    char *once = run_all(TOY_LIVES, 0, &entries);
+    ck_assert_uint_gt(entries, 12);
+    for (unsigned at = 1; at <= entries; at++)
+        for (int how = TOY_DIES_BEFORE; how <= TOY_DIES_AFTER; how++) {
+            char *again = run_all((enum toy_death)how, at, &n);
+            ck_assert_str_eq(once, again);
+            ck_assert_uint_eq(n, entries);
+            free(again);
+        }
+    free(once);
+}
+END_TEST
+
+START_TEST(another_region_goes_on_after_a_takeover)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "registry delete", "contoso", "{}", &body), 202);
+    char *id = id_of(body);
+    asked_pass(&a, 100);
+    a.fleet.not_writer = true;
+    asked_pass(&a, 1000);
+    ck_assert_str_eq(asked_state(&a, id), "Deleting");
+    ck_assert_int_eq(asked(&a, "registry delete", "fabrikam", "{}", &body), 503);
+    ck_assert_str_eq(asked_code(body), "NotTheWriter");
+    a.fleet.not_writer = false;
+    a.fleet.place.epoch = 2; // and the engine here is as one that starts
+    asked_settle(&a, 1000);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    ck_assert_ptr_null(topology_registry(a.fleet.t, "contoso"));
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(a_version_that_was_shown_binds)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(
+        asked(&a, "registry update", "contoso", "{'regionalEndpoints':true,'ifVersion':39}", &body),
+        412);
+    ck_assert_str_eq(asked_code(body), "VersionMismatch");
+    ck_assert_int_eq(
+        asked(&a, "registry update", "contoso", "{'regionalEndpoints':true,'whatIf':true}", &body),
+        200);
+    const json_t *w = json_object_get(body, "whatIf");
+    ck_assert_int_eq(record_number(w, "exit"), 10);
+    ck_assert_uint_gt(json_array_size(json_object_get(w, "dns")), 0);
+    json_decref(body);
+    ck_assert_uint_eq(a.fleet.place.seq, 0); // it wrote nothing
+    ck_assert_int_eq(
+        asked(&a, "registry update", "contoso", "{'regionalEndpoints':true,'ifVersion':40}", NULL),
+        202);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(what_is_asked_for_badly_is_refused)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    static const struct {
+        const char *verb, *object, *arguments, *code;
+    } bad[] = {
+        {"registry burn", "contoso", "{}", "Invalid"},
+        {"registry update", "contoso", "{'regional':true}", "Invalid"},
+        {"registry update", "contoso", "{'regionalEndpoints':'On'}", "Invalid"},
+        {"registry update", "contoso", "{'cidrs':['10.0.0.1/8']}", "Invalid"},
+        {"registry update", "nobody", "{'regionalEndpoints':true}", "NotFound"},
+        {"registry create", "UP", "{'location':'eastus'}", "Invalid"},
+        {"registry create", "contoso", "{}", "AlreadyExists"},
+        {"registry create", "northwind", "{'location':'mars'}", "NotFound"},
+        {"replication create", "contoso", "{}", "Invalid"},
+        {"replication create", "contoso/eastus", "{}", "AlreadyExists"},
+        {"replication create", "contoso/north", "{'weight':101}", "Invalid"},
+        {"replication create", "contoso/north", "{'stamp':'nor-9'}", "NotFound"},
+        {"replication update", "contoso/north", "{'weight':1}", "NotFound"},
+        {"replication delete", "fabrikam/north", "{}", "Refused"},
+        {"replication update", "fabrikam/north", "{'globalEndpointRouting':false}", "Refused"},
+        {"stamp drain", "eastus", "{}", "Invalid"},
+        {"stamp drain", "eastus/none", "{}", "NotFound"},
+        {"name release", "contoso", "{}", "NotFound"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        asked(&a, bad[i].verb, bad[i].object, bad[i].arguments, &body);
+        const char *code = asked_code(body);
+        ck_assert_msg(!strcmp(code, bad[i].code), "%s %s: %s, not %s", bad[i].verb, bad[i].object,
+                      code, bad[i].code);
+    }
+    ck_assert_uint_eq(a.fleet.place.seq, 0);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(old_operations_go)
+{
+    struct asked a;
+    asked_init(&a, TWO);
+    json_t *o =
+        asked_to_end(&a, "replication update", "contoso/eastus", "{'weight':5}", "Succeeded");
+    char *id = mem_strdup(record_text(o, "id"));
+    json_decref(o);
+    json_t *list = lifecycle_operations(a.l, "replication/contoso/eastus", "succeeded", 10);
+    ck_assert_uint_eq(json_array_size(json_object_get(list, "operations")), 1);
+    json_decref(list);
+    a.fleet.now_ms += OPERATION_KEPT_MS + 1000;
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/eastus", "{'weight':6}", "Succeeded"));
+    ck_assert_str_eq(asked_state(&a, id), "");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
+           what_goes_waits_for_the_caches, the_same_request_is_one_operation,
+           one_at_a_time_for_a_registry, a_canceled_operation_goes_back,
+           a_region_that_is_away_is_listed, certificates_that_do_not_come_undo_it,
+           a_refused_phase_is_undone, a_writer_that_dies_at_any_entry_changes_nothing,
+           another_region_goes_on_after_a_takeover, a_version_that_was_shown_binds,
+           what_is_asked_for_badly_is_refused, old_operations_go)
