@@ -1,17 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reports: this node's own, the thread that asks for the others', and what the daemon is told of
-// them.
+// Asking the others: for their reports every few seconds, and for their places while this region writes
+// and no majority is heard. A thread of its own. See fleet_priv.h.
 #include "fleet/fleet_priv.h"
 
 #include "base/clock.h"
 #include "base/digest.h"
-#include "base/exposition.h"
+#include "base/err.h"
 #include "base/thread.h"
 #include "config/principals.h"
+#include "control/feed.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define REPORT_TIMEOUT_MS 2000
+#define PLACE_TIMEOUT_MS 1500
+#define PLACE_EVERY_MS 500
+#define PLACE_BYTES 1024
+
+// ---- places ----
+
+// {"epoch","seq","hash"}
+static int place_read(const json_t *doc, struct control_place *out)
+{
+    const json_t *epoch = json_object_get(doc, "epoch"), *seq = json_object_get(doc, "seq");
+    const char *hash = json_string_value(json_object_get(doc, "hash"));
+    struct control_place p;
+    if (!json_is_integer(epoch) || !json_is_integer(seq) || !hash ||
+        json_integer_value(epoch) < 0 || json_integer_value(seq) < 0)
+        return ERR_PROTO;
+    p.epoch = (uint64_t)json_integer_value(epoch);
+    p.seq = (uint64_t)json_integer_value(seq);
+    if (hex_parse(hash, strlen(hash), p.hash, sizeof p.hash))
+        return ERR_PROTO;
+    *out = p;
+    return 0;
+}
+
+static void places_take(struct fleet *fl, const struct fleet_answers *answers)
+{
+    struct control_place place;
+    for (size_t i = 0; i < answers->n; i++) {
+        const struct fleet_one_answer *a = &answers->list[i];
+        if (a->err || a->status != 200)
+            continue;
+        json_t *doc = json_loadb(buf_cstr(&a->body), a->body.n, JSON_REJECT_DUPLICATES, NULL);
+        if (place_read(doc, &place) == 0)
+            fleet_heard(fl, a->region, &place);
+        json_decref(doc);
+    }
+}
+
+static void places_ask(struct fleet *fl)
+{
+    static const struct fleet_ask_limits limits = {.timeout_ms = PLACE_TIMEOUT_MS,
+                                                   .max_bytes = PLACE_BYTES};
+    char target[CONTROL_PLACE_TEXT_SIZE + 64], at[CONTROL_PLACE_TEXT_SIZE];
+    struct heard_own own;
+    struct fleet_answers *answers = NULL;
+    fleet_own_get(fl, &own);
+    snprintf(target, sizeof target, FLEET_PLACE_PATH "?at=%s",
+             control_place_format(&own.place, at));
+    struct topology *t = snapshot_get(fl->o.topology);
+    int rc = ERR_NOTFOUND;
+    if (t)
+        rc = fleet_ask_all(&fl->caller, t, target, &limits, &answers);
+    snapshot_unref(t);
+    if (!rc)
+        places_take(fl, answers);
+    fleet_answers_free(answers);
+    fleet_carrier_poke(fl);
+}
+
+static bool wants_places(struct fleet *fl)
+{
+    if (!fl->o.feed)
+        return false;
+    struct control_view v;
+    control_feed_view(fl->o.feed, &v);
+    bool wants = v.we_write && !v.confirmed;
+    control_view_done(&v);
+    return wants;
+}
+
+// ---- reports ----
 
 // The content of a document that no change was made of since it was read: elsewhere the hash says
 // how it came about, not what it is.
@@ -25,6 +97,20 @@ static void add_topology(const struct topology *t, json_t *doc)
     json_object_set_new(doc, "topologyHash", json_string(hex));
 }
 
+static json_t *control_json(struct fleet *fl)
+{
+    struct control_view v;
+    char hex[2 * SHA256_BYTES + 1];
+    control_feed_view(fl->o.feed, &v);
+    hex_format(v.place.hash, sizeof v.place.hash, hex);
+    json_t *doc = json_pack("{s:I, s:I, s:s, s:s, s:b, s:b, s:I, s:s?}", "epoch",
+                            (json_int_t)v.place.epoch, "seq", (json_int_t)v.place.seq, "hash", hex,
+                            "writer", v.writer, "writes", v.we_write, "confirmed", v.confirmed,
+                            "staleMs", (json_int_t)fleet_stale_ms(fl), "alarm", v.alarm);
+    control_view_done(&v);
+    return doc;
+}
+
 void *fleet_report_json(struct fleet *fl)
 {
     json_t *doc = fl->o.hooks.report(fl->o.hooks.ctx);
@@ -33,7 +119,9 @@ void *fleet_report_json(struct fleet *fl)
     json_object_set_new(doc, "region", json_string(fl->o.region));
     json_object_set_new(doc, "stamp", json_string(fl->o.stamp));
     json_object_set_new(doc, "wallMs", json_integer((json_int_t)clock_wall_ms()));
-    json_object_set_new(doc, "source", json_string("files"));
+    json_object_set_new(doc, "source", json_string(fl->o.feed ? "feed" : "files"));
+    if (fl->o.feed)
+        json_object_set_new(doc, "control", control_json(fl));
     struct topology *t = snapshot_get(fl->o.topology);
     if (t)
         add_topology(t, doc);
@@ -45,24 +133,33 @@ void *fleet_report_json(struct fleet *fl)
     return doc;
 }
 
+// Where the others stand: a region that nobody reads from may have more than we.
+static void reported_places(struct fleet *fl)
+{
+    struct control_place place;
+    json_t *all = fleet_heard_json(fl), *one;
+    size_t i;
+    json_array_foreach(all, i, one)
+    {
+        const char *region = json_string_value(json_object_get(one, "region"));
+        bool reached = json_is_true(json_object_get(one, "reached"));
+        if (i && region && reached && place_read(json_object_get(one, "control"), &place) == 0)
+            fleet_heard(fl, region, &place);
+    }
+    json_decref(all);
+}
+
 static void reports_turn(struct fleet *fl, unsigned timeout_ms)
 {
     struct topology *t = snapshot_get(fl->o.topology);
     json_t *own = fleet_report_json(fl);
+    int rc = ERR_NOMEM;
     if (t && own)
-        (void)reports_round(&fl->reports, &fl->caller, t, own, timeout_ms);
+        rc = reports_round(&fl->reports, &fl->caller, t, own, timeout_ms);
     json_decref(own);
     snapshot_unref(t);
-}
-
-void *fleet_watch_main(void *fleet)
-{
-    struct fleet *fl = fleet;
-    thread_step_back();
-    do
-        reports_turn(fl, REPORT_TIMEOUT_MS);
-    while (!fleet_rest(fl, fl->o.every_ms));
-    return NULL;
+    if (!rc && fl->o.feed)
+        reported_places(fl);
 }
 
 void *fleet_all_json(struct fleet *fl, unsigned timeout_ms)
@@ -79,51 +176,29 @@ void *fleet_heard_json(struct fleet *fl)
     return all;
 }
 
-bool fleet_drift(struct fleet *fl, char *out, size_t cap)
-{
-    pthread_mutex_lock(&fl->reports.lock);
-    bool drifts = drift_text(&fl->reports.drift, clock_mono_ms(), out, cap);
-    pthread_mutex_unlock(&fl->reports.lock);
-    return drifts;
-}
+// ---- the thread ----
 
-// ---- metrics ----
-
-static void put_versions(const struct drift *d, const char *family, const char *help,
-                         bool principals, struct buf *out)
+void *fleet_watch_main(void *fleet)
 {
-    exposition_family(out, family, "gauge", help);
-    for (size_t i = 0; i < d->n; i++) {
-        const struct drift_report *r = &d->nodes[i].report;
-        uint64_t version = r->topology;
-        if (principals)
-            version = r->principals;
-        exposition_begin(out, family);
-        exposition_label(out, "region", r->region);
-        exposition_value(out, (double)version);
+    struct fleet *fl = fleet;
+    int64_t reports_at = 0;
+    thread_step_back();
+    for (;;) {
+        bool places = wants_places(fl);
+        if (places)
+            places_ask(fl);
+        if (clock_mono_ms() >= reports_at) {
+            reports_turn(fl, REPORT_TIMEOUT_MS);
+            reports_at = clock_mono_ms() + fl->o.every_ms;
+        }
+        int64_t ms = reports_at - clock_mono_ms();
+        if (fl->o.feed && ms > FLEET_LOOK_MS)
+            ms = FLEET_LOOK_MS;
+        if (places && ms < PLACE_EVERY_MS)
+            ms = PLACE_EVERY_MS;
+        if (ms > 0 && fleet_pause(fl, ms))
+            return NULL;
+        if (atomic_load(&fl->stopping))
+            return NULL;
     }
-}
-
-void fleet_metrics(struct fleet *fl, struct buf *out)
-{
-    if (!fl)
-        return;
-    struct reports *r = &fl->reports;
-    pthread_mutex_lock(&r->lock);
-    exposition_family(out, "meridian_fleet_report_up", "gauge",
-                      "The region answered when it was asked for its report last.");
-    for (size_t i = 0; i < r->n; i++) {
-        exposition_begin(out, "meridian_fleet_report_up");
-        exposition_label(out, "region", r->list[i].region);
-        exposition_value(out, !r->list[i].why[0]);
-    }
-    put_versions(&r->drift, "meridian_fleet_topology_version",
-                 "Version of the topology that a region said last that it has.", false, out);
-    put_versions(&r->drift, "meridian_fleet_principals_version",
-                 "Version of the principals that a region said last that it has; 0: none.", true,
-                 out);
-    exposition_single(out, "meridian_fleet_drift", "gauge",
-                      "Regions whose topology, principals or source differ for too long.",
-                      (double)drift_count(&r->drift, clock_mono_ms()));
-    pthread_mutex_unlock(&r->lock);
 }

@@ -2,6 +2,8 @@
 // A small fleet in one process; see regions.h.
 #include "tests/unit/fleet/regions.h"
 
+#include "base/clock.h"
+#include "base/err.h"
 #include "base/fd.h"
 
 #include <check.h>
@@ -101,17 +103,60 @@ static void *report(void *ctx)
     return json_pack("{s:s, s:s}", "version", "1.2.3", "of", r->name);
 }
 
+static void request(void *ctx, const char *from, struct bytes envelope, struct fleet_answer *a)
+{
+    struct world_region *r = ctx;
+    r->n_requests++;
+    a->status = 202;
+    buf_printf(&a->body, "{\"at\":\"%s\",\"from\":\"%s\",\"n\":%zu}", r->name, from, envelope.n);
+}
+
+static void feed_open(struct world_region *r)
+{
+    char topology[128];
+    struct diag d;
+    diag_init(&d);
+    snprintf(topology, sizeof topology, "%s/topology.yaml", r->dir);
+    const struct control_feed_options o = {.state_dir = r->dir,
+                                           .region = r->name,
+                                           .topology = topology,
+                                           .keys = r->keys,
+                                           .keep_entries = r->keep_entries,
+                                           .segment_entries = r->keep_entries};
+    int rc = control_feed_open(&o, &d, &r->feed);
+    if (!rc) {
+        r->source = control_feed_source(r->feed);
+        rc = topology_source_load(r->source, &(struct source_cells){&r->topology, &r->principals},
+                                  &d);
+    }
+    if (!rc)
+        rc = topology_source_follow(r->source, NULL, NULL);
+    if (!rc)
+        rc = control_feed_own(r->feed, 1000, &d);
+    if (rc)
+        diag_print(&d, stderr);
+    diag_done(&d);
+    ck_assert_int_eq(rc, 0);
+}
+
 void region_up(struct world_region *r)
 {
+    if (r->world->feeds)
+        feed_open(r);
     const struct fleet_options o = {.region = r->name,
                                     .stamp = "s-1",
                                     .topology = &r->topology,
                                     .principals = &r->principals,
+                                    .feed = r->feed,
+                                    .keys = r->keys,
+                                    .state_dir = r->dir,
                                     .fetcher = r->fetcher,
-                                    .hooks = {.report = report, .ctx = r},
+                                    .hooks = {.report = report, .request = request, .ctx = r},
                                     .dial_socket = dial,
                                     .dial_ctx = r,
-                                    .every_ms = 100};
+                                    .every_ms = 100,
+                                    .beat_ms = 100,
+                                    .silent_ms = 700};
     ck_assert_int_eq(fleet_new(&o, &r->fleet), 0);
     servers_start(r);
     ck_assert_int_eq(fleet_start(r->fleet), 0);
@@ -128,31 +173,88 @@ void region_down(struct world_region *r)
     }
     fleet_free(r->fleet);
     r->fleet = NULL;
+    if (r->source) {
+        topology_source_close(r->source);
+        snapshot_withdraw(&r->topology);
+    }
+    r->source = NULL;
+    r->feed = NULL;
+}
+
+void world_up(struct fleet_world *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        region_up(&w->regions[i]);
+}
+
+static void document(const struct fleet_world *w, unsigned version, struct buf *out)
+{
+    buf_printf(out,
+               "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n",
+               version);
+    for (size_t i = 0; i < w->n; i++)
+        buf_printf(out,
+                   "  - name: %s\n    stamps:\n      - { name: s-1, ipv4: [127.77.0.%zu] }\n    "
+                   "peer: 127.77.0.%zu:9443\n",
+                   names[i], i + 1, i + 1);
+    buf_str(out, "name_servers: [s-1.eastus]\n");
+    if (w->feeds)
+        buf_printf(out, "control:\n  root: \"%s\"\n  writer: eastus\n", signing_key_spki(w->root));
+    buf_str(out, "identities:\n");
+    for (size_t i = 0; i < w->n; i++) {
+        buf_printf(out, "  %s:\n    peer_fingerprints: [\"%s\"]\n", names[i], fingerprints[i]);
+        if (w->feeds)
+            buf_printf(out, "    control_keys: [{ id: %s, key: \"%s\" }]\n",
+                       region_keys_control_id(w->regions[i].keys),
+                       region_keys_control_spki(w->regions[i].keys));
+    }
+    ck_assert_int_eq(out->err, 0);
 }
 
 void region_topology(struct world_region *r, unsigned version)
 {
-    struct fleet_world *w = r->world;
     AUTO_BUF struct buf b;
-    buf_init(&b, 0);
-    buf_printf(&b, "version: %u\ndomain: example.io\nhostmaster: hostmaster@example.io\nregions:\n",
-               version);
-    for (size_t i = 0; i < w->n; i++)
-        buf_printf(&b,
-                   "  - name: %s\n    stamps:\n      - { name: s-1, ipv4: [127.77.0.%zu] }\n    "
-                   "peer: 127.77.0.%zu:9443\n",
-                   names[i], i + 1, i + 1);
-    buf_str(&b, "name_servers: [s-1.eastus]\nidentities:\n");
-    for (size_t i = 0; i < w->n; i++)
-        buf_printf(&b, "  %s: { peer_fingerprints: [\"%s\"] }\n", names[i], fingerprints[i]);
     struct diag diag;
-    diag_init(&diag);
     struct topology *t = NULL;
+    buf_init(&b, 0);
+    document(r->world, version, &b);
+    diag_init(&diag);
     if (topology_parse(b.p, b.n, "t.yaml", &diag, &t))
         diag_print(&diag, stderr);
     diag_done(&diag);
     ck_assert_ptr_nonnull(t);
     snapshot_publish(&r->topology, t);
+}
+
+static void keys_make(struct world_region *r)
+{
+    char keys[128];
+    struct diag d;
+    diag_init(&d);
+    snprintf(r->dir, sizeof r->dir, "%s/%s", r->world->dir, r->name);
+    snprintf(keys, sizeof keys, "%s/keys", r->dir);
+    ck_assert_int_eq(dir_make(r->dir, 0700), 0);
+    ck_assert_int_eq(dir_make(keys, 0700), 0);
+    ck_assert_int_eq(region_keys_create(keys, r->name, &d), 0);
+    ck_assert_int_eq(region_keys_open(keys, r->name, &d, &r->keys), 0);
+    diag_done(&d);
+}
+
+void world_feed(struct fleet_world *w)
+{
+    static const uint8_t seed[32] = {42};
+    AUTO_BUF struct buf b;
+    char path[128];
+    buf_init(&b, 0);
+    w->feeds = true;
+    ck_assert_int_eq(signing_key_of_seed(seed, &w->root), 0);
+    for (size_t i = 0; i < w->n; i++)
+        keys_make(&w->regions[i]);
+    document(w, 7, &b);
+    for (size_t i = 0; i < w->n; i++) {
+        snprintf(path, sizeof path, "%s/topology.yaml", w->regions[i].dir);
+        ck_assert_int_eq(file_write_atomic(path, b.p, b.n, 0600), 0);
+    }
 }
 
 void world_topology(struct fleet_world *w, unsigned version)
@@ -190,6 +292,54 @@ void world_done(struct fleet_world *w)
         pool_free(r->pool);
         snapshot_done(&r->principals);
         snapshot_done(&r->topology);
+        region_keys_free(r->keys);
     }
-    rmdir(w->dir);
+    signing_key_free(w->root);
+    dir_remove_tree(w->dir);
+}
+
+// ---- with the feed ----
+
+int region_change(struct world_region *r, const char *name, struct control_place *out)
+{
+    AUTO_BUF struct buf text;
+    struct diag d;
+    struct control_place place;
+    buf_init(&text, 0);
+    buf_printf(&text, "registries: [{ name: %s, replicas: [{ region: eastus }] }]\n", name);
+    const struct control_draft draft = {.change = bytes_of(text.p, text.n)};
+    diag_init(&d);
+    int rc = control_feed_append(r->feed, &draft, &d, &place);
+    if (rc && rc != ERR_DENIED)
+        diag_print(&d, stderr);
+    diag_done(&d);
+    if (!rc && out)
+        *out = place;
+    return rc;
+}
+
+bool region_has(struct world_region *r, const char *name)
+{
+    struct topology *t = snapshot_get(&r->topology);
+    bool has = t && topology_registry(t, name);
+    snapshot_unref(t);
+    return has;
+}
+
+struct control_place region_place(struct world_region *r)
+{
+    struct control_view v;
+    control_feed_view(r->feed, &v);
+    struct control_place p = v.place;
+    control_view_done(&v);
+    return p;
+}
+
+bool region_writes(struct world_region *r)
+{
+    struct control_view v;
+    control_feed_view(r->feed, &v);
+    bool writes = v.we_write && v.confirmed;
+    control_view_done(&v);
+    return writes;
 }

@@ -4,13 +4,16 @@
 //
 //   struct fleet_world w;
 //   world_make(&w, 3);
-//   world_topology(&w, 7);
-//   for (size_t i = 0; i < 3; i++) region_up(&w.regions[i]);
+//   world_topology(&w, 7);                    // or world_feed(&w): over the control feed, first writes
+//   world_up(&w);
 //   w.cut[0][1] = true;                       // neither calls the other
 //   world_done(&w);
 #ifndef MERIDIAN_TESTS_FLEET_REGIONS_H
 #define MERIDIAN_TESTS_FLEET_REGIONS_H
 
+#include "certs/keys.h"
+#include "certs/signing_key.h"
+#include "control/feed.h"
 #include "fleet/fleet.h"
 #include "net/fetch.h"
 #include "net/http.h"
@@ -31,6 +34,11 @@ struct world_server {
 struct world_region {
     struct fleet_world *world;
     const char *name;
+    // its data; stays when it is down
+    char dir[80];
+    struct region_keys *keys;
+    struct control_feed *feed;
+    struct topology_source *source;
     struct snapshot topology, principals;
     struct pool *pool;
     struct fetcher *fetcher;
@@ -38,6 +46,10 @@ struct world_region {
     struct world_server servers[WORLD_MAX];
     // what its report is, in place of the truth; NULL: that
     const char *_Atomic says;
+    // how often a request was handed on to it
+    _Atomic unsigned n_requests;
+    // of its log; 0: as usual
+    size_t keep_entries;
 };
 
 struct fleet_world {
@@ -45,14 +57,38 @@ struct fleet_world {
     size_t n;
     struct world_region regions[WORLD_MAX];
     _Atomic bool cut[WORLD_MAX][WORLD_MAX];
+    // regions follow the control feed; the fleet's root key
+    bool feeds;
+    struct signing_key *root;
 };
 
 void world_make(struct fleet_world *w, size_t n);
 // A topology of that version in every region.
 void world_topology(struct fleet_world *w, unsigned version);
 void region_topology(struct world_region *r, unsigned version);
+// The regions follow the control feed, beginning with a topology of version 7. The first one writes.
+void world_feed(struct fleet_world *w);
+void world_up(struct fleet_world *w);
 void region_up(struct world_region *r);
 void region_down(struct world_region *r);
 void world_done(struct fleet_world *w);
+
+// ---- with the feed ----
+
+// At the writer: a registry of that name, in eastus. As control_feed_append.
+int region_change(struct world_region *r, const char *name, struct control_place *out);
+bool region_has(struct world_region *r, const char *name); // in force there
+struct control_place region_place(struct world_region *r);
+bool region_writes(struct world_region *r); // is the writer, and confirmed
+// Waits until it is so, for up to 20 s.
+#define until(condition)                                     \
+    do {                                                     \
+        int64_t until_end_ = clock_mono_ms() + 20000;        \
+        while (!(condition)) {                               \
+            if (clock_mono_ms() > until_end_)                \
+                ck_abort_msg("not in time: %s", #condition); \
+            clock_sleep_ms(2);                               \
+        }                                                    \
+    } while (0)
 
 #endif
