@@ -61,8 +61,9 @@ void *admin_fleet_report(void *ctx)
         json_object_set_new(doc, "certificates", certificates_json(app));
     if (app->keys)
         json_object_set_new(doc, "keys",
-                            json_pack("{s:s, s:s}", "token", region_keys_token_id(app->keys),
-                                      "feed", region_keys_feed_id(app->keys)));
+                            json_pack("{s:s, s:s, s:s?}", "token", region_keys_token_id(app->keys),
+                                      "feed", region_keys_feed_id(app->keys), "control",
+                                      region_keys_control_id(app->keys)));
     json_object_set_new(doc, "conditions", conditions_json(c));
     return doc;
 }

@@ -52,6 +52,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     const struct paths *paths;
     struct snapshot *topology, *principals, *verdicts;
     struct topology_source *source;
+    // the source, where it is the control feed; NULL: files. Ends with it
+    struct control_feed *feed;
     // limits of requests
     struct throttle *throttle;
     // NULL: off

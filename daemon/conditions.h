@@ -45,7 +45,9 @@
     X(BLOBS, "blobs_damaged", "blobs are damaged")                                               \
     X(AUDIT, "audit_log", "its audit log cannot be written")                                     \
     X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")           \
-    X(DRIFT, "drift", "the regions do not have the same configuration")
+    X(DRIFT, "drift", "the regions do not have the same configuration")                          \
+    X(CONTROL, "control_feed", "changes may not reach it")                                       \
+    X(PRINCIPALS, "principals_stale", "it was cut off too long to issue tokens")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,

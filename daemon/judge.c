@@ -207,14 +207,37 @@ void judge_issuers(struct app *app)
 
 // ---- the fleet ----
 
-void judge_drift(struct app *app)
+static void judge_principals(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    struct topology *t = snapshot_get(app->topology);
+    int64_t age_ms = fleet_stale_ms(app->fleet);
+    if (t && (app->node->roles & ROLE_AUTH) && auth_principals_stale(age_ms, t->max_stale_s))
+        condition_set(c, CONDITION_PRINCIPALS, CONDITION_DOWN,
+                      "the principals in force are %lld s old and tokens.max_stale is %u s: no "
+                      "tokens are issued until the writer region is heard again; see the condition "
+                      "control_feed",
+                      (long long)(age_ms / 1000), t->max_stale_s);
+    else
+        condition_clear(c, CONDITION_PRINCIPALS);
+    snapshot_unref(t);
+}
+
+void judge_fleet(struct app *app)
 {
     struct conditions *c = &app->vitals->conditions;
     char one[CONDITION_SENTENCE_SIZE];
-    if (app->fleet && fleet_drift(app->fleet, one, sizeof one))
+    if (!app->fleet)
+        return;
+    if (fleet_drift(app->fleet, one, sizeof one))
         condition_set(c, CONDITION_DRIFT, CONDITION_WARNING, "%s", one);
     else
         condition_clear(c, CONDITION_DRIFT);
+    if (fleet_alarm(app->fleet, one, sizeof one))
+        condition_set(c, CONDITION_CONTROL, CONDITION_WARNING, "%s", one);
+    else
+        condition_clear(c, CONDITION_CONTROL);
+    judge_principals(app);
 }
 
 // ---- all of it ----

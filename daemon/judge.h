@@ -36,7 +36,8 @@ void judge_token_signing(struct app *app);
 void judge_clocks(struct app *app);
 // Issuers of identities whose keys cannot be had: a warning.
 void judge_issuers(struct app *app);
-// What the nodes of the fleet have in force differs for too long (fleet/drift.h): a warning.
-void judge_drift(struct app *app);
+// What the nodes of the fleet have in force differs for too long (fleet/drift.h), or the control feed
+// does not come: warnings. Principals older than tokens.max_stale: down, for no tokens are issued.
+void judge_fleet(struct app *app);
 
 #endif

@@ -8,6 +8,7 @@
 #include "config/topology.h"
 #include "control/changes_file.h"
 #include "control/topology_file.h"
+#include "daemon/frame_file.h"
 #include "daemon/handover.h"
 #include "daemon/manual.h"
 #include "daemon/paths.h"
@@ -47,12 +48,18 @@ static int check_only(const struct node *n, const struct paths *p, const struct 
                       struct diag *d)
 {
     struct topology *t = NULL;
-    size_t n_changes;
-    int rc = topology_file_load(n->topology, d, &t);
-    if (!rc)
-        rc = changes_load(n->topology, d, &t, &n_changes);
     struct principals *pr = NULL;
-    int rc2 = principals_load(n->principals, d, &pr);
+    int rc = 0, rc2 = 0;
+    // A node that follows the control feed reads the files once, when it has nothing of the feed yet.
+    if (n->from == NODE_SOURCE_FEED)
+        t = frame_file_topology(p->frame, id->uid);
+    if (!t) {
+        size_t n_changes;
+        rc = topology_file_load(n->topology, d, &t);
+        if (!rc)
+            rc = changes_load(n->topology, d, &t, &n_changes);
+        rc2 = principals_load(n->principals, d, &pr);
+    }
     const struct region *r = NULL;
     if (t)
         r = topology_region(t, n->region);

@@ -48,6 +48,7 @@ int paths_of(const struct node *n, struct diag *diag, struct paths *out)
         {p.zones, sizeof p.zones, d, "state/zones"},
         {p.health_state, sizeof p.health_state, d, "state/health.json"},
         {p.spare, sizeof p.spare, d, "state/spare"},
+        {p.frame, sizeof p.frame, d, "state/frame.yaml"},
         {p.public_sock, sizeof p.public_sock, r, "public.sock"},
         {p.peer_sock, sizeof p.peer_sock, r, "peer.sock"},
         {p.tunnel_sock, sizeof p.tunnel_sock, r, "tunnel.sock"},

@@ -211,9 +211,11 @@ static void add_settings(struct tries *t, const struct node *n)
 {
     const char *changes = arena_printf(&t->arena, "%s.changes", n->topology);
     t->failed |= !changes;
-    add(t, "topology", n->topology, NEED_READ, false);
+    // read once, by a node that has nothing of the control feed yet
+    bool once = n->from == NODE_SOURCE_FEED;
+    add(t, "topology", n->topology, NEED_READ, once);
     add(t, "topology", changes, NEED_READ, true);
-    add(t, "principals", n->principals, NEED_SECRET, false);
+    add(t, "principals", n->principals, NEED_SECRET, once);
     add_logs(t, n);
     if (!n->ca_dir)
         return;

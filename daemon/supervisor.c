@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/resident.h"
 #include "control/topology_file.h"
+#include "daemon/frame_file.h"
 #include "daemon/ports.h"
 #include "daemon/preflight.h"
 #include "daemon/sandbox.h"
@@ -45,17 +46,26 @@ void supervisor_log_diag(struct diag *d)
 
 // ---- the edge ----
 
-// The operator's file when it is good; else the last good one, of which root keeps a copy of its
-// own: what the worker keeps for itself is not root's to read.
+static int read_source(struct supervisor *s, const char *path, struct buf *out)
+{
+    if (s->node->from == NODE_SOURCE_FEED)
+        return frame_file_read(path, s->id->uid, out);
+    return file_read(path, TOPOLOGY_MAX_BYTES, out);
+}
+
+// The operator's file, or what the worker has of the control feed, when it is good; else the last good
+// one, of which root keeps a copy of its own.
 static struct topology *read_topology(struct supervisor *s)
 {
     struct topology *t = NULL;
+    const char *path = s->node->topology;
+    if (s->node->from == NODE_SOURCE_FEED)
+        path = s->paths->frame;
     AUTO_BUF struct buf text;
     buf_init(&text, 0);
-    int rc = file_read(s->node->topology, TOPOLOGY_MAX_BYTES, &text);
+    int rc = read_source(s, path, &text);
     if (!rc) // the worker says why a bad edit is refused
-        rc = topology_file_parse(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, s->node->topology, NULL,
-                                 &t);
+        rc = topology_file_parse(TOPOLOGY_COMPACT, buf_cstr(&text), text.n, path, NULL, &t);
     if (rc) {
         topology_file_load(s->paths->edge_topology, NULL, &t);
         return t;

@@ -9,11 +9,13 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "control/feed.h"
 #include "control/file_source.h"
 #include "daemon/admin_fleet.h"
 #include "daemon/admin_route.h"
 #include "daemon/auditing.h"
 #include "daemon/collector.h"
+#include "daemon/frame_file.h"
 #include "daemon/late.h"
 #include "daemon/metrics.h"
 #include "daemon/scrub.h"
@@ -31,6 +33,7 @@
 
 #define FORERUNNER_MS 15000 // beyond `drain` a forerunner is gone
 #define PLACES_LEAST 4096 // connections of the public server, at least (net/http.h max_connections)
+#define FEED_WAIT_MS 5000 // a forerunner that was killed may still be ending
 #define WAITING_THREADS 16 // requests that wait for another region at once
 #define OPERATOR_THREADS 4 // calls of the admin listener at once
 #define OPERATOR_WAITING 64
@@ -101,6 +104,21 @@ static void reload_edge(void *ctx)
         log_warn("daemon: the supervisor did not take the word to reload the edge");
 }
 
+// For the supervisor, which renders the edge's configuration.
+static void leave_frame(struct worker *w)
+{
+    if (!w->app.feed)
+        return;
+    struct topology *t = snapshot_get(&w->topology);
+    static struct log_limit lim = LOG_LIMIT(60000);
+    int rc = frame_file_write(w->paths->frame, t);
+    if (rc)
+        log_limited(&lim, LOG_WARN,
+                    "daemon: %s: it cannot be written, the edge keeps its configuration: %s",
+                    w->paths->frame, err_text(rc));
+    snapshot_unref(t);
+}
+
 static void on_topology(void *ctx, bool frame)
 {
     struct worker *w = ctx;
@@ -112,6 +130,7 @@ static void on_topology(void *ctx, bool frame)
         return;
     zone_maintainer_poke(atomic_load(&w->zone_maintainer));
     housekeeping_wake(&w->housekeeping);
+    leave_frame(w);
     reload_edge(w); // peers and their addresses stand in its configuration
 }
 
@@ -129,6 +148,27 @@ static unsigned public_places(const struct node *n)
     return PLACES_LEAST;
 }
 
+static int open_source(struct worker *w, enum topology_form form, struct diag *d)
+{
+    const struct node *n = w->node;
+    const struct file_source_options files = {.topology = n->topology,
+                                              .form = form,
+                                              .principals = n->principals,
+                                              .state_dir = w->paths->state};
+    const struct control_feed_options feed = {.state_dir = w->paths->state,
+                                              .region = n->region,
+                                              .form = form,
+                                              .topology = n->topology,
+                                              .principals = n->principals,
+                                              .keys = w->keys};
+    if (n->from == NODE_SOURCE_FILES)
+        return file_source_open(&files, &w->app.source);
+    int rc = control_feed_open(&feed, d, &w->app.feed);
+    if (!rc)
+        w->app.source = control_feed_source(w->app.feed);
+    return rc;
+}
+
 static int start_config(struct worker *w, struct diag *d)
 {
     const struct node *n = w->node;
@@ -140,11 +180,7 @@ static int start_config(struct worker *w, struct diag *d)
     enum topology_form form = TOPOLOGY_FULL;
     if (n->roles == ROLE_RESOLVER)
         form = TOPOLOGY_COMPACT;
-    const struct file_source_options files = {.topology = n->topology,
-                                              .form = form,
-                                              .principals = n->principals,
-                                              .state_dir = w->paths->state};
-    int rc = file_source_open(&files, &w->app.source);
+    int rc = open_source(w, form, d);
     if (rc)
         return rc;
     rc = topology_source_load(w->app.source, &(struct source_cells){&w->topology, &w->principals},
@@ -166,6 +202,8 @@ static int start_config(struct worker *w, struct diag *d)
         rc = ERR_NOTFOUND;
     }
     snapshot_unref(t);
+    if (!rc)
+        leave_frame(w);
     return rc;
 }
 
@@ -241,9 +279,9 @@ static int start_resolver(struct worker *w, struct diag *d)
 int worker_start_answering(struct worker *w, struct diag *d)
 {
     w->housekeeping.requests_max = public_places(w->node);
-    int rc = start_config(w, d);
+    int rc = start_keys(w, d);
     if (!rc)
-        rc = start_keys(w, d);
+        rc = start_config(w, d);
     if (rc)
         return rc;
     const struct pool_options po = {.name = "work",
@@ -365,6 +403,13 @@ static int start_certs(struct worker *w, struct diag *d)
     return certs_start(&o, d, &w->app.certs);
 }
 
+// How old the principals in force may be.
+static int64_t principals_age(void *ctx)
+{
+    struct worker *w = ctx;
+    return fleet_stale_ms(w->app.fleet);
+}
+
 static int start_auth(struct worker *w)
 {
     const struct auth_service_options o = {.topology = &w->topology,
@@ -375,7 +420,9 @@ static int start_auth(struct worker *w)
                                            .audit = w->app.audit,
                                            .throttle = w->app.throttle,
                                            .issued = w->app.issued,
-                                           .region = w->node->region};
+                                           .region = w->node->region,
+                                           .principals_age_ms = w->app.feed ? principals_age : NULL,
+                                           .age_ctx = w};
     return auth_service_start(&o, &w->app.auth);
 }
 
@@ -458,6 +505,9 @@ static int start_fleet(struct worker *w)
                                     .fetcher = w->app.fetcher,
                                     .ca_file = w->node->ca_file,
                                     .peer_pem = w->paths->peer_pem,
+                                    .feed = w->app.feed,
+                                    .keys = w->keys,
+                                    .state_dir = w->paths->state,
                                     .hooks = {.report = admin_fleet_report, .ctx = &w->app}};
     return fleet_new(&o, &w->app.fleet);
 }
@@ -488,13 +538,23 @@ static int start_tasks(struct worker *w)
     return rc;
 }
 
+// From here on this process writes the feed's log; a forerunner has let go of it by now.
+static int own_feed(struct worker *w, struct diag *d)
+{
+    if (!w->app.feed)
+        return 0;
+    return control_feed_own(w->app.feed, FEED_WAIT_MS, d);
+}
+
 int worker_start_rooms(struct worker *w, struct diag *d)
 {
     unsigned roles = w->node->roles;
     w->app.throttle = throttle_new();
     if (!w->app.throttle)
         return ERR_NOMEM;
-    int rc = auditing_start(w->node, d, &w->app.audit);
+    int rc = own_feed(w, d);
+    if (!rc)
+        rc = auditing_start(w->node, d, &w->app.audit);
     if (!rc)
         rc = start_certs(w, d);
     if (!rc)

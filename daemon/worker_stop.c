@@ -24,6 +24,7 @@ static void rooms_stop(struct worker *w)
     fleet_stop(w->app.fleet); // its thread looks at all the rest
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));
+    w->app.feed = NULL;
     task_runner_stop(w->app.tasks);
     scrub_stop(w->app.scrub);
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
