@@ -15,7 +15,23 @@
     X(replication_rebind)                           \
     X(replication_delete)                           \
     X(stamp_drain)  /* stamp_verbs.c */             \
-    X(name_release) /* name_verbs.c */
+    X(name_release) /* name_verbs.c */              \
+    X(user_create)  /* principals_verbs.c */        \
+    X(user_update)                                  \
+    X(user_passwd)                                  \
+    X(user_grant)                                   \
+    X(user_revoke)                                  \
+    X(user_delete)                                  \
+    X(user_import)                                  \
+    X(token_create)                                 \
+    X(token_update)                                 \
+    X(token_delete)                                 \
+    X(token_credential_generate)                    \
+    X(token_credential_delete)                      \
+    X(token_revoke)                                 \
+    X(scope_map_create)                             \
+    X(scope_map_update)                             \
+    X(scope_map_delete)
 
 #define VERB_DECLARED(name) extern const struct verb verb_##name;
 VERBS(VERB_DECLARED)
