@@ -64,6 +64,10 @@ void record_unpack(const struct catalogue_registry *r, void *room, struct regist
 int extra_new(const struct registry *r, struct catalogue_extra **out); // NULL when it needs none
 void extra_unref(struct catalogue_extra *e);                           // NULL is fine
 bool extra_needed(const struct registry *r);
+// Would it have nothing but an owner, a label's scope, stages of all names or kinds of names? Then
+// has that one just the same?
+bool extra_is_life_alone(const struct registry *r);
+bool extra_has_life_alone(const struct catalogue_extra *e, const struct registry *r);
 
 // ---- the tree (catalogue_tree.c) ----
 

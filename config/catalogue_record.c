@@ -60,6 +60,25 @@ bool extra_needed(const struct registry *r)
            has_stages(r) || has_owner(r);
 }
 
+bool extra_is_life_alone(const struct registry *r)
+{
+    bool more =
+        r->weights || r->n_public_cidrs || r->n_private_endpoints || r->n_moves || r->policy;
+    return !more && !staged(r) && has_owner(r);
+}
+
+bool extra_has_life_alone(const struct catalogue_extra *e, const struct registry *r)
+{
+    const struct catalogue_life *life = e->life;
+    bool more = e->weights || e->n_cidrs || e->n_private_endpoints || e->n_moves || e->policy;
+    if (more || !life || life->private_ || life->edge)
+        return false;
+    if (life->stage != r->stage || life->regional_stage != r->regional_stage ||
+        life->data_stage != r->data_stage || life->dnl_scope != r->dnl_scope)
+        return false;
+    return !strcmp(life->owner, r->owner ? r->owner : "");
+}
+
 static unsigned flags_of(const struct registry *r)
 {
     bool plain = set_where(r, true, false) == r->replica_set && !set_where(r, false, true);

@@ -500,6 +500,24 @@ const struct catalogue_registry *tree_find_name(const struct catalogue_root *roo
     return find_name(bucket_of(root_bucket(root, hash)), name, n);
 }
 
+// Most registries with an extra have nothing in it but an owner, and few owners have many: where one
+// of the same bucket has the same, it is shared. NULL: none has.
+static struct catalogue_extra *extra_of_neighbour(const struct catalogue_bucket *b,
+                                                  const struct registry *r)
+{
+    const struct catalogue_registry *x = NULL;
+    if (b && extra_is_life_alone(r))
+        x = bucket_next(b, NULL);
+    for (; x; x = bucket_next(b, x)) {
+        struct catalogue_extra *e = record_extra(x);
+        if (e && extra_has_life_alone(e, r)) {
+            ref(&e->refs);
+            return e;
+        }
+    }
+    return NULL;
+}
+
 int tree_set(struct catalogue_root *root, const struct catalogue_hasher *hasher, const char *name,
              const struct registry *r, bool full, bool *out_was)
 {
@@ -512,8 +530,12 @@ int tree_set(struct catalogue_root *root, const struct catalogue_hasher *hasher,
     if (!e.old && !r)
         return 0;
     struct catalogue_node *node = own_node(root, at);
-    if (!node || (r && extra_new(r, &e.extra)))
+    if (r)
+        e.extra = extra_of_neighbour(from, r);
+    if (!node || (r && !e.extra && extra_new(r, &e.extra))) {
+        extra_unref(e.extra);
         return ERR_NOMEM;
+    }
     struct catalogue_bucket *to = NULL;
     if (r || from->n > 1) {
         to = bucket_with(from, &e);

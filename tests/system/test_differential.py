@@ -131,14 +131,19 @@ class Topology:
         regions = rng.sample(self.regions[:-1], rng.randint(1, len(self.regions) - 1))
         on = rng.choice(regions)  # one takes global clients
         replicas = [f"      - {{ region: {r}, {self.stamp(r)}, "
-                    f"global_routing: {str(r == on or rng.random() < 0.7).lower()}, drained: {str(rng.random() < 0.3).lower()} }}"
-                    for r in regions]
+                    f"global_routing: {str(r == on or rng.random() < 0.7).lower()}, drained: {str(rng.random() < 0.3).lower()}, "
+                    f"stage: {'public' if r == on else self.stage()} }}" for r in regions]
         self.regional = rng.random() < 0.8
         self.registries.append((name, regions if self.regional else []))
         switch = lambda on: "enabled" if on else "disabled"
         return ([f"  - name: \"{name}\""] + ([f"    hash: \"{hash_}\""] if hash_ else []) +
+                [f"    {which}stage: {self.stage()}" for which in ("", "regional_", "data_")] +
                 [f"    regional_endpoints: {switch(self.regional)}", f"    data_endpoints: {switch(rng.random() < 0.5)}", "    replicas:"] +
                 replicas)
+
+    def stage(self):
+        """Some names are on their way up or down."""
+        return self.rng.choice(["public"] * 8 + ["private", "edge"])
 
     def stamp(self, region):
         """Some have moved to another one, and some are to."""

@@ -151,6 +151,38 @@ START_TEST(owners_are_kept_and_shared)
 }
 END_TEST
 
+START_TEST(neighbours_share_an_owner)
+{
+    struct topology *t = topology_of("  - { name: contoso, replicas: [{ region: a }] }\n");
+    static const struct replica where[] = {{.region = 1, .global_routing = true}};
+    static char names[40][16];
+    size_t n_shared = 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        snprintf(names[i], sizeof names[i], "registry%zu", i);
+        const struct registry r = {.name = names[i],
+                                   .hash = "",
+                                   .label = names[i],
+                                   .owner = i % 4 ? "ada" : "bob",
+                                   .stage = i % 8 ? STAGE_PUBLIC : STAGE_EDGE,
+                                   .replicas = where,
+                                   .n_replicas = 1,
+                                   .replica_set = 2};
+        ck_assert_int_eq(catalogue_put(t->catalogue, &r), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const struct catalogue_registry *r = catalogue_find_name(t->catalogue, names[i]);
+        struct registry_room room;
+        struct registry x;
+        catalogue_expand(r, &room, &x);
+        ck_assert_str_eq(x.owner, i % 4 ? "ada" : "bob");
+        ck_assert_int_eq(x.stage, i % 8 ? STAGE_PUBLIC : STAGE_EDGE);
+        n_shared += atomic_load(&record_extra(r)->refs) > 1;
+    }
+    ck_assert_uint_gt(n_shared, 0);
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(a_registry_that_says_nothing_costs_nothing)
 {
     static const struct replica where[] = {{.region = 1, .global_routing = true}};
@@ -171,4 +203,5 @@ END_TEST
 
 CHECK_MAIN("config/stages", the_most_hidden_stage_holds,
            global_traffic_goes_to_public_replicas_only, what_cannot_be_is_refused,
-           owners_are_kept_and_shared, a_registry_that_says_nothing_costs_nothing)
+           owners_are_kept_and_shared, neighbours_share_an_owner,
+           a_registry_that_says_nothing_costs_nothing)
