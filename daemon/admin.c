@@ -27,6 +27,7 @@
 //                                                refresh tokens of this region
 //                                                (daemon/admin_tokens.c)
 //   GET  /v1/fleet[?timeout_ms=N]                how every node is (daemon/admin_fleet.h)
+//   GET  /v1/join-tokens                         the CA, and join tokens (daemon/joining.h)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -44,6 +45,7 @@
 #include "daemon/admin_tasks.h"
 #include "daemon/admin_tokens.h"
 #include "daemon/admin_topology.h"
+#include "daemon/joining.h"
 #include "daemon/metrics.h"
 #include "daemon/supervisor_ipc.h"
 #include "net/refuse.h"
@@ -312,6 +314,7 @@ static void get_metrics(struct app *app, struct http_request *req, struct http_r
 static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/status", ADMIN_READ, get_status},
     {HTTP_GET, "/v1/fleet", ADMIN_READ, admin_get_fleet},
+    {HTTP_GET, "/v1/join-tokens", ADMIN_READ, joining_get_tokens},
     {HTTP_GET, "/v1/health", ADMIN_READ, admin_get_health},
     {HTTP_GET, "/v1/health/peers", ADMIN_READ, admin_get_health_peers},
     {HTTP_GET, "/v1/health/orders", ADMIN_READ, admin_get_health_orders},

@@ -4,6 +4,7 @@
 
 #include "config/endpoints.h"
 #include "daemon/auditing.h"
+#include "daemon/joining.h"
 #include "net/refuse.h"
 #include "net/traffic.h"
 
@@ -128,7 +129,9 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
             refuse(req, plan, 400, REFUSED_UNSUPPORTED, "the request is malformed");
         else
             begin_endpoint(app, req, t, NULL, plan);
-    } else if (!peer)
+    } else if (joining_is_path(req->path))
+        joining_begin(app, req, peer, plan);
+    else if (!peer)
         refuse(req, plan, 403, REFUSED_DENIED,
                "this certificate is not a region's: its fingerprint is not in the topology");
     else if (strcmp(req->path, "/healthz") == 0)

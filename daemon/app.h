@@ -73,6 +73,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct health *health;
     // between the nodes; always there
     struct fleet *fleet;
+    // NULL where files are the source
+    struct joining *joining;
     struct resolver *resolver;
     struct fetcher *fetcher;
     // for addresses that users name

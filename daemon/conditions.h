@@ -44,6 +44,7 @@
     X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                    \
     X(BLOBS, "blobs_damaged", "blobs are damaged")                                               \
     X(AUDIT, "audit_log", "its audit log cannot be written")                                     \
+    X(JOIN, "join", "somebody else showed a join token")                                         \
     X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")           \
     X(DRIFT, "drift", "the regions do not have the same configuration")                          \
     X(CONTROL, "control_feed", "changes may not reach it")                                       \

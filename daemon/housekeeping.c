@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/auditing.h"
 #include "daemon/headroom.h"
+#include "daemon/joining.h"
 #include "daemon/judge.h"
 #include "net/refusals.h"
 
@@ -51,6 +52,7 @@ void housekeeping_judge(struct housekeeping *h)
     app_judge_writes(app);
     judge_clocks(app);
     auditing_judge(app);
+    joining_judge(app);
     judge_issuers(app);
     judge_fleet(app);
     atomic_store(&app->vitals->headroom, headroom(h));

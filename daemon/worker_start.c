@@ -16,6 +16,7 @@
 #include "daemon/auditing.h"
 #include "daemon/collector.h"
 #include "daemon/frame_file.h"
+#include "daemon/joining.h"
 #include "daemon/late.h"
 #include "daemon/metrics.h"
 #include "daemon/scrub.h"
@@ -512,6 +513,19 @@ static int start_fleet(struct worker *w)
     return fleet_new(&o, &w->app.fleet);
 }
 
+// The zone's maintainer reads keys anew.
+static void on_secrets(void *ctx)
+{
+    struct worker *w = ctx;
+    zone_maintainer_poke(atomic_load(&w->zone_maintainer));
+}
+
+static int start_joining(struct worker *w)
+{
+    const struct joining_tell tell = {.secrets = on_secrets, .ctx = w};
+    return joining_start(&w->app, &tell, &w->app.joining);
+}
+
 // It has forerunners no more: only one process runs tasks.
 static int start_tasks(struct worker *w)
 {
@@ -584,6 +598,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         rc = start_tasks(w);
     if (!rc)
         rc = fleet_start(w->app.fleet); // it says how all that is
+    if (!rc)
+        rc = start_joining(w);
     return rc;
 }
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "control/source.h"
 #include "daemon/collector.h"
+#include "daemon/joining.h"
 #include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
@@ -21,6 +22,7 @@
 // Rooms that write what one process alone may write, or call those that do.
 static void rooms_stop(struct worker *w)
 {
+    joining_end(w->app.joining);
     fleet_stop(w->app.fleet); // its thread looks at all the rest
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));
@@ -133,6 +135,7 @@ void worker_stop(struct worker *w, bool yields)
     registry_service_free(w->app.registry);
     audit_stop(w->app.audit);
     throttle_free(w->app.throttle);
+    joining_stop(w->app.joining);
     fleet_free(w->app.fleet);
     task_runner_free(w->app.tasks);
     collector_free(w->app.collector);
