@@ -154,7 +154,7 @@ static void flush_and_sweep(struct control_feed *f)
         feed_told(f);
 }
 
-static void turn(struct control_feed *f)
+void feed_keeper_turn(struct control_feed *f)
 {
     flush_and_sweep(f);
     keep_bases(f);
@@ -185,7 +185,7 @@ static void *keeper_main(void *arg)
         if (stop)
             return NULL;
         if (owned)
-            turn(f);
+            feed_keeper_turn(f);
         else
             follow_other(f);
     }

@@ -120,6 +120,8 @@ int feed_append_checkpoint(struct control_feed *f, const struct control_place *a
 
 int feed_keeper_start(struct control_feed *f);
 void feed_keeper_stop(struct control_feed *f);
+// What the thread does once a second while this process owns the feed.
+void feed_keeper_turn(struct control_feed *f);
 // What another process has written since is put into force. Under `write`.
 int feed_catch_up(struct control_feed *f, struct diag *diag);
 

@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <string.h>
 
 #define ADOPT_PREFIX "meridian control adopt 1\n"
@@ -32,10 +33,12 @@ static void state_free(void *self)
 
 struct control_state *control_state_copy(const struct control_state *s)
 {
+    // all but the head: others count references in it meanwhile
+    const size_t from = offsetof(struct control_state, place);
     struct control_state *c = mem_alloc(sizeof *c);
     if (!c)
         return NULL;
-    *c = *s;
+    memcpy((char *)c + from, (const char *)s + from, sizeof *c - from);
     snapshot_head_init(&c->head, state_free);
     snapshot_ref(c->topology);
     if (c->principals)

@@ -38,6 +38,8 @@ struct small_fleet {
     struct small_node nodes[SMALL_FLEET_MAX];
     // of the feeds; may be changed before they start
     struct control_feed_options how;
+    // no thread beside the feeds: tests take its turns
+    bool no_keeper;
 };
 
 struct small_fleet *small_fleet_new(size_t n);
