@@ -20,6 +20,9 @@
 #include <stddef.h>
 
 struct cli { // shared options, set by opt_parse, with defaults from the environment
+    // the table of nouns
+    const struct command *nouns;
+    size_t n_nouns;
     // the row that runs, and the words that lead to it: "token credential generate"
     const struct command *row;
     const char *path;

@@ -123,7 +123,7 @@ const char *cli_did_you_mean(struct cli *c, const char *near);
 // only some calls of a command take away. EXIT_DONE: go on.
 int cli_confirm(struct cli *c, const char *sentence);
 
-// cli/nouns.c
+// cli/nouns.c; only main knows it, all others have it from struct cli
 extern const struct command nouns[];
 extern const size_t n_nouns;
 

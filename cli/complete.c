@@ -21,6 +21,8 @@ struct completing {
     const struct declared_command *at;
     // words after the command's name
     size_t n_words;
+    // one of them names no command: there is nothing to offer
+    bool is_lost;
     size_t n_shown;
 };
 
@@ -216,6 +218,8 @@ static const struct opt *follow(struct completing *x, int n, char **words)
             d = declared_find(x->c, path);
         if (d)
             x->at = d;
+        else if (!x->at || x->at->group)
+            x->is_lost = true;
         else
             x->n_words++;
     }
@@ -229,6 +233,8 @@ int complete_words(struct cli *c, int n, char **words)
     if (!strcmp(x.current, "=")) // bash: at the end of "--option="
         x.current = "";
     const struct opt *value = follow(&x, n, words);
+    if (x.is_lost)
+        return EXIT_DONE;
     if (value)
         offer_value(&x, value->choices ? value->choices : value->value);
     else if (x.current[0] == '-')

@@ -53,7 +53,7 @@ struct declared *declared_all(struct cli *c)
     all = arena_alloc(&c->arena, sizeof *all);
     assert(all);
     c->declared = all;
-    run_all(c, nouns, n_nouns, "");
+    run_all(c, c->nouns, c->n_nouns, "");
     c->declared = NULL;
     c->row = row;
     c->path = path;

@@ -7,11 +7,11 @@
 
 #include <string.h>
 
-void help_program(FILE *out)
+void help_program(const struct cli *c, FILE *out)
 {
     fputs("usage: meridian COMMAND [options]\n\n", out);
-    for (size_t i = 0; i < n_nouns; i++)
-        fprintf(out, "  %-15s %s\n", nouns[i].name, nouns[i].summary);
+    for (size_t i = 0; i < c->n_nouns; i++)
+        fprintf(out, "  %-15s %s\n", c->nouns[i].name, c->nouns[i].summary);
     fputs(
         "\n`meridian COMMAND --help` tells more, with examples. Options may stand before or after "
         "words.\nExit status:",
@@ -21,10 +21,11 @@ void help_program(FILE *out)
     fputs(".\n", out);
 }
 
-void help_group(const char *path, const struct command *cmds, size_t n, FILE *out)
+void help_group(const struct cli *c, const struct command *cmds, size_t n, FILE *out)
 {
+    const char *path = c->path;
     if (!*path) {
-        help_program(out);
+        help_program(c, out);
         return;
     }
     size_t width = 10;
@@ -133,7 +134,7 @@ int cmd_help(struct cli *c, int argc, char **argv)
     if (argc == 1 && cli_json(c))
         return print_document(c);
     if (argc == 1) {
-        help_program(stdout);
+        help_program(c, stdout);
         return EXIT_DONE;
     }
     // as `COMMAND … --help`
@@ -145,7 +146,7 @@ int cmd_help(struct cli *c, int argc, char **argv)
     }
     words[n++] = help;
     c->path = "";
-    return command_group(c, nouns, n_nouns, n, words);
+    return command_group(c, c->nouns, c->n_nouns, n, words);
 }
 
 int cmd_version(struct cli *c, int argc, char **argv)

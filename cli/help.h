@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 // Of the program: nouns and exit statuses.
-void help_program(FILE *out);
+void help_program(const struct cli *c, FILE *out);
 // Of a noun: the commands below it.
-void help_group(const char *path, const struct command *cmds, size_t n, FILE *out);
+void help_group(const struct cli *c, const struct command *cmds, size_t n, FILE *out);
 // Of one command: its own options, then the shared ones that it takes, then its examples.
 void help_command(const struct cli *c, const struct opt *opts, size_t n_own, size_t n_opts,
                   FILE *out);

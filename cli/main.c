@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/arrange.h"
 #include "cli/complete.h"
+#include "cli/manual.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,12 +19,14 @@ int main(int argc, char **argv)
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN},
               NULL); // a peer that closes is an error to report, not our end
     char version[] = "version";
-    struct cli c = {.output = "table", .path = ""};
+    struct cli c = {.output = "table", .path = "", .nouns = nouns, .n_nouns = n_nouns};
     arena_init(&c.arena, 0);
     if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")))
         argv[1] = version;
     if (argc > 1 && !strcmp(argv[1], COMPLETE_COMMAND))
         return complete_words(&c, argc - 2, argv + 2);
+    if (argc == 2 && !strcmp(argv[1], MANUAL_WORD))
+        return manual_page_print(&c, stdout);
     char **words = arrange_words(&c, argc, argv);
     int status = EXIT_USAGE;
     if (words)

@@ -422,7 +422,7 @@ int command_group(struct cli *c, const struct command *cmds, size_t n, int argc,
                         path, *path ? " " : "", argv[1], cli_did_you_mean(c, near), path,
                         *path ? " " : "");
     }
-    help_group(path, cmds, n, help ? stdout : stderr);
+    help_group(c, cmds, n, help ? stdout : stderr);
     if (help)
         return EXIT_DONE;
     return EXIT_USAGE;

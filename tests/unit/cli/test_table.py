@@ -140,6 +140,19 @@ class Table(unittest.TestCase):
         self.assertEqual(statuses, list(range(len(statuses))))
         self.assertIn(", 10 would change", run("--help")[1])
 
+    def test_the_manual_page_has_all_of_it(self):
+        status, page, err = run("--manual")
+        self.assertEqual((status, err), (0, ""))
+        plain = page.replace("\\-", "-")
+        for c in self.commands:
+            self.assertIn(f'.It Cm "{c["command"]}"', plain)
+            for o in c["options"]:
+                self.assertIn(f"--{o['name']}", plain.replace("Fl -", "--"))
+        self.assertEqual([int(line.split()[1]) for line in page.split(".Sh EXIT STATUS")[1].splitlines() if line.startswith(".It ")],
+                         [row["status"] for row in self.doc["exitStatus"]])
+        for i, line in enumerate(page.splitlines()):
+            self.assertFalse(line.startswith("'"), f"line {i + 1}: {line}")
+
 
 class Formats(unittest.TestCase):
     DOC = """version: 3

@@ -220,15 +220,6 @@ class Wait(unittest.TestCase):
         code, out, err = self.ask(["registry", "show", "-n", "contoso"], {}, noun=[])
         self.assertEqual(json.loads(out)["loginServer"], f"contoso.example.io:{self.port}")
 
-    def test_the_manual_page_has_the_same_exit_statuses(self):
-        here = os.path.dirname(os.path.abspath(__file__))
-        with open(f"{here}/../../../docs/man/meridian.1") as f:
-            page = f.read().split(".Sh EXIT STATUS")[1].split(".Sh ")[0]
-        with open(f"{here}/../../../cli/exit.h") as f:
-            enum = f.read().split("enum exit_status {")[1].split("}")[0]
-        statuses = [int(e.split("=")[1]) for e in enum.strip().rstrip(",").split(",")]
-        self.assertEqual([int(l.split()[1]) for l in page.splitlines() if l.startswith(".It ")], statuses)
-
     def test_regions_that_wrote_at_the_same_moment_agree_on_one(self):
         # At equal stamps the name decides: westeurope's wins everywhere, though it is asked last.
         highest = value("westeurope")
