@@ -59,6 +59,8 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     const char *change_timeout;
     // --what-if, --no-wait, --yes
     bool what_if, no_wait, yes;
+    // cli_tell; NULL: nothing
+    json_t *told;
     // lives as long as the process
     struct arena arena;
     // cli_topology, cli_topology_in_force
@@ -109,6 +111,11 @@ int cli_print_json(struct cli *c, json_t *doc);
 // What a command has done: the sentence, or where -o or --query ask for it, `doc` (taken).
 int cli_done(struct cli *c, json_t *doc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+// One of several things that a command did: the sentence, at once; where -o or --query ask for
+// another form, `doc` (taken) is kept for the list that cli_told prints at the end.
+void cli_tell(struct cli *c, json_t *doc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+int cli_told(struct cli *c); // main calls it; nothing where nothing was told
 // Columns padded to their widest cell; the first row is the head, printed in upper case.
 // A table of an array of objects: `columns` names members; the head is the same words. Takes the
 // reference.

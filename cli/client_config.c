@@ -147,7 +147,7 @@ static int file_write(struct client_config *k, const struct client_file *f)
         rc = file_write_atomic(path, f->text.p ? f->text.p : "", f->text.n, 0644);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: cannot be written: %s", path, err_text(rc));
-    printf("%s\n", path);
+    cli_tell(k->c, json_pack("{s:s}", "path", path), "%s", path);
     return EXIT_DONE;
 }
 

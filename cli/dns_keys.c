@@ -187,8 +187,8 @@ static int word_of(const char *what, const char *given, const char *const *words
                     words[0], words[1], n > 2 ? ", " : "", n > 2 ? words[2] : "");
 }
 
-static int generate_one(const char *dir, enum dnskey_zone zone, enum dnskey_role role,
-                        enum dnskey_algorithm algorithm)
+static int generate_one(struct cli *c, const char *dir, enum dnskey_zone zone,
+                        enum dnskey_role role, enum dnskey_algorithm algorithm)
 {
     struct diag diag;
     struct dnskey d;
@@ -199,7 +199,7 @@ static int generate_one(const char *dir, enum dnskey_zone zone, enum dnskey_role
     diag_done(&diag);
     if (rc)
         return cli_fail(EXIT_FAILED, "no key was made: %s", err_text(rc));
-    printf("%s\n", id);
+    cli_tell(c, json_pack("{s:s}", "id", id), "%s", id);
     return EXIT_DONE;
 }
 
@@ -234,7 +234,7 @@ static int keys_generate(struct cli *c, int argc, char **argv)
         last_role = 1;
     for (unsigned z = zone; !rc && z <= last_zone; z++)
         for (unsigned r = role; !rc && r <= last_role; r++)
-            rc = generate_one(w.dir, (enum dnskey_zone)z, (enum dnskey_role)r,
+            rc = generate_one(c, w.dir, (enum dnskey_zone)z, (enum dnskey_role)r,
                               algorithm ? DNSKEY_ED25519 : DNSKEY_ECDSAP256);
     return rc;
 }
@@ -309,8 +309,12 @@ static void print_ds(const struct keys *k, const struct dnskey *d)
     dnskey_ds(d, apex, n + c->apex_n, ds);
     char hex[2 * SHA256_BYTES + 1];
     hex_format(ds + 4, SHA256_BYTES, hex);
-    printf("%s%s. IN DS %u %u %u %s\n", fe ? "fe." : "", k->cli->topo->domain, d->tag, ds[2], ds[3],
-           hex);
+    const char *owner =
+        arena_printf(&k->cli->arena, "%s%s.", fe ? "fe." : "", k->cli->topo->domain);
+    cli_tell(k->cli,
+             json_pack("{s:s, s:i, s:i, s:i, s:s}", "name", owner, "keyTag", (int)d->tag,
+                       "algorithm", (int)ds[2], "digestType", (int)ds[3], "digest", hex),
+             "%s IN DS %u %u %u %s", owner, d->tag, ds[2], ds[3], hex);
 }
 
 static int change_begin(struct cli *c, struct words *w, int argc, char **argv, struct keys *k,

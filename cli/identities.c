@@ -316,12 +316,15 @@ static int retire(struct retiring *q)
     else
         identity_remove(q->region, q->kind, q->item);
     rc = retire_commit(q);
-    if (!rc)
-        printf("%s %s of %s %s\n", identity_kind_name(q->kind), id, q->region->region,
-               q->kind == IDENTITY_FEED_KEY
-                   ? "is retired: it verifies what it signed until then, and nothing later"
-                   : "is taken out");
-    return rc;
+    if (rc)
+        return rc;
+    const char *now = "is taken out";
+    if (q->kind == IDENTITY_FEED_KEY)
+        now = "is retired: it verifies what it signed until then, and nothing later";
+    return cli_done(q->cli,
+                    json_pack("{s:s, s:s, s:s}", "region", q->region->region, "what",
+                              identity_kind_name(q->kind), "id", id),
+                    "%s %s of %s %s", identity_kind_name(q->kind), id, q->region->region, now);
 }
 
 static int identities_retire(struct cli *c, int argc, char **argv)

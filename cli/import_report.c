@@ -95,5 +95,7 @@ int import_report_print(struct import *im)
         return rc;
     if (atomic_load(&im->n.failed) || atomic_load(&im->n.kept))
         return EXIT_FAILED;
+    if (im->dry_run && (atomic_load(&im->n.tags) || atomic_load(&im->n.manifests)))
+        return EXIT_CHANGES;
     return EXIT_DONE;
 }

@@ -102,6 +102,15 @@ static int region_init(struct init *in, struct ca *ca, const struct region *r)
 
 // ---- what it adds, keeps, and would drop ----
 
+static void say_identity(struct init *in, const char *action, const char *region,
+                         enum identity_kind kind, const char *id, const char *more)
+{
+    cli_tell(in->cli,
+             json_pack("{s:s, s:s, s:s, s:s}", "action", action, "region", region, "what",
+                       identity_kind_name(kind), "id", id),
+             "%-6s %s %s %s%s", action, region, identity_kind_name(kind), id, more);
+}
+
 static int merge_one(struct init *in, const struct identity *x, enum identity_kind kind,
                      const struct identity_item *item)
 {
@@ -127,7 +136,7 @@ static int merge_one(struct init *in, const struct identity *x, enum identity_ki
                         identity_kind_name(kind), item->id, x->region,
                         revoked ? "revoked" : "retired", in->out, in->out, x->region);
     if (rc)
-        printf("adds   %s %s %s\n", x->region, identity_kind_name(kind), item->id);
+        say_identity(in, "adds", x->region, kind, item->id, "");
     in->n_added += rc > 0;
     return EXIT_DONE;
 }
@@ -136,20 +145,17 @@ static void say_kept(struct init *in, const struct identity *x, enum identity_ki
                      const struct identity_item *item)
 {
     struct identity *files = identity_of_region(&in->files, x->region);
+    const char *more = "";
     if (identity_revoked(x, item->id))
-        printf("keeps  %s %s %s, revoked: it verifies what it signed before\n", x->region,
-               identity_kind_name(kind), item->id);
+        more = ", revoked: it verifies what it signed before";
     else if (item->retired_s)
-        printf("keeps  %s %s %s, retired: it verifies what it signed\n", x->region,
-               identity_kind_name(kind), item->id);
-    else if (files && identity_find(files, kind, item->id))
-        printf("keeps  %s %s %s\n", x->region, identity_kind_name(kind), item->id);
-    else
-        printf("keeps  %s %s %s, which no file in %s has; if nothing uses it any more: meridian "
-               "identities retire %s %s "
-               "%s --topology %s/topology.yaml\n",
-               x->region, identity_kind_name(kind), item->id, in->out, x->region,
-               identity_kind_name(kind), item->id, in->out);
+        more = ", retired: it verifies what it signed";
+    else if (!files || !identity_find(files, kind, item->id))
+        more = arena_printf(&in->cli->arena,
+                            ", which no file in %s has; if nothing uses it any more: meridian "
+                            "identities retire %s %s %s --topology %s/topology.yaml",
+                            in->out, x->region, identity_kind_name(kind), item->id, in->out);
+    say_identity(in, "keeps", x->region, kind, item->id, more);
 }
 
 static void say_all_kept(struct init *in)
@@ -166,7 +172,8 @@ static bool region_stays(struct init *in, const char *region)
 {
     if (topology_region(in->cli->topo, region))
         return true;
-    printf("drops  %s: it is no region of %s\n", region, in->cli->topology);
+    cli_tell(in->cli, json_pack("{s:s, s:s}", "action", "drops", "region", region),
+             "drops  %s: it is no region of %s", region, in->cli->topology);
     return false;
 }
 
@@ -250,10 +257,13 @@ static int write_topology(struct init *in)
         rc = file_write_atomic(path, now.p, now.n, 0644);
     if (rc)
         return say(in, rc, path ? path : in->out);
+    json_t *doc = json_pack("{s:s, s:s, s:I, s:b}", "action", "writes", "file", path, "version",
+                            (json_int_t)version, "changed", !same);
     if (same)
-        printf("%s: as it was, version %llu\n", path, (unsigned long long)version);
+        cli_tell(in->cli, doc, "%s: as it was, version %llu", path, (unsigned long long)version);
     else
-        printf("%s: version %llu; copy it to the nodes\n", path, (unsigned long long)version);
+        cli_tell(in->cli, doc, "%s: version %llu; copy it to the nodes", path,
+                 (unsigned long long)version);
     return EXIT_DONE;
 }
 
@@ -398,8 +408,12 @@ int cmd_init(struct cli *c, int argc, char **argv)
     diag_init(&in->diag);
     int status = init_all(in);
     if (!status)
-        printf("%s: CA, %zu regions; %zu identities are new\n", in->out, c->topo->n_regions,
-               in->n_added);
+        cli_tell(c,
+                 json_pack("{s:s, s:s, s:I, s:I}", "action", "made", "directory", in->out,
+                           "regions", (json_int_t)c->topo->n_regions, "newIdentities",
+                           (json_int_t)in->n_added),
+                 "%s: CA, %zu regions; %zu identities are new", in->out, c->topo->n_regions,
+                 in->n_added);
     snapshot_unref(in->was);
     diag_done(&in->diag);
     return status;

@@ -144,7 +144,10 @@ static int login_all(struct cli *c, const struct registry *r, const struct targe
         } else if (token) {
             status = store_token(c, file, targets[i].shown, token);
             if (!status)
-                printf("%s: logged in as %s\n", targets[i].shown, c->username);
+                cli_tell(c,
+                         json_pack("{s:s, s:s}", "loginServer", targets[i].shown, "username",
+                                   c->username),
+                         "%s: logged in as %s", targets[i].shown, c->username);
         }
         if (token)
             explicit_bzero(token, strlen(token));

@@ -31,6 +31,8 @@ int main(int argc, char **argv)
     int status = EXIT_USAGE;
     if (words)
         status = command_group(&c, nouns, n_nouns, argc, words);
+    if (cli_told(&c))
+        status = EXIT_FAILED;
     fetcher_free(c.fetcher);
     snapshot_unref(c.topo);
     arena_done(&c.arena);

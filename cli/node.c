@@ -357,7 +357,8 @@ int cmd_certs(struct cli *c, int argc, char **argv)
 
 // ---- config ----
 
-static int check_file(const char *path, int (*load)(const char *, struct diag *, uint64_t *))
+static int check_file(struct cli *c, const char *path,
+                      int (*load)(const char *, struct diag *, uint64_t *))
 {
     struct diag d;
     diag_init(&d);
@@ -365,7 +366,8 @@ static int check_file(const char *path, int (*load)(const char *, struct diag *,
     int rc = load(path, &d, &version);
     diag_print(&d, stderr);
     if (!rc)
-        printf("%s: good, version %llu\n", path, (unsigned long long)version);
+        cli_tell(c, json_pack("{s:s, s:I}", "file", path, "version", (json_int_t)version),
+                 "%s: good, version %llu", path, (unsigned long long)version);
     else
         fprintf(stderr, "%s: %zu error%s\n", path, diag_count(&d), diag_count(&d) == 1 ? "" : "s");
     diag_done(&d);
@@ -436,10 +438,10 @@ static int config_check(struct cli *c, int argc, char **argv)
             return EXIT_FAILED;
         return EXIT_DONE;
     }
-    rc = check_file(argc > 1 ? argv[1] : c->topology, load_topology);
-    if (principals && check_file(principals, load_principals))
+    rc = check_file(c, argc > 1 ? argv[1] : c->topology, load_topology);
+    if (principals && check_file(c, principals, load_principals))
         rc = EXIT_FAILED;
-    if (node && check_file(node, load_node))
+    if (node && check_file(c, node, load_node))
         rc = EXIT_FAILED;
     return rc;
 }

@@ -87,11 +87,12 @@ static int file_load(const char *path, bool may_be_new, struct principals **out)
     return EXIT_DONE;
 }
 
-static int refuse(const char *path, const struct diag *d, int rc)
+static int refuse(struct cli *c, const char *path, const struct diag *d, int rc)
 {
     if (rc == ERR_EXISTS) {
-        printf("%s: nothing to do: %s\n", path, d->n ? d->lines[0] : "it is so already");
-        return EXIT_DONE;
+        const char *why = d->n ? d->lines[0] : "it is so already";
+        return cli_done(c, json_pack("{s:s, s:s}", "file", path, "nothingToDo", why),
+                        "%s: nothing to do: %s", path, why);
     }
     for (size_t i = 0; i < d->n; i++)
         cli_complain("%s: %s", path, d->lines[i]);
@@ -123,8 +124,9 @@ static int file_done(struct cli *c, const struct principals_call *q, const char 
         fprintf(stderr, "%s: %s (version %llu)\n", path, what, (unsigned long long)version);
         return q->show(c, q->ctx);
     }
-    printf("%s: %s (version %llu)\n", path, what, (unsigned long long)version);
-    return EXIT_DONE;
+    return cli_done(
+        c, json_pack("{s:s, s:s, s:I}", "file", path, "what", what, "version", (json_int_t)version),
+        "%s: %s (version %llu)", path, what, (unsigned long long)version);
 }
 
 static int file_change(struct cli *c, const struct principals_call *q, const char *path,
@@ -148,7 +150,7 @@ static int file_change(struct cli *c, const struct principals_call *q, const cha
         rc = principals_change(bytes_of(old.p, old.n), &ask, d, &text, &what);
     wipe(&old);
     if (rc)
-        return refuse(path, d, rc);
+        return refuse(c, path, d, rc);
     if (!c->what_if)
         rc = file_write_atomic(path, text.p, text.n, 0600);
     wipe(&text);

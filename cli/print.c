@@ -359,6 +359,31 @@ int cli_done(struct cli *c, json_t *doc, const char *fmt, ...)
     return EXIT_DONE;
 }
 
+void cli_tell(struct cli *c, json_t *doc, const char *fmt, ...)
+{
+    if (cli_json(c)) {
+        if (!c->told)
+            c->told = json_array();
+        json_array_append_new(c->told, doc);
+        return;
+    }
+    json_decref(doc);
+    va_list ap;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+int cli_told(struct cli *c)
+{
+    json_t *told = c->told;
+    c->told = NULL;
+    if (!told)
+        return EXIT_DONE;
+    return cli_print_json(c, told);
+}
+
 // What a terminal would take as an order is shown as a question mark.
 static void put_cell(const char *s, bool head)
 {

@@ -320,7 +320,10 @@ static int move(struct rebind *x, uint16_t dns_port, int64_t now_s)
         rc = write_move(x);
     if (rc)
         return rc;
-    return print_outcome(x);
+    rc = print_outcome(x);
+    if (!rc && x->what_if)
+        return EXIT_CHANGES;
+    return rc;
 }
 
 static int rebind(struct cli *c, int argc, char **argv)

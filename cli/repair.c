@@ -44,14 +44,19 @@ static void print_registers(struct cli *c, const json_t *doc)
         printf("and %lld more\n", number(doc, "registersLeftOut"));
 }
 
+static bool is_nothing(const json_t *doc)
+{
+    return !number(doc, "entries") && !number(doc, "tags") && !number(doc, "manifestsGone") &&
+           !strcmp(text(doc, "clockWas", ""), text(doc, "clockIs", ""));
+}
+
 static void print_repair(struct cli *c, const json_t *doc)
 {
     bool applied = json_is_true(json_object_get(doc, "applied"));
     const char *are = "would be";
     if (applied)
         are = "are";
-    if (!number(doc, "entries") && !number(doc, "tags") && !number(doc, "manifestsGone") &&
-        !strcmp(text(doc, "clockWas", ""), text(doc, "clockIs", ""))) {
+    if (is_nothing(doc)) {
         printf("%s holds no stamps of the future (its clock says %s): nothing to do\n",
                text(doc, "region", "?"), text(doc, "time", "?"));
         return;
@@ -89,11 +94,16 @@ static int repair_clock(struct cli *c, int argc, char **argv)
         apply ? "/v1/replication/repair-clock?apply=true" : "/v1/replication/repair-clock", &doc);
     if (rc)
         return rc;
-    if (cli_json(c))
-        return cli_print_json(c, doc);
+    int status = EXIT_DONE;
+    if (what_if && !is_nothing(doc))
+        status = EXIT_CHANGES;
+    if (cli_json(c)) {
+        rc = cli_print_json(c, doc);
+        return rc ? rc : status;
+    }
     print_repair(c, doc);
     json_decref(doc);
-    return EXIT_DONE;
+    return status;
 }
 
 const struct command replication_repair_cmd = {

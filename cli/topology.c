@@ -631,10 +631,11 @@ static int topology_pin(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(ERR_NOMEM));
     if (renew || !frontend_pinned(c->topo))
         rc = edit_commit(c, &section, 1, is_pinned, NULL);
-    if (!rc)
-        printf("%s: the serial of fe.D is pinned at %llu\n", c->topology,
-               (unsigned long long)serial);
-    return rc;
+    if (rc)
+        return rc;
+    return cli_done(
+        c, json_pack("{s:s, s:I}", "file", c->topology, "frontendSerial", (json_int_t)serial),
+        "%s: the serial of fe.D is pinned at %llu", c->topology, (unsigned long long)serial);
 }
 
 static const struct command topology_cmds[] = {

@@ -78,7 +78,7 @@ static int change_password(struct cli *c, const char *path, const char *word, co
     return rc;
 }
 
-static int user_create(struct cli *c, int argc, char **argv)
+static int create(struct cli *c, int argc, char **argv, bool with_grant)
 {
     const char *path = NULL;
     struct grant_opts g = {0};
@@ -91,7 +91,22 @@ static int user_create(struct cli *c, int argc, char **argv)
                         "%s: --repositories and --actions are of a registry: give "
                         "--registry",
                         c->path);
+    if (!g.registry && with_grant)
+        return cli_fail(EXIT_USAGE,
+                        "%s: give --registry; `meridian user create` makes a user without a grant",
+                        c->path);
     return change_password(c, path, "create", argv[1], grant_arguments(&g));
+}
+
+static int user_create(struct cli *c, int argc, char **argv)
+{
+    return create(c, argc, argv, false);
+}
+
+// As it was called before: one without a grant was a slip more often than not.
+static int user_add(struct cli *c, int argc, char **argv)
+{
+    return create(c, argc, argv, true);
 }
 
 static int user_passwd(struct cli *c, int argc, char **argv)
@@ -255,9 +270,9 @@ static const struct command user_cmds[] = {
       "meridian user create ada -n contoso --repositories 'app/*' --actions pull "
       "--password-stdin"}},
     {"add",
-     "the same",
-     "NAME [--registry R --repositories LIST --actions LIST]",
-     user_create,
+     "a new user with a grant on a registry",
+     "NAME --registry R [--repositories LIST] [--actions LIST]",
+     user_add,
      USES_TOPOLOGY | USES_PASSWORD | USES_CHANGE,
      1,
      1,

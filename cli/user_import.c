@@ -164,13 +164,19 @@ static int write_out(struct taking *t, bool dry_run)
     const char *verb = "taken over";
     if (dry_run)
         verb = "would be taken over";
-    printf("%s: %zu users %s, %zu were there already, %zu lines refused", t->path, n_new, verb,
-           t->n_there, t->n_refused);
+    const char *version = "";
     if (n_new && !dry_run)
-        printf(" (version %llu)", (unsigned long long)doc.version);
-    putchar('\n');
+        version = arena_printf(&t->c->arena, " (version %llu)", (unsigned long long)doc.version);
+    cli_done(t->c,
+             json_pack("{s:s, s:I, s:I, s:I, s:b}", "file", t->path, "users", (json_int_t)n_new,
+                       "present", (json_int_t)t->n_there, "refusedLines", (json_int_t)t->n_refused,
+                       "dryRun", (int)dry_run),
+             "%s: %zu users %s, %zu were there already, %zu lines refused%s", t->path, n_new, verb,
+             t->n_there, t->n_refused, version);
     if (t->n_refused)
         return EXIT_FAILED;
+    if (dry_run && n_new)
+        return EXIT_CHANGES;
     return EXIT_DONE;
 }
 

@@ -156,7 +156,7 @@ class Arriving(unittest.TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn(CLIENT, refused.stderr)  # a private address: only where the operator says so
         self.assertIn("--allow", refused.stderr)
-        plan = self.run_import(OLD, "contoso", "--dry-run")
+        plan = self.run_import(OLD, "contoso", "--dry-run", status=10)
         self.assertEqual((plan["summary"]["tags"], plan["summary"]["failed"]), (5, 0))
         self.assertEqual(json.loads(self.lab.check(MERIDIAN, "repository", "list", "contoso", "-o", "json"))["repositories"], [])
         done = self.run_import(OLD, "contoso", "--jobs", "3")

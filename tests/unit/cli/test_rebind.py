@@ -202,12 +202,12 @@ class Rebind(unittest.TestCase):
 
     def test_what_if(self):
         self.write(FRAME + FLOW)
-        said = self.rebind("--what-if")
+        said = self.rebind("--what-if", status=10)
         self.assertEqual(self.text(), FRAME + FLOW)
         self.assertRegex(said, r"contoso\.example\.io \(where it leads to the region\) +eus-1\.eastus\.fe\.example\.io \(127\.9\.0\.1\) +eus-11\.eastus\.fe\.example\.io \(127\.9\.0\.11, …\)")
         self.assertIn("contoso.eastus.data.example.io", said)
         self.assertNotIn("contoso.eastus.geo", said)
-        doc = json.loads(self.rebind("--what-if", "-o", "json"))
+        doc = json.loads(self.rebind("--what-if", "-o", "json", status=10))
         self.assertEqual((doc["stampWas"], doc["stamp"], doc["written"], len(doc["asked"])), ("eus-1", "eus-11", False, 2))
 
     def test_all_who_answer_are_asked(self):

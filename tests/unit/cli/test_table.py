@@ -197,6 +197,21 @@ registries:
         self.assertEqual([line.split() for line in table[:2]], [["REGISTRY", "HOST"], ["contoso", "contoso.example.io"]])
         self.assertIn("at character", self.cli("registry", "list", "--query", "[0", status=2))
 
+    def test_what_is_done_is_told_in_every_format(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        done = json.loads(self.cli("init", "--out", folder, "-o", "json"))
+        self.assertLess({"writes", "made"}, {row["action"] for row in done})
+        self.assertEqual(done[-1], {"action": "made", "directory": folder, "regions": 2, "newIdentities": done[-1]["newIdentities"]})
+        made = json.loads(self.cli("dns", "keys", "generate", "--dir", folder, "-o", "json"))
+        self.assertEqual((len(made), list(made[0])), (4, ["id"]))
+        self.assertEqual(self.cli("config", "check", self.path.name, "-o", "tsv", "--query", "[].version"), "3\n")
+        self.assertEqual(json.loads(self.cli("topology", "pin", "-o", "json"))["file"], self.path.name)
+        with open(os.path.join(folder, "pw"), "w") as f:
+            f.write("a long password")
+        principals = os.path.join(folder, "principals.yaml")
+        said = json.loads(self.cli("user", "create", "ada", "--password-file", f.name, "--principals", principals, "-o", "json"))
+        self.assertEqual((said["file"], said["version"]), (principals, 2))
+
     def test_a_watch_shows_what_changes(self):
         p = subprocess.Popen([MERIDIAN, "certs", "show", "--watch", "--interval", "1", "--admin", "/nonexistent/x"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

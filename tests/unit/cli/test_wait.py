@@ -210,7 +210,7 @@ class Wait(unittest.TestCase):
         hosts = [f"contoso.example.io:{self.port}", *(f"contoso.{name}.geo.example.io:{self.port}" for name in NAMES)]
         with open(auth) as f:
             self.assertEqual(sorted(json.load(f)["auths"]), sorted(hosts))  # as clients look for them
-        self.assertEqual([line.split(": logged in")[0] for line in out.splitlines()], hosts)
+        self.assertEqual([row["loginServer"] for row in json.loads(out)], hosts)
         code, out, err = self.ask(["login", "-n", "contoso", "--expose-token", *as_ada], {}, noun=[])
         self.assertEqual((code, json.loads(out)), (0, {"loginServer": f"contoso.example.io:{self.port}", "accessToken": "r"}), err)
         code, out, err = self.ask(["show-endpoints", "-n", "contoso"], {}, noun=[])
