@@ -18,16 +18,24 @@
 #include "net/refuse.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define READ_BYTES (4u << 20) // of entries in one answer, but for one that is larger
 #define BODY_BYTES (CONTROL_ENTRY_MAX_BYTES + READ_BYTES + BEAT_LINE_MAX)
 #define WAIT_MAX_MS 30000
+// A region has two lanes, and in a restart two processes. More is nothing that ours do.
+#define POLLS_PER_REGION 8
+#define BASES_AT_ONCE 2 // a large one is held in memory until it is sent
 #define CONTENT_TYPE "application/x-ndjson"
 
 struct poll {
     struct fleet *fl;
+    // who asks
+    char region[HOSTNAME_REGION_SIZE];
+    // it is a base, which is there as a whole from the start
+    bool is_base;
     struct http_stream *handle;
     // where the reader is, and the time of the last beat that it has
     struct control_place after;
@@ -85,6 +93,8 @@ static void poll_close(void *ctx)
     struct fleet *fl = p->fl;
     pthread_mutex_lock(&fl->carry_lock);
     p->closed = true;
+    if (p->is_base)
+        fl->n_bases--;
     bool last = poll_drop(p);
     pthread_mutex_unlock(&fl->carry_lock);
     if (last)
@@ -137,9 +147,23 @@ static void refuse_read(struct http_request *req, struct http_response *resp, in
         serve_refuse(req, resp, 503, err_text(rc));
 }
 
-static int poll_new(struct fleet *fl, const struct control_place *after, int64_t beat_ms,
-                    int64_t wait_ms, struct http_response *resp)
+// Under carry_lock.
+static size_t polls_of(const struct fleet *fl, const char *region)
 {
+    size_t n = 0;
+    for (const struct poll *p = fl->polls; p; p = p->next)
+        n += !p->closed && strcmp(p->region, region) == 0;
+    return n;
+}
+
+static int poll_new(struct fleet *fl, const char *region, const struct control_place *after,
+                    int64_t beat_ms, int64_t wait_ms, struct http_response *resp)
+{
+    pthread_mutex_lock(&fl->carry_lock);
+    size_t n = polls_of(fl, region);
+    pthread_mutex_unlock(&fl->carry_lock);
+    if (n >= POLLS_PER_REGION)
+        return ERR_BUSY;
     struct poll *p = mem_zalloc(sizeof *p);
     if (!p)
         return ERR_NOMEM;
@@ -148,6 +172,7 @@ static int poll_new(struct fleet *fl, const struct control_place *after, int64_t
                        .beat_ms = beat_ms,
                        .until_ms = clock_mono_ms() + wait_ms,
                        .refs = 2};
+    snprintf(p->region, sizeof p->region, "%s", region);
     buf_init(&p->body, BODY_BYTES);
     int rc = http_response_stream(resp, 200, CONTENT_TYPE, &poll_ops, p, &p->handle);
     if (rc) {
@@ -186,21 +211,61 @@ void fleet_feed_run(struct http_request *req, struct http_response *resp)
     if (body.n || wait_ms == 0 || atomic_load(&fl->stopping))
         rc = fleet_answer_text(resp, CONTENT_TYPE, &body);
     else
-        rc = poll_new(fl, &after, beat_ms, wait_ms, resp);
+        rc = poll_new(fl, call->region, &after, beat_ms, wait_ms, resp);
     if (rc)
         serve_refuse(req, resp, 503, err_text(rc));
+}
+
+// The response holds it alone. Takes the text over.
+static int base_answer(struct fleet *fl, struct buf *base, struct http_response *resp)
+{
+    struct poll *p = mem_zalloc(sizeof *p);
+    if (!p)
+        return ERR_NOMEM;
+    *p = (struct poll){.fl = fl, .is_base = true, .answered = true, .refs = 1};
+    int rc = http_response_stream(resp, 200, CONTENT_TYPE, &poll_ops, p, &p->handle);
+    if (rc) {
+        free(p);
+        return rc;
+    }
+    p->body = *base;
+    memset(base, 0, sizeof *base);
+    return 0;
+}
+
+static bool base_begin(struct fleet *fl)
+{
+    pthread_mutex_lock(&fl->carry_lock);
+    bool room = fl->n_bases < BASES_AT_ONCE;
+    fl->n_bases += room;
+    pthread_mutex_unlock(&fl->carry_lock);
+    return room;
+}
+
+static void base_end(struct fleet *fl)
+{
+    pthread_mutex_lock(&fl->carry_lock);
+    fl->n_bases--;
+    pthread_mutex_unlock(&fl->carry_lock);
 }
 
 void fleet_base_run(struct http_request *req, struct http_response *resp)
 {
     const struct peer_call *call = req->ctx;
+    struct fleet *fl = call->fl;
+    if (!base_begin(fl)) {
+        serve_refuse(req, resp, 503, "other regions are being sent the whole state: try again");
+        return;
+    }
     AUTO_BUF struct buf base;
     buf_init(&base, FLEET_BASE_MAX_BYTES);
-    int rc = control_feed_base_write(call->fl->o.feed, &base);
+    int rc = control_feed_base_write(fl->o.feed, &base);
     if (!rc)
-        rc = fleet_answer_text(resp, CONTENT_TYPE, &base);
-    if (rc)
-        serve_refuse(req, resp, 503, err_text(rc));
+        rc = base_answer(fl, &base, resp);
+    if (!rc)
+        return;
+    base_end(fl);
+    serve_refuse(req, resp, 503, err_text(rc));
 }
 
 // ---- the carrier ----

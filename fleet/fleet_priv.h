@@ -88,6 +88,7 @@ struct fleet {
     pthread_cond_t carry_wake;
     bool carry_due;
     struct poll *polls;
+    unsigned n_bases;
     char *fresh_path;
 };
 

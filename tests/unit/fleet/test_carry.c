@@ -9,6 +9,7 @@
 #include "tests/support/check_main.h"
 #include "tests/unit/fleet/regions.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -304,6 +305,39 @@ START_TEST(a_region_that_claims_the_future_stops_nobody)
 }
 END_TEST
 
+static _Atomic unsigned n_refused, n_ended;
+
+static void poll_done(void *ctx, struct fetch_result *r)
+{
+    (void)ctx;
+    n_refused += r->status == 503;
+    n_ended++;
+}
+
+// Each that waits costs memory and a look at every change.
+START_TEST(a_region_that_asks_without_end_is_refused)
+{
+    char url[400], sock[128], text[CONTROL_PLACE_TEXT_SIZE];
+    fleet_make(3);
+    const struct control_place p = region_place(at(0));
+    snprintf(sock, sizeof sock, "%s/0.from.2.sock", w.dir);
+    snprintf(
+        url, sizeof url,
+        "http://eastus.peer.example.io/control/v1/feed?after=%s&beat=9999999999999&wait_ms=3000",
+        control_place_format(&p, text));
+    for (int i = 0; i < 30; i++) {
+        const struct fetch_request q = {.url = url, .unix_socket = sock, .timeout_ms = 20000};
+        ck_assert_int_eq(fetch_start(at(2)->fetcher, &q, poll_done, NULL), 0);
+    }
+    until(n_refused >= 10);
+    struct control_place now;
+    until(region_change(at(0), "contoso", &now) == 0); // and the others go on
+    until(stored(0, &now).stored == 7);
+    until(n_ended == 30);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_way_that_is_cut_is_gone_around,
            one_that_was_away_for_a_hundred_changes_catches_up,
            a_writer_that_hears_no_majority_stops_and_goes_on_when_it_does,
@@ -311,4 +345,4 @@ CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_way_that_is_cut_
            a_writer_whose_disk_was_restored_takes_back_what_it_had_written,
            who_is_too_far_behind_begins_with_the_whole, requests_get_to_the_writer_from_anywhere,
            who_hears_no_writer_grows_stale_also_over_a_restart,
-           a_region_that_claims_the_future_stops_nobody)
+           a_region_that_claims_the_future_stops_nobody, a_region_that_asks_without_end_is_refused)
