@@ -104,6 +104,10 @@ static void get_status(struct app *app, struct http_request *req, struct http_re
         "diskReserveBytes", (json_int_t)disk.reserve_bytes, "diskPromisedBytes",
         (json_int_t)disk.outstanding_bytes, "contentRefused", (json_int_t)disk.n_refused);
     if (doc)
+        json_object_set_new(doc, "source", json_string(app->feed ? "feed" : "files"));
+    if (doc && app->feed)
+        json_object_set_new(doc, "control", fleet_control_json(app->fleet));
+    if (doc)
         json_object_set_new(doc, "orders", orders_json(app, t));
     snapshot_unref(t);
     struct arena a;
@@ -186,11 +190,14 @@ static void get_config(struct app *app, struct http_request *req, struct http_re
     struct topology_status topology = {0}, principals = {0};
     topology_source_status(app->source, &topology, &principals);
     json_t *a = changes_json(config_json(&topology), &topology), *b = config_json(&principals);
-    if (a)
+    // of the control feed they are not read any more
+    if (a && !app->feed)
         json_object_set_new(a, "path", json_string(app->node->topology));
-    if (b)
+    if (b && !app->feed)
         json_object_set_new(b, "path", json_string(app->node->principals));
-    serve_json(req, resp, json_pack("{s:o, s:o}", "topology", a, "principals", b));
+    serve_json(req, resp,
+               json_pack("{s:s, s:o, s:o}", "source", app->feed ? "feed" : "files", "topology", a,
+                         "principals", b));
 }
 
 static void get_principals(struct app *app, struct http_request *req, struct http_response *resp)

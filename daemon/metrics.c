@@ -76,6 +76,11 @@ static void write_config(const struct app *app, struct buf *b)
         exposition_single(b, "meridian_topology_regions", "gauge", "Regions in the topology.",
                           (double)t->n_regions);
     }
+    exposition_family(b, "meridian_topology_source", "gauge",
+                      "Where topology and principals come from: files or feed; always 1.");
+    exposition_begin(b, "meridian_topology_source");
+    exposition_label(b, "source", app->feed ? "feed" : "files");
+    exposition_value(b, 1);
     exposition_single(b, "meridian_topology_loaded_timestamp_seconds", "gauge",
                       "When it came into force, Unix time.", (double)topology.loaded_at_ms / 1000);
     exposition_single(b, "meridian_topology_refused_edits_total", "counter",

@@ -145,6 +145,9 @@ int64_t fleet_stale_ms(struct fleet *fl);
 // ---- how everybody is: json_t *, new references; NULL: out of memory ----
 
 void *fleet_report_json(struct fleet *fl);
+// How this node stands to the control feed: {"epoch","seq","hash","writer","writes","confirmed",
+// "staleMs","alarm"}. Only with a feed.
+void *fleet_control_json(struct fleet *fl);
 // Asks every other region, each for at most timeout_ms: an array, this node first. Blocks.
 void *fleet_all_json(struct fleet *fl, unsigned timeout_ms);
 // The same of what was heard last; asks nobody.

@@ -97,7 +97,7 @@ static void add_topology(const struct topology *t, json_t *doc)
     json_object_set_new(doc, "topologyHash", json_string(hex));
 }
 
-static json_t *control_json(struct fleet *fl)
+void *fleet_control_json(struct fleet *fl)
 {
     struct control_view v;
     char hex[2 * SHA256_BYTES + 1];
@@ -121,7 +121,7 @@ void *fleet_report_json(struct fleet *fl)
     json_object_set_new(doc, "wallMs", json_integer((json_int_t)clock_wall_ms()));
     json_object_set_new(doc, "source", json_string(fl->o.feed ? "feed" : "files"));
     if (fl->o.feed)
-        json_object_set_new(doc, "control", control_json(fl));
+        json_object_set_new(doc, "control", fleet_control_json(fl));
     struct topology *t = snapshot_get(fl->o.topology);
     if (t)
         add_topology(t, doc);
