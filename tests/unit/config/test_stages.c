@@ -155,7 +155,7 @@ START_TEST(neighbours_share_an_owner)
 {
     struct topology *t = topology_of("  - { name: contoso, replicas: [{ region: a }] }\n");
     static const struct replica where[] = {{.region = 1, .global_routing = true}};
-    static char names[40][16];
+    static char names[1000][16]; // so many that some share a bucket, whatever the hash
     size_t n_shared = 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         snprintf(names[i], sizeof names[i], "registry%zu", i);
@@ -178,7 +178,7 @@ START_TEST(neighbours_share_an_owner)
         ck_assert_int_eq(x.stage, i % 8 ? STAGE_PUBLIC : STAGE_EDGE);
         n_shared += atomic_load(&record_extra(r)->refs) > 1;
     }
-    ck_assert_uint_gt(n_shared, 0);
+    ck_assert_uint_gt(n_shared, ARRAY_LEN(names) / 4);
     snapshot_unref(t);
 }
 END_TEST
