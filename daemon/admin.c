@@ -28,6 +28,9 @@
 //                                                (daemon/admin_tokens.c)
 //   GET  /v1/fleet[?timeout_ms=N]                how every node is (daemon/admin_fleet.h)
 //   GET  /v1/join-tokens                         the CA, and join tokens (daemon/joining.h)
+//   POST /v1/requests                            changes of the fleet, and what became of them
+//   GET  /v1/operations[?object=&state=&max=]    (daemon/admin_requests.h)
+//   GET  /v1/operations/ID[?wait_ms=N]   GET /v1/names
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -39,9 +42,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/principals_change.h"
+#include "control/request.h"
 #include "control/source.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_fleet.h"
+#include "daemon/admin_requests.h"
 #include "daemon/admin_tasks.h"
 #include "daemon/admin_tokens.h"
 #include "daemon/admin_topology.h"
@@ -322,6 +327,10 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/status", ADMIN_READ, get_status},
     {HTTP_GET, "/v1/fleet", ADMIN_READ, admin_get_fleet},
     {HTTP_GET, "/v1/join-tokens", ADMIN_READ, joining_get_tokens},
+    {HTTP_POST, "/v1/requests", ADMIN_SIGNED, admin_post_request, CONTROL_ENVELOPE_MAX_BYTES},
+    {HTTP_GET, "/v1/operations", ADMIN_READ, admin_get_operations},
+    {HTTP_GET, "/v1/operations/", ADMIN_READ, admin_get_operation},
+    {HTTP_GET, "/v1/names", ADMIN_READ, admin_get_names},
     {HTTP_GET, "/v1/health", ADMIN_READ, admin_get_health},
     {HTTP_GET, "/v1/health/peers", ADMIN_READ, admin_get_health_peers},
     {HTTP_GET, "/v1/health/orders", ADMIN_READ, admin_get_health_orders},

@@ -10,6 +10,7 @@
 #include "daemon/guard.h"
 #include "daemon/housekeeping.h"
 #include "daemon/retention.h"
+#include "daemon/retire.h"
 #include "daemon/sockets.h"
 #include "net/tunnel.h"
 
@@ -37,6 +38,7 @@ struct worker {
     // app.tasks, once it runs
     _Atomic(struct task_runner *) tasks;
     struct retention retention;
+    struct retire retire;
     // those not handed to a room yet
     struct sockets *sockets;
     // set before the replicator starts, which tells of silence

@@ -12,6 +12,7 @@
 #include "control/feed.h"
 #include "control/file_source.h"
 #include "daemon/admin_fleet.h"
+#include "daemon/admin_requests.h"
 #include "daemon/admin_route.h"
 #include "daemon/auditing.h"
 #include "daemon/collector.h"
@@ -19,6 +20,7 @@
 #include "daemon/joining.h"
 #include "daemon/late.h"
 #include "daemon/metrics.h"
+#include "daemon/operations.h"
 #include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
@@ -509,7 +511,9 @@ static int start_fleet(struct worker *w)
                                     .feed = w->app.feed,
                                     .keys = w->keys,
                                     .state_dir = w->paths->state,
-                                    .hooks = {.report = admin_fleet_report, .ctx = &w->app}};
+                                    .hooks = {.report = admin_fleet_report,
+                                              .request = admin_forwarded_request,
+                                              .ctx = &w->app}};
     return fleet_new(&o, &w->app.fleet);
 }
 
@@ -546,6 +550,9 @@ static int start_tasks(struct worker *w)
     retention_init(&w->retention, w->app.meta, &w->topology, w->node->region);
     task_runner_register(r, TASK_RETAIN, retention_step, &w->retention);
     task_runner_every(r, RETENTION_LOOK_MS, retention_schedule, &w->retention);
+    retire_init(&w->retire, w->app.meta, &w->topology, operations_content_due, &w->app);
+    task_runner_register(r, TASK_RETIRE, retire_step, &w->retire);
+    task_runner_every(r, RETIRE_LOOK_MS, retire_schedule, &w->retire);
     rc = task_runner_start(r);
     if (!rc)
         atomic_store(&w->tasks, r);
@@ -598,6 +605,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         rc = start_tasks(w);
     if (!rc)
         rc = fleet_start(w->app.fleet); // it says how all that is
+    if (!rc)
+        rc = operations_start(&w->app, &w->app.operations);
     if (!rc)
         rc = start_joining(w);
     return rc;

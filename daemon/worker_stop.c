@@ -11,6 +11,7 @@
 #include "control/source.h"
 #include "daemon/collector.h"
 #include "daemon/joining.h"
+#include "daemon/operations.h"
 #include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
@@ -23,11 +24,11 @@
 static void rooms_stop(struct worker *w)
 {
     joining_end(w->app.joining);
-    fleet_stop(w->app.fleet); // its thread looks at all the rest
+    fleet_stop(w->app.fleet);       // its thread looks at all the rest
+    task_runner_stop(w->app.tasks); // it asks the feed
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));
     w->app.feed = NULL;
-    task_runner_stop(w->app.tasks);
     scrub_stop(w->app.scrub);
     zone_maintainer_stop(atomic_exchange(&w->zone_maintainer, NULL));
     pthread_mutex_lock(&w->replicator_lock);
@@ -69,6 +70,7 @@ static void hand_over(struct worker *w)
         .name = "late", .n_threads = LATE_THREADS, .max_waiting = w->node->pool_queue};
     w->yield_ms = clock_mono_ms();
     w->app.late_pool = pool_new(&late);
+    operations_end(w->app.operations);
     certs_end(w->app.certs); // one that is being asked for would hold the hand-over up
     resolver_drain(w->app.resolver, drain_ms);
     replicator_drain(w->app.replicator);
@@ -114,6 +116,7 @@ void worker_stop(struct worker *w, bool yields)
 {
     if (yields)
         hand_over(w);
+    operations_end(w->app.operations);
     housekeeping_stop(&w->housekeeping);
     if (!yields)
         tunnels_drain(w->tunnels, drain_left(w));
@@ -136,6 +139,7 @@ void worker_stop(struct worker *w, bool yields)
     audit_stop(w->app.audit);
     throttle_free(w->app.throttle);
     joining_stop(w->app.joining);
+    operations_free(w->app.operations);
     fleet_free(w->app.fleet);
     task_runner_free(w->app.tasks);
     collector_free(w->app.collector);

@@ -37,7 +37,9 @@ struct tx;
     /* one step of the collection of blobs */              \
     X(TASK_COLLECT, 1, "collect")                          \
     /* the retention rules of one repository */            \
-    X(TASK_RETAIN, 2, "retain")
+    X(TASK_RETAIN, 2, "retain")                            \
+    /* the content of a registry that was deleted */       \
+    X(TASK_RETIRE, 3, "retire")
 
 enum task_kind {
 #define TASK_KIND(symbol, number, name) symbol = number,
