@@ -178,7 +178,7 @@ static int begin(struct control_feed *f, const struct control_feed_options *o, s
     if (rc)
         return rc;
     if (control_log_begun(f->log))
-        return control_log_state(f->log, NULL, &how, diag, &f->state);
+        return control_log_restore(f->log, &how, diag, &f->state);
     return adopt(f, o, diag);
 }
 

@@ -222,6 +222,8 @@ int feed_take_lines(struct control_feed *f, struct bytes lines, bool store, stru
     arena_init(&x.a, 0);
     int rc = 0;
     size_t at = 0;
+    if (store)
+        feed_flush(f, NULL); // what still waits is said again when it cannot
     while (!rc && at < lines.n) {
         const uint8_t *end = memchr(lines.p + at, '\n', lines.n - at);
         size_t n = end ? (size_t)(end - lines.p) + 1 - at : lines.n - at;

@@ -390,6 +390,7 @@ void control_log_close(struct control_log *l)
     free(l->rows);
     free(l->voids);
     free(l->segments);
+    free(l->cut);
     free(l->checkpoints);
     free(l->dir);
     free(l->home);

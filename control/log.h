@@ -16,7 +16,7 @@
 //
 // What is damaged: the rest of that segment is not used; a later segment is, from its own base. A
 // base that cannot be read is passed over for an earlier one. An append that fails leaves nothing
-// behind, or the log takes no more until it is opened again.
+// behind: until it is sure that it was taken back nothing else is written.
 //
 // Threads: one thread at a time changes it (open, refresh, own, append, begin, rotate, base_put,
 // close); any thread reads beside it.
@@ -79,6 +79,11 @@ int control_log_read(struct control_log *l, const struct control_place *after, s
 // The place that the first takeover to an epoch after `epoch` goes on from. ERR_NOTFOUND: none that
 // is kept.
 int control_log_fork(struct control_log *l, uint64_t epoch, struct control_place *out);
+// The state at the last place, when the log is opened. An entry that cannot be applied (damaged in a
+// way that only its signature tells, or of a later release) ends the log there: what follows it is
+// put aside by control_log_own.
+int control_log_restore(struct control_log *l, const struct control_how *how, struct diag *diag,
+                        struct control_state **out);
 // The state at that place (NULL: the last), from the nearest base before it. ERR_NOTFOUND: not in
 // the log; ERR_CORRUPT.
 int control_log_state(struct control_log *l, const struct control_place *at,

@@ -46,8 +46,11 @@ struct control_log {
     char *dir, *home;
     // of the writer; -1: this process does not write
     int lock_fd, fd;
-    // an append could not be taken back
+    // an append that failed is still to be taken back
     bool broken;
+    // segments after an entry that could not be applied, to be put aside
+    struct log_segment *cut;
+    size_t n_cut;
     pthread_mutex_t lock;
     // a base to begin with was found
     bool begun;

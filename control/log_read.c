@@ -353,6 +353,7 @@ static int replay_line(struct control_state **s, const struct buf *line,
     return 0;
 }
 
+// *s comes as far as the error, if there is one.
 static int replay(struct control_log *l, const struct control_place *at,
                   const struct control_how *how, struct diag *diag, struct control_state **s)
 {
@@ -380,27 +381,80 @@ static int replay(struct control_log *l, const struct control_place *at,
     return rc;
 }
 
-int control_log_state(struct control_log *l, const struct control_place *at,
-                      const struct control_how *how, struct diag *diag, struct control_state **out)
+// From the nearest base before the place that can be read. *out_at: the place.
+static int load_before(struct control_log *l, const struct control_place *at,
+                       const struct control_how *how, struct diag *diag,
+                       struct control_place *out_at, struct control_state **out)
 {
     struct log_segment *bases = NULL;
     size_t n = 0;
-    struct control_place place;
     int rc = ERR_NOTFOUND;
     pthread_mutex_lock(&l->lock);
-    place = at ? *at : l->last;
-    if (log_has(l, &place))
-        rc = take_bases(l, &place, &bases, &n);
+    *out_at = at ? *at : l->last;
+    if (log_has(l, out_at))
+        rc = take_bases(l, out_at, &bases, &n);
     pthread_mutex_unlock(&l->lock);
     if (rc)
         return rc;
-    struct control_state *s = NULL;
     rc = ERR_CORRUPT;
     for (size_t i = 0; i < n && rc && rc != ERR_NOMEM; i++) // the next when this one is damaged
-        rc = base_load(l, &bases[i], how, diag, &s);
+        rc = base_load(l, &bases[i], how, diag, out);
     free(bases);
+    return rc;
+}
+
+int control_log_state(struct control_log *l, const struct control_place *at,
+                      const struct control_how *how, struct diag *diag, struct control_state **out)
+{
+    struct control_state *s = NULL;
+    struct control_place place;
+    int rc = load_before(l, at, how, diag, &place, &s);
     if (!rc)
         rc = replay(l, &place, how, diag, &s);
+    if (rc)
+        snapshot_unref(s);
+    else
+        *out = s;
+    return rc;
+}
+
+// Under the lock: the log ends at the place.
+static int cut(struct control_log *l, const struct control_place *at)
+{
+    const struct log_row *first = &l->rows[at->seq - l->first.seq]; // after the place
+    uint64_t keep = first->segment - l->first_segment + 1;
+    struct log_segment *s = log_segment(l, first->segment);
+    s->size = first->at;
+    s->damaged = true;
+    free(l->cut);
+    l->n_cut = 0;
+    l->cut = mem_zalloc_array(l->n_segments, sizeof *l->cut);
+    if (!l->cut)
+        return ERR_NOMEM;
+    for (size_t i = keep; i < l->n_segments; i++)
+        l->cut[l->n_cut++] = l->segments[i];
+    l->n_segments = keep;
+    l->n_rows = (size_t)(at->seq - l->first.seq);
+    l->last = *at;
+    while (l->n_checkpoints && l->checkpoints[l->n_checkpoints - 1].entry.seq > at->seq)
+        l->n_checkpoints--;
+    return 0;
+}
+
+int control_log_restore(struct control_log *l, const struct control_how *how, struct diag *diag,
+                        struct control_state **out)
+{
+    struct control_state *s = NULL;
+    struct control_place place;
+    int rc = load_before(l, NULL, how, diag, &place, &s);
+    if (rc)
+        return rc;
+    rc = replay(l, &place, how, NULL, &s);
+    if (rc && rc != ERR_NOMEM) {
+        pthread_mutex_lock(&l->lock);
+        rc = cut(l, &s->place);
+        pthread_mutex_unlock(&l->lock);
+    }
     if (rc)
         snapshot_unref(s);
     else

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -97,26 +96,47 @@ static int open_newest(struct control_log *l)
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_from_errno(errno);
+    int rc = dir_sync(l->dir);
+    if (rc) { // what was written to stays
+        close(fd);
+        return rc;
+    }
     if (l->fd >= 0)
         close(l->fd);
     l->fd = fd;
-    return dir_sync(l->dir);
+    return 0;
+}
+
+static void put_aside(const struct control_log *l, const struct log_segment *s)
+{
+    AUTO_FREE char *log = log_path(l, s->epoch, s->seq, "log");
+    AUTO_FREE char *base = log_path(l, s->epoch, s->seq, "base");
+    AUTO_FREE char *aside = mem_printf("%s/damaged-%llu-%llu", l->dir, (unsigned long long)s->epoch,
+                                       (unsigned long long)s->seq);
+    if (log && aside)
+        rename(log, aside);
+    if (base)
+        unlink(base);
 }
 
 // A segment that could be neither gone on with nor begun with is of no use to anybody.
 static void drop_useless(struct control_log *l)
 {
-    while (l->n_segments && log_segment(l, newest(l))->damaged &&
-           !log_segment(l, newest(l))->size && !log_base_holds(l, log_segment(l, newest(l)))) {
+    while (l->n_segments) {
         const struct log_segment *s = log_segment(l, newest(l));
-        AUTO_FREE char *log = log_path(l, s->epoch, s->seq, "log");
-        AUTO_FREE char *aside =
-            mem_printf("%s/damaged-%llu-%llu", l->dir, (unsigned long long)s->epoch,
-                       (unsigned long long)s->seq);
-        if (log && aside)
-            rename(log, aside);
+        if (!s->damaged || s->size || log_base_holds(l, s))
+            return;
+        put_aside(l, s);
         l->n_segments--;
     }
+}
+
+// What came after an entry that could not be applied (control_log_restore).
+static void put_aside_cut(struct control_log *l)
+{
+    for (size_t i = 0; i < l->n_cut; i++)
+        put_aside(l, &l->cut[i]);
+    l->n_cut = 0;
 }
 
 int control_log_own(struct control_log *l, struct diag *diag, char **out_damaged)
@@ -135,6 +155,7 @@ int control_log_own(struct control_log *l, struct diag *diag, char **out_damaged
     remove_leftovers(l);
     pthread_mutex_lock(&l->lock);
     drop_useless(l);
+    put_aside_cut(l);
     if (!rc && l->begun) {
         rc = cut_end(l, log_segment(l, newest(l)), out_damaged);
         log_segment(l, newest(l))->damaged = false;
@@ -157,15 +178,15 @@ static int write_at(int fd, const struct buf *text, uint64_t at)
     return rc;
 }
 
-// After a write that failed: nothing of it may be found later.
-static void take_back(struct control_log *l, uint64_t size)
+// After a write that failed: nothing of it may be found later. Until that is sure nothing else is
+// written.
+static int take_back(struct control_log *l, uint64_t size)
 {
-    if (!ftruncate(l->fd, (off_t)size) && !fdatasync(l->fd))
-        return;
-    l->broken = true;
-    log_error("%s: an entry that could not be written could not be taken back either: no more are "
-              "written until the next start",
-              l->dir);
+    int rc = 0;
+    if (ftruncate(l->fd, (off_t)size) || fdatasync(l->fd))
+        rc = err_from_errno(errno);
+    l->broken = rc != 0;
+    return rc;
 }
 
 static int format_all(const struct control_entry *all, size_t n, struct buf *text,
@@ -206,14 +227,14 @@ int control_log_append(struct control_log *l, const struct control_entry *all, s
     buf_init(&text, 0);
     if (!lengths)
         return ERR_NOMEM;
-    if (l->fd < 0 || l->broken) {
-        diag_add(diag, l->dir, 0, "cannot be written until the next start");
-        return l->fd < 0 ? ERR_BUSY : ERR_IO;
-    }
+    if (l->fd < 0)
+        return ERR_BUSY;
     pthread_mutex_lock(&l->lock);
     uint64_t size = log_segment(l, newest(l))->size;
     pthread_mutex_unlock(&l->lock);
     int rc = format_all(all, n, &text, lengths);
+    if (!rc && l->broken)
+        rc = take_back(l, size);
     if (!rc) {
         rc = write_at(l->fd, &text, size);
         if (rc)
@@ -242,24 +263,6 @@ static bool is_due(const struct control_log *l)
     return new_epoch || !(l->last.seq % l->o.segment_entries) || s->size >= l->o.segment_bytes;
 }
 
-int control_log_rotate(struct control_log *l, bool *out_rotated)
-{
-    *out_rotated = false;
-    pthread_mutex_lock(&l->lock);
-    int rc = 0;
-    if (is_due(l)) {
-        rc = log_segment_add(l, l->last.epoch, l->last.seq);
-        if (!rc)
-            rc = open_newest(l);
-        if (rc)
-            l->n_segments--; // goes on with the one before
-        else
-            *out_rotated = true;
-    }
-    pthread_mutex_unlock(&l->lock);
-    return rc;
-}
-
 static void remove_segment(const struct control_log *l, const struct log_segment *s)
 {
     AUTO_FREE char *log = log_path(l, s->epoch, s->seq, "log");
@@ -268,6 +271,33 @@ static void remove_segment(const struct control_log *l, const struct log_segment
         unlink(log);
     if (base)
         unlink(base);
+}
+
+// The segment that was added last; when it cannot be, it goes on with the one before.
+static int open_added(struct control_log *l)
+{
+    const struct log_segment *s = log_segment(l, newest(l));
+    int rc = open_newest(l);
+    if (!rc)
+        return 0;
+    remove_segment(l, s);
+    l->n_segments--;
+    return rc;
+}
+
+int control_log_rotate(struct control_log *l, bool *out_rotated)
+{
+    *out_rotated = false;
+    pthread_mutex_lock(&l->lock);
+    int rc = 0;
+    if (is_due(l)) {
+        rc = log_segment_add(l, l->last.epoch, l->last.seq);
+        if (!rc)
+            rc = open_added(l);
+        *out_rotated = !rc;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return rc;
 }
 
 // Drops the oldest `n` segments, and what the index has of them.

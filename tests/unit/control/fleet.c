@@ -178,7 +178,8 @@ int small_fleet_pass(struct small_fleet *fl, size_t from, size_t to)
             return rc;
         rc = control_feed_take(fl->nodes[to].feed, bytes_of(lines.p, lines.n), &fl->nodes[to].diag,
                                &n);
-        if (rc || !n)
+        struct control_place now = small_fleet_place(fl, to);
+        if (rc || control_place_same(&now, &after))
             return rc;
     }
 }
