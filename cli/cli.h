@@ -67,6 +67,8 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     struct topology *topo;
     // it came from a node, which is asked for states, too
     bool from_node;
+    // edit_begin: its text; NULL: a file is edited
+    const char *document;
     struct fetcher *fetcher;
     // cli_ask_token and cli_node_fetch say nothing: whoever set it shows `why` itself
     bool quiet;

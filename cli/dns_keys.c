@@ -43,7 +43,7 @@ struct keys { // the section as it will be
 
 static int keys_begin(struct cli *c, struct keys *k)
 {
-    int rc = cli_topology(c);
+    int rc = edit_begin(c);
     if (rc)
         return rc;
     const struct dnssec_settings *d = &c->topo->dnssec;
@@ -579,7 +579,7 @@ static const struct command key_cmds[] = {
      "put keys into the topology",
      "ID... [--dir DIR]",
      keys_publish,
-     USES_TOPOLOGY,
+     USES_CHANGE | USES_TOPOLOGY,
      1,
      WORDS_ANY,
      {"meridian dns keys publish d-ksk-4711 --dir keys",
@@ -588,7 +588,7 @@ static const struct command key_cmds[] = {
      "let a published key take over from the active one",
      "ID [--force]",
      keys_roll,
-     USES_TOPOLOGY,
+     USES_CHANGE | USES_TOPOLOGY,
      1,
      1,
      {"meridian dns keys roll d-zsk-812", "meridian dns keys roll d-zsk-812 --force"}},
@@ -596,7 +596,7 @@ static const struct command key_cmds[] = {
      "let an active key sign no more",
      "ID",
      keys_retire,
-     USES_TOPOLOGY,
+     USES_CHANGE | USES_TOPOLOGY,
      1,
      1,
      {"meridian dns keys retire d-zsk-811",
@@ -605,7 +605,7 @@ static const struct command key_cmds[] = {
      "take a retired key out of the topology",
      "ID [--ds-changed TIME] [--parent-ttl SECONDS] [--force]",
      keys_remove,
-     USES_TOPOLOGY | TAKES_AWAY,
+     USES_CHANGE | USES_TOPOLOGY | TAKES_AWAY,
      1,
      1,
      {"meridian dns keys remove d-zsk-811",
@@ -614,7 +614,7 @@ static const struct command key_cmds[] = {
      "the topology's keys and their states",
      "",
      keys_list,
-     USES_TOPOLOGY,
+     USES_TOPOLOGY | USES_ADMIN,
      0,
      0,
      {"meridian dns keys list", "meridian dns keys list -o json --query '[?state==`active`].id'"}},
@@ -622,7 +622,7 @@ static const struct command key_cmds[] = {
      "DS records for the parent",
      "[--zone D|fe]",
      keys_ds,
-     USES_TOPOLOGY,
+     USES_TOPOLOGY | USES_ADMIN,
      0,
      0,
      {"meridian dns keys ds", "meridian dns keys ds --zone fe"}},
@@ -630,7 +630,7 @@ static const struct command key_cmds[] = {
      "take all keys out of the topology: D and fe.D go unsigned",
      "--ds-changed TIME [--parent-ttl SECONDS] [--force]",
      keys_withdraw,
-     USES_TOPOLOGY | TAKES_AWAY,
+     USES_CHANGE | USES_TOPOLOGY | TAKES_AWAY,
      0,
      0,
      {"meridian dns keys withdraw --ds-changed 2026-11-23T19:58:50Z",

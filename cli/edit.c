@@ -6,14 +6,76 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "cli/apply.h"
+#include "cli/request.h"
+#include "cli/show.h"
+#include "cli/what_if_print.h"
 #include "config/frontend.h"
 #include "control/compiled.h"
+#include "control/document_diff.h"
 #include "control/successor.h"
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SECTION_MAX 512
+
+// ---- where it is ----
+
+const char *edit_name(const struct cli *c)
+{
+    if (c->from_node)
+        return "the topology in force";
+    return c->topology;
+}
+
+static int take_document(struct cli *c)
+{
+    AUTO_BUF struct buf text;
+    struct diag d;
+    buf_init(&text, 0);
+    int rc = cli_in_force_text(c, 0, &text);
+    if (rc)
+        return rc;
+    diag_init(&d);
+    rc = topology_parse(buf_cstr(&text), text.n, "the topology in force", &d, &c->topo);
+    diag_print(&d, stderr);
+    diag_done(&d);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: the topology of %s cannot be used: %s", c->path,
+                        cli_node_name(c), err_text(rc));
+    c->document = arena_strndup(&c->arena, text.p, text.n);
+    if (!c->document)
+        return cli_fail(EXIT_FAILED, "%s: %s", c->path, err_text(ERR_NOMEM));
+    c->from_node = true;
+    return EXIT_DONE;
+}
+
+int edit_begin(struct cli *c)
+{
+    bool named = strcmp(c->topology, CLI_DEFAULT_TOPOLOGY) != 0;
+    json_t *doc = NULL;
+    if (!c->server && (named || access(c->admin, R_OK | W_OK)))
+        return cli_topology(c);
+    c->quiet = !c->server; // a socket without a node is no reason not to edit the file
+    int rc = cli_admin(c, "GET", "/v1/status", &doc);
+    c->quiet = false;
+    if (rc && !c->server)
+        return cli_topology(c);
+    if (rc)
+        return rc;
+    bool feed = !strcmp(json_text(doc, "source"), "feed");
+    json_decref(doc);
+    if (feed)
+        return take_document(c);
+    if (!c->server)
+        return cli_topology(c);
+    return cli_fail(EXIT_FAILED, "%s: %s takes its topology from files: edit them, and copy them",
+                    c->path, cli_node_name(c));
+}
+
+// ---- sections ----
 
 const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES],
                              uint32_t offset)
@@ -80,9 +142,9 @@ bool edit_allowed(const struct cli *c, const struct buf *text)
 // `now` as a node would read it.
 static int judge(struct cli *c, struct buf *now, const char *what,
                  bool (*holds)(const struct topology *t, const void *ctx), const void *ctx,
-                 struct diag *diag)
+                 struct diag *diag, struct topology **out)
 {
-    const char *path = c->topology;
+    const char *path = edit_name(c);
     struct topology *t = NULL;
     int64_t again_s;
     int rc = parse(now, path, diag, &t);
@@ -96,27 +158,102 @@ static int judge(struct cli *c, struct buf *now, const char *what,
     if (!rc &&
         !successor_ok(c->topo, t, bytes_of(now->p, now->n), clock_wall_ms() / 1000, diag, &again_s))
         rc = ERR_INVAL;
-    snapshot_unref(t);
+    *out = t;
     return rc;
+}
+
+// ---- to the writer ----
+
+static int ask_writer(struct cli *c, json_t *arguments)
+{
+    json_t *answer = NULL, *what_if;
+    if (c->if_version && (uint64_t)c->if_version != c->topo->version) {
+        json_decref(arguments);
+        return cli_fail(EXIT_CONFLICT, "%s: version %llu is in force, not %lld", c->path,
+                        (unsigned long long)c->topo->version, (long long)c->if_version);
+    }
+    c->if_version = (int64_t)c->topo->version; // what was read is what is rewritten
+    json_object_set_new(arguments, "from", json_integer((json_int_t)c->topo->version));
+    json_object_set_new(arguments, "force", json_string("file"));
+    int rc = cli_request_answer(
+        c, &(struct request){.verb = "topology apply", .object = "", .arguments = arguments},
+        &answer);
+    what_if = json_object_get(answer, "whatIf");
+    if (c->what_if && what_if)
+        what_if_show(c, what_if);
+    json_decref(answer);
+    return rc;
+}
+
+int edit_send_change(struct cli *c, const struct buf *change)
+{
+    return ask_writer(c, json_pack("{s:s%}", "change", change->p, change->n));
+}
+
+// A document that is applied and has no such section says nothing about it.
+static int refuse_removal(const struct cli *c, const char *section)
+{
+    return cli_fail(EXIT_FAILED,
+                    "%s: the section %s cannot be taken out of what a fleet has in force", c->path,
+                    section);
+}
+
+static int send_document(struct cli *c, const struct topology *t, const char *what)
+{
+    struct document_diff d = {0};
+    AUTO_BUF struct buf change;
+    size_t next = 0;
+    buf_init(&change, CHANGE_MAX_BYTES);
+    int rc = document_diff(c->topo, t, &d);
+    json_t *arguments = json_object();
+    if (!rc && document_diff_rows(&d))
+        rc = document_diff_part(&d, 0, CHANGE_MAX_BYTES, &change, &next);
+    if (!rc && d.frame)
+        json_object_set_new(arguments, "frame", json_stringn(t->frame->text, t->frame->text_n));
+    if (!rc && change.n)
+        json_object_set_new(arguments, "change", json_stringn(change.p, change.n));
+    document_diff_done(&d);
+    if (!rc && json_object_size(arguments))
+        return ask_writer(c, arguments);
+    json_decref(arguments);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: %s", c->path, err_text(rc));
+    return refuse_removal(c, what);
+}
+
+// ---- writing ----
+
+static int write_file(struct cli *c, const struct buf *now)
+{
+    const char *path = c->topology;
+    struct stat st;
+    unsigned long long version = c->topo->version + 1;
+    if (c->what_if)
+        return cli_fail(EXIT_CHANGES, "%s would be version %llu", path, version);
+    int rc = file_write_atomic(path, now->p, now->n, stat(path, &st) ? 0644 : st.st_mode & 0777);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
+    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path, version);
+    return EXIT_DONE;
 }
 
 static int commit(struct cli *c, struct buf *now, const char *what,
                   bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
 {
-    const char *path = c->topology;
+    struct topology *t = NULL;
     struct diag diag;
-    struct stat st;
     diag_init(&diag);
-    int rc = judge(c, now, what, holds, ctx, &diag);
-    if (!rc)
-        rc = file_write_atomic(path, now->p, now->n, stat(path, &st) ? 0644 : st.st_mode & 0777);
+    int rc = judge(c, now, what, holds, ctx, &diag, &t);
     diag_print(&diag, stderr);
     diag_done(&diag);
     if (rc)
-        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", path, err_text(rc));
-    fprintf(stderr, "%s: version %llu; copy it to the nodes\n", path,
-            (unsigned long long)c->topo->version + 1);
-    return EXIT_DONE;
+        rc = cli_fail(EXIT_FAILED, "%s is left as it was: %s", edit_name(c), err_text(rc));
+    else if (c->from_node)
+        rc = send_document(c, t, what);
+    else
+        rc = write_file(c, now);
+    snapshot_unref(t);
+    return rc;
 }
 
 int edit_commit_text(struct cli *c, const struct buf *now, const char *what,
@@ -128,17 +265,32 @@ int edit_commit_text(struct cli *c, const struct buf *now, const char *what,
     return commit(c, &own, what, holds, ctx);
 }
 
+static int read_document(struct cli *c, struct buf *out)
+{
+    if (c->from_node) {
+        buf_str(out, c->document);
+        return EXIT_DONE;
+    }
+    int rc = file_read(c->topology, TOPOLOGY_MAX_BYTES, out);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(rc));
+    if (!edit_allowed(c, out))
+        return EXIT_FAILED;
+    return EXIT_DONE;
+}
+
 int edit_commit(struct cli *c, const struct edit_section *list, size_t n,
                 bool (*holds)(const struct topology *t, const void *ctx), const void *ctx)
 {
     AUTO_BUF struct buf was, now;
     buf_init(&was, 0);
     buf_init(&now, 0);
-    int rc = file_read(c->topology, TOPOLOGY_MAX_BYTES, &was);
+    int rc = read_document(c, &was);
     if (rc)
-        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(rc));
-    if (!edit_allowed(c, &was))
-        return EXIT_FAILED;
+        return rc;
+    for (size_t i = 0; i < n && c->from_node; i++)
+        if (!*list[i].text)
+            return refuse_removal(c, list[i].key);
     edit_sections(buf_cstr(&was), list, n, c->topo->version + 1, &now);
     return commit(c, &now, list[0].key, holds, ctx);
 }

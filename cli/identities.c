@@ -96,7 +96,7 @@ static int identities_list(struct cli *c, int argc, char **argv)
     if (!rc && argc != 1)
         rc = cli_fail(EXIT_USAGE, "identities list takes no words");
     if (!rc)
-        rc = cli_topology(c);
+        rc = cli_topology_in_force(c);
     if (rc)
         return rc;
     return print_list(c, NULL);
@@ -108,7 +108,7 @@ static int identities_show(struct cli *c, int argc, char **argv)
     if (!rc && argc != 2)
         rc = cli_fail(EXIT_USAGE, "identities show: name one region");
     if (!rc)
-        rc = cli_topology(c);
+        rc = cli_topology_in_force(c);
     if (!rc && !cli_region(c, argv[1]))
         rc = EXIT_FAILED;
     if (rc)
@@ -147,12 +147,12 @@ static int retire_begin(struct retiring *q, const char *region, const char *kind
             EXIT_USAGE,
             "identities retire: %s: expected fingerprint, token-key, feed-key or control-key",
             kind);
-    int rc = cli_topology(q->cli);
+    int rc = edit_begin(q->cli);
     if (rc)
         return rc;
     identity_list_init(&q->all);
     if (identity_list_add_all(&q->all, q->cli->topo))
-        return cli_fail(EXIT_FAILED, "%s: its identities cannot be taken", q->cli->topology);
+        return cli_fail(EXIT_FAILED, "%s: its identities cannot be taken", edit_name(q->cli));
     q->region = identity_of_region(&q->all, region);
     if (q->region)
         q->item = find_by_start(q->region, q->kind, id);
@@ -160,7 +160,7 @@ static int retire_begin(struct retiring *q, const char *region, const char *kind
         q->item = NULL;
     if (!q->item)
         return cli_fail(EXIT_FAILED, "%s has no %s %s of %s; `meridian identities list` shows them",
-                        q->cli->topology, kind, id, region);
+                        edit_name(q->cli), kind, id, region);
     q->now_s = clock_wall_ms() / 1000;
     if (q->item->retired_s)
         return cli_fail(EXIT_FAILED,
@@ -357,7 +357,7 @@ static const struct command identity_cmds[] = {
      "fingerprints and keys of all regions",
      "",
      identities_list,
-     USES_TOPOLOGY,
+     USES_TOPOLOGY | USES_ADMIN,
      0,
      0,
      {"meridian identities list", "meridian identities list -o json"}},
@@ -365,7 +365,7 @@ static const struct command identity_cmds[] = {
      "a region's, with its public keys",
      "REGION",
      identities_show,
-     USES_TOPOLOGY,
+     USES_TOPOLOGY | USES_ADMIN,
      1,
      1,
      {"meridian identities show eastus", "meridian identities show eastus -o yaml"}},
@@ -373,7 +373,7 @@ static const struct command identity_cmds[] = {
      "drops what is not used any more; a feed key stays to verify",
      "REGION fingerprint|token-key|feed-key|control-key ID [--unused-since TIME] [--now] [--last]",
      identities_retire,
-     USES_TOPOLOGY | TAKES_AWAY | USES_CA,
+     USES_CHANGE | USES_TOPOLOGY | TAKES_AWAY | USES_CA,
      3,
      3,
      {"meridian identities retire eastus feed-key eastus-feed-1a2b3c4d",

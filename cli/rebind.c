@@ -244,11 +244,24 @@ static int write_change(struct rebind *x)
     return EXIT_DONE;
 }
 
-// Into the document; beside it where there are changes already, or where it is compiled.
+static int send_move(struct rebind *x)
+{
+    AUTO_BUF struct buf change;
+    buf_init(&change, 0);
+    int rc = format_change(x, &change);
+    if (rc)
+        return cli_fail(EXIT_FAILED, "%s: %s", x->c->path, err_text(rc));
+    x->version = x->c->topo->version + 1;
+    return edit_send_change(x->c, &change);
+}
+
+// To the writer of a fleet; else into the document; beside it where there are changes already, or where it is compiled.
 static int write_move(struct rebind *x)
 {
     AUTO_BUF struct buf was;
     buf_init(&was, 0);
+    if (x->c->from_node)
+        return send_move(x);
     int rc = file_read(x->c->topology, TOPOLOGY_MAX_BYTES, &was);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: %s", x->c->topology, err_text(rc));
@@ -345,8 +358,9 @@ static int rebind(struct cli *c, int argc, char **argv)
         return rc;
     if (!region || !stamp)
         return cli_fail(EXIT_USAGE, "rebind: give --region and --stamp");
-    if (cli_topology(c))
-        return EXIT_FAILED;
+    rc = edit_begin(c);
+    if (rc)
+        return rc;
     x.r = cli_registry_given(c, name, argc, argv);
     if (!x.r) {
         if (name || argc > 1)
@@ -365,7 +379,7 @@ const struct command replication_rebind_cmd = {
     "move a replica to another stamp of its region, once all who answer for fe.D have that",
     "-r REGISTRY --region REGION --stamp STAMP [--now] [--what-if]",
     rebind,
-    USES_TOPOLOGY,
+    USES_CHANGE | USES_TOPOLOGY,
     0,
     1,
     {"meridian replication rebind contoso --region eastus --stamp eus-2 --what-if",

@@ -616,7 +616,7 @@ static int topology_pin(struct cli *c, int argc, char **argv)
         return cli_fail(EXIT_USAGE, "topology pin: one file at a time");
     if (argc == 2)
         c->topology = argv[1];
-    rc = cli_topology(c);
+    rc = edit_begin(c);
     if (rc)
         return rc;
     const struct zone_serial *s = &c->topo->frame->serial;
@@ -628,14 +628,14 @@ static int topology_pin(struct cli *c, int argc, char **argv)
     const struct edit_section section = {"zone_serial",
                                          edit_zone_serial(c, serial, s->content, s->offset)};
     if (!section.text)
-        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", c->topology, err_text(ERR_NOMEM));
+        return cli_fail(EXIT_FAILED, "%s is left as it was: %s", edit_name(c), err_text(ERR_NOMEM));
     if (renew || !frontend_pinned(c->topo))
         rc = edit_commit(c, &section, 1, is_pinned, NULL);
     if (rc)
         return rc;
     return cli_done(
-        c, json_pack("{s:s, s:I}", "file", c->topology, "frontendSerial", (json_int_t)serial),
-        "%s: the serial of fe.D is pinned at %llu", c->topology, (unsigned long long)serial);
+        c, json_pack("{s:s, s:I}", "file", edit_name(c), "frontendSerial", (json_int_t)serial),
+        "%s: the serial of fe.D is pinned at %llu", edit_name(c), (unsigned long long)serial);
 }
 
 static const struct command topology_cmds[] = {
@@ -687,7 +687,7 @@ static const struct command topology_cmds[] = {
      "keep the serial of fe.D until its content changes",
      "[--renew] [FILE]",
      topology_pin,
-     USES_TOPOLOGY,
+     USES_CHANGE | USES_TOPOLOGY,
      0,
      1,
      {"meridian topology pin", "meridian topology pin --renew topology.yaml"}},

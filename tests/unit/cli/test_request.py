@@ -269,6 +269,42 @@ registries:
         out = self.cli("registry", "create", "contoso", "--query", "[name, provisioningState]", "-o", "tsv")
         self.assertEqual(out, "contoso\nSucceeded\n")
 
+    def test_what_edits_a_document_asks_the_writer_where_the_feed_is_the_source(self):
+        self.answers["GET /v1/status"] = (200, {"domain": "example.io", "source": "feed"})
+        self.answers["GET /v1/topology"] = (200, self.TOPOLOGY)
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Succeeded"))
+        node = {"MERIDIAN_TOPOLOGY": "/etc/meridian/topology.yaml"}
+        self.assertIn("pinned", self.cli("topology", "pin", **node))
+        q = self.asked()
+        self.assertEqual((q["verb"], q["ifVersion"], q["arguments"]["from"], q["arguments"]["force"]), ("topology apply", 42, 42, "file"))
+        self.assertIn("zone_serial:", q["arguments"]["frame"])
+        self.assertNotIn("change", q["arguments"])
+        made = self.cli("dns", "keys", "generate", "--dir", self.dir, "--role", "csk").split()
+        self.cli("dns", "keys", "publish", *made, "--dir", self.dir, **node)
+        self.assertIn("dnssec:", self.asked()["arguments"]["frame"])
+        self.cli("replication", "rebind", "-r", "contoso", "--region", "westus", "--stamp", "wus-1", "--now", **node)
+        change = self.asked()["arguments"]
+        self.assertIn("wus-1", change["change"])
+        self.assertNotIn("frame", change)
+        self.cli("topology", "pin", "--if-version", "41", status=11, **node)
+        would = {"object": "topology", "from": 42, "to": 43, "changes": [], "dns": [], "certificates": [], "members": [], "notes": [], "exit": 10}
+        self.answers["POST /v1/requests"] = (200, {"whatIf": would})
+        self.assertIn("version 42 -> 43", self.cli("topology", "pin", "--what-if", status=10, **node))
+
+    def test_what_edits_a_document_edits_the_file_where_files_are_the_source(self):
+        path = os.path.join(self.dir, "topology.yaml")
+        with open(path, "wb") as f:
+            f.write(self.TOPOLOGY)
+        self.answers["GET /v1/status"] = (200, {"domain": "example.io", "source": "files"})
+        self.cli("topology", "pin", "--what-if", status=10, MERIDIAN_TOPOLOGY=path)
+        with open(path, "rb") as f:
+            self.assertEqual(f.read(), self.TOPOLOGY)
+        self.cli("topology", "pin", MERIDIAN_TOPOLOGY=path)
+        with open(path, "rb") as f:
+            self.assertIn(b"zone_serial:", f.read())
+        self.assertEqual([p for m, p, _ in self.seen if m == "POST"], [])
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)
