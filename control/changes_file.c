@@ -3,11 +3,13 @@
 #include "control/changes_file.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "config/document.h"
+#include "config/reserved.h"
 #include "control/change.h"
 #include "control/change_number.h"
 #include "control/changer.h"
@@ -93,14 +95,33 @@ int changes_load(const char *path, struct diag *diag, struct topology **t, size_
 
 // ---- appending ----
 
-// The document as it is appended after `t`: numbered, and with the line that ends it, if it has
-// not. *out_front: lines that were added in front.
+// Does what it does hang on the time, and it does not say when it was made? Nodes judge reserved
+// names by that, each else by its own clock.
+static bool lacks_time(const char *text, size_t n, const struct topology *t)
+{
+    struct arena a;
+    struct doc_node *root;
+    bool lacks = false;
+    arena_init(&a, 0);
+    if (!doc_parse(text, n, "", &a, NULL, &root) && root->kind == DOC_MAP)
+        lacks = !doc_get(root, "time") && (topology_reserved_count(t) || doc_get(root, "reserve"));
+    arena_done(&a);
+    return lacks;
+}
+
+// The document as it is appended after `t`: numbered, with its time, and with the line that ends it,
+// if it has not. *out_front: lines that were added in front.
 static int completed(const char *text, size_t n, const struct topology *t, struct buf *out,
                      int *out_front)
 {
+    char now[CLOCK_TEXT_SIZE];
+    bool time = lacks_time(text, n, t);
+    if (time)
+        buf_printf(out, "time: \"%s\"\n", clock_format_s(clock_wall_ms() / 1000, now));
     int rc = change_number(text, n, t->version + 1, t, out, out_front);
     if (rc)
         return rc;
+    *out_front += time;
     if (n && text[n - 1] != '\n')
         buf_str(out, "\n");
     if (!change_whole(text, n))

@@ -26,8 +26,8 @@ int changes_load(const char *path, struct diag *diag, struct topology **t, size_
 
 // Judges one document (without the line that ends it) by changer_apply, on the topology with its
 // changes, and appends it durably. The version is filled in when the document has none, and the
-// incarnation of registries that it creates (config/registry_key.h) likewise. Waits for
-// another process that appends. `expected`: the version that must be in force (0: any), else
+// incarnation of registries that it creates (config/registry_key.h) likewise; and the time, where
+// reserved names hang on it. Waits for another process that appends. `expected`: the version that must be in force (0: any), else
 // ERR_CONFLICT; otherwise the errors of changer_apply, ERR_INVAL in the place of ERR_BUSY. diag
 // says why.
 int changes_append(const char *path, uint64_t expected, const char *text, size_t n,

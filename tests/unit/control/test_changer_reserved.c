@@ -6,15 +6,19 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "config/reserved.h"
 #include "control/change.h"
+#include "control/changes_file.h"
 #include "control/compiled.h"
 #include "control/successor.h"
+#include "control/topology_file.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define FRAME                                                            \
     "version: 50\ndomain: example.io\n"                                  \
@@ -294,7 +298,48 @@ START_TEST(documents_are_judged_by_the_version_in_force)
 }
 END_TEST
 
+START_TEST(an_appended_change_says_when_it_was_made)
+{
+    char dir[] = "/tmp/reserved.XXXXXX", path[64], file[80];
+    struct topology *t = NULL;
+    uint64_t v;
+    size_t n;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/t.yaml", dir);
+    snprintf(file, sizeof file, "%s.changes", path);
+    ck_assert_int_eq(file_write_atomic(path, FRAME CONTOSO, sizeof FRAME CONTOSO - 1, 0644), 0);
+    static const char *const changes[] = {
+        NEW("fabrikam", ""), // nothing is reserved: as older releases read it
+        "remove: [contoso]\nreserve: [{ name: contoso, owner: ada, " TIMES " }]\n",
+        "time: '2027-01-30T00:00:00Z'\n" NEW("contoso", "owner: bob, "),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        struct diag d;
+        diag_init(&d);
+        int rc = changes_append(path, 0, changes[i], strlen(changes[i]), "c", &d, &v);
+        ck_assert_msg(!rc, "%s", d.n ? d.lines[0] : "?");
+        diag_done(&d);
+    }
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    ck_assert_int_eq(file_read(file, 1 << 20, &text), 0);
+    const char *first = strstr(buf_cstr(&text), "time: \"");
+    ck_assert_ptr_nonnull(first);
+    ck_assert(first > strstr(buf_cstr(&text), "...\n"));
+    ck_assert_ptr_null(strstr(first + 1, "time: \"")); // the last one said it already
+    ck_assert_int_eq(topology_file_load(path, NULL, &t), 0);
+    ck_assert_int_eq(changes_load(path, NULL, &t, &n), 0);
+    ck_assert_uint_eq(n, ARRAY_LEN(changes));
+    ck_assert_str_eq(topology_registry(t, "contoso")->owner, "bob");
+    snapshot_unref(t);
+    unlink(file);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
 CHECK_MAIN("control/changer_reserved", a_deleted_name_waits_for_its_owner,
            after_its_time_or_released_it_is_anybodys, what_cannot_be_is_refused,
            names_whose_time_is_up_go_with_the_next, the_compiled_form_keeps_them,
-           a_change_is_written_and_read, documents_are_judged_by_the_version_in_force)
+           a_change_is_written_and_read, documents_are_judged_by_the_version_in_force,
+           an_appended_change_says_when_it_was_made)
