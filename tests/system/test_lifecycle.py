@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three regions whose topology is the fleet's own: registries, replicas and regional endpoints change by operations while clients go
+on, the writer is killed in the middle of them, a region is away, a change is called off, a name stays reserved."""
+import base64, http.client, json, os, socket, subprocess, threading, time, unittest
+
+from lab import DOMAIN, Lab, REGIONS, TOPOLOGY, need_root, wait_until
+
+WRITER = "eastus"
+RESTS_S = 400  # longer than the longest TTL and 60 s
+
+
+def root_key():
+    """The public half of a root key, as the topology has it."""
+    key = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True).stdout
+    public = subprocess.run(["openssl", "pkey", "-pubout", "-outform", "DER"], input=key, check=True, capture_output=True).stdout
+    return base64.b64encode(public).decode()
+
+
+class Clients(threading.Thread):
+    """Ask for the names of a registry all the time. What fails is in `failed`."""
+
+    def __init__(self, lab):
+        super().__init__(daemon=True)
+        self.lab, self.failed, self.n, self.ends = lab, [], 0, False
+
+    def run(self):
+        hosts = [f"tailspin.{DOMAIN}", f"contoso.westeurope.geo.{DOMAIN}", f"contoso.southeastasia.geo.{DOMAIN}"]
+        while not self.ends:
+            for host in hosts:
+                try:
+                    status = self.lab.request("GET", host, "/v2/", timeout=5)[0]
+                    if status not in (200, 401):
+                        self.failed.append((host, status))
+                except OSError as e:
+                    self.failed.append((host, str(e)))
+                self.n += 1
+            time.sleep(0.02)
+
+
+class Lifecycle(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        topology = TOPOLOGY.replace("tailspin\n    regional_endpoints: disabled", "tailspin\n    owner: ada\n    regional_endpoints: disabled")
+        # clients start in a region that is never killed here
+        topology = topology.replace("order: [eastus, westeurope, southeastasia]", "order: [westeurope, southeastasia, eastus]")
+        cls.lab = Lab(topology=topology + 'control: {{ root: "%s", writer: %s }}\n' % (root_key(), WRITER), node_extra="source: feed\n", clocks=True)
+        cls.lab.__enter__()
+        cls.addClassCleanup(cls.lab.__exit__, None, None, None)
+
+    # ---- the admin socket ----
+    def call(self, region, method, path, body=None):
+        c = http.client.HTTPConnection("admin")
+        c.sock = socket.socket(socket.AF_UNIX)
+        c.sock.settimeout(20)
+        try:
+            c.sock.connect(f"{self.lab.dir}/{region}/run/admin.sock")
+            c.request(method, path, body)
+            r = c.getresponse()
+            return r.status, json.loads(r.read())
+        except (OSError, http.client.HTTPException):
+            return 0, {}
+        finally:
+            c.close()
+
+    def ask(self, verb, name, expect=202, **arguments):
+        """As root at the writer; asks again, with the same nonce, while the writer is away or not sure of itself."""
+        text = json.dumps({"v": 1, "verb": verb, "object": name, "arguments": arguments, "whatIf": False, "nonce": os.urandom(16).hex(),
+                           "expires": int(time.time() * 1000) + self.shifted_ms + 300000, "fleet": DOMAIN})
+        answer = [0, {}]
+
+        def answered():
+            answer[:] = self.call(WRITER, "POST", "/v1/requests", text)
+            return answer[0] not in (0, 503)
+        wait_until(20, answered, f"{verb} {name}")
+        self.assertEqual(answer[0], expect, answer[1])
+        return answer[1]["operation"]["id"] if expect == 202 else answer[1]["error"]
+
+    shifted_ms = 0
+
+    def ended(self, operation, limit_s=20, region=WRITER):
+        def state():
+            status, o = self.call(region, "GET", f"/v1/operations/{operation}?wait_ms=1000")
+            return o if status == 200 and o["state"] in ("Succeeded", "Failed", "Canceled") else None
+        return wait_until(limit_s, state, f"the end of operation {operation}: {self.call(region, 'GET', '/v1/operations/' + operation)}")
+
+    def waits(self, operation):
+        def rests():
+            _, o = self.call(WRITER, "GET", f"/v1/operations/{operation}")
+            return any(p["name"] == "wait" and p["state"] == "running" for p in o.get("phases", []))
+        wait_until(15, rests, f"operation {operation} waits for the caches")
+
+    def pass_time(self):
+        """All clocks of the fleet, at once: nobody is ahead of anybody."""
+        self.__class__.shifted_ms += RESTS_S * 1000
+        for region in REGIONS:
+            self.lab.shift_clock(region, self.shifted_ms)
+
+    def restart_writer(self):
+        self.lab.kill(WRITER)
+        self.lab.start(WRITER)
+
+    def leads(self, name, at="westeurope"):
+        return bool(self.lab.dig(f"{name}.{DOMAIN}", at=at))
+
+    def test_a_writer_that_is_killed_goes_on_and_no_client_notices(self):
+        clients = Clients(self.lab)
+        clients.start()
+        # killed as soon as it has begun: names are at the edges, and in no DNS
+        on = self.ask("registry update", "tailspin", regionalEndpoints="Enabled")
+        self.restart_writer()
+        o = self.ended(on)
+        self.assertEqual((o["state"], o["phases"][-1]["name"]), ("Succeeded", "public-dns"), o)
+        wait_until(5, lambda: all(self.leads("tailspin.southeastasia.geo", at) for at in REGIONS), "the regional name in every region's DNS")
+        # the record goes first; the writer is killed while all wait for the caches, and the edge serves on
+        off = self.ask("registry update", "tailspin", regionalEndpoints="Disabled")
+        self.waits(off)
+        wait_until(5, lambda: not self.leads("tailspin.southeastasia.geo"), "the name is out of DNS")
+        host = f"tailspin.southeastasia.geo.{DOMAIN}"
+        self.assertIn(self.lab.request("GET", host, "/v2/", "southeastasia")[0], (200, 401))
+        self.restart_writer()
+        self.waits(off)
+        busy = self.ask("replication delete", "tailspin/southeastasia", expect=409)
+        self.assertEqual((busy["code"], busy["operation"]), ("OperationInProgress", off))
+        self.pass_time()
+        self.assertEqual(self.ended(off)["state"], "Succeeded")
+        wait_until(5, lambda: self.lab.request("GET", host, "/v2/", "southeastasia")[0] == 421, "the edge has given the name up")
+        # killed when the last document is in force, and before it is known to be stored
+        gone = self.ask("replication update", "tailspin/southeastasia", weight=10)
+        self.restart_writer()
+        self.assertEqual(self.ended(gone)["state"], "Succeeded")
+        clients.ends = True
+        clients.join()
+        self.assertGreater(clients.n, 100)
+        self.assertEqual(clients.failed, [])
+
+    def test_a_region_that_is_away_takes_it_later(self):
+        self.lab.kill("southeastasia")
+        made = self.ask("registry create", "northwind", location="westeurope", regionalEndpoints="Enabled")
+        o = self.ended(made)
+        self.assertEqual((o["state"], o["later"]), ("Succeeded", ["southeastasia"]))
+        self.lab.start("southeastasia")
+        wait_until(10, lambda: self.leads("northwind.westeurope.geo", "southeastasia"), "who was away has taken it")
+        # a change that is called off, and a name that stays its owner's
+        away = self.ask("registry delete", "northwind")
+        self.waits(away)
+        wait_until(5, lambda: not self.leads("northwind"), "the name is out of DNS")
+        self.ask("operation cancel", away)
+        self.assertEqual(self.ended(away)["state"], "Canceled")
+        wait_until(5, lambda: self.leads("northwind"), "the name is back")
+        away = self.ask("registry delete", "northwind")
+        self.waits(away)
+        self.pass_time()
+        self.assertEqual(self.ended(away)["state"], "Succeeded")
+        status, names = self.call("westeurope", "GET", "/v1/names")
+        self.assertEqual((status, [n["name"] for n in names["names"]]), (200, ["northwind"]))
+        refused = self.ask("registry create", "northwind", expect=409, location="westeurope", owner="mallory")
+        self.assertEqual(refused["code"], "NameReserved")
+        self.assertIn("until 20", refused["message"])
+        # every node shows it
+        self.assertEqual(self.ended(away, region="southeastasia")["state"], "Succeeded")
+
+
+if __name__ == "__main__":
+    need_root()
+    unittest.main(verbosity=2)
