@@ -180,6 +180,7 @@ int cmd_fleet(struct cli *c, int argc, char **argv);
 int cmd_join_token(struct cli *c, int argc, char **argv);
 int cmd_region(struct cli *c, int argc, char **argv);
 int cmd_operator(struct cli *c, int argc, char **argv);
+int cmd_control(struct cli *c, int argc, char **argv);
 int cmd_replication(struct cli *c, int argc, char **argv);
 int cmd_user(struct cli *c, int argc, char **argv);
 int cmd_token(struct cli *c, int argc, char **argv);

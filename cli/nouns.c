@@ -83,6 +83,8 @@ const struct command nouns[] = {
      cmd_join_token},
     {"region", "regions of the fleet", "list | add | remove | replace", cmd_region},
     {"operator", "whose signed requests change the fleet", "create | list | revoke", cmd_operator},
+    {"control", "the feed by which the fleet changes, and who writes it",
+     "status | takeover | confirm | sign | submit | adopt", cmd_control},
     {"user", "who may log in and do what", "list | add | passwd | grant | revoke | remove",
      cmd_user},
     {"token", "named tokens: what machines log in with; tokens that were given out",

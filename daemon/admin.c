@@ -31,6 +31,8 @@
 //   POST /v1/requests                            changes of the fleet, and what became of them
 //   GET  /v1/operations[?object=&state=&max=]    (daemon/admin_requests.h)
 //   GET  /v1/operations/ID[?wait_ms=N]   GET /v1/names
+//   GET  /v1/control   POST /v1/control/draft   POST /v1/control/signed
+//                                                the control feed (daemon/admin_control.h)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
@@ -41,10 +43,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "control/entry.h"
 #include "control/principals_change.h"
 #include "control/request.h"
 #include "control/source.h"
 #include "daemon/admin_collect.h"
+#include "daemon/admin_control.h"
 #include "daemon/admin_fleet.h"
 #include "daemon/admin_requests.h"
 #include "daemon/admin_tasks.h"
@@ -331,6 +335,11 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/operations", ADMIN_READ, admin_get_operations},
     {HTTP_GET, "/v1/operations/", ADMIN_READ, admin_get_operation},
     {HTTP_GET, "/v1/names", ADMIN_READ, admin_get_names},
+    {HTTP_GET, "/v1/control", ADMIN_READ, admin_get_control},
+    {HTTP_POST, "/v1/control/draft", ADMIN_LOCAL, admin_post_control_draft,
+     ADMIN_CONTROL_DRAFT_MAX_BYTES},
+    {HTTP_POST, "/v1/control/signed", ADMIN_LOCAL, admin_post_control_signed,
+     CONTROL_ENTRY_MAX_BYTES},
     {HTTP_GET, "/v1/health", ADMIN_READ, admin_get_health},
     {HTTP_GET, "/v1/health/peers", ADMIN_READ, admin_get_health_peers},
     {HTTP_GET, "/v1/health/orders", ADMIN_READ, admin_get_health_orders},

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""meridian control: what the root key signs, at once and by way of files, against an admin socket that answers as it is told; and a
+topology file that is adopted."""
+import base64, hashlib, json, os, socket, subprocess, sys, tempfile, threading, unittest
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+MERIDIAN = os.path.abspath(sys.argv.pop(1))
+HASH = "ab" * 32
+BODY = json.dumps({"kind": "takeover", "time": 1, "by": "root-key", "topology": 1048587, "principals": 0, "takeover": {"from": f"1:4:{HASH}"}})
+DRAFT = json.dumps({"e": 2, "s": 5, "p": HASH, "k": "root", "g": "A" * 86, "b": BODY}) + "\n"
+PLACE = f"2:5:{HASH}"
+TOPOLOGY = """\
+version: 3 # the document's
+domain: example.io
+regions:
+  - { name: eastus, stamps: [{ name: eus-1, ipv4: [127.0.0.1] }], peer: "127.0.0.1:1" }
+  - { name: westeurope, stamps: [{ name: weu-1, ipv4: [127.0.0.2] }], peer: "127.0.0.2:1" }
+name_servers: [eus-1.eastus]
+registries:
+  - { name: contoso, replicas: [{ region: eastus }] }
+"""
+
+
+class UnixServer(HTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self):
+        self.socket.bind(self.server_address)
+
+
+class Control(unittest.TestCase):
+    def setUp(self):
+        self.dir = self.enterContext(tempfile.TemporaryDirectory())
+        self.socket, self.key = f"{self.dir}/admin.sock", f"{self.dir}/root.pem"
+        self.seen, self.answers = [], {"POST /v1/control/draft": (200, {"line": DRAFT}), "POST /v1/control/signed": (200, {"place": PLACE})}
+        test = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                test.seen.append((self.path, body))
+                status, doc = test.answers.get(f"{self.command} {self.path}", (404, {"error": {"code": "NotFound", "message": "no"}}))
+                text = json.dumps(doc).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+            def address_string(self):
+                return "unix"
+
+        self.server = UnixServer(self.socket, Handler, bind_and_activate=False)
+        self.server.server_bind()
+        self.server.server_activate()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+
+    def cli(self, *words, status=0):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")} | {"MERIDIAN_ADMIN": self.socket, "HOME": self.dir}
+        r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
+        self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
+        self.err = r.stderr
+        return r.stdout
+
+    def adopt(self):
+        with open(f"{self.dir}/given.yaml", "w") as f:
+            f.write(TOPOLOGY)
+        self.cli("init", "--topology", f"{self.dir}/given.yaml", "--out", f"{self.dir}/out")
+        return self.cli("control", "adopt", "eastus", "--root-key", self.key, "--topology", f"{self.dir}/out/topology.yaml")
+
+    def verifies(self, line):
+        """As docs/control-feed.md says it is signed, asked of another program."""
+        e = json.loads(line)
+        with open(f"{self.dir}/signed", "w") as f:
+            f.write(f"meridian control entry 1\n{e['e']}\n{e['s']}\n{e['p']}\n{hashlib.sha256(e['b'].encode()).hexdigest()}\n")
+        with open(f"{self.dir}/sig", "wb") as f:
+            f.write(base64.urlsafe_b64decode(e["g"] + "=="))
+        r = subprocess.run(["openssl", "pkeyutl", "-verify", "-inkey", self.key, "-rawin", "-in", f"{self.dir}/signed", "-sigfile", f"{self.dir}/sig"],
+                           capture_output=True, text=True)
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        self.assertEqual((e["e"], e["s"], e["p"], e["k"], e["b"]), (2, 5, HASH, "root", BODY))
+
+    def test_a_takeover_at_once(self):
+        self.adopt()
+        out = self.cli("control", "takeover", "westeurope", "--root-key", self.key, "--yes")
+        self.assertIn(PLACE, out)
+        self.assertEqual(json.loads(self.seen[0][1]), {"kind": "takeover", "region": "westeurope"})
+        self.assertEqual(self.seen[1][0], "/v1/control/signed")
+        self.verifies(self.seen[1][1])
+
+    def test_a_takeover_by_way_of_files(self):
+        self.adopt()
+        draft, signed = f"{self.dir}/draft", f"{self.dir}/signed.json"
+        self.cli("control", "takeover", "westeurope", "--draft", draft, "--yes")
+        self.assertEqual(len(self.seen), 1)  # nothing was submitted
+        self.cli("control", "sign", draft, "--root-key", self.key, "--out", signed)
+        self.assertIn("takeover, epoch 2, entry 5", self.err)
+        with open(signed) as f:
+            self.verifies(f.read())
+        self.assertIn(PLACE, self.cli("control", "submit", signed))
+
+    def test_a_confirmation(self):
+        self.adopt()
+        self.cli("control", "confirm", "--root-key", self.key)
+        self.assertEqual(json.loads(self.seen[0][1]), {"kind": "confirm"})
+        self.cli("control", "confirm", "--root-key", self.key, "--upto", PLACE)
+        self.assertEqual(json.loads(self.seen[2][1]), {"kind": "confirm", "upto": PLACE})
+
+    def test_what_is_refused(self):
+        self.cli("control", "takeover", "westeurope", "--yes", status=2)
+        self.assertIn("--root-key FILE, or --draft FILE", self.err)
+        self.cli("control", "takeover", "westeurope", "--root-key", self.key, status=2)  # it asks first
+        self.cli("control", "takeover", "westeurope", "--root-key", f"{self.dir}/nothing", "--yes", status=1)
+        self.answers["POST /v1/control/draft"] = (409, {"error": {"code": "FilesAreTheSource", "message": "this node takes its topology from files"}})
+        self.cli("control", "confirm", "--draft", f"{self.dir}/draft", status=1)
+        self.assertIn("takes its topology from files", self.err)
+        with open(f"{self.dir}/bad", "w") as f:
+            f.write("{}")
+        self.cli("control", "sign", f"{self.dir}/bad", "--root-key", self.key, "--out", f"{self.dir}/o", status=1)
+        self.assertIn("malformed", self.err)
+
+    def test_status(self):
+        self.answers["GET /v1/control"] = (200, {"source": "feed", "region": "eastus", "writer": "eastus", "place": PLACE, "topologyVersion": 43,
+                                                 "principalsVersion": 7, "confirmed": True, "alarm": "it is torn", "void": []})
+        out = self.cli("control", "status")
+        self.assertIn("it is torn", out)
+        self.assertEqual(self.cli("control", "status", "--query", "writer", "-o", "tsv"), "eastus\n")
+
+    def test_adopt(self):
+        self.assertIn("source: feed", self.adopt())
+        self.assertIn("root key", self.err)
+        self.assertEqual(os.stat(self.key).st_mode & 0o777, 0o600)
+        with open(f"{self.dir}/out/topology.yaml") as f:
+            text = f.read()
+        self.assertIn("writer: eastus", text)
+        self.assertIn("version: 4 # the document's", text)
+        self.cli("control", "adopt", "eastus", "--root-key", self.key, "--topology", f"{self.dir}/out/topology.yaml", status=1)
+        self.assertIn("already", self.err)
+        # without control keys it could not be signed
+        self.cli("control", "adopt", "eastus", "--root-key", self.key, "--topology", f"{self.dir}/given.yaml", status=1)
+        self.assertIn("no control key", self.err)
+
+
+unittest.main(verbosity=2)
