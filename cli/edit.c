@@ -185,11 +185,6 @@ static int ask_writer(struct cli *c, json_t *arguments)
     return rc;
 }
 
-int edit_send_change(struct cli *c, const struct buf *change)
-{
-    return ask_writer(c, json_pack("{s:s%}", "change", change->p, change->n));
-}
-
 // A document that is applied and has no such section says nothing about it.
 static int refuse_removal(const struct cli *c, const char *section)
 {

@@ -19,8 +19,6 @@
 int edit_begin(struct cli *c);
 // For messages: the file, or "the topology in force".
 const char *edit_name(const struct cli *c);
-// A change document of rows, for the writer; only where c->topo came from a node.
-int edit_send_change(struct cli *c, const struct buf *change);
 // The section that pins the serial of fe.D (`serial` 0: does not) and has the offset; "" when there
 // is nothing to say. NULL: out of memory.
 const char *edit_zone_serial(struct cli *c, uint64_t serial, const uint8_t content[SHA256_BYTES],

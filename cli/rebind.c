@@ -5,6 +5,7 @@
 // there is written into the topology: the negative TTL later.
 #include "cli/edit.h"
 #include "cli/published.h"
+#include "cli/request.h"
 #include "config/replica_row.h"
 
 #include "base/clock.h"
@@ -246,13 +247,19 @@ static int write_change(struct rebind *x)
 
 static int send_move(struct rebind *x)
 {
-    AUTO_BUF struct buf change;
-    buf_init(&change, 0);
-    int rc = format_change(x, &change);
-    if (rc)
-        return cli_fail(EXIT_FAILED, "%s: %s", x->c->path, err_text(rc));
-    x->version = x->c->topo->version + 1;
-    return edit_send_change(x->c, &change);
+    struct cli *c = x->c;
+    json_t *answer = NULL;
+    x->version = c->topo->version + 1;
+    c->if_version = (int64_t)c->topo->version; // what was asked about is what is rewritten
+    int rc = cli_request_answer(
+        c,
+        &(struct request){.verb = "replication rebind",
+                          .object = arena_printf(&c->arena, "%s/%s", x->r->name, x->region->name),
+                          .arguments = json_pack("{s:s, s:s, s:s}", "stamp", x->move.stamp, "was",
+                                                 x->move.was, "since", since_text(x))},
+        &answer);
+    json_decref(answer);
+    return rc;
 }
 
 // To the writer of a fleet; else into the document; beside it where there are changes already, or where it is compiled.

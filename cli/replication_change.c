@@ -183,18 +183,11 @@ int replication_update(struct cli *c, int argc, char **argv)
 int replication_delete(struct cli *c, int argc, char **argv)
 {
     struct place_words p = {0};
-    bool purge = false;
-    const struct opt rows[] = {
-        PLACE_OPTS(p),
-        {0, "purge", NULL, "collect its content at once, not after the retention", .flag = &purge}};
+    const struct opt rows[] = {PLACE_OPTS(p)};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
         rc = place_take(c, &p, argc, argv);
     if (rc)
         return rc;
-    json_t *a = json_object();
-    if (purge)
-        json_object_set_new(a, "purge", json_true());
-    return cli_request(
-        c, &(struct request){.verb = "replication delete", .object = p.object, .arguments = a});
+    return cli_request(c, &(struct request){.verb = "replication delete", .object = p.object});
 }
