@@ -119,6 +119,10 @@ static int plan_create(const struct plan_ctx *x, struct plan *out, struct diag *
         rc = registry_goal_members(x, out->goal, diag);
     if (rc)
         return rc;
+    if (json_object_get(said, "globalRouting") != json_false())
+        plan_note(x, out,
+                  "it takes traffic of the global name before all content is there; with "
+                  "globalEndpointRouting false it waits for replication update");
     return plan_goal(x, p.object, out, diag);
 }
 
