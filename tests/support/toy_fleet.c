@@ -16,24 +16,32 @@ static int64_t now_ms(void *ctx)
 static int writer(void *ctx, uint64_t *out_epoch, struct diag *diag)
 {
     struct toy_fleet *f = ctx;
-    if (f->not_writer || f->dead) {
-        diag_add(diag, NULL, 0, "region b writes");
-        return ERR_DENIED;
-    }
+    pthread_mutex_lock(&f->lock);
+    bool writes = !f->not_writer && !f->dead;
     *out_epoch = f->place.epoch;
-    return 0;
+    pthread_mutex_unlock(&f->lock);
+    if (writes)
+        return 0;
+    diag_add(diag, NULL, 0, "another region writes");
+    return ERR_DENIED;
 }
 
 static struct topology *topology(void *ctx)
 {
-    return snapshot_ref(((struct toy_fleet *)ctx)->t);
+    struct toy_fleet *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    struct topology *t = snapshot_ref(f->t);
+    pthread_mutex_unlock(&f->lock);
+    return t;
 }
 
 static int principals(void *ctx, struct buf *out, uint64_t *out_version)
 {
     struct toy_fleet *f = ctx;
+    pthread_mutex_lock(&f->lock);
     buf_str(out, f->principals);
     *out_version = f->principals_version;
+    pthread_mutex_unlock(&f->lock);
     return out->err;
 }
 
@@ -77,10 +85,14 @@ static void put(struct toy_fleet *f, const struct control_record *in)
 
 static int record(void *ctx, const char *key, struct buf *out)
 {
-    const char *value = toy_fleet_record(ctx, key);
+    struct toy_fleet *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    const char *value = toy_fleet_record(f, key);
+    if (value)
+        buf_str(out, value);
+    pthread_mutex_unlock(&f->lock);
     if (!value)
         return ERR_NOTFOUND;
-    buf_str(out, value);
     return out->err;
 }
 
@@ -88,17 +100,19 @@ static void records(void *ctx, const char *prefix,
                     bool (*visit)(void *v, const char *key, const char *value), void *v)
 {
     struct toy_fleet *f = ctx;
-    for (size_t i = 0; i < f->n_records; i++)
-        if (!strncmp(f->records[i].key, prefix, strlen(prefix)) &&
-            !visit(v, f->records[i].key, f->records[i].value))
-            return;
+    bool more = true;
+    pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; more && i < f->n_records; i++)
+        if (!strncmp(f->records[i].key, prefix, strlen(prefix)))
+            more = visit(v, f->records[i].key, f->records[i].value);
+    pthread_mutex_unlock(&f->lock);
 }
 
 // ---- the feed ----
 
-static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
+static int judge_locked(struct toy_fleet *f, const struct control_draft *d, struct diag *diag,
+                        struct topology **out)
 {
-    struct toy_fleet *f = ctx;
     if (!d->change.n) {
         *out = snapshot_ref(f->t);
         return 0;
@@ -106,6 +120,15 @@ static int judge(void *ctx, const struct control_draft *d, struct diag *diag, st
     changer_at(f->changer, f->now_ms);
     return changer_apply(f->changer, f->t, (const char *)d->change.p, d->change.n, "change", 1,
                          diag, out);
+}
+
+static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
+{
+    struct toy_fleet *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    int rc = judge_locked(f, d, diag, out);
+    pthread_mutex_unlock(&f->lock);
+    return rc;
 }
 
 static bool is_time_to_die(struct toy_fleet *f, enum toy_death how)
@@ -133,10 +156,9 @@ static void take(struct toy_fleet *f, const struct control_draft *d, struct topo
         f->appended(f, f->ctx);
 }
 
-static int append(void *ctx, const struct control_draft *d, struct diag *diag,
-                  struct control_place *out)
+static int append_locked(struct toy_fleet *f, const struct control_draft *d, struct diag *diag,
+                         struct control_place *out)
 {
-    struct toy_fleet *f = ctx;
     struct topology *next;
     if (f->dead || f->not_writer)
         return ERR_DENIED;
@@ -144,7 +166,7 @@ static int append(void *ctx, const struct control_draft *d, struct diag *diag,
         return ERR_CONFLICT;
     if (d->expect_principals && d->expect_principals != f->principals_version)
         return ERR_CONFLICT;
-    int rc = judge(ctx, d, diag, &next);
+    int rc = judge_locked(f, d, diag, &next);
     if (rc)
         return rc;
     if (is_time_to_die(f, TOY_DIES_BEFORE)) {
@@ -160,16 +182,31 @@ static int append(void *ctx, const struct control_draft *d, struct diag *diag,
     return 0;
 }
 
+static int append(void *ctx, const struct control_draft *d, struct diag *diag,
+                  struct control_place *out)
+{
+    struct toy_fleet *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    int rc = append_locked(f, d, diag, out);
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
 static void place(void *ctx, struct control_place *out)
 {
-    *out = ((struct toy_fleet *)ctx)->place;
+    struct toy_fleet *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    *out = f->place;
+    pthread_mutex_unlock(&f->lock);
 }
 
 void toy_fleet_carry(struct toy_fleet *f)
 {
+    pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < f->t->n_regions; i++)
         if (f->up[i] && !f->slow[i])
             f->stored[i] = f->place.seq;
+    pthread_mutex_unlock(&f->lock);
 }
 
 static int stored(void *ctx, const struct control_place *p, struct lifecycle_stored *out)
@@ -177,6 +214,7 @@ static int stored(void *ctx, const struct control_place *p, struct lifecycle_sto
     struct toy_fleet *f = ctx;
     size_t n = 0;
     *out = (struct lifecycle_stored){0};
+    pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < f->t->n_regions; i++) {
         region_set bit = (region_set)1 << i;
         if (f->stored[i] >= p->seq)
@@ -187,6 +225,7 @@ static int stored(void *ctx, const struct control_place *p, struct lifecycle_sto
             out->away |= bit;
     }
     out->majority = n * 2 > f->t->n_regions;
+    pthread_mutex_unlock(&f->lock);
     return 0;
 }
 
@@ -219,6 +258,7 @@ void toy_fleet_init(struct toy_fleet *f, struct topology *t)
         .now_ms = 1780000000000,
     };
     f->deps.ctx = f;
+    pthread_mutex_init(&f->lock, NULL);
     for (size_t i = 0; i < t->n_regions; i++)
         f->up[i] = true;
 }
@@ -240,4 +280,5 @@ void toy_fleet_done(struct toy_fleet *f)
     free(f->principals);
     changer_free(f->changer);
     snapshot_unref(f->t);
+    pthread_mutex_destroy(&f->lock);
 }

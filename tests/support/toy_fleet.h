@@ -15,6 +15,8 @@
 #include "control/changer.h"
 #include "lifecycle/lifecycle.h"
 
+#include <pthread.h>
+
 enum toy_death { TOY_LIVES, TOY_DIES_BEFORE, TOY_DIES_AFTER };
 
 struct toy_record {
@@ -23,6 +25,8 @@ struct toy_record {
 
 struct toy_fleet {
     struct lifecycle_deps deps;
+    // of all below, while the engine asks; several threads may
+    pthread_mutex_t lock;
     struct topology *t;
     struct changer *changer;
     char *principals;

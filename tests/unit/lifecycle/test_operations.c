@@ -465,10 +465,68 @@ START_TEST(old_operations_go)
 }
 END_TEST
 
+// ---- threads ----
+
+#define ASKERS 4
+#define EACH 20
+
+struct asker {
+    struct asked *a;
+    unsigned n;
+};
+
+// Each makes its own registries; all want contoso changed, and look what goes on.
+static void *ask_on(void *ctx)
+{
+    const struct asker *k = ctx;
+    for (unsigned i = 0; i < EACH; i++) {
+        char nonce[33], name[32];
+        snprintf(nonce, sizeof nonce, "%016x%016x", k->n + 1, i + 1);
+        snprintf(name, sizeof name, "team%u%02u", k->n, i);
+        ck_assert_int_eq(
+            asked_of(k->a, nonce, "registry create", name, "{'location':'north'}", NULL), 202);
+        snprintf(nonce, sizeof nonce, "%016x%016x", k->n + 101, i + 1);
+        int status =
+            asked_of(k->a, nonce, "registry update", "contoso",
+                     i % 2 ? "{'regionalEndpoints':true}" : "{'anonymousPullEnabled':true}", NULL);
+        ck_assert(status == 202 || status == 200 || status == 409);
+        json_t *list = lifecycle_operations(k->a->l, NULL, "Creating", 5);
+        ck_assert_ptr_nonnull(list);
+        json_decref(list);
+        ck_assert_int_eq(
+            asked_of(k->a, nonce, "registry delete", "fabrikam", "{'whatIf':true}", NULL), 200);
+    }
+    return NULL;
+}
+
+START_TEST(many_ask_at_once)
+{
+    struct asked a;
+    struct asker k[ASKERS];
+    pthread_t threads[ASKERS];
+    asked_init(&a, TWO);
+    for (unsigned i = 0; i < ASKERS; i++) {
+        k[i] = (struct asker){&a, i};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_on, &k[i]), 0);
+    }
+    for (int i = 0; i < 200; i++) {
+        toy_fleet_carry(&a.fleet);
+        lifecycle_run(a.l);
+    }
+    for (unsigned i = 0; i < ASKERS; i++)
+        pthread_join(threads[i], NULL);
+    asked_settle(&a, 5000);
+    ck_assert_uint_eq(a.fleet.t->n_registries, 2 + ASKERS * EACH);
+    ck_assert_str_eq(asked_names(&a, "team000"), "g:public");
+    ck_assert_str_eq(asked_names(&a, "team319"), "g:public");
+    asked_done(&a);
+}
+END_TEST
+
 CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            what_goes_waits_for_the_caches, the_same_request_is_one_operation,
            one_at_a_time_for_a_registry, a_canceled_operation_goes_back,
            a_region_that_is_away_is_listed, certificates_that_do_not_come_undo_it,
            a_refused_phase_is_undone, a_writer_that_dies_at_any_entry_changes_nothing,
            another_region_goes_on_after_a_takeover, a_version_that_was_shown_binds,
-           what_is_asked_for_badly_is_refused, old_operations_go)
+           what_is_asked_for_badly_is_refused, old_operations_go, many_ask_at_once)
