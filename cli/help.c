@@ -38,17 +38,38 @@ void help_group(const struct cli *c, const struct command *cmds, size_t n, FILE 
     fprintf(out, "\n`meridian %s COMMAND --help` tells more, with examples.\n", path);
 }
 
-static void print_opts(const struct opt *opts, size_t n, FILE *out)
+#define HEAD_SIZE 96
+#define HEAD_WIDTH 28
+
+// "-n, --name REGISTRY"
+static void opt_head(const struct opt *o, char out[HEAD_SIZE])
 {
+    char letter[8] = "    ";
+    if (o->letter)
+        snprintf(letter, sizeof letter, "-%c, ", o->letter);
+    snprintf(out, HEAD_SIZE, "%s--%s%s%s", letter, o->name, o->value ? " " : "",
+             o->value ? o->value : "");
+}
+
+static void print_opts(const struct opt *opts, size_t n, int width, FILE *out)
+{
+    char head[HEAD_SIZE];
     for (size_t i = 0; i < n; i++) {
-        char letter[8] = "    ";
-        if (opts[i].letter)
-            snprintf(letter, sizeof letter, "-%c, ", opts[i].letter);
-        char head[96];
-        const char *gap = opts[i].value ? " " : "", *value = opts[i].value ? opts[i].value : "";
-        snprintf(head, sizeof head, "%s--%s%s%s", letter, opts[i].name, gap, value);
-        fprintf(out, "  %-28s %s\n", head, opts[i].help);
+        opt_head(&opts[i], head);
+        fprintf(out, "  %-*s %s\n", width, head, opts[i].help);
     }
+}
+
+static int widest(const struct opt *opts, size_t n)
+{
+    char head[HEAD_SIZE];
+    int width = HEAD_WIDTH;
+    for (size_t i = 0; i < n; i++) {
+        opt_head(&opts[i], head);
+        if ((int)strlen(head) > width)
+            width = (int)strlen(head);
+    }
+    return width;
 }
 
 void help_command(const struct cli *c, const struct opt *opts, size_t n_own, size_t n_opts,
@@ -57,10 +78,11 @@ void help_command(const struct cli *c, const struct opt *opts, size_t n_own, siz
     const struct command *row = c->row;
     fprintf(out, "usage: meridian %s%s%s\n\n%s\n\n", c->path, *row->synopsis ? " " : "",
             row->synopsis, row->summary);
-    print_opts(opts, n_own, out);
+    int width = widest(opts, n_opts);
+    print_opts(opts, n_own, width, out);
     if (n_own)
         fputc('\n', out);
-    print_opts(opts + n_own, n_opts - n_own, out);
+    print_opts(opts + n_own, n_opts - n_own, width, out);
     for (size_t i = 0; i < ARRAY_LEN(row->examples) && row->examples[i]; i++)
         fprintf(out, "%s  %s\n", i ? "" : "\nExamples:\n", row->examples[i]);
 }

@@ -33,6 +33,18 @@ static const char *names_of(struct cli *c, const json_t *list)
     return out;
 }
 
+static const char *phase_waits(struct cli *c, const json_t *phase)
+{
+    const char *regions = names_of(c, json_object_get(phase, "waitsFor"));
+    const json_t *until = json_object_get(phase, "waitUntil");
+    char text[CLOCK_TEXT_SIZE];
+    if (*regions)
+        return arena_printf(&c->arena, "waits for %s", regions);
+    if (json_is_integer(until))
+        return arena_printf(&c->arena, "until %s", clock_format(json_integer_value(until), text));
+    return "";
+}
+
 const char *operation_phase(struct cli *c, const json_t *operation)
 {
     size_t i;
@@ -41,16 +53,9 @@ const char *operation_phase(struct cli *c, const json_t *operation)
     {
         if (strcmp(json_text(phase, "state"), "running") != 0)
             continue;
-        const char *name = json_text(phase, "name");
-        const char *regions = names_of(c, json_object_get(phase, "waitsFor"));
-        const json_t *until = json_object_get(phase, "waitUntil");
-        if (*regions)
-            return arena_printf(&c->arena, "%s, waits for %s", name, regions);
-        if (json_is_integer(until)) {
-            char text[CLOCK_TEXT_SIZE];
-            return arena_printf(&c->arena, "%s, until %s", name,
-                                clock_format(json_integer_value(until), text));
-        }
+        const char *name = json_text(phase, "name"), *waits = phase_waits(c, phase);
+        if (*waits)
+            return arena_printf(&c->arena, "%s, %s", name, waits);
         return name;
     }
     return "";
@@ -78,17 +83,16 @@ static const char *error_text(const json_t *operation)
 static void print_phases(struct cli *c, const json_t *phases)
 {
     size_t n = json_array_size(phases);
-    const char *head[] = {"phase", "state", "version", "started", "ended", "waits for"};
+    const char *head[] = {"phase", "state", "version", "started", "ended", "waits"};
     if (!n)
         return;
     const char **cells = arena_array(&c->arena, (n + 1) * ARRAY_LEN(head), sizeof *cells);
     memcpy(cells, head, sizeof head);
     for (size_t i = 0; i < n; i++) {
         const json_t *p = json_array_get(phases, i);
-        const char *row[] = {
-            json_text(p, "name"),        json_text(p, "state"),
-            json_count(c, p, "version"), time_text(c, p, "started"),
-            time_text(c, p, "ended"),    names_of(c, json_object_get(p, "waitsFor"))};
+        const char *row[] = {json_text(p, "name"),        json_text(p, "state"),
+                             json_count(c, p, "version"), time_text(c, p, "started"),
+                             time_text(c, p, "ended"),    phase_waits(c, p)};
         memcpy(cells + (i + 1) * ARRAY_LEN(head), row, sizeof row);
     }
     putchar('\n');
