@@ -333,7 +333,7 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/join-tokens", ADMIN_READ, joining_get_tokens},
     {HTTP_POST, "/v1/requests", ADMIN_SIGNED, admin_post_request, CONTROL_ENVELOPE_MAX_BYTES},
     {HTTP_GET, "/v1/operations", ADMIN_READ, admin_get_operations},
-    {HTTP_GET, "/v1/operations/", ADMIN_READ, admin_get_operation},
+    {HTTP_GET, "/v1/operations/", ADMIN_BY_ID, admin_get_operation},
     {HTTP_GET, "/v1/names", ADMIN_READ, admin_get_names},
     {HTTP_GET, "/v1/control", ADMIN_READ, admin_get_control},
     {HTTP_POST, "/v1/control/draft", ADMIN_LOCAL, admin_post_control_draft,

@@ -22,6 +22,8 @@
 #define OPERATIONS_LISTED_MAX 1000
 #define WAIT_MAX_MS 10000
 #define WAIT_STEP_MS 500
+// for an entry of the feed, from the writer to here: an operation that was just begun comes with it
+#define COMES_MS 3000
 
 // ---- answers ----
 
@@ -208,10 +210,30 @@ static bool is_signed(struct bytes body)
     return is;
 }
 
+// What strangers send is judged here before it costs the writer anything, which judges it again.
+// False: refused.
+static bool is_operators(struct given *g)
+{
+    struct topology *t = snapshot_get(g->app->topology);
+    const struct control_signers who = {.fleet = t->domain, .key_of = operator_key, .ctx = t};
+    struct control_request *q = NULL;
+    struct diag diag;
+    diag_init(&diag);
+    int rc = control_request_take(g->body, &who, clock_wall_ms(), &diag, &q);
+    if (rc)
+        refuse_given(g, rc, &diag);
+    control_request_free(q);
+    diag_done(&diag);
+    snapshot_unref(t);
+    return !rc;
+}
+
 static void hand_on(struct given *g, const char *writer)
 {
     struct fleet_answer a = {0};
     struct diag diag;
+    if (!g->bare && !is_operators(g))
+        return;
     if (!is_signed(g->body)) {
         AUTO_FREE char *why =
             mem_printf("region %s is the fleet's writer: ask there, or sign with an operator's key "
@@ -313,7 +335,7 @@ static bool has_ended(const json_t *operation)
 // Waits until it has ended, or that time is over.
 static int operation_after(struct app *app, const char *id, int64_t wait_ms, json_t **out)
 {
-    int64_t until = clock_mono_ms() + wait_ms;
+    int64_t until = clock_mono_ms() + wait_ms, comes = clock_mono_ms() + COMES_MS;
     for (;;) {
         struct control_view v;
         control_feed_view(app->feed, &v);
@@ -321,9 +343,14 @@ static int operation_after(struct app *app, const char *id, int64_t wait_ms, jso
         control_view_done(&v);
         int rc = lifecycle_operation(operations_engine(app->operations), id, out);
         int64_t left = until - clock_mono_ms();
-        if (rc || has_ended(*out) || left <= 0 || operations_ended(app->operations))
+        if (left <= 0 || operations_ended(app->operations))
+            return rc;
+        if (rc && (rc != ERR_NOTFOUND || clock_mono_ms() >= comes))
+            return rc;
+        if (!rc && has_ended(*out))
             return rc;
         json_decref(*out);
+        *out = NULL;
         if (left > WAIT_STEP_MS)
             left = WAIT_STEP_MS;
         control_feed_wait(app->feed, &place, left);

@@ -24,6 +24,9 @@ enum admin_reach {
     // from afar without a bearer: what is sent carries an operator's signature, which the handler
     // judges, and of which alone it believes anything
     ADMIN_SIGNED,
+    // from afar without a bearer: the path names what only who asked for it, and who carried that,
+    // knows
+    ADMIN_BY_ID,
 };
 
 struct admin_route {

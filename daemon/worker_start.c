@@ -436,7 +436,9 @@ static int start_operators(struct worker *w)
                                           .principals = &w->principals,
                                           .keys = w->keys,
                                           .audit = w->app.audit,
-                                          .region = w->node->region};
+                                          .region = w->node->region,
+                                          .principals_age_ms = w->app.feed ? principals_age : NULL,
+                                          .age_ctx = w};
     const struct pool_options pool = {
         .name = "admin", .n_threads = OPERATOR_THREADS, .max_waiting = OPERATOR_WAITING};
     w->operator_pool = pool_new(&pool);

@@ -18,7 +18,41 @@ def front(region):
     return f"{STAMPS[region]}.{region}.fe.{DOMAIN}"
 
 
-class Administration(unittest.TestCase):
+class Asking(unittest.TestCase):
+    """What the tests have in common: callers from afar, and the edge itself."""
+
+    def ask(self, region, method, path, headers=None, body=None, host=None, port=PORT):
+        host = host or front(region)
+        try:
+            status, _, answer = self.lab.request(method, host, path, region, headers, body, port=port)
+        except OSError:
+            return 0, b""
+        return status, answer
+
+    def bearer(self, region, user):
+        basic = base64.b64encode(f"{user}:{self.lab.password}".encode()).decode()
+        status, answer = self.ask(region, "POST", "/v1/token", {"Authorization": f"Basic {basic}"})
+        self.assertEqual(status, 200, answer)
+        return {"Authorization": "Bearer " + json.loads(answer)["token"]}
+
+    def audit(self, region):
+        with open(f"{self.lab.dir}/{region}/log/audit.log") as f:
+            return [json.loads(line) for line in f]
+
+    def edge(self, *words):
+        return subprocess.run(words, user="meridian-edge", group="meridian-edge", extra_groups=[], capture_output=True, text=True, timeout=30)
+
+    def as_edge(self, method, path, *headers, body=None, region="eastus"):
+        """Straight to the daemon's socket, as who holds the edge; (status, answer)."""
+        out = self.edge("curl", "-s", "-w", "\n%{http_code}", "-X", method, "--unix-socket", f"{self.lab.dir}/{region}/run/operator.sock",
+                        *[w for h in headers for w in ("-H", h)], *(["--data-binary", body] if body is not None else []),
+                        f"http://{front(region)}{path}")
+        self.assertEqual(out.returncode, 0, out.stderr)
+        answer, status = out.stdout.rsplit("\n", 1)
+        return int(status), answer
+
+
+class Administration(Asking):
     @classmethod
     def setUpClass(cls):
         cls.lab = Lab(admin_port=PORT)
@@ -39,24 +73,6 @@ class Administration(unittest.TestCase):
             f.write(text + TOKENS.format(hash=hashed, enabled=enabled))
         for region in REGIONS:
             wait_until(10, lambda: cls.lab.admin(region, "config", "check", "--in-force")["principals"]["version"] == cls.version, f"principals in {region}")
-
-    def ask(self, region, method, path, headers=None, body=None, host=None, port=PORT):
-        host = host or front(region)
-        try:
-            status, _, answer = self.lab.request(method, host, path, region, headers, body, port=port)
-        except OSError:
-            return 0, b""
-        return status, answer
-
-    def bearer(self, region, user):
-        basic = base64.b64encode(f"{user}:{self.lab.password}".encode()).decode()
-        status, answer = self.ask(region, "POST", "/v1/token", {"Authorization": f"Basic {basic}"})
-        self.assertEqual(status, 200, answer)
-        return {"Authorization": "Bearer " + json.loads(answer)["token"]}
-
-    def audit(self, region):
-        with open(f"{self.lab.dir}/{region}/log/audit.log") as f:
-            return [json.loads(line) for line in f]
 
     def order(self, region, of, on, headers):
         return self.ask(region, "POST", f"/v1/health/orders?order=drain&region={of}&on={on}", headers)
@@ -138,18 +154,6 @@ class Administration(unittest.TestCase):
             self.assertEqual(self.ask("eastus", "GET", "/v1/status", dict(bearer, Host=host))[0], 421, host)
         for host in (REGISTRY, front("eastus")):
             self.assertIn(self.ask("eastus", "GET", "/v1/status", bearer, host=host, port=443)[0], (404, 421), host)
-
-    def edge(self, *words):
-        return subprocess.run(words, user="meridian-edge", group="meridian-edge", extra_groups=[], capture_output=True, text=True, timeout=30)
-
-    def as_edge(self, method, path, *headers, body=None):
-        """Straight to the daemon's socket, as who holds the edge; (status, answer)."""
-        out = self.edge("curl", "-s", "-w", "\n%{http_code}", "-X", method, "--unix-socket", f"{self.lab.dir}/eastus/run/operator.sock",
-                        *[w for h in headers for w in ("-H", h)], *(["--data-binary", body] if body is not None else []),
-                        f"http://{front('eastus')}{path}")
-        self.assertEqual(out.returncode, 0, out.stderr)
-        answer, status = out.stdout.rsplit("\n", 1)
-        return int(status), answer
 
     def test_4_a_hostile_edge(self):
         """It hears all that is said to the admin listener, and says what it likes in anybody's name."""
