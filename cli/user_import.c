@@ -124,7 +124,7 @@ static int line_take(struct taking *t, const struct htpasswd_line *l)
     struct principal *p = &t->users[t->n_users++];
     *p = (struct principal){.name = l->name,
                             .password_hash = l->hash,
-                            .generation = 1,
+                            .generation = t->now ? t->now->version + 1 : 1,
                             .enabled = true,
                             .grants = t->grant,
                             .n_grants = t->grant ? 1 : 0};

@@ -21,6 +21,13 @@ struct call { // one verb
 
 // Adds the sentence, and is `rc`.
 int call_fail(struct call *c, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+// Of a principal that is made: the version that makes it, which is above the generation of whoever had
+// the name before and was taken away. His refresh tokens are no more good for the new one.
+static inline uint64_t generation_new(const struct call *c)
+{
+    return c->e.doc.version + 1;
+}
+
 // The sentence of what was done.
 int call_done(struct call *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -181,7 +181,8 @@ int principals_token_create(struct call *c)
     if (!t)
         return ERR_NOMEM;
     *t = (struct named_token){.lifetime_s = ACCESS_LIFETIME_S};
-    struct principal p = {.name = name, .generation = 1, .enabled = true, .token = t};
+    struct principal p = {
+        .name = name, .generation = generation_new(c), .enabled = true, .token = t};
     if (!principal_name_ok(name))
         return call_fail(c, ERR_INVAL,
                          "a token's name is 1 to 128 printable ASCII characters "

