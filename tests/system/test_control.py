@@ -5,6 +5,7 @@
 2. a revocation reaches all regions, also one whose way to the writer is cut
 3. a region that was away for a hundred changes has them all when it is back, and so has one whose clock is wrong
 4. the writer is killed, and restarted hot, while changes are made: none is lost
+5. a writer that is cut off takes no changes; another region takes over; the old one follows it when it is back
 """
 import base64, json, os, subprocess, tempfile, threading, time
 
@@ -168,12 +169,37 @@ def test_4_the_writer_dies_and_is_restarted(lab):
     same_everywhere(lab)
 
 
+def test_5_another_region_takes_over(lab):
+    lab.cut(EAST)
+    try:
+        r = wait_until(LIMIT_S, lambda: (r := lab.registry("lonely", check=False)).returncode and r, "a writer that is alone takes nothing")
+        assert "NoMajority" in r.stderr or "majority" in r.stderr, r
+        assert lab.run(MERIDIAN, "registry", "create", "early", "--admin", lab.socket(WEST), check=False).returncode
+        lab.change("control", "takeover", WEST, "--root-key", lab.root, "--yes", at=WEST)
+        wait_until(LIMIT_S, lambda: lab.here(WEST)["control"]["confirmed"], f"{WEST} writes, and hears a majority")
+        lab.registry("anotherone", at=WEST)
+        for region in (WEST, SOUTH):
+            wait_until(LIMIT_S, lambda: lab.has("anotherone", region), f"{region} follows the new writer")
+    finally:
+        lab.heal(EAST)
+    wait_until(LIMIT_S, lambda: lab.has("anotherone", EAST), "the old writer follows the new one")
+    same_everywhere(lab)
+    assert lab.here(EAST)["control"] | {"staleMs": 0} == lab.here(EAST)["control"] | {"staleMs": 0, "writes": False, "writer": WEST}
+    refused = lab.registry("afterwards", check=False)
+    assert refused.returncode, refused
+    lab.registry("afterwards", at=WEST)
+    wait_until(LIMIT_S, lambda: lab.has("afterwards", EAST), "and what it writes from then on")
+    for region in REGIONS:
+        wait_until(LIMIT_S, lambda: "control_feed" not in lab.conditions(region), f"nothing is wrong with the feed in {region}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as keys, Fleet(f"{keys}/root.pem") as lab:
         test_1_a_change_is_in_force_everywhere(lab)
         test_2_a_revocation_gets_around_a_cut(lab)
         test_3_who_was_away_and_whose_clock_is_wrong_has_it_all(lab)
         test_4_the_writer_dies_and_is_restarted(lab)
+        test_5_another_region_takes_over(lab)
 
 
 main()

@@ -79,6 +79,25 @@ START_TEST(a_change_reaches_everybody_at_once)
 }
 END_TEST
 
+START_TEST(a_thousand_changes_in_a_row)
+{
+    struct control_place p;
+    char name[32];
+    fleet_make(3);
+    int64_t began = clock_mono_ms();
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "contoso%d", i);
+        until(region_change(at(0), name, &p) == 0);
+    }
+    int64_t appended = clock_mono_ms();
+    until(stored(0, &p).stored == 7);
+    fprintf(stderr, "1,000 changes were appended in %d ms, and stored everywhere %d ms later\n",
+            (int)(appended - began), (int)(clock_mono_ms() - appended));
+    ck_assert(region_has(at(1), "contoso0") && region_has(at(2), "contoso999"));
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(a_way_that_is_cut_is_gone_around)
 {
     struct control_place p;
@@ -338,8 +357,8 @@ START_TEST(a_region_that_asks_without_end_is_refused)
 }
 END_TEST
 
-CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_way_that_is_cut_is_gone_around,
-           one_that_was_away_for_a_hundred_changes_catches_up,
+CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_thousand_changes_in_a_row,
+           a_way_that_is_cut_is_gone_around, one_that_was_away_for_a_hundred_changes_catches_up,
            a_writer_that_hears_no_majority_stops_and_goes_on_when_it_does,
            a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone,
            a_writer_whose_disk_was_restored_takes_back_what_it_had_written,
