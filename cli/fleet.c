@@ -63,13 +63,14 @@ static int ca_make(struct create *x)
     return rc;
 }
 
-// The document; without identities while there are none yet.
+// The document; without identities while there are none yet. Its version is 2: what a region joins
+// with is version 1 (fleet/join.c), and older than all that the feed brings.
 static void put_document(struct create *x, const char *identities, struct buf *b)
 {
     const struct region_row *row = &x->n.row;
     char at[ENDPOINT_TEXT_SIZE], ip[IP_TEXT_SIZE];
     const char *control = control_section_text(x->root_spki, row->name, NULL, 0, &x->cli->arena);
-    buf_printf(b, "version: 1\ndomain: %s\nregions:\n  - name: %s\n    peer: \"%s\"\n", x->domain,
+    buf_printf(b, "version: 2\ndomain: %s\nregions:\n  - name: %s\n    peer: \"%s\"\n", x->domain,
                row->name, endpoint_format(&row->peer, at));
     if (row->location)
         buf_printf(b, "    location: \"%s\"\n", row->location);

@@ -205,7 +205,8 @@ static int answer_keep(struct joining *x)
 static int certificates_get(struct joining *x)
 {
     static const enum cert_kind kinds[] = {CERT_REGION, CERT_SHARED};
-    struct snapshot cell = {0};
+    struct snapshot cell;
+    snapshot_init(&cell);
     snapshot_publish(&cell, snapshot_ref(x->topology));
     const struct certs_options o = {.certs_dir = x->n.certs,
                                     .region = x->token.region,
@@ -234,7 +235,7 @@ static int certificates_get(struct joining *x)
         }
     }
     certs_stop(certs);
-    snapshot_publish(&cell, NULL);
+    snapshot_done(&cell);
     return rc;
 }
 

@@ -143,6 +143,8 @@ static int list(struct cli *c, int argc, char **argv)
         return rc;
     json_t *tokens = json_incref(json_object_get(doc, "tokens"));
     json_decref(doc);
+    if (cli_json(c))
+        return cli_print_json(c, tokens);
     return cli_print_array(c, tokens, columns, ARRAY_LEN(columns));
 }
 

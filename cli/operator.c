@@ -116,6 +116,8 @@ static int operator_list(struct cli *c, int argc, char **argv)
                                               "state", o->revoked ? "revoked" : "active",
                                               "fingerprint", fingerprint, "key", o->key));
     }
+    if (cli_json(c))
+        return cli_print_json(c, list);
     return cli_print_array(c, list, columns, ARRAY_LEN(columns));
 }
 

@@ -116,6 +116,8 @@ static int region_list(struct cli *c, int argc, char **argv)
     json_t *list = json_array();
     for (size_t i = 0; i < c->topo->n_regions; i++)
         json_array_append_new(list, region_json(c->topo, &c->topo->regions[i]));
+    if (cli_json(c))
+        return cli_print_json(c, list);
     return cli_print_array(c, list, columns, ARRAY_LEN(columns));
 }
 

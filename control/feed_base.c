@@ -131,7 +131,9 @@ static int check_follows(struct control_feed *f, struct offered *o)
     uint64_t now = mine->topology->version, then = next->topology->version;
     bool same = now == then &&
                 !memcmp(mine->topology->content_hash, next->topology->content_hash, SHA256_BYTES);
-    if (then > now || same)
+    // a region that joins begins with the frame alone, as version 1
+    bool bare = now == then && !mine->topology->n_registries;
+    if (then > now || same || bare)
         return 0;
     diag_add(o->diag, NULL, 0,
              "this node began with version %llu of the topology, and the control feed has version "

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/joiner.h"
+#include "control/sections.h"
 #include "fleet/fleet.h"
 #include "fleet/join_answer.h"
 #include "net/edge.h"
@@ -214,13 +215,18 @@ static int answer_make(struct asked *x, struct buf *out)
     AUTO_BUF struct buf ca;
     buf_init(&ca, 64u << 10);
     struct topology *t = x->j->d.topology(x->j->d.ctx);
-    if (!t)
+    if (!t || !t->frame->text) {
+        snapshot_unref(t);
         return ERR_BUSY;
+    }
     int rc = x->j->d.ca(x->j->d.ctx, &ca);
-    AUTO_FREE char *frame = NULL;
-    if (!rc && t->frame->text)
-        frame = mem_strndup(t->frame->text, t->frame->text_n);
-    if (!rc && !frame)
+    AUTO_FREE char *whole = mem_strndup(t->frame->text, t->frame->text_n);
+    AUTO_BUF struct buf frame;
+    buf_init(&frame, JOIN_ANSWER_MAX_BYTES);
+    if (whole)
+        // version 1: whatever base of the feed the joiner reads first is later than that
+        edit_sections(whole, NULL, 0, 1, &frame);
+    if (!rc && (!whole || frame.err))
         rc = ERR_NOMEM;
     const struct join_answer w = {.domain = t->domain,
                                   .token = x->q.token,
@@ -228,13 +234,15 @@ static int answer_make(struct asked *x, struct buf *out)
                                   .joiner = x->identity,
                                   .ca = buf_cstr(&ca),
                                   .certificate = x->r.certificate,
-                                  .topology = frame};
+                                  .topology = buf_cstr(&frame)};
     if (!rc)
         rc = join_answer_format(&w, x->j->d.keys, out);
     snapshot_unref(t);
     return rc;
 }
 
+// The same answer needs no writing: a fleet whose second region has joined and does not run yet has no
+// majority that could confirm the writer.
 static int take(struct asked *x, bool *out_contested, struct buf *out)
 {
     int64_t now_ms = x->j->d.now_ms(x->j->d.ctx);
@@ -247,12 +255,16 @@ static int take(struct asked *x, bool *out_contested, struct buf *out)
     case JOIN_REFUSE:
         return ERR_DENIED;
     case JOIN_TAKE:
-        rc = use_note(x);
+        rc = x->j->d.writer(x->j->d.ctx, x->diag);
+        if (!rc)
+            rc = use_note(x);
         if (!rc)
             rc = go_on(x);
         break;
     case JOIN_GO_ON:
-        rc = go_on(x);
+        rc = x->j->d.writer(x->j->d.ctx, x->diag);
+        if (!rc)
+            rc = go_on(x);
         break;
     case JOIN_AGAIN:
         break;
@@ -264,7 +276,14 @@ static int take(struct asked *x, bool *out_contested, struct buf *out)
 
 static int begin(struct asked *x)
 {
-    int rc = x->j->d.writer(x->j->d.ctx, x->diag);
+    struct diag own; // that it is not confirmed is said where it matters
+    diag_init(&own);
+    int rc = x->j->d.writer(x->j->d.ctx, &own);
+    if (rc == ERR_BUSY)
+        rc = 0;
+    for (size_t i = 0; i < own.n && rc; i++)
+        diag_add(x->diag, NULL, 0, "%s", own.lines[i]);
+    diag_done(&own);
     struct topology *t = NULL;
     if (!rc)
         t = x->j->d.topology(x->j->d.ctx);
@@ -372,7 +391,7 @@ static void note(struct asked *x, const struct http_request *req, int rc, bool c
         what = JOIN_NOTED_JOINED;
     else if (contested)
         what = JOIN_NOTED_CONTESTED;
-    if (d->note)
+    if (d->note && rc != ERR_BUSY)
         d->note(d->ctx, what, req, x->q.token, x->q.row.name, why);
 }
 

@@ -132,10 +132,10 @@ enum join_verdict join_record_judge(const struct join_record *r, const struct jo
         return JOIN_TAKE;
     if (strcmp(r->joiner, identity) != 0) {
         diag_add(diag, NULL, 0,
-                 "join token %s is refused: it was used, at %s, by a node with other keys. If that "
-                 "was not yours, somebody else has the token: `meridian join-token revoke %s`, and "
-                 "see docs/joining.md",
-                 r->id, clock_format_s(r->used_ms / 1000, at), r->id);
+                 "join token %s is refused: a node with other keys used it at %s. If that was not "
+                 "yours, "
+                 "somebody has the token: revoke it (docs/joining.md)",
+                 r->id, clock_format_s(r->used_ms / 1000, at));
         return JOIN_CONTEST;
     }
     if (r->state == JOIN_JOINED)

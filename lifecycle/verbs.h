@@ -31,7 +31,13 @@
     X(token_revoke)                                 \
     X(scope_map_create)                             \
     X(scope_map_update)                             \
-    X(scope_map_delete)
+    X(scope_map_delete)                             \
+    X(operator_create) /* fleet_verbs.c */          \
+    X(operator_revoke)                              \
+    X(join_token_create)                            \
+    X(join_token_revoke)                            \
+    X(region_add)                                   \
+    X(region_remove)
 
 #define VERB_DECLARED(name) extern const struct verb verb_##name;
 VERBS(VERB_DECLARED)

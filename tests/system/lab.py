@@ -185,7 +185,8 @@ class Lab:
         """The bridge's end of the region's line: what leaves here goes to the region."""
         return f"v{list(self.regions).index(region)}"
 
-    def _files(self):
+    def _accounts(self):
+        """The daemons' users, and the lab's own resolv.conf, for this process and its children."""
         etc = f"{self.dir}/etc"
         os.mkdir(etc)
         for name, line in (("passwd", "{n}:x:{i}:{i}::/nonexistent:/usr/sbin/nologin\n"), ("group", "{n}:x:{i}:\n")):
@@ -204,6 +205,9 @@ class Lab:
         for name in ("passwd", "group", "resolv.conf", "nsswitch.conf"):
             if os.path.exists(f"/etc/{name}"):
                 subprocess.run(["mount", "--bind", f"{etc}/{name}", os.path.realpath(f"/etc/{name}")], check=True)
+
+    def _files(self):
+        self._accounts()
         given = f"{self.dir}/given.yaml"
         with open(given, "w") as f:
             f.write(self.topology_text)

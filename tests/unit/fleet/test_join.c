@@ -277,12 +277,12 @@ START_TEST(a_token_is_good_once_and_for_its_time)
     r = kept(&r);
     // a crash of either side after the use: the same key goes on, nobody else does
     ck_assert_int_eq(judged(&r, &mine, NOW + 1, ""), JOIN_GO_ON);
-    ck_assert_int_eq(judged(&r, &theirs, NOW + 1, "by a node with other keys"), JOIN_CONTEST);
+    ck_assert_int_eq(judged(&r, &theirs, NOW + 1, "a node with other keys"), JOIN_CONTEST);
     r.state = JOIN_JOINED;
     r.certificate = "PEM";
     r = kept(&r);
     ck_assert_int_eq(judged(&r, &mine, NOW + 2, ""), JOIN_AGAIN);
-    ck_assert_int_eq(judged(&r, &theirs, NOW + 2, "by a node with other keys"), JOIN_CONTEST);
+    ck_assert_int_eq(judged(&r, &theirs, NOW + 2, "a node with other keys"), JOIN_CONTEST);
     ck_assert_int_eq(judged(&r, &mine, NOW + JOIN_LIFE_MS, "good until"), JOIN_REFUSE);
     r.state = JOIN_REVOKED;
     r = kept(&r);
