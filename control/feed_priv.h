@@ -88,7 +88,8 @@ struct feed_batch {
     // after the last of them; a reference
     struct control_state *state;
 };
-// Stores them and publishes the state, also when the disk takes nothing (`must_store`: not then).
+// Stores them and publishes the state: in that order when the disk must take them (`must_store`), at
+// once else, whatever the disk does.
 // Under `write`. The batch is empty afterwards.
 int feed_commit(struct control_feed *f, struct feed_batch *b, bool must_store, struct diag *diag);
 void feed_batch_done(struct feed_batch *b);

@@ -114,18 +114,30 @@ static int store(struct control_feed *f, const struct feed_batch *b, struct diag
     return rc;
 }
 
+// What others hand over is visible at once: whoever waits for an answer does not wait for the disk,
+// and what the disk takes or not changes nothing in that.
+static int commit_taken(struct control_feed *f, struct feed_batch *b, struct diag *diag)
+{
+    feed_publish(f, snapshot_ref(b->state));
+    int rc = store(f, b, diag);
+    if (!rc)
+        return 0;
+    disk_alarm(f, rc);
+    if (keep_pending(f, b))
+        return ERR_NOMEM; // what is not kept for the disk is asked for again
+    return rc;
+}
+
 int feed_commit(struct control_feed *f, struct feed_batch *b, bool must_store, struct diag *diag)
 {
-    if (!b->n)
-        return 0;
-    int rc = store(f, b, diag);
-    if (rc && !must_store) {
-        disk_alarm(f, rc);
-        if (keep_pending(f, b))
-            rc = ERR_NOMEM; // what is not kept for the disk is asked for again
+    int rc = 0;
+    if (b->n && must_store) {
+        rc = store(f, b, diag);
+        if (!rc)
+            feed_publish(f, snapshot_ref(b->state));
+    } else if (b->n) {
+        rc = commit_taken(f, b, diag);
     }
-    if (!rc || !must_store)
-        feed_publish(f, take_ptr(b->state));
     feed_batch_done(b);
     return rc;
 }
