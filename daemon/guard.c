@@ -40,7 +40,7 @@ static bool topology_has(const struct topology *t, const struct ip *ip)
 {
     for (size_t i = 0; i < t->n_regions; i++) {
         const struct region *r = &t->regions[i];
-        if (ip_equal(&r->peer.ip, ip))
+        if (ip_equal(&r->peer.ip, ip) || (r->admin.port && ip_equal(&r->admin.ip, ip)))
             return true;
         for (size_t k = 0; k < r->n_stamps; k++)
             if (stamp_has(&r->stamps[k], ip))

@@ -39,6 +39,7 @@ START_TEST(defaults)
     ck_assert(!ip_is_v4(&n->dns[1].ip));
     ck_assert_uint_eq(n->https[0].port, 443);
     ck_assert_uint_eq(n->peer.port, 8443);
+    ck_assert_uint_eq(n->admin.port, 0);
     ck_assert_uint_ge(n->resolver_workers, 1);
     ck_assert_uint_eq(n->pool_threads, 20);
     ck_assert_uint_eq(n->pool_queue, 256);
@@ -136,6 +137,10 @@ START_TEST(refusals)
          "listen.https_proxied: it takes connections of edge.trusted_proxies alone"},
         {LEAST "edge: {trusted_proxies: [192.0.2.1]}\n",
          "edge.trusted_proxies: they are expected at listen.https_proxied"},
+        {LEAST "roles: [resolver]\nlisten: {admin: 127.0.0.1}\n",
+         "listen.admin: a node that only resolves has no edge"},
+        {LEAST "audit: {enabled: false}\nlisten: {admin: 127.0.0.1}\n",
+         "listen.admin: what is done there is always written down"},
         {LEAST "listen: 53\n", "listen: expected a mapping, found a value"},
         {LEAST "disk: {reserve: 51%}\n", "disk.reserve: "},
         {LEAST "disk: {reserve: 100%}\n", "disk.reserve: "},

@@ -10,7 +10,8 @@
 
 static const char topology_text[] =
     "version: 1\ndomain: meridian.test\nhostmaster: hostmaster@meridian.test\nregions:\n"
-    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [9.9.9.1], ipv6: ['2a00::1']}], peer: "
+    "  - {name: eastus, stamps: [{name: eus-1, ipv4: [9.9.9.1], ipv6: ['2a00::1']}], admin: "
+    "'9.9.9.77:8444', peer: "
     "\"9.9.9.2:8443\"}\n"
     "name_servers: [eus-1.eastus]\nregistries: []\n";
 
@@ -23,7 +24,7 @@ static struct node *node_of(const char *more)
     snprintf(text, sizeof text,
              "region: eastus\nstamp: eus-1\ndata_dir: /var/lib/meridian\ntopology: t\n"
              "listen: {https: [9.9.9.3:443], dns: [9.9.9.4:53], dot: [9.9.9.5:853], "
-             "https_proxied: [9.9.9.6:444]}\nedge: {trusted_proxies: [9.9.9.80]}\n"
+             "https_proxied: [9.9.9.6:444], admin: 9.9.9.8}\nedge: {trusted_proxies: [9.9.9.80]}\n"
              "metrics: {listen: 9.9.9.7:9153}\n%s",
              more);
     ck_assert_int_eq(node_parse(text, strlen(text), "n.yaml", NULL, &n), 0);
@@ -40,10 +41,12 @@ static void setup(void)
 
 START_TEST(our_own_addresses_are_refused)
 {
-    static const char *const ours[] = {
-        "https://9.9.9.1/", "https://9.9.9.2:8443/", "https://9.9.9.3/",
-        "https://9.9.9.4/", "https://[2a00::1]/",    "https://[64:ff9b::909:901]/",
-        "https://9.9.9.5/", "https://9.9.9.6/",      "https://9.9.9.7/"};
+    static const char *const ours[] = {"https://9.9.9.1/",      "https://9.9.9.2:8443/",
+                                       "https://9.9.9.3/",      "https://9.9.9.77/",
+                                       "https://9.9.9.8:8444/", "https://9.9.9.4/",
+                                       "https://[2a00::1]/",    "https://[64:ff9b::909:901]/",
+                                       "https://9.9.9.5/",      "https://9.9.9.6/",
+                                       "https://9.9.9.7/"};
     setup();
     struct node *n = node_of("outbound: {allow: [10.0.0.0/8, 9.0.0.0/8, 9.9.9.2]}\n");
     struct guard g;
