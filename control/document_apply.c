@@ -334,13 +334,39 @@ struct framing {
     struct buf all, missing;
 };
 
+// Ours with the writer that is in force: who writes is a takeover's to say, and none of the
+// document's.
+static int with_writer(struct applying *x, const struct doc_node *theirs,
+                       const struct doc_node **ours)
+{
+    const struct doc_node *writer = doc_get(theirs, "writer");
+    if (!*ours || !writer || !doc_get(*ours, "writer"))
+        return 0;
+    struct doc_node *out = arena_copy(x->arena, *ours, sizeof *out);
+    struct doc_node **link = out ? &out->child : NULL;
+    for (const struct doc_node *v = (*ours)->child; v && link; v = v->next) {
+        bool is_writer = !strcmp(v->key, "writer");
+        *link = arena_copy(x->arena, is_writer ? writer : v, sizeof *v);
+        link = *link ? &(*link)->next : NULL;
+    }
+    if (!link)
+        return ERR_NOMEM;
+    *link = NULL;
+    *ours = out;
+    return 0;
+}
+
 static int take_section(struct applying *x, struct framing *f, const char *name)
 {
     const struct doc_node *theirs = doc_get(f->theirs, name), *ours = doc_get(f->ours, name);
     const struct doc_node *outcome = theirs;
     bool says_nothing = !ours && document_section_is_machines(name);
     int rc = 0;
-    if (!says_nothing)
+    if (!strcmp(name, "control")) {
+        rc = with_writer(x, theirs, &ours);
+        f->merged = f->merged || !document_equal(doc_get(f->ours, name), ours);
+    }
+    if (!rc && !says_nothing)
         rc = merge_row(x, "section", name, theirs, ours, &outcome);
     if (rc)
         return rc;

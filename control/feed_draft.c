@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "control/applied.h"
 #include "control/change_number.h"
 #include "control/document_fields.h"
 
@@ -155,6 +156,55 @@ static int check_any(struct drafting *x)
     return ERR_EXISTS;
 }
 
+// ---- the base of apply ----
+
+static int in_ledger(void *ctx, const char *key, struct buf *out)
+{
+    const struct drafting *x = ctx;
+    const char *value = control_ledger_get(x->s->ledger, key);
+    if (!value)
+        return ERR_NOTFOUND;
+    if (out)
+        buf_str(out, value);
+    return 0;
+}
+
+static bool is_apply(const struct control_draft *d)
+{
+    for (size_t i = 0; i < d->n_records; i++)
+        if (!strncmp(d->records[i].key, APPLIED_PREFIX, strlen(APPLIED_PREFIX)))
+            return true;
+    return false;
+}
+
+// Rows that a command changes are kept as they were, for the next apply (control/applied.h).
+static int keep_base(struct drafting *x)
+{
+    const struct control_draft *d = x->d;
+    const struct applied_change c = {.before = x->s->topology,
+                                     .frame = x->body.frame,
+                                     .change = x->body.change,
+                                     .by = x->body.by};
+    struct applied_record *kept = NULL;
+    size_t n = 0;
+    // a writer that only resolves names does not have the rows
+    if (x->f->o.form == TOPOLOGY_COMPACT || is_apply(d) || (!c.frame.n && !c.change.n))
+        return 0;
+    int rc = applied_keep(&c, in_ledger, x, x->a, &kept, &n);
+    if (rc || !n)
+        return rc;
+    struct control_record *all = arena_array(x->a, d->n_records + n, sizeof *all);
+    if (!all)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < d->n_records; i++)
+        all[i] = d->records[i];
+    for (size_t i = 0; i < n; i++)
+        all[d->n_records + i] = (struct control_record){kept[i].key, kept[i].value};
+    x->body.records = all;
+    x->body.n_records = d->n_records + n;
+    return 0;
+}
+
 // ---- the entry ----
 
 static int64_t later(int64_t a, int64_t b)
@@ -180,6 +230,8 @@ static int draft_body(struct control_feed *f, struct drafting *x)
         rc = draft_principals(x);
     if (!rc)
         rc = check_any(x);
+    if (!rc)
+        rc = keep_base(x);
     return rc;
 }
 

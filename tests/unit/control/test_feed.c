@@ -265,7 +265,7 @@ START_TEST(history_says_who_and_what)
     ck_assert_uint_eq(t.n, 1);
     ck_assert_uint_eq(t.last, 12);
     ck_assert_str_eq(t.by, "root@eastus");
-    ck_assert_str_eq(t.what, "registries,principals");
+    ck_assert_str_eq(t.what, "registries,principals,records");
     small_fleet_free(fl);
 }
 END_TEST
