@@ -8,8 +8,9 @@
 //   applied/registry/fabrikam  {"row": null, "by": …}            the document has no such registry
 //   applied/private/NAME, applied/section/KEY                    likewise
 //
-// The first change of a row by a command writes its record, in the entry of that change; an apply
-// takes away those of all rows in which the document and what is in force agree again. What was
+// The first change of a row by a command writes its record, in the entry of that change. An entry
+// that has a record of these itself is an apply, and none are written beside; it takes away those
+// of all rows in which the document and what is in force agree again. What was
 // adopted at the start counts as applied. Beyond APPLIED_ROWS_MAX records none are written any more
 // ("lost"): of rows without one it is then not known who has changed them.
 //

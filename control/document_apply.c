@@ -113,12 +113,14 @@ static int on_member(void *ctx, enum document_side side, const char *path,
 }
 
 // What the base says of the row from now on: what ours does, while that is not what is in force.
-static int rebase(struct applying *x, const char *key, bool known, const struct doc_node *ours,
-                  const struct doc_node *outcome)
+static int rebase(struct applying *x, const char *key, bool known, const struct doc_node *base,
+                  const struct doc_node *ours, const struct doc_node *outcome)
 {
-    if (document_equal(ours, outcome)) {
-        if (!known)
-            return 0;
+    bool agrees = document_equal(ours, outcome);
+    // the record that there is, or that there is none, says it
+    if ((agrees && !known) || (!agrees && known && document_equal(base, ours)))
+        return 0;
+    if (agrees) {
         x->mark.rows -= x->mark.rows > 0;
         return add_record(x, key, NULL);
     }
@@ -148,7 +150,7 @@ static int merge_row(struct applying *x, const char *kind, const char *name,
     rc = document_merge(&m, base, theirs, ours, out);
     if (rc)
         return rc;
-    return rebase(x, key, known, ours, *out);
+    return rebase(x, key, known, base, ours, *out);
 }
 
 static void put_item(struct buf *out, const struct doc_node *row)
@@ -472,7 +474,8 @@ static int forget(void *ctx, const char *key)
     return add_record(x, copy, NULL);
 }
 
-static int settle(struct applying *x)
+// An entry that has the mark is an apply, and its changes are no command's (control/applied.h).
+static int settle(struct applying *x, bool changes)
 {
     struct applied_mark was = applied_mark_read(x->in->look_up, x->in->ctx);
     int rc = 0;
@@ -480,7 +483,7 @@ static int settle(struct applying *x)
         rc = x->in->visit(x->in->ctx, APPLIED_PREFIX, forget, x);
         x->mark.lost = false;
     }
-    if (rc || (was.rows == x->mark.rows && was.lost == x->mark.lost))
+    if (rc || (!changes && was.rows == x->mark.rows && was.lost == x->mark.lost))
         return rc;
     const char *value = applied_mark_value(x->arena, &x->mark);
     if (!value)
@@ -498,7 +501,7 @@ static int apply(struct applying *x, struct document_apply *out)
     if (!rc)
         rc = put_change(x, &out->change);
     if (!rc)
-        rc = settle(x);
+        rc = settle(x, out->frame.n || out->change.n);
     out->rows = arena_copy(x->arena, x->rows, sizeof x->rows);
     if (!rc && !out->rows)
         rc = ERR_NOMEM;

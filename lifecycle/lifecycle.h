@@ -57,6 +57,8 @@ struct lifecycle_deps {
     int (*writer)(void *ctx, uint64_t *out_epoch, struct diag *diag);
     // in force; a reference
     struct topology *(*topology)(void *ctx);
+    // As it was at a version (control_feed_topology_at); NULL: nobody can say.
+    int (*topology_at)(void *ctx, uint64_t version, struct diag *diag, struct topology **out);
     // the document in force is appended to `out`
     int (*principals)(void *ctx, struct buf *out, uint64_t *out_version);
     // as control_feed_append

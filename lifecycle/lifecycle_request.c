@@ -204,6 +204,8 @@ static void answer_nothing(struct asking *q)
                                       object_of(q), "from", (json_int_t)q->t->version, "to",
                                       (json_int_t)q->t->version, "dns", "certificates", "members",
                                       "notes", said, "exit", WHAT_IF_NOTHING));
+    if (body && q->plan.answer)
+        json_object_set(body, "answer", q->plan.answer);
     *q->out = (struct lifecycle_answer){200, body};
 }
 
@@ -295,7 +297,8 @@ static void answer_what_if(struct asking *q)
     json_object_set(shown, "phases", q->trial.phases);
     if (q->verb->right == CONTROL_RIGHT_PRINCIPALS || q->plan.first.principals.n)
         json_object_set_new(shown, "exit", json_integer(WHAT_IF_CHANGES));
-    *q->out = (struct lifecycle_answer){200, json_pack("{s:o}", "whatIf", shown)};
+    *q->out = (struct lifecycle_answer){
+        200, json_pack("{s:o, s:O*}", "whatIf", shown, "answer", q->plan.answer)};
 }
 
 // ---- who holds what ----

@@ -14,9 +14,11 @@
     X(replication_update)                           \
     X(replication_rebind)                           \
     X(replication_delete)                           \
-    X(stamp_drain)  /* stamp_verbs.c */             \
-    X(name_release) /* name_verbs.c */              \
-    X(user_create)  /* principals_verbs.c */        \
+    X(stamp_drain)    /* stamp_verbs.c */           \
+    X(name_release)   /* name_verbs.c */            \
+    X(topology_apply) /* topology_verbs.c */        \
+    X(topology_rollback)                            \
+    X(user_create) /* principals_verbs.c */         \
     X(user_update)                                  \
     X(user_passwd)                                  \
     X(user_grant)                                   \

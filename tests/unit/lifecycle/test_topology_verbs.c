@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// A document applied and an earlier version gone back to, through the engine: what commands have
+// changed meanwhile stays, what-ifs change nothing, names of what goes are reserved, and what must
+// never come back does not.
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/reserved.h"
+#include "control/applied.h"
+#include "control/document_diff.h"
+#include "control/document_rows.h"
+#include "lifecycle/record.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/lifecycle/asked.h"
+
+#include <check.h>
+#include <string.h>
+
+static struct asked a;
+
+// ---- what the feed does beside: numbers, frames, the base of apply, versions of before ----
+
+#define OLD_MAX 256
+static struct topology *old[OLD_MAX];
+static size_t n_old;
+static struct lifecycle_deps toy;
+
+static struct topology *with_frame(const struct topology *t, struct bytes frame)
+{
+    AUTO_BUF struct buf all, whole;
+    struct topology *out = NULL;
+    struct diag d;
+    buf_init(&all, 0);
+    buf_init(&whole, 0);
+    ck_assert_int_eq(document_export(t, &all), 0);
+    const char *text = (const char *)frame.p, *version = strstr(text, "version:");
+    const char *rest = strchr(version, '\n');
+    buf_add(&whole, text, (size_t)(version - text));
+    buf_printf(&whole, "version: %llu", (unsigned long long)t->version + 1);
+    buf_add(&whole, rest, frame.n - (size_t)(rest - text));
+    buf_str(&whole, strstr(buf_cstr(&all), "\nregistries:\n"));
+    diag_init(&d);
+    int rc = topology_parse(whole.p, whole.n, "t.yaml", &d, &out);
+    ck_assert_msg(rc == 0, "%s in\n%s", d.n ? d.lines[0] : "?", buf_cstr(&whole));
+    diag_done(&d);
+    return out;
+}
+
+// The draft with numbers, in the way of the feed.
+static void number(const struct control_draft *d, struct buf *text, struct control_draft *out)
+{
+    *out = *d;
+    if (!d->change.n)
+        return;
+    unsigned long long next = a.fleet.t->version + 1;
+    if (!memmem(d->change.p, d->change.n, "version:", 8))
+        buf_printf(text, "version: %llu\nincarnation: %llu\n", next, next);
+    buf_add(text, d->change.p, d->change.n);
+    out->change = bytes_of(text->p, text->n);
+}
+
+static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
+{
+    AUTO_BUF struct buf text;
+    struct control_draft numbered;
+    buf_init(&text, 0);
+    number(d, &text, &numbered);
+    int rc = toy.judge(ctx, &numbered, diag, out);
+    if (rc || !d->frame.n)
+        return rc;
+    struct topology *next = with_frame(*out, d->frame);
+    snapshot_unref(*out);
+    *out = next;
+    return 0;
+}
+
+static int look_up(void *ctx, const char *key, struct buf *out)
+{
+    const char *value = toy_fleet_record(ctx, key);
+    if (!value)
+        return ERR_NOTFOUND;
+    if (out)
+        buf_str(out, value);
+    return 0;
+}
+
+static bool is_apply(const struct control_draft *d)
+{
+    for (size_t i = 0; i < d->n_records; i++)
+        if (!strncmp(d->records[i].key, APPLIED_PREFIX, strlen(APPLIED_PREFIX)))
+            return true;
+    return false;
+}
+
+static int append(void *ctx, const struct control_draft *d, struct diag *diag,
+                  struct control_place *out)
+{
+    AUTO_BUF struct buf text;
+    struct arena arena;
+    struct control_draft numbered;
+    struct applied_record *kept = NULL;
+    size_t n = 0;
+    buf_init(&text, 0);
+    arena_init(&arena, 0);
+    number(d, &text, &numbered);
+    const struct applied_change c = {
+        .before = a.fleet.t, .frame = d->frame, .change = numbered.change, .by = d->by};
+    if (!is_apply(d))
+        ck_assert_int_eq(applied_keep(&c, look_up, ctx, &arena, &kept, &n), 0);
+    struct control_record *all = arena_array(&arena, d->n_records + n + 1, sizeof *all);
+    for (size_t i = 0; i < d->n_records; i++)
+        all[i] = d->records[i];
+    for (size_t i = 0; i < n; i++)
+        all[d->n_records + i] = (struct control_record){kept[i].key, kept[i].value};
+    numbered.records = all;
+    numbered.n_records = d->n_records + n;
+    numbered.frame = (struct bytes){0};
+    old[n_old++] = snapshot_ref(a.fleet.t);
+    int rc = toy.append(ctx, &numbered, diag, out);
+    if (!rc && d->frame.n) {
+        struct topology *next = with_frame(a.fleet.t, d->frame);
+        snapshot_unref(a.fleet.t);
+        a.fleet.t = next;
+    }
+    arena_done(&arena);
+    return rc;
+}
+
+static int topology_at(void *ctx, uint64_t version, struct diag *diag, struct topology **out)
+{
+    (void)ctx;
+    (void)diag;
+    for (size_t i = 0; i < n_old; i++)
+        if (old[i]->version == version) {
+            *out = snapshot_ref(old[i]);
+            return 0;
+        }
+    return ERR_NOTFOUND;
+}
+
+#define ROWS(rows) "registries:\n" rows
+#define CONTOSO(more)                                                                          \
+    "  - { name: contoso, owner: ada, replicas: [{ region: eastus }, { region: westus }]" more \
+    " }\n"
+#define FABRIKAM "  - { name: fabrikam, replicas: [{ region: westus }] }\n"
+#define TAILSPIN "  - { name: tailspin, replicas: [{ region: eastus }] }\n"
+
+static void begin(const char *rows)
+{
+    asked_init(&a, rows);
+    toy = a.fleet.deps;
+    lifecycle_free(a.l);
+    a.fleet.deps.judge = judge;
+    a.fleet.deps.append = append;
+    a.fleet.deps.topology_at = topology_at;
+    a.l = lifecycle_new(&a.fleet.deps);
+}
+
+static void end(void)
+{
+    asked_done(&a);
+    while (n_old)
+        snapshot_unref(old[--n_old]);
+}
+
+// ---- asking ----
+
+static int ask(const char *verb, json_t *arguments, bool what_if, uint64_t if_version,
+               json_t **out_body)
+{
+    static unsigned n;
+    char nonce[33];
+    snprintf(nonce, sizeof nonce, "%032x", 0xabc000 + ++n);
+    const struct lifecycle_request r = {.verb = verb,
+                                        .object = "",
+                                        .by = "operator:bob",
+                                        .nonce = nonce,
+                                        .arguments = arguments,
+                                        .expires_ms = a.fleet.now_ms + 300000,
+                                        .if_version = if_version,
+                                        .what_if = what_if,
+                                        .rights = 15};
+    struct lifecycle_answer answer;
+    lifecycle_request(a.l, &r, &answer);
+    json_decref(arguments);
+    asked_settle(&a, 100);
+    *out_body = answer.body;
+    return answer.status;
+}
+
+// The document as the command line would send it.
+static json_t *document(const char *text, const char *force)
+{
+    struct topology *file = NULL;
+    struct document_diff d;
+    AUTO_BUF struct buf change;
+    size_t next;
+    buf_init(&change, 0);
+    ck_assert_int_eq(topology_parse(text, strlen(text), "file", NULL, &file), 0);
+    ck_assert_int_eq(document_diff(a.fleet.t, file, &d), 0);
+    ck_assert_int_eq(document_diff_part(&d, 0, SIZE_MAX, &change, &next), 0);
+    json_t *args = json_pack("{s:I, s:b, s:s, s:s*}", "from", (json_int_t)a.fleet.t->version,
+                             "whole", 1, "change", buf_cstr(&change), "force", force);
+    if (d.frame)
+        json_object_set_new(args, "frame", json_stringn(file->frame->text, file->frame->text_n));
+    document_diff_done(&d);
+    snapshot_unref(file);
+    return args;
+}
+
+// The frame in force, with those rows.
+static const char *with_rows(const char *rows)
+{
+    static char text[16384];
+    snprintf(text, sizeof text, "%.*s\n%s", (int)a.fleet.t->frame->text_n, a.fleet.t->frame->text,
+             rows);
+    return text;
+}
+
+static json_int_t count(const json_t *body, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(body, "answer"), key));
+}
+
+static int what_if_exit(const json_t *body)
+{
+    return (int)json_integer_value(json_object_get(json_object_get(body, "whatIf"), "exit"));
+}
+
+static const struct registry *in_force(const char *name)
+{
+    return topology_registry(a.fleet.t, name);
+}
+
+START_TEST(a_document_is_applied_and_what_commands_did_stays)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("") FABRIKAM));
+    json_decref(asked_to_end(&a, "replication update", "contoso/eastus",
+                             "{'globalEndpointRouting':'Disabled'}", "Succeeded"));
+    const char *file = with_rows(ROWS(CONTOSO(", anonymous_pull: true") FABRIKAM));
+    uint64_t version = a.fleet.t->version, seq = a.fleet.place.seq;
+    // what-ifs tell it, and change nothing
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    ck_assert_int_eq(what_if_exit(body), 10);
+    ck_assert_int_eq(count(body, "nRows"), 1);
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    ck_assert_uint_eq(a.fleet.t->version, version);
+    ck_assert_uint_eq(a.fleet.place.seq, seq);
+    json_decref(body);
+    // of another version
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), false, version - 1, &body), 412);
+    json_decref(body);
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), false, version, &body), 202);
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    json_decref(body);
+    ck_assert(in_force("contoso")->anonymous_pull);
+    ck_assert(!in_force("contoso")->replicas[0].global_routing);
+    // again: nothing to do, and it still says what it keeps
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), false, 0, &body), 200);
+    ck_assert_str_eq(record_text(body, "code"), "NothingToDo");
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    json_decref(body);
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    ck_assert_int_eq(what_if_exit(body), 0);
+    json_decref(body);
+    // what is exported is applied without a change
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    ck_assert_int_eq(document_export(a.fleet.t, &text), 0);
+    ck_assert_int_eq(ask("topology apply", document(buf_cstr(&text), NULL), true, 0, &body), 200);
+    ck_assert_int_eq(count(body, "nRows") + count(body, "nKept"), 0);
+    json_decref(body);
+    end();
+}
+END_TEST
+
+START_TEST(conflicts_are_named_and_decided)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("")));
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/eastus", "{'weight':30}", "Succeeded"));
+    const char *file = with_rows(ROWS(
+        "  - { name: contoso, owner: ada, replicas: [{ region: eastus, weight: 70 }, { region: "
+        "westus }] }\n"));
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 409);
+    const char *message = record_text(json_object_get(body, "error"), "message");
+    ck_assert_msg(strstr(message, "registry/contoso replicas/eastus/weight: was 100 when it was "
+                                  "applied last, is 30 in force since a command by operator:ada, "
+                                  "and 70 in the file") != NULL,
+                  "%s", message);
+    ck_assert_str_eq(asked_code(body), "Refused");
+    ck_assert_int_eq(ask("topology apply", document(file, "file"), false, 0, &body), 202);
+    json_decref(body);
+    ck_assert_uint_eq(in_force("contoso")->weights[0], 70);
+    ck_assert_int_eq(ask("topology apply", document(file, "nobody"), false, 0, &body), 400);
+    json_decref(body);
+    end();
+}
+END_TEST
+
+START_TEST(registries_that_go_leave_their_names_reserved)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("") FABRIKAM));
+    ck_assert_int_eq(
+        ask("topology apply", document(with_rows(ROWS(FABRIKAM TAILSPIN)), NULL), false, 0, &body),
+        202);
+    ck_assert_int_eq(count(body, "nRemoved"), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(body, "notes")), 1);
+    json_decref(body);
+    ck_assert_ptr_null(in_force("contoso"));
+    ck_assert_ptr_nonnull(in_force("tailspin"));
+    ck_assert_uint_gt(in_force("tailspin")->incarnation, 0);
+    const struct reserved_name *r = topology_reserved(a.fleet.t, "contoso");
+    ck_assert_ptr_nonnull(r);
+    ck_assert_str_eq(r->owner, "ada");
+    ck_assert_int_eq((r->until_s - r->since_s) / 86400, 90);
+    // somebody else's document cannot take it
+    ck_assert_int_eq(ask("topology apply",
+                         document(with_rows(ROWS(FABRIKAM TAILSPIN
+                                                 "  - { name: contoso, owner: mallory, replicas: "
+                                                 "[{ region: eastus }] }\n")),
+                                  NULL),
+                         false, 0, &body),
+                     409);
+    json_decref(body);
+    end();
+}
+END_TEST
+
+START_TEST(sections_are_applied_too)
+{
+    json_t *body;
+    char file[20000];
+    begin(ROWS(CONTOSO("")));
+    snprintf(file, sizeof file, "%sttl: { global: 41s }\n", with_rows(ROWS(CONTOSO(""))));
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    ck_assert_int_eq(what_if_exit(body), 10);
+    const json_t *dns = json_object_get(json_object_get(body, "whatIf"), "dns");
+    ck_assert_uint_gt(json_array_size(dns), 0);
+    json_decref(body);
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), false, 0, &body), 202);
+    json_decref(body);
+    ck_assert_uint_eq(a.fleet.t->ttl.global, 41);
+    end();
+}
+END_TEST
+
+START_TEST(nothing_else_runs_meanwhile)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("")));
+    a.fleet.slow[1] = true;
+    ck_assert_int_eq(
+        asked(&a, "registry update", "contoso", "{'regionalEndpoints':'Enabled'}", &body), 202);
+    json_decref(body);
+    ck_assert_int_eq(ask("topology apply",
+                         document(with_rows(ROWS(CONTOSO(", anonymous_pull: true"))), NULL), false,
+                         0, &body),
+                     409);
+    ck_assert_str_eq(asked_code(body), "OperationInProgress");
+    end();
+}
+END_TEST
+
+START_TEST(back_to_an_earlier_version)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("") FABRIKAM));
+    uint64_t first = a.fleet.t->version;
+    json_decref(asked_to_end(&a, "registry delete", "fabrikam", "{}", "Succeeded"));
+    json_decref(
+        asked_to_end(&a, "registry create", "tailspin", "{'location':'eastus'}", "Succeeded"));
+    json_decref(asked_to_end(&a, "replication update", "contoso/eastus",
+                             "{'globalEndpointRouting':'Disabled'}", "Succeeded"));
+    uint64_t version = a.fleet.t->version;
+    ck_assert_int_eq(
+        ask("topology rollback", json_pack("{s:I}", "version", (json_int_t)first), true, 0, &body),
+        200);
+    ck_assert_int_eq(what_if_exit(body), 10);
+    ck_assert_int_eq(count(body, "nRemoved"), 1);
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    json_decref(body);
+    ck_assert_uint_eq(a.fleet.t->version, version);
+    ck_assert_int_eq(ask("topology rollback", json_pack("{s:I}", "version", (json_int_t)first),
+                         false, version, &body),
+                     202);
+    json_decref(body);
+    ck_assert_uint_eq(a.fleet.t->version, version + 1);
+    ck_assert(in_force("contoso")->replicas[0].global_routing);
+    // what was deleted since does not come back, and its name stays reserved; what was created goes
+    ck_assert_ptr_null(in_force("fabrikam"));
+    ck_assert_ptr_nonnull(topology_reserved(a.fleet.t, "fabrikam"));
+    ck_assert_ptr_null(in_force("tailspin"));
+    ck_assert_ptr_nonnull(topology_reserved(a.fleet.t, "tailspin"));
+    ck_assert_int_eq(
+        ask("topology rollback", json_pack("{s:I}", "version", (json_int_t)first), false, 0, &body),
+        200);
+    ck_assert_str_eq(record_text(body, "code"), "NothingToDo");
+    json_decref(body);
+    end();
+}
+END_TEST
+
+START_TEST(bad_arguments_are_refused)
+{
+    static const struct {
+        const char *verb, *arguments;
+        int status;
+    } rows[] = {
+        {"topology apply", "{\"frames\":\"\"}", 400},
+        {"topology apply", "{\"change\":7}", 400},
+        {"topology apply", "{\"change\":\"registries: nothing\\n\"}", 400},
+        {"topology apply", "{\"change\":\"remove: [nobody]\\n\"}", 200},
+        {"topology apply", "{\"frame\":\"- a\\n\"}", 400},
+        {"topology apply",
+         "{\"change\":\"registries: [{ name: contoso, replicas: [{ region: moon "
+         "}] }]\\n\"}",
+         409},
+        {"topology rollback", "{}", 400},
+        {"topology rollback", "{\"version\":4000}", 400},
+        {"topology rollback", "{\"version\":3}", 404},
+    };
+    begin(ROWS(CONTOSO("")));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int what_if = 0; what_if < 2; what_if++) {
+            json_t *body;
+            int status =
+                ask(rows[i].verb, json_loads(rows[i].arguments, 0, NULL), what_if, 0, &body);
+            ck_assert_msg(status == rows[i].status, "%s %s: %d %s", rows[i].verb, rows[i].arguments,
+                          status, json_dumps(body, 0));
+            json_decref(body);
+        }
+    end();
+}
+END_TEST
+
+CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_did_stays,
+           conflicts_are_named_and_decided, registries_that_go_leave_their_names_reserved,
+           sections_are_applied_too, nothing_else_runs_meanwhile, back_to_an_earlier_version,
+           bad_arguments_are_refused)
