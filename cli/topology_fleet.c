@@ -111,6 +111,8 @@ static int topology_history(struct cli *c, int argc, char **argv)
         return rc;
     json_t *list = json_incref(json_object_get(doc, "history"));
     json_decref(doc);
+    if (cli_json(c))
+        return cli_print_json(c, list);
     return cli_print_array(c, list, columns, ARRAY_LEN(columns));
 }
 

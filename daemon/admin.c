@@ -13,7 +13,8 @@
 //   GET  /v1/config                              topology and principals in force, and why a later
 //                                                edit is not
 //   POST /v1/config/reload                       look at the files now
-//   GET  /v1/topology                            the whole document in force (daemon/admin_topology.h)
+//   GET  /v1/topology[?version=N]                the whole document in force, or as it was
+//   GET  /v1/topology/history[?n=COUNT]          (daemon/admin_topology.h)
 //   GET  /v1/principals                          users, tokens, scope maps: no hash of a password
 //   GET  /v1/replication?registry=NAME
 //   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended
@@ -348,6 +349,7 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/config", ADMIN_READ, get_config},
     {HTTP_POST, "/v1/config/reload", ADMIN_LOCAL, post_reload},
     {HTTP_GET, "/v1/topology", ADMIN_READ, admin_get_topology},
+    {HTTP_GET, "/v1/topology/history", ADMIN_READ, admin_get_topology_history},
     {HTTP_GET, "/v1/principals", ADMIN_READ, get_principals},
     {HTTP_GET, "/v1/replication", ADMIN_READ, get_replication},
     {HTTP_POST, "/v1/replication/repair-clock", ADMIN_LOCAL, admin_post_repair_clock},

@@ -2,14 +2,20 @@
 // See admin_topology.h. On the pool.
 #include "daemon/admin_topology.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "control/document_rows.h"
+#include "control/feed.h"
 
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_TYPE "text/yaml; charset=utf-8"
+#define JSON_TYPE "application/json"
 
 // ---- a text as a body, of half a million registries maybe ----
 
@@ -39,10 +45,11 @@ static void text_close(void *ctx)
     free(b);
 }
 
-static void reply_text(struct http_request *req, struct http_response *resp, struct text_body *b)
+static void reply_text(struct http_request *req, struct http_response *resp, const char *type,
+                       struct text_body *b)
 {
     static const struct http_stream_ops ops = {.read = text_read, .close = text_close};
-    if (!http_response_stream(resp, 200, TEXT_TYPE, &ops, b, NULL))
+    if (!http_response_stream(resp, 200, type, &ops, b, NULL))
         return;
     text_close(b);
     http_response_text(req, resp, 503, "%s\n", err_text(ERR_NOMEM));
@@ -68,7 +75,7 @@ static void reply_document(struct http_request *req, struct http_response *resp,
     buf_init(&b->text, TOPOLOGY_MAX_BYTES);
     int rc = document_export(t, &b->text);
     if (!rc) {
-        reply_text(req, resp, b);
+        reply_text(req, resp, TEXT_TYPE, b);
         return;
     }
     text_close(b);
@@ -80,9 +87,68 @@ static void reply_document(struct http_request *req, struct http_response *resp,
         http_response_text(req, resp, 503, "%s\n", err_text(rc));
 }
 
+// A number of the query; 0 when it is not given. False: it is none.
+static bool query_number(struct http_request *req, const char *key, uint64_t max, uint64_t *out)
+{
+    const char *text = http_query_get(req, key, 0);
+    char *end;
+    *out = 0;
+    if (!text)
+        return true;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (*end || errno || *text < '0' || *text > '9' || !n || n > max)
+        return false;
+    *out = n;
+    return true;
+}
+
+static bool from_files(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (app->feed)
+        return false;
+    http_response_text(req, resp, 409,
+                       "this node takes its topology from files, which have no history here: only "
+                       "what is in force can be had\n");
+    return true;
+}
+
+static struct topology *old_version(struct app *app, uint64_t version, struct http_request *req,
+                                    struct http_response *resp)
+{
+    struct topology *t = NULL;
+    struct diag d;
+    if (from_files(app, req, resp))
+        return NULL;
+    diag_init(&d);
+    int rc = control_feed_topology_at(app->feed, version, &d, &t);
+    if (rc == ERR_GONE)
+        http_response_text(req, resp, 410,
+                           "version %llu is older than what is kept: meridian topology history\n",
+                           (unsigned long long)version);
+    else if (rc == ERR_NOTFOUND)
+        http_response_text(req, resp, 404, "there is no version %llu: meridian topology history\n",
+                           (unsigned long long)version);
+    else if (rc)
+        http_response_text(req, resp, 503, "%s\n", d.n ? d.lines[0] : err_text(rc));
+    diag_done(&d);
+    return t;
+}
+
 void admin_get_topology(struct app *app, struct http_request *req, struct http_response *resp)
 {
-    struct topology *t = snapshot_get(app->topology);
+    uint64_t version;
+    struct topology *t;
+    if (!query_number(req, "version", INT64_MAX, &version)) {
+        http_response_text(req, resp, 400, "version: a number from 1 on\n");
+        return;
+    }
+    if (version)
+        t = old_version(app, version, req, resp);
+    else
+        t = snapshot_get(app->topology);
+    if (!t)
+        return;
     if (is_compact(t))
         http_response_text(req, resp, 409,
                            "this node only resolves names, and does not keep the whole document: "
@@ -90,4 +156,85 @@ void admin_get_topology(struct app *app, struct http_request *req, struct http_r
     else
         reply_document(req, resp, t);
     snapshot_unref(t);
+}
+
+// ---- history ----
+
+#define HISTORY_USUAL 20
+#define HISTORY_MAX 100000
+
+struct telling {
+    json_t *list;
+    size_t max;
+    // of the entry before
+    uint64_t version;
+};
+
+// What an entry brought, without the ledger's records, which nobody is told of.
+static const char *brought(const char *what, char out[64])
+{
+    size_t n = 0;
+    const char *at = what ? what : "";
+    *out = 0;
+    while (*at) {
+        size_t len = strcspn(at, ",");
+        bool is_records = len == 7 && !memcmp(at, "records", 7);
+        if (!is_records && n + len + 3 < 64)
+            n += (size_t)snprintf(out + n, 64 - n, "%s%.*s", n ? ", " : "", (int)len, at);
+        at += len;
+        at += *at == ',';
+    }
+    return out;
+}
+
+static bool tell(void *ctx, const struct control_history *h)
+{
+    struct telling *t = ctx;
+    char time[CLOCK_TEXT_SIZE], what[64];
+    bool is_new = h->topology != t->version;
+    t->version = h->topology;
+    if (!is_new)
+        return true;
+    json_array_append_new(t->list,
+                          json_pack("{s:I, s:s, s:s?, s:s}", "version", (json_int_t)h->topology,
+                                    "time", clock_format(h->time_ms, time), "by", h->by, "what",
+                                    brought(h->what, what)));
+    if (json_array_size(t->list) > t->max)
+        json_array_remove(t->list, 0);
+    return true;
+}
+
+static json_t *latest_first(json_t *list) // takes it
+{
+    json_t *out = json_array();
+    for (size_t i = json_array_size(list); i-- > 0;)
+        json_array_append(out, json_array_get(list, i));
+    json_decref(list);
+    return out;
+}
+
+void admin_get_topology_history(struct app *app, struct http_request *req,
+                                struct http_response *resp)
+{
+    uint64_t n;
+    if (!query_number(req, "n", HISTORY_MAX, &n)) {
+        http_response_text(req, resp, 400, "n: a number from 1 to %d\n", HISTORY_MAX);
+        return;
+    }
+    if (from_files(app, req, resp))
+        return;
+    struct telling t = {.list = json_array(), .max = n ? n : HISTORY_USUAL};
+    int rc = control_feed_history(app->feed, NULL, tell, &t);
+    json_t *doc = json_pack("{s:o}", "history", latest_first(t.list));
+    AUTO_FREE char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+    struct text_body *b = mem_zalloc(sizeof *b);
+    json_decref(doc);
+    if (rc || !text || !b) {
+        free(b);
+        http_response_text(req, resp, 503, "%s\n", err_text(rc ? rc : ERR_NOMEM));
+        return;
+    }
+    buf_init(&b->text, 0);
+    buf_str(&b->text, text);
+    reply_text(req, resp, JSON_TYPE, b);
 }

@@ -112,6 +112,11 @@ static int judge(void *ctx, const struct control_draft *d, struct diag *diag, st
     return 0;
 }
 
+static int topology_at(void *ctx, uint64_t version, struct diag *diag, struct topology **out)
+{
+    return control_feed_topology_at(app_of(ctx)->feed, version, diag, out);
+}
+
 static int record(void *ctx, const char *key, struct buf *out)
 {
     return control_feed_record(app_of(ctx)->feed, key, out);
@@ -259,6 +264,7 @@ int operations_start(struct app *app, struct operations **out)
                                         .now_ms = now_ms,
                                         .writer = writer,
                                         .topology = topology,
+                                        .topology_at = topology_at,
                                         .principals = principals,
                                         .append = append,
                                         .judge = judge,

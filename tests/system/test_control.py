@@ -5,7 +5,8 @@
 2. a revocation reaches all regions, also one whose way to the writer is cut
 3. a region that was away for a hundred changes has them all when it is back, and so has one whose clock is wrong
 4. the writer is killed, and restarted hot, while changes are made: none is lost
-5. a writer that is cut off takes no changes; another region takes over; the old one follows it when it is back
+5. a document is applied, keeps what a command has done meanwhile, and is gone back from
+6. a writer that is cut off takes no changes; another region takes over; the old one follows it when it is back
 """
 import base64, json, os, subprocess, tempfile, threading, time
 
@@ -169,7 +170,45 @@ def test_4_the_writer_dies_and_is_restarted(lab):
     same_everywhere(lab)
 
 
-def test_5_another_region_takes_over(lab):
+def test_5_a_document_is_applied_and_gone_back_from(lab):
+    def meridian(*words, status=0):
+        r = lab.run(MERIDIAN, *words, "--admin", lab.socket(EAST), check=False)
+        assert r.returncode == status, (words, r)
+        return r.stdout + r.stderr
+
+    same_everywhere(lab)
+    path = f"{lab.dir}/exported.yaml"
+    meridian("topology", "export", "--out", path)
+    meridian("apply", path, "--dry-run")  # nothing
+    with open(path) as f:
+        text = f.read()
+    before = lab.here(EAST)["topologyVersion"]
+    lab.change("registry", "create", "madebyhand", "--location", EAST)  # which the document knows nothing of
+    with open(path, "w") as f:
+        f.write(text.replace("frontend: 2s", "frontend: 7s").replace("ttl:", "# as we like it\nttl:"))
+    shown = meridian("apply", path, "--dry-run", status=10)
+    assert "kept: registry/madebyhand" in shown and "frontend" in shown, shown
+    assert lab.here(EAST)["topologyVersion"] > before and "frontend: 7s" not in meridian("topology", "export")
+    meridian("apply", path, "--if-version", str(before), status=1)
+    done = meridian("apply", path)
+    assert "section/ttl changed" in done and "is in force" in done, done
+    meridian("apply", path, "--dry-run")
+    assert "# as we like it" in meridian("topology", "export")
+    same_everywhere(lab)
+    for region in REGIONS:
+        assert lab.has("madebyhand", region)
+        assert "frontend: 7s" in lab.run(MERIDIAN, "topology", "export", "--admin", lab.socket(region)).stdout
+    history = json.loads(lab.run(MERIDIAN, "topology", "history", "-o", "json", "--admin", lab.socket(EAST)).stdout)
+    assert history[0]["what"] == "frame" and history[0]["by"] == f"root@{EAST}", history[:3]
+    # back: the document of before, and what was created since goes, its name reserved
+    back = meridian("topology", "rollback", str(before), "--yes")
+    assert "is in force" in back, back
+    same_everywhere(lab)
+    wait_until(LIMIT_S, lambda: not any(lab.has("madebyhand", r) for r in REGIONS), "what was created since is gone")
+    assert "frontend: 2s" in meridian("topology", "export") and "name: madebyhand, " in meridian("topology", "export")
+
+
+def test_6_another_region_takes_over(lab):
     lab.cut(EAST)
     try:
         r = wait_until(LIMIT_S, lambda: (r := lab.registry("lonely", check=False)).returncode and r, "a writer that is alone takes nothing")
@@ -199,7 +238,8 @@ def main():
         test_2_a_revocation_gets_around_a_cut(lab)
         test_3_who_was_away_and_whose_clock_is_wrong_has_it_all(lab)
         test_4_the_writer_dies_and_is_restarted(lab)
-        test_5_another_region_takes_over(lab)
+        test_5_a_document_is_applied_and_gone_back_from(lab)
+        test_6_another_region_takes_over(lab)
 
 
 main()

@@ -156,6 +156,7 @@ class Apply(unittest.TestCase):
         out = self.cli("topology", "history", "--last", "3")
         self.assertEqual(self.seen[-1][1], "/v1/topology/history?n=3")
         self.assertIn("operator:ada", out)
+        self.assertEqual(self.cli("topology", "history", "--query", "[0].version", "-o", "tsv").strip(), "42")
 
     def test_rollback(self):
         back = {"kept": [{"row": "section/identities", "why": "keys never go back"}], "nKept": 1, "removed": ["tailspin"], "nRemoved": 1}
