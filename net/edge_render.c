@@ -480,7 +480,7 @@ static void put_strangers(struct buf *b)
 {
     buf_str(b, "  map \"$ssl_client_verify $uri\" $meridian_stranger {\n    default 1;\n"
                "    \"~^SUCCESS \" \"\";\n    \"~^NONE " EDGE_JOIN_PATH "\\z\" \"\";\n"
-               "    \"~^[^ ]+ /_edge/\" \"\";\n  }\n"
+               "    \"~^[^/]* /_edge/\" \"\";\n  }\n"
                "  limit_conn_zone all zone=strangers:1m;\n"
                "  limit_req_zone all zone=joins:1m rate=5r/s;\n"
                "  limit_req_status 429; limit_req_log_level info;\n");
