@@ -357,7 +357,7 @@ class Chain(unittest.TestCase):
             return lab.request("GET", GLOBAL, f"/oauth2/token?service={GLOBAL}", region, {"Authorization": f"Basic {basic}"})[0]
         for words, password, good in ((("add", "bob", "--registry", "contoso", "--password-stdin"), "correct horse", 200),
                                       (("passwd", "bob", "--password-stdin"), "battery staple", 200),
-                                      (("remove", "bob"), "battery staple", 401)):
+                                      (("remove", "bob", "--yes"), "battery staple", 401)):
             edit(*words, input=password + "\n")
             for region in REGIONS:
                 wait_until(5, lambda: status(password, region) == good, f"{words[0]} is known in {region}")
