@@ -308,8 +308,8 @@ static int replication_list(struct cli *c, int argc, char **argv)
     provisioning_close(&states);
     if (cli_json(c))
         return cli_print_json(c, list);
+    cli_table(cells, r->n_replicas + 1, LIST_COLUMNS); // some cells are texts of the list
     json_decref(list);
-    cli_table(cells, r->n_replicas + 1, LIST_COLUMNS);
     return EXIT_DONE;
 }
 
