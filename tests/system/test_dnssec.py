@@ -233,7 +233,7 @@ class Dnssec(Programs):
         self.assertEqual(frontend_serial(), serials[-1])
         with open(self.topology, "w") as f:
             f.write(signed)
-        self.manage("withdraw", "--force")
+        self.manage("withdraw", "--force", "--yes")
         wait_until(15, lambda: "RRSIG" not in self.dig("fe", "SOA", "+dnssec"), "fe.D is unsigned")
         self.assertGreater(frontend_serial(), serials[-1])
         # A secondary with the signed zone takes it: all of it, which is less than what goes.
@@ -301,7 +301,7 @@ class Dnssec(Programs):
             else:
                 self.wait_not_signed_by(validator, some, self.tags(lambda row: row[0] in was))
             for key in was:
-                self.manage("remove", key, "--force")
+                self.manage("remove", key, "--force", "--yes")
             self.served_and_valid(validator, some)
         # A key whose private half did not reach this node: what was in force stays, and the log says why.
         lost = self.manage("generate", "--dir", f"{self.dir}/elsewhere", "--zone", "D", "--role", "csk", "--algorithm", "ed25519").split()[0]
