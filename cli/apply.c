@@ -14,6 +14,7 @@
 #include "control/topology_file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // Of rows in one part: an entry of the feed holds 24 MiB, and JSON may double them.
@@ -24,6 +25,8 @@
 struct applying {
     struct cli *c;
     const char *path, *force;
+    // the version that the document was exported at; 0: it does not say
+    uint64_t exported;
     bool dry;
     // the document, and what is in force
     struct topology *ours, *theirs;
@@ -94,8 +97,36 @@ void change_show_end(struct cli *c, const json_t *operation)
 
 // ---- the document and what differs ----
 
+uint64_t export_mark_read(const char *text, size_t *out_n)
+{
+    const size_t n = strlen(EXPORT_MARK);
+    char *end;
+    *out_n = 0;
+    if (strncmp(text, EXPORT_MARK, n) != 0 || text[n] < '1' || text[n] > '9')
+        return 0;
+    unsigned long long version = strtoull(text + n, &end, 10);
+    if (*end != '\n' && *end != '\r')
+        return 0;
+    *out_n = (size_t)(end - text) + strcspn(end, "\n") + 1;
+    return version;
+}
+
+static uint64_t exported_at(const char *path)
+{
+    char head[128];
+    size_t n = 0;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    if (!fgets(head, sizeof head, f))
+        head[0] = '\0';
+    fclose(f);
+    return export_mark_read(head, &n);
+}
+
 static int load_ours(struct applying *a)
 {
+    a->exported = exported_at(a->path);
     struct diag d;
     diag_init(&d);
     int rc = topology_file_load(a->path, &d, &a->ours);
@@ -140,6 +171,8 @@ static json_t *part_arguments(struct applying *a, size_t first, size_t *out_next
     bool whole = first == 0 && *out_next == document_diff_rows(&a->diff);
     json_t *args =
         json_pack("{s:I, s:b}", "from", (json_int_t)a->theirs->version, "whole", (int)whole);
+    if (a->exported)
+        json_object_set_new(args, "exported", json_integer((json_int_t)a->exported));
     if (a->force)
         json_object_set_new(args, "force", json_string(a->force));
     if (change.n)

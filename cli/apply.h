@@ -8,6 +8,12 @@
 
 int cmd_apply(struct cli *c, int argc, char **argv);
 
+// The first line of a document that was exported: "# exported at version 41". Apply compares an
+// edited one with that version.
+#define EXPORT_MARK "# exported at version "
+// Its version, and how long the line is; 0: there is none.
+uint64_t export_mark_read(const char *text, size_t *out_n);
+
 // The document that the node has in force, as text; of a version (0: now). Exit status; what is
 // wrong was said.
 int cli_in_force_text(struct cli *c, uint64_t version, struct buf *out);

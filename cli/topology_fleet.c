@@ -15,6 +15,8 @@
 #include "control/topology_file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 // ---- export ----
 
@@ -59,6 +61,40 @@ static int put_out(struct cli *c, const char *file, const struct buf *text)
     return EXIT_DONE;
 }
 
+// The version that a document has; 0: it cannot be read.
+static uint64_t version_of(const struct buf *text)
+{
+    const char *line = buf_cstr(text);
+    while (line && strncmp(line, "version:", 8) != 0) {
+        line = strchr(line, '\n');
+        if (line)
+            line++;
+    }
+    if (!line)
+        return 0;
+    return strtoull(line + 8, NULL, 10);
+}
+
+// What is in force, with the line that apply knows it by. The line of a document that was applied
+// came into force with it, and is left out.
+static int export_node(struct cli *c, struct buf *out)
+{
+    AUTO_BUF struct buf text;
+    size_t old;
+    buf_init(&text, TOPOLOGY_MAX_BYTES);
+    int rc = cli_in_force_text(c, 0, &text);
+    if (rc)
+        return rc;
+    uint64_t version = version_of(&text);
+    if (version)
+        buf_printf(out, EXPORT_MARK "%llu\n", (unsigned long long)version);
+    export_mark_read(buf_cstr(&text), &old);
+    buf_add(out, text.p + old, text.n - old);
+    if (out->err)
+        return cli_fail(EXIT_FAILED, "%s: %s", c->path, err_text(out->err));
+    return EXIT_DONE;
+}
+
 static int topology_export(struct cli *c, int argc, char **argv)
 {
     int64_t version = 0;
@@ -76,8 +112,10 @@ static int topology_export(struct cli *c, int argc, char **argv)
                         c->path);
     if (argc == 2)
         rc = export_file(argv[1], &text);
-    else
+    else if (version)
         rc = cli_in_force_text(c, (uint64_t)version, &text);
+    else
+        rc = export_node(c, &text);
     if (rc)
         return rc;
     return put_out(c, file, &text);

@@ -72,16 +72,19 @@ struct applied_mark applied_mark_read(applied_look_up *look_up, void *ctx)
     json_t *j = record_json(look_up, ctx, APPLIED_MARK);
     json_int_t rows = json_integer_value(json_object_get(j, "rows"));
     struct applied_mark m = {.lost = json_is_true(json_object_get(j, "lost"))};
+    json_int_t at = json_integer_value(json_object_get(j, "at"));
     if (rows > 0)
         m.rows = (size_t)rows;
+    if (at > 0)
+        m.at = (uint64_t)at;
     json_decref(j);
     return m;
 }
 
 const char *applied_mark_value(struct arena *arena, const struct applied_mark *m)
 {
-    return dumped(arena,
-                  json_pack("{s:I, s:b}", "rows", (json_int_t)m->rows, "lost", (int)m->lost));
+    return dumped(arena, json_pack("{s:I, s:b, s:I}", "rows", (json_int_t)m->rows, "lost",
+                                   (int)m->lost, "at", (json_int_t)m->at));
 }
 
 // ---- keeping ----

@@ -3,7 +3,8 @@
 // ledger, and small, because it is what is in force but for the rows that commands have changed
 // since. Those rows stand in records as the document has them:
 //
-//   applied/topology           {"rows": 2, "lost": false}        how many records there are
+//   applied/topology           {"rows": 2, "lost": false, "at": 41}   how many records there are,
+//                              and the version that the last whole apply came to
 //   applied/registry/contoso   {"row": "name: contoso\n…", "by": "operator:ada"}
 //   applied/registry/fabrikam  {"row": null, "by": …}            the document has no such registry
 //   applied/private/NAME, applied/section/KEY                    likewise
@@ -59,6 +60,8 @@ int applied_keep(const struct applied_change *c, applied_look_up *look_up, void 
 struct applied_mark {
     size_t rows;
     bool lost;
+    // 0: nothing was applied since the beginning, or by a release that did not note it
+    uint64_t at;
 };
 
 // "applied/registry/contoso". NULL: out of memory.

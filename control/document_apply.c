@@ -32,8 +32,10 @@ struct applying {
     struct arena *arena;
     struct applied_mark mark;
     struct htab *seen;
-    // of private endpoints, in force
-    struct htab *owners;
+    // of private endpoints, in force, and when ours was exported
+    struct htab *owners, *exported_owners;
+    // the sections of that time
+    const struct doc_node *exported_frame;
     struct members kept, conflicts;
     struct records records;
     struct document_row_change rows[DOCUMENT_ROWS_TOLD_MAX];
@@ -113,12 +115,12 @@ static int on_member(void *ctx, enum document_side side, const char *path,
 }
 
 // What the base says of the row from now on: what ours does, while that is not what is in force.
-static int rebase(struct applying *x, const char *key, bool known, const struct doc_node *base,
+static int rebase(struct applying *x, const char *key, bool known, const struct doc_node *recorded,
                   const struct doc_node *ours, const struct doc_node *outcome)
 {
     bool agrees = document_equal(ours, outcome);
     // the record that there is, or that there is none, says it
-    if ((agrees && !known) || (!agrees && known && document_equal(base, ours)))
+    if ((agrees && !known) || (!agrees && known && document_equal(recorded, ours)))
         return 0;
     if (agrees) {
         x->mark.rows -= x->mark.rows > 0;
@@ -131,26 +133,56 @@ static int rebase(struct applying *x, const char *key, bool known, const struct 
     return add_record(x, key, value);
 }
 
+// The row as it was when ours was exported.
+static int exported_row(struct applying *x, const char *kind, const char *name,
+                        const struct doc_node **out)
+{
+    const struct topology *t = x->in->exported;
+    int rc = 0;
+    if (!strcmp(kind, "section")) {
+        if (!x->exported_frame)
+            rc = document_frame(x->arena, t, &x->exported_frame);
+        *out = rc ? NULL : doc_get(x->exported_frame, name);
+        return rc;
+    }
+    if (!strcmp(kind, "private")) {
+        if (!x->exported_owners)
+            x->exported_owners = document_private_owners(t);
+        if (!x->exported_owners)
+            return ERR_NOMEM;
+        const char *owner = htab_get(x->exported_owners, name, strlen(name));
+        return document_private(x->arena, t, owner, name, out);
+    }
+    rc = document_registry(x->arena, t, name, out);
+    if (rc || !*out)
+        return rc;
+    *out = document_without_incarnation(x->arena, *out);
+    return *out ? 0 : ERR_NOMEM;
+}
+
 static int merge_row(struct applying *x, const char *kind, const char *name,
                      const struct doc_node *theirs, const struct doc_node *ours,
                      const struct doc_node **out)
 {
     const char *key = applied_key(x->arena, kind, name);
-    const struct doc_node *base;
+    const struct doc_node *base, *recorded;
     bool known;
     x->row = arena_printf(x->arena, "%s/%s", kind, name);
     if (!key || !x->row || htab_put(x->seen, key, strlen(key), (void *)key))
         return ERR_NOMEM;
-    int rc = applied_row(x->in->look_up, x->in->ctx, x->arena, key, &known, &base, &x->by);
-    if (rc)
-        return rc;
+    int rc = applied_row(x->in->look_up, x->in->ctx, x->arena, key, &known, &recorded, &x->by);
+    base = recorded;
     if (!known && !x->mark.lost)
         base = theirs;
+    else if (!rc && x->in->exported)
+        rc = exported_row(x, kind, name, &base);
+    if (rc)
+        return rc;
     struct document_merge m = {.arena = x->arena, .wins = x->in->wins, .tell = on_member, .ctx = x};
     rc = document_merge(&m, base, theirs, ours, out);
     if (rc)
         return rc;
-    return rebase(x, key, known, base, ours, *out);
+    return rebase(x, key, known, recorded, ours, *out);
 }
 
 static void put_item(struct buf *out, const struct doc_node *row)
@@ -482,6 +514,7 @@ static int settle(struct applying *x, bool changes)
     if (x->in->whole) {
         rc = x->in->visit(x->in->ctx, APPLIED_PREFIX, forget, x);
         x->mark.lost = false;
+        x->mark.at = x->in->t->version + changes;
     }
     if (rc || (!changes && was.rows == x->mark.rows && was.lost == x->mark.lost))
         return rc;
@@ -535,6 +568,7 @@ int document_apply(const struct document_apply_in *in, struct diag *diag,
         rc = apply(&x, out);
     htab_free(x.seen);
     htab_free(x.owners);
+    htab_free(x.exported_owners);
     buf_done(&x.registries);
     buf_done(&x.privates);
     buf_done(&x.remove);

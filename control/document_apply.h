@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applies a document to what is in force, by three sides: the base (what was applied last,
-// control/applied.h), theirs (what is in force: the base and what commands have changed since), and
+// control/applied.h, or exported since), theirs (what is in force: the base and what commands have changed since), and
 // ours (the document). What ours changes is made; what commands have changed stays, and is named;
 // where both have changed the same member otherwise, it is a conflict, which is refused unless
 // somebody says whose word holds.
@@ -24,6 +24,9 @@
 struct document_apply_in {
     // in force: theirs
     const struct topology *t;
+    // The version that ours was exported at and edited from: it is the base then, whatever commands
+    // had changed before. NULL: the base is what the ledger says.
+    const struct topology *exported;
     // Ours, where it differs: the frame's text, and a change of registries and private endpoints;
     // n 0: nothing of it does.
     struct bytes frame, change;

@@ -4,12 +4,13 @@
 // Both are one document, and nothing else may run meanwhile: whatever an operation is about to do
 // next was made of the rows that they may change.
 //
-//   topology apply     {"frame": TEXT, "change": TEXT, "from": 41, "whole": true,
+//   topology apply     {"frame": TEXT, "change": TEXT, "from": 41, "whole": true, "exported": 40,
 //                       "force": "file"|"commands"}      // all but one of frame and change may be absent
 //   topology rollback  {"version": 41}
 //
 // `from` is the version that the command line compared the document with, `whole` says that the
-// document has no other differences. Answers: apply {"rows": […], "kept": […], "removed": […]},
+// document has no other differences. `exported` is the version that the document says it was exported
+// at: the base of the comparison, unless something was applied since. Answers: apply {"rows": […], "kept": […], "removed": […]},
 // rollback {"kept": […], "removed": […]}.
 #include "base/clock.h"
 #include "base/err.h"
@@ -129,7 +130,7 @@ static int argument_winner(const json_t *arguments, enum document_winner *out, s
 static int apply_arguments(const struct plan_ctx *x, struct document_apply_in *out,
                            struct diag *diag)
 {
-    static const char *const known[] = {"frame", "change", "from", "whole", "force"};
+    static const char *const known[] = {"frame", "change", "from", "whole", "force", "exported"};
     const char *frame, *change;
     bool given;
     int64_t from = 0;
@@ -196,7 +197,8 @@ static int refuse_conflicts(const struct document_apply *a, struct diag *diag)
     for (size_t i = 0; i < a->n_conflicts && i < CONFLICTS_TOLD_MAX; i++) {
         const struct document_member *m = &a->conflicts[i];
         refuse(diag,
-               "%s%s%s: was %s when it was applied last, is %s in force%s%s, and %s in the file",
+               "%s%s%s: was %s when it was applied or exported last, is %s in force%s%s, and %s in "
+               "the file",
                m->row, *m->member ? " " : "", m->member, said(m->base), said(m->in_force),
                m->by ? " since a command by " : "", m->by ? m->by : "", said(m->file));
     }
@@ -251,6 +253,31 @@ static int apply_outcome(const struct plan_ctx *x, struct document_apply *a,
     return rc;
 }
 
+// The version that the document was exported at; *out NULL: it does not say so, or that version is
+// not kept any more, or what was applied since has another base.
+static int exported_version(const struct plan_ctx *x, struct document_apply_in *in,
+                            struct diag *diag, struct topology **out)
+{
+    bool given;
+    int64_t version = 0;
+    *out = NULL;
+    int rc = argument_number(x->arguments, "exported", 1, INT64_MAX, &given, &version, diag);
+    if (rc || !given || !x->deps->topology_at)
+        return rc;
+    struct applied_mark mark = applied_mark_read(in->look_up, in->ctx);
+    bool no_rows = !mark.rows && !mark.lost;
+    if (no_rows || (uint64_t)version < mark.at || (uint64_t)version > x->t->version)
+        return 0;
+    if ((uint64_t)version == x->t->version) {
+        *out = snapshot_ref((struct topology *)x->t);
+        return 0;
+    }
+    rc = x->deps->topology_at(x->deps->ctx, (uint64_t)version, NULL, out);
+    if (rc == ERR_NOMEM)
+        return rc;
+    return 0;
+}
+
 static int plan_apply(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                       const char **out_code)
 {
@@ -259,14 +286,19 @@ static int plan_apply(const struct plan_ctx *x, struct plan *out, struct diag *d
         .t = x->t, .by = x->by, .look_up = look_up, .visit = visit_all, .ctx = &look};
     struct document_apply a;
     (void)out_code;
+    struct topology *exported = NULL;
     int rc = apply_arguments(x, &in, diag);
+    if (!rc)
+        rc = exported_version(x, &in, diag, &exported);
     if (rc)
         return rc;
+    in.exported = exported;
     out->locks[out->n_locks++] = "*";
     rc = document_apply(&in, diag, &a);
     if (!rc)
         rc = apply_outcome(x, &a, &in, out, diag);
     document_apply_done(&a);
+    snapshot_unref(exported);
     return rc;
 }
 

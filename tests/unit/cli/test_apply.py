@@ -135,7 +135,10 @@ class Apply(unittest.TestCase):
     def test_export(self):
         text = FRAME + "registries:\n" + CONTOSO
         self.node(text)
-        self.assertEqual(self.cli("topology", "export"), text)
+        marked = "# exported at version 41\n" + text
+        self.assertEqual(self.cli("topology", "export"), marked)
+        self.node("# exported at version 7\n" + text)  # came into force with a document that was applied
+        self.assertEqual(self.cli("topology", "export"), marked)
         out = os.path.join(self.dir, "out.yaml")
         self.answers["GET /v1/topology"] = (200, b"old")
         self.cli("topology", "export", "--version", "40", "--out", out)

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
+#include "config/policy.h"
 #include "control/changer.h"
 #include "control/document_diff.h"
 #include "control/document_rows.h"
@@ -220,7 +221,9 @@ static void take_documents(const struct document_apply *a, struct applied *out)
     judge_mark();
 }
 
-static struct applied apply(const struct topology *file, enum document_winner wins)
+// `exported`: the version that the file was exported at; NULL: it does not say.
+static struct applied apply_edited(const struct topology *exported, const struct topology *file,
+                                   enum document_winner wins)
 {
     static struct applied out;
     struct document_diff d;
@@ -234,6 +237,7 @@ static struct applied apply(const struct topology *file, enum document_winner wi
     ck_assert_int_eq(document_diff_part(&d, 0, SIZE_MAX, &change, &next), 0);
     ck_assert_uint_eq(next, document_diff_rows(&d));
     struct document_apply_in in = {.t = fleet.t,
+                                   .exported = exported,
                                    .change = bytes_of(change.p, change.n),
                                    .whole = true,
                                    .wins = wins,
@@ -255,6 +259,11 @@ static struct applied apply(const struct topology *file, enum document_winner wi
     document_apply_done(&a);
     document_diff_done(&d);
     return out;
+}
+
+static struct applied apply(const struct topology *file, enum document_winner wins)
+{
+    return apply_edited(NULL, file, wins);
 }
 
 #define FRAME(ttl)                                                                      \
@@ -334,6 +343,44 @@ START_TEST(conflicts_are_refused_unless_somebody_wins)
     ck_assert(!a.changed && !a.n_conflicts && !a.n_kept);
     snapshot_unref(file);
     snapshot_unref(again);
+    fleet_end();
+}
+END_TEST
+
+// What commands had made when the document was exported is the base; what they make after it is kept.
+START_TEST(an_exported_document_has_seen_what_commands_did_before)
+{
+    fleet_begin(parse(FRAME("30") ROWS(CONTOSO(""))));
+    ck_assert(command(FRAME("40"), ROWS(CONTOSO(", quota: 7GiB") FABRIKAM)));
+    struct topology *exported = snapshot_ref(fleet.t);
+    ck_assert(command(NULL, ROWS(CONTOSO(", quota: 7GiB, anonymous_pull: true"))));
+    struct topology *edited = parse(FRAME("50") ROWS(CONTOSO(
+        ", quota: 9GiB") "  - { name: fabrikam, quota: 1GiB, replicas: [{ region: b }] }\n"));
+    struct applied a = apply(edited, WINS_NOBODY);
+    ck_assert_uint_gt(a.n_conflicts, 1);
+    ck_assert(!a.changed);
+    a = apply_edited(exported, edited, WINS_NOBODY);
+    ck_assert_msg(!a.n_conflicts, "%s", a.conflicts);
+    ck_assert_str_eq(a.kept, "registry/contoso anonymous_pull: true, file false\n");
+    ck_assert(a.changed);
+    ck_assert(in_force("contoso")->anonymous_pull);
+    ck_assert_uint_eq(in_force("contoso")->policy->quota_bytes, 9ull << 30);
+    ck_assert_uint_eq(in_force("fabrikam")->policy->quota_bytes, 1ull << 30);
+    ck_assert_uint_eq(fleet.t->ttl.global, 50);
+    // the ledger is the base again, and has what the file does not say
+    ck_assert_uint_eq(records_of_rows(), 1);
+    ck_assert_uint_gt(applied_mark_read(look_up, NULL).at, exported->version);
+    a = apply(edited, WINS_NOBODY);
+    ck_assert(!a.changed && !a.n_conflicts);
+    ck_assert_uint_eq(a.n_kept, 1);
+    // what both have changed is a conflict still
+    ck_assert(command(NULL, ROWS(CONTOSO(", quota: 3GiB, anonymous_pull: true"))));
+    struct topology *again = parse(FRAME("50") ROWS(CONTOSO(", quota: 4GiB")));
+    a = apply_edited(exported, again, WINS_NOBODY);
+    ck_assert_uint_eq(a.n_conflicts, 1);
+    snapshot_unref(again);
+    snapshot_unref(edited);
+    snapshot_unref(exported);
     fleet_end();
 }
 END_TEST
@@ -678,6 +725,7 @@ END_TEST
 
 CHECK_MAIN("control/document_apply", a_change_by_a_command_is_kept_and_named,
            conflicts_are_refused_unless_somebody_wins,
+           an_exported_document_has_seen_what_commands_did_before,
            registries_made_and_deleted_by_commands_stay_so, sections_are_merged_by_member,
            beyond_what_is_kept_nothing_is_taken_for_granted, what_cannot_be_applied_is_refused,
            many_rows_go_in_parts, a_rollback_takes_no_revocation_back,
