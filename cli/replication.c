@@ -293,7 +293,7 @@ static int replication_list(struct cli *c, int argc, char **argv)
         json_t *o = replica_json(c, r, rep, &states);
         const char *row[] = {region,
                              region,
-                             json_text(o, "provisioningState"),
+                             arena_strdup(&c->arena, json_text(o, "provisioningState")),
                              arena_strdup(&c->arena, shown ? shown : ""),
                              rep->global_routing ? "true" : "false",
                              cli_home_stamp(c, r, rep),

@@ -100,6 +100,9 @@ class Table(unittest.TestCase):
                 n += 1
                 continue
             self.assertIn(word, names, example)
+            if word == "--query":
+                status, _, err = run("version", "--query", rest[0])
+                self.assertEqual(status, 0, f"{example}: {err}")
             o = names[word]
             if o["kind"] != "flag" and not (o.get("bare") and (not rest or rest[0] not in o["choices"].split("|"))):
                 rest.pop(0)

@@ -285,10 +285,11 @@ START_TEST(conflicts_are_named_and_decided)
         "westus }] }\n"));
     ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 409);
     const char *message = record_text(json_object_get(body, "error"), "message");
-    ck_assert_msg(strstr(message, "registry/contoso replicas/eastus/weight: was 100 when it was "
-                                  "applied or exported last, is 30 in force since a command by operator:ada, "
-                                  "and 70 in the file") != NULL,
-                  "%s", message);
+    ck_assert_msg(
+        strstr(message, "registry/contoso replicas/eastus/weight: was 100 when it was "
+                        "applied or exported last, is 30 in force since a command by operator:ada, "
+                        "and 70 in the file") != NULL,
+        "%s", message);
     ck_assert_str_eq(asked_code(body), "Refused");
     ck_assert_int_eq(ask("topology apply", document(file, "file"), false, 0, &body), 202);
     json_decref(body);
