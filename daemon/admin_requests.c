@@ -259,6 +259,16 @@ static void hand_on(struct given *g, const char *writer)
     diag_done(&diag);
 }
 
+// For the log, which has a line for each refusal.
+static void tell_refusal(struct http_request *req, const struct given *g)
+{
+    const json_t *error = json_object_get(g->answer, "error");
+    const char *code = json_string_value(json_object_get(error, "code"));
+    const char *why = json_string_value(json_object_get(error, "message"));
+    if (code && why)
+        http_request_refused(req, code, why);
+}
+
 void admin_post_request(struct app *app, struct http_request *req, struct http_response *resp)
 {
     char writer[HOSTNAME_REGION_SIZE];
@@ -273,6 +283,7 @@ void admin_post_request(struct app *app, struct http_request *req, struct http_r
         take_given(&g);
     else
         hand_on(&g, writer);
+    tell_refusal(req, &g);
     answer_json(req, resp, g.status, g.answer);
 }
 

@@ -600,13 +600,28 @@ static int begin(struct asking *q)
     return rc;
 }
 
+// What is said to be there already may be about to go: then its operation is what to wait for.
+static void held_rather_than_there(struct asking *q)
+{
+    const json_t *error = json_object_get(q->out->body, "error");
+    const struct operation *o = NULL;
+    if (!strcmp(record_text(error, "code"), "AlreadyExists"))
+        o = holder(q);
+    if (!o)
+        return;
+    json_decref(q->out->body);
+    answer_held(q, o);
+}
+
 static void plan_and_begin(struct asking *q)
 {
     int rc = ERR_CONFLICT;
     for (int i = 0; rc == ERR_CONFLICT && i < TRIES_MAX; i++) {
         plan_done(q);
-        if (!plan(q))
+        if (!plan(q)) {
+            held_rather_than_there(q);
             return;
+        }
         rc = begin(q);
     }
     if (rc)

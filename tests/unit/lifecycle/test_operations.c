@@ -196,6 +196,10 @@ START_TEST(a_canceled_operation_goes_back)
     id = id_of(body);
     asked_pass(&a, 100);
     ck_assert_str_eq(asked_names(&a, "contoso"), "g:edge");
+    // what is on its way out is no registry to update
+    ck_assert_int_eq(asked(&a, "registry create", "contoso", "{'location':'north'}", &body), 409);
+    ck_assert_str_eq(record_text(json_object_get(body, "error"), "operation"), id);
+    ck_assert_str_eq(asked_code(body), "OperationInProgress");
     ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 202);
     asked_settle(&a, 2000);
     ck_assert_str_eq(asked_state(&a, id), "Canceled");
