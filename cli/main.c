@@ -12,6 +12,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static int run(struct cli *c, int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], COMPLETE_COMMAND))
+        return complete_words(c, argc - 2, argv + 2);
+    if (argc == 2 && !strcmp(argv[1], MANUAL_WORD))
+        return manual_page_print(c, stdout);
+    char **words = arrange_words(c, argc, argv);
+    int status = EXIT_USAGE;
+    if (words)
+        status = command_group(c, nouns, n_nouns, argc, words);
+    if (cli_told(c))
+        status = EXIT_FAILED;
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     log_setup(LOG_WARN, "meridian");
@@ -23,16 +38,7 @@ int main(int argc, char **argv)
     arena_init(&c.arena, 0);
     if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")))
         argv[1] = version;
-    if (argc > 1 && !strcmp(argv[1], COMPLETE_COMMAND))
-        return complete_words(&c, argc - 2, argv + 2);
-    if (argc == 2 && !strcmp(argv[1], MANUAL_WORD))
-        return manual_page_print(&c, stdout);
-    char **words = arrange_words(&c, argc, argv);
-    int status = EXIT_USAGE;
-    if (words)
-        status = command_group(&c, nouns, n_nouns, argc, words);
-    if (cli_told(&c))
-        status = EXIT_FAILED;
+    int status = run(&c, argc, argv);
     fetcher_free(c.fetcher);
     snapshot_unref(c.topo);
     arena_done(&c.arena);

@@ -29,7 +29,7 @@ static void show(const struct buf *now, bool first)
         fputs("\033[H\033[2J", stdout);
     else if (!first)
         putchar('\n');
-    fwrite(now->p, 1, now->n, stdout);
+    fwrite(buf_cstr(now), 1, now->n, stdout);
     fflush(stdout);
 }
 

@@ -4,7 +4,7 @@
 // since. Those rows stand in records as the document has them:
 //
 //   applied/topology           {"rows": 2, "lost": false, "at": 41}   how many records there are,
-//                              and the version that the last whole apply came to
+//                              and the version that the last apply came to
 //   applied/registry/contoso   {"row": "name: contoso\n…", "by": "operator:ada"}
 //   applied/registry/fabrikam  {"row": null, "by": …}            the document has no such registry
 //   applied/private/NAME, applied/section/KEY                    likewise

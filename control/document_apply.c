@@ -514,8 +514,9 @@ static int settle(struct applying *x, bool changes)
     if (x->in->whole) {
         rc = x->in->visit(x->in->ctx, APPLIED_PREFIX, forget, x);
         x->mark.lost = false;
-        x->mark.at = x->in->t->version + changes;
     }
+    if (!x->in->more)
+        x->mark.at = x->in->t->version + changes;
     if (rc || (!changes && was.rows == x->mark.rows && was.lost == x->mark.lost))
         return rc;
     const char *value = applied_mark_value(x->arena, &x->mark);

@@ -32,6 +32,8 @@ struct document_apply_in {
     struct bytes frame, change;
     // ours has no other differences: the records of all other rows go
     bool whole;
+    // More of ours comes with a later call, which is compared with the same base.
+    bool more;
     enum document_winner wins;
     // who applies it
     const char *by;

@@ -149,6 +149,7 @@ static int apply_arguments(const struct plan_ctx *x, struct document_apply_in *o
         return rc;
     out->frame = bytes_str(frame ? frame : "");
     out->change = bytes_str(change ? change : "");
+    out->more = !out->whole;
     // of another version it is not known what the rows that were not sent say
     out->whole = out->whole && (uint64_t)from == x->t->version;
     return 0;
