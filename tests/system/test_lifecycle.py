@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three regions whose topology is the fleet's own: registries, replicas and regional endpoints change by operations while clients go
 on, the writer is killed in the middle of them, a region is away, a change is called off, a name stays reserved."""
-import base64, http.client, json, os, socket, subprocess, threading, time, unittest
+import base64, http.client, json, os, socket, subprocess, tempfile, threading, time, unittest
 
-from lab import DOMAIN, Lab, REGIONS, TOPOLOGY, need_root, wait_until
+from lab import DOMAIN, Lab, MERIDIAN, REGIONS, TOPOLOGY, need_root, wait_until
 
 WRITER = "eastus"
 RESTS_S = 400  # longer than the longest TTL and 60 s
 
 
-def root_key():
-    """The public half of a root key, as the topology has it."""
+def new_key(path=os.devnull):
+    """Makes a key into a file; its public half, as the topology has it."""
     key = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True).stdout
     public = subprocess.run(["openssl", "pkey", "-pubout", "-outform", "DER"], input=key, check=True, capture_output=True).stdout
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+        f.write(key)
     return base64.b64encode(public).decode()
 
 
@@ -43,7 +45,11 @@ class Lifecycle(unittest.TestCase):
         topology = TOPOLOGY.replace("tailspin\n    regional_endpoints: disabled", "tailspin\n    owner: ada\n    regional_endpoints: disabled")
         # clients start in a region that is never killed here
         topology = topology.replace("order: [eastus, westeurope, southeastasia]", "order: [westeurope, southeastasia, eastus]")
-        cls.lab = Lab(topology=topology + 'control: {{ root: "%s", writer: %s }}\n' % (root_key(), WRITER), node_extra="source: feed\n", clocks=True)
+        cls.keys = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.keys.cleanup)
+        control = 'control: {{ root: "%s", writer: %s, operators: [{{ name: ada, key: "%s", rights: [registries] }}] }}\n'
+        topology += control % (new_key(), WRITER, new_key(f"{cls.keys.name}/ada.pem"))
+        cls.lab = Lab(topology=topology, node_extra="source: feed\n", clocks=True)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__, None, None, None)
 
@@ -132,6 +138,22 @@ class Lifecycle(unittest.TestCase):
         clients.join()
         self.assertGreater(clients.n, 100)
         self.assertEqual(clients.failed, [])
+
+    def test_a_fleet_takes_what_an_operator_signs_at_any_node(self):
+        def meridian(*words):
+            r = self.lab.run(MERIDIAN, *words, "-o", "json", "--admin", f"{self.lab.dir}/westeurope/run/admin.sock", "--key", f"{self.keys.name}/ada.pem",
+                             "--operator", "ada", "--fleet", DOMAIN, check=False)
+            return r.returncode, r.stdout, r.stderr
+        # before any clock is shifted: the command has the true one
+        made = meridian("registry", "create", "wingtip", "--location", "westeurope")
+        self.assertEqual(made[0], 0, made)
+        status, answer = self.call("southeastasia", "GET", "/v1/operations?object=registry/wingtip")
+        self.assertEqual((status, answer["operations"][0]["by"]), (200, "operator:ada"))
+        denied = meridian("user", "add", "mallory", "--registry", "wingtip")  # not his right
+        self.assertEqual(denied[0], 5, denied)
+        with open(f"{self.lab.dir}/{WRITER}/log/audit.log") as f:
+            said = [(e["outcome"], e["principal"]) for e in map(json.loads, f) if e["what"] == "change" and "operator" in e["principal"]]
+        self.assertEqual(said, [("done", "operator:ada"), ("refused", "operator:ada")])
 
     def test_a_region_that_is_away_takes_it_later(self):
         self.lab.kill("southeastasia")
