@@ -41,7 +41,7 @@ test-asan: deps
 test-tsan: deps
 	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
 	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
-		--only '^unit (base/(snapshot|log)|net/|store/|content/|control/|auth/|certs/|health/|fleet/|resolver/(cookies|dot|edges|forward|geo|hotpath|journal|zone_maintainer|metrics|pending_query|resign|server|sign|transfer|turns)|replication/|registry/uploads|daemon/(task_runner|scrub))' -t 4
+		--only '^unit (base/(snapshot|log)|net/|store/|content/|control/|auth/|certs/|health/|fleet/|lifecycle/operations|resolver/(cookies|dot|edges|forward|geo|hotpath|journal|zone_maintainer|metrics|pending_query|resign|server|sign|transfer|turns)|replication/|registry/uploads|daemon/(task_runner|scrub))' -t 4
 test-upgrade: deps build
 	@tools/test-upgrade $(B)
 test-clients: deps build
