@@ -277,7 +277,8 @@ static int check_keys(struct cli *c)
         if (!c->topo->regions[i].n_control_keys)
             return cli_fail(EXIT_FAILED,
                             "%s: region %s has no control key (identities.%s.control_keys); "
-                            "`meridian init` with the regions' folders makes and adds it",
+                            "`meridian init --control-keys` with the regions' folders makes and "
+                            "adds it",
                             c->topology, c->topo->regions[i].name, c->topo->regions[i].name);
     return 0;
 }

@@ -33,6 +33,8 @@ struct init {
     struct cli *cli;
     const char *out, *owner;
     struct diag diag;
+    // A release before the control feed refuses a topology that names them.
+    bool control_keys;
     // OUT/topology.yaml from before; NULL: none, or it is the given one
     struct topology *was;
     // what was known before, then with what is added
@@ -48,6 +50,20 @@ static int say(struct init *in, int rc, const char *what)
         return 0;
     diag_print(&in->diag, stderr);
     return cli_fail(EXIT_FAILED, "%s: %s", what, err_text(rc));
+}
+
+static bool changes_by_feed(const struct topology *t, const char *region)
+{
+    if (!t)
+        return false;
+    const struct region *r = topology_region(t, region);
+    return t->control || (r && r->n_control_keys);
+}
+
+static bool wants_control_key(const struct init *in, const char *region)
+{
+    return in->control_keys || changes_by_feed(in->cli->topo, region) ||
+           changes_by_feed(in->was, region);
 }
 
 // What the files in OUT say of a region.
@@ -66,6 +82,8 @@ static int region_has(struct init *in, const char *region, const struct cert_inf
     };
     int rc = 0;
     for (int kind = 0; kind < N_IDENTITY_KINDS && rc >= 0; kind++) {
+        if (kind == IDENTITY_CONTROL_KEY && !wants_control_key(in, region))
+            continue;
         if (items[kind].id && (items[kind].key || kind == IDENTITY_FINGERPRINT))
             rc = identity_add(&in->files, region, (enum identity_kind)kind, items[kind]);
         else
@@ -387,9 +405,14 @@ static int init_all(struct init *in)
 int cmd_init(struct cli *c, int argc, char **argv)
 {
     const char *out = NULL, *owner = NULL;
+    bool control_keys = false;
     const struct opt rows[] = {
         {0, "out", "DIR", "where all of it goes", &out, NULL},
-        {0, "owner", "USER", "give the files to this user (started by root)", &owner, NULL}};
+        {0, "owner", "USER", "give the files to this user (started by root)", &owner, NULL},
+        {0, "control-keys", NULL,
+         "name the regions' keys for changes too (for `control adopt`; every node must be of this "
+         "release)",
+         NULL, &control_keys}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
@@ -404,7 +427,7 @@ int cmd_init(struct cli *c, int argc, char **argv)
             return rc;
         return cli_fail(EXIT_FAILED, "init: %s", err_text(ERR_NOMEM));
     }
-    *in = (struct init){.cli = c, .out = out, .owner = owner};
+    *in = (struct init){.cli = c, .out = out, .owner = owner, .control_keys = control_keys};
     diag_init(&in->diag);
     int status = init_all(in);
     if (!status)

@@ -71,7 +71,7 @@ class Control(unittest.TestCase):
     def adopt(self):
         with open(f"{self.dir}/given.yaml", "w") as f:
             f.write(TOPOLOGY)
-        self.cli("init", "--topology", f"{self.dir}/given.yaml", "--out", f"{self.dir}/out")
+        self.cli("init", "--topology", f"{self.dir}/given.yaml", "--out", f"{self.dir}/out", "--control-keys")
         return self.cli("control", "adopt", "eastus", "--root-key", self.key, "--topology", f"{self.dir}/out/topology.yaml")
 
     def verifies(self, line):

@@ -68,7 +68,7 @@ class Identities(unittest.TestCase):
         return p.stdout if status == 0 else p.stderr
 
     def init(self, topology=None, status=0):
-        return self.cli("init", "--topology", topology or self.given, "--out", self.out, status=status)
+        return self.cli("init", "--topology", topology or self.given, "--out", self.out, "--control-keys", status=status)
 
     def retire(self, *words, status=0):
         return self.cli("identities", "retire", *words, "--yes", "--topology", self.topology, status=status)
