@@ -124,9 +124,12 @@ bool heard_confirms(const struct heard *h, const struct heard_own *own, int64_t 
 }
 
 // `at`: a region's word. An epoch goes on from one place, and what stood after it before is void.
+// Who is further than we may have another log than ours: that it has `p` is not known.
 static bool covers(const struct control_place *at, const struct control_place *p,
                    const struct heard_own *own)
 {
+    if (is_later(at, &own->place))
+        return false;
     if (at->epoch == p->epoch) {
         if (at->seq == p->seq)
             return control_place_same(at, p);

@@ -236,8 +236,23 @@ START_TEST(every_small_case)
 }
 END_TEST
 
-CHECK_MAIN("fleet/heard", a_region_alone_is_its_own_majority,
-           of_two_both_are_needed_or_the_root_keys_word, who_falls_silent_takes_the_majority_away,
+// Who stands after a writer in its own epoch has another log than the writer.
+START_TEST(who_is_further_than_the_writer_has_not_stored_what_it_writes)
+{
+    struct heard h = heard_of(3);
+    struct heard_own own = own_at(1, 91); // restored to 90, and written once
+    struct heard_stored s;
+    says(&h, "b", at(1, 100), &own, 0);
+    says(&h, "c", at(1, 90), &own, 0);
+    heard_stored_by(&h, &own, &own.place, 0, SILENT, &s);
+    ck_assert(!s.majority);
+    ck_assert_uint_eq(s.stored, 1);
+}
+END_TEST
+
+CHECK_MAIN("fleet/heard", who_is_further_than_the_writer_has_not_stored_what_it_writes,
+           a_region_alone_is_its_own_majority, of_two_both_are_needed_or_the_root_keys_word,
+           who_falls_silent_takes_the_majority_away,
            a_later_place_is_looked_for_before_anything_is_written,
            a_region_that_lies_has_no_vote_and_stops_nobody, who_has_a_change_over_a_takeover,
            those_that_leave_have_no_vote_and_those_that_stay_keep_theirs, every_small_case)
