@@ -190,6 +190,22 @@ static int judge_status(struct lane *l, const struct topology *t, int status)
     return ERR_PROTO;
 }
 
+static bool has_entries(struct bytes body)
+{
+    struct bytes beat;
+    (void)cut_beat(&body, &beat);
+    return body.n > 0;
+}
+
+// Entries came, and what is stored here is what it was: the disk takes nothing, and the same would be
+// sent again at once.
+static bool stands(struct lane *l, const struct control_place *before, struct bytes body)
+{
+    struct heard_own own;
+    fleet_own_get(l->fl, &own);
+    return has_entries(body) && control_place_same(&own.place, before);
+}
+
 // One poll. 0: it was answered, maybe with nothing.
 static int lane_poll(struct lane *l, uint32_t wait_ms)
 {
@@ -203,14 +219,20 @@ static int lane_poll(struct lane *l, uint32_t wait_ms)
     snprintf(target, sizeof target, FLEET_FEED_PATH "?after=%s&beat=%" PRId64 "&wait_ms=%u",
              control_place_format(&own.place, at), b.time_ms, wait_ms);
     struct topology *t = snapshot_get(fl->o.topology);
+    bool pauses = false;
     int rc = lane_fetch(l, t, target, POLL_IDLE_MS, ANSWER_BYTES, &r);
-    if (!rc && r.status != 200)
+    if (!rc && r.status != 200) {
         rc = judge_status(l, t, r.status);
-    else if (!rc)
-        rc = take_answer(l, t, bytes_of((const uint8_t *)r.body.p, r.body.n));
+    } else if (!rc) {
+        const struct bytes body = bytes_of((const uint8_t *)r.body.p, r.body.n);
+        rc = take_answer(l, t, body);
+        pauses = !rc && stands(l, &own.place, body);
+    }
     fetch_result_done(&r);
     snapshot_unref(t);
-    if (!rc)
+    if (pauses)
+        l->failures++;
+    else if (!rc)
         l->failures = 0;
     return rc;
 }

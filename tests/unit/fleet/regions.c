@@ -47,6 +47,7 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
 {
     struct world_server *s = ctx;
     const char *says = atomic_load(&s->at->says);
+    s->at->n_calls++;
     if (says) {
         says_begin(plan, says);
         return;

@@ -48,6 +48,8 @@ struct world_region {
     const char *_Atomic says;
     // how often a request was handed on to it
     _Atomic unsigned n_requests;
+    // how often the others called it
+    _Atomic unsigned n_calls;
     // of its log; 0: as usual
     size_t keep_entries;
 };

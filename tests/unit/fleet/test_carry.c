@@ -9,9 +9,11 @@
 #include "tests/support/check_main.h"
 #include "tests/unit/fleet/regions.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct fleet_world w; // its own in each case, which is forked
 
@@ -353,7 +355,41 @@ START_TEST(a_region_that_asks_without_end_is_refused)
 }
 END_TEST
 
-CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_thousand_changes_in_a_row,
+// The log of that region is on a disk that is full from now on.
+static void disk_full(struct world_region *r)
+{
+    char link[300], path[64], logs[128];
+    size_t found = 0;
+    snprintf(logs, sizeof logs, "%s/control/", r->dir);
+    for (int fd = 0; fd < 1024; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, link, sizeof link - 1);
+        if (n < 4 || strncmp(link, logs, strlen(logs)) != 0 || memcmp(link + n - 4, ".log", 4) != 0)
+            continue;
+        int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        ck_assert_int_eq(dup2(full, fd), fd);
+        close(full);
+        found++;
+    }
+    ck_assert_uint_eq(found, 1);
+}
+
+START_TEST(a_region_whose_disk_is_full_does_not_ask_without_rest)
+{
+    fleet_make(3);
+    disk_full(at(2));
+    until(region_change(at(0), "contoso", NULL) == 0);
+    until(region_has(at(2), "contoso")); // it is in force there all the same
+    unsigned before = at(0)->n_calls;
+    clock_sleep_ms(1000);
+    ck_assert_uint_lt(at(0)->n_calls - before, 200);
+    ck_assert_int_lt(fleet_stale_ms(at(2)->fleet), 1500); // and it hears the beats
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("fleet/carry", a_region_whose_disk_is_full_does_not_ask_without_rest,
+           a_change_reaches_everybody_at_once, a_thousand_changes_in_a_row,
            a_way_that_is_cut_is_gone_around, one_that_was_away_for_a_hundred_changes_catches_up,
            a_writer_that_hears_no_majority_stops_and_goes_on_when_it_does,
            a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone,
