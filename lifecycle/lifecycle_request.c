@@ -264,16 +264,19 @@ static bool plan(struct asking *q)
 
 // ---- what if ----
 
-// The registries that are locked, when nothing else is: no others change.
+// The registries that are locked, when nothing else is but their stamps: no others change.
 static size_t touched(const struct asking *q, const char *names[PLAN_LOCKS_MAX])
 {
-    static const char form[] = "registry/";
+    static const char form[] = "registry/", stamp[] = "stamp/";
+    size_t n = 0;
     for (size_t i = 0; i < q->plan.n_locks; i++) {
-        if (strncmp(q->plan.locks[i], form, strlen(form)) != 0)
+        const char *lock = q->plan.locks[i];
+        if (!strncmp(lock, form, strlen(form)))
+            names[n++] = lock + strlen(form);
+        else if (strncmp(lock, stamp, strlen(stamp)) != 0)
             return 0;
-        names[i] = q->plan.locks[i] + strlen(form);
     }
-    return q->plan.n_locks;
+    return n;
 }
 
 static void answer_what_if(struct asking *q)
@@ -540,19 +543,28 @@ static void answer_append_failed(struct asking *q, int rc)
     answer_refused(q, code_of(rc), rc);
 }
 
-// The same nonce again: what became of it the first time.
-static bool asked_before(struct asking *q)
+// The operation that a nonce was used for. The ledger forgets nonces by the clock of the writer of
+// that time; the one that it began, whose id is made of the nonce, is kept for longer.
+static const char *used_for(const struct asking *q, char out[OPERATION_KEY_SIZE])
 {
     AUTO_BUF struct buf text;
     AUTO_FREE char *key = mem_printf("request/%s", q->r->nonce);
     buf_init(&text, 0);
     if (!key || q->l->deps.record(q->l->deps.ctx, key, &text))
-        return false;
+        return operation_key(q->id, out);
     json_t *use = json_loads(buf_cstr(&text), 0, NULL);
-    char operation[OPERATION_KEY_SIZE];
-    operation_key(record_text(use, "operation"), operation);
+    operation_key(record_text(use, "operation"), out);
     json_decref(use);
-    buf_clear(&text);
+    return out;
+}
+
+// The same nonce again: what became of it the first time.
+static bool asked_before(struct asking *q)
+{
+    char operation[OPERATION_KEY_SIZE];
+    AUTO_BUF struct buf text;
+    used_for(q, operation);
+    buf_init(&text, 0);
     if (q->l->deps.record(q->l->deps.ctx, operation, &text))
         return false;
     json_t *record = json_loads(buf_cstr(&text), 0, NULL);

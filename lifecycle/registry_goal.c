@@ -319,25 +319,30 @@ static bool reservation(struct work *w, struct spec_reserved *out)
     return days > 0;
 }
 
+int registry_gone_record(const struct plan_ctx *x, const struct registry *r, int64_t kept_ms,
+                         struct control_record *out)
+{
+    *out = (struct control_record){.key = arena_printf(x->arena, GONE_PREFIX "%s", r->key),
+                                   .value = arena_printf(x->arena, "{\"due\":%lld,\"since\":%lld}",
+                                                         (long long)(x->now_ms + kept_ms),
+                                                         (long long)x->now_ms)};
+    if (out->key && out->value)
+        return 0;
+    return ERR_NOMEM;
+}
+
 // Says in every region's ledger from when on its content goes (daemon/retire.h).
 static int content_goes(struct work *w, struct phase *out)
 {
-    struct arena *a = w->x->arena;
-    struct control_record *r = arena_alloc(a, sizeof *r);
+    struct control_record *r = arena_alloc(w->x->arena, sizeof *r);
     int64_t kept_ms = GONE_KEPT_MS;
     if (goal_wants(w->goal, "purge") == WANTED)
         kept_ms = 0;
     if (!r)
         return ERR_NOMEM;
-    *r = (struct control_record){.key = arena_printf(a, GONE_PREFIX "%s", w->r->key),
-                                 .value = arena_printf(a, "{\"due\":%lld,\"since\":%lld}",
-                                                       (long long)(w->x->now_ms + kept_ms),
-                                                       (long long)w->x->now_ms)};
-    if (!r->key || !r->value)
-        return ERR_NOMEM;
     out->records = r;
     out->n_records = 1;
-    return 0;
+    return registry_gone_record(w->x, w->r, kept_ms, r);
 }
 
 static int remove_registry(struct work *w, struct phase *out)
@@ -466,6 +471,8 @@ static int reserved_before(const struct topology *t, const char *name, json_t *o
 {
     const struct reserved_name *x = topology_reserved(t, name);
     int rc = json_object_set_new(out, "present", json_false());
+    // those that were given while it was being made
+    rc |= json_object_set_new(out, "grants", json_true());
     if (x)
         rc |= json_object_set_new(out, "reserved",
                                   json_pack("{s:s, s:s, s:I, s:I}", "label", x->label, "owner",

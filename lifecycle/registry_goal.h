@@ -28,6 +28,11 @@
 #define GONE_PREFIX "gone/"
 #define GONE_KEPT_MS ((int64_t)7 * 24 * 3600 * 1000)
 
+struct registry;
+// The record of a registry that goes, in x->arena: its content stays for `kept_ms`. ERR_NOMEM.
+int registry_gone_record(const struct plan_ctx *x, const struct registry *r, int64_t kept_ms,
+                         struct control_record *out);
+
 // As verb.step. ERR_NOTFOUND: the registry is gone, or the region.
 int registry_step(const struct plan_ctx *x, const json_t *goal, struct phase *out,
                   struct diag *diag);

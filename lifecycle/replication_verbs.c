@@ -136,6 +136,17 @@ static int replica_there(const struct place *p, struct diag *diag)
     return ERR_NOTFOUND;
 }
 
+// A drain of the whole stamp may be on its way to the contrary: neither would ever come to its end.
+static int lock_stamp(const struct plan_ctx *x, const struct place *p, struct plan *out)
+{
+    const char *lock =
+        arena_printf(x->arena, "stamp/%s/%s", p->region, p->at->stamps[p->replica->stamp].name);
+    if (!lock)
+        return ERR_NOMEM;
+    out->locks[out->n_locks++] = lock;
+    return 0;
+}
+
 static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                        const char **out_code)
 {
@@ -165,6 +176,8 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
         rc = argument_switch(x->arguments, "drained", &given, &drained, diag);
     if (!rc && given && json_object_set_new(said, "drained", json_boolean(drained)))
         rc = ERR_NOMEM;
+    if (!rc && given)
+        rc = lock_stamp(x, &p, out);
     if (rc)
         return rc;
     return plan_goal(x, p.object, out, diag);

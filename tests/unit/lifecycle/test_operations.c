@@ -527,10 +527,89 @@ START_TEST(many_ask_at_once)
 }
 END_TEST
 
+#define BOB(registry)                                                               \
+    "version: 1\nusers:\n  - name: bob\n    password_hash: "                        \
+    "'$2b$12$abcdefghijklmnopqrstuuWvBXVW9WLyXkFgAkVjH1bU1v4hLqFXm'\n    grants:\n" \
+    "      - { registry: " registry ", repositories: ['*'], actions: [pull] }\n"
+
+START_TEST(what_is_undone_leaves_no_grants)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "registry create", "northwind", "{}", &body), 202);
+    char *id = id_of(body);
+    // given while it was being made
+    free(a.fleet.principals);
+    a.fleet.principals = mem_strdup(BOB("northwind"));
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 202);
+    asked_settle(&a, 2000);
+    ck_assert_str_eq(asked_state(&a, id), "Canceled");
+    ck_assert_ptr_null(topology_registry(a.fleet.t, "northwind"));
+    ck_assert_ptr_null(strstr(a.fleet.principals, "northwind"));
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(a_stamp_and_its_replica_are_not_drained_against_each_other)
+{
+    static const char *const updates[] = {"stamp drain", "replication update"};
+    static const char *const objects[] = {"eastus/eus-1", "contoso/eastus"};
+    static const char *const wishes[] = {"{'drained':true}", "{'drained':false}"};
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, updates[0], objects[0], wishes[0], &body), 202);
+    json_decref(body);
+    ck_assert_int_eq(asked(&a, updates[1], objects[1], wishes[1], &body), 409);
+    ck_assert_str_eq(asked_code(body), "OperationInProgress");
+    asked_settle(&a, 100);
+    ck_assert(topology_registry(a.fleet.t, "contoso")->replicas[0].drained);
+    ck_assert_int_eq(asked(&a, updates[1], objects[1], wishes[1], NULL), 202);
+    ck_assert_int_eq(asked(&a, updates[0], objects[0], wishes[0], &body), 409);
+    ck_assert_str_eq(asked_code(body), "OperationInProgress");
+    ck_assert_int_lt(asked_settle(&a, 100), 100);
+    ck_assert(!topology_registry(a.fleet.t, "contoso")->replicas[0].drained);
+    asked_done(&a);
+}
+END_TEST
+
+// Nonces are forgotten by the clock of one writer, and judged by that of another.
+START_TEST(a_forgotten_nonce_does_it_no_second_time)
+{
+    static const char nonce[] = "0123456789abcdef0123456789abcdef";
+    static const char wish[] = "{'regionalEndpoints':true}";
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked_of(&a, nonce, "registry update", "contoso", wish, &body), 202);
+    char *id = id_of(body);
+    asked_settle(&a, 1000);
+    json_decref(
+        asked_to_end(&a, "registry update", "contoso", "{'regionalEndpoints':false}", "Succeeded"));
+    for (size_t i = 0; i < a.fleet.n_records; i++)
+        if (strstr(a.fleet.records[i].key, nonce))
+            a.fleet.records[i].key[0] = 'x';
+    uint64_t version = a.fleet.t->version;
+    ck_assert_int_eq(asked_of(&a, nonce, "registry update", "contoso", wish, &body), 202);
+    char *again = id_of(body);
+    ck_assert_str_eq(again, id);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    ck_assert_uint_eq(a.fleet.t->version, version);
+    free(again);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
 CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            what_goes_waits_for_the_caches, the_same_request_is_one_operation,
            one_at_a_time_for_a_registry, a_canceled_operation_goes_back,
            a_region_that_is_away_is_listed, certificates_that_do_not_come_undo_it,
            a_refused_phase_is_undone, a_writer_that_dies_at_any_entry_changes_nothing,
            another_region_goes_on_after_a_takeover, a_version_that_was_shown_binds,
-           what_is_asked_for_badly_is_refused, old_operations_go, many_ask_at_once)
+           what_is_asked_for_badly_is_refused, old_operations_go, many_ask_at_once,
+           what_is_undone_leaves_no_grants,
+           a_stamp_and_its_replica_are_not_drained_against_each_other,
+           a_forgotten_nonce_does_it_no_second_time)

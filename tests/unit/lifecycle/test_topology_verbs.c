@@ -330,6 +330,51 @@ START_TEST(registries_that_go_leave_their_names_reserved)
 }
 END_TEST
 
+#define BOB                                                                         \
+    "version: 1\nusers:\n  - name: bob\n    password_hash: "                        \
+    "'$2b$12$abcdefghijklmnopqrstuuWvBXVW9WLyXkFgAkVjH1bU1v4hLqFXm'\n    grants:\n" \
+    "      - { registry: contoso, repositories: ['*'], actions: [pull] }\n"         \
+    "      - { registry: fabrikam, repositories: ['*'], actions: [pull] }\n"
+
+static void expect_gone(const char *key)
+{
+    json_t *gone = json_loads(toy_fleet_record(&a.fleet, key), 0, NULL);
+    ck_assert_ptr_nonnull(gone);
+    ck_assert_int_gt(record_number(gone, "due"), record_number(gone, "since"));
+    json_decref(gone);
+}
+
+START_TEST(registries_that_go_take_content_and_grants_along)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("") FABRIKAM));
+    free(a.fleet.principals);
+    a.fleet.principals = mem_strdup(BOB);
+    uint64_t first = a.fleet.t->version;
+    ck_assert_int_eq(
+        ask("topology apply", document(with_rows(ROWS(FABRIKAM TAILSPIN)), NULL), false, 0, &body),
+        202);
+    json_decref(body);
+    expect_gone("gone/contoso");
+    ck_assert_ptr_null(strstr(a.fleet.principals, "contoso"));
+    ck_assert_ptr_nonnull(strstr(a.fleet.principals, "fabrikam"));
+    ck_assert_uint_eq(a.fleet.principals_version, 2);
+    ck_assert_int_eq(
+        ask("topology rollback", json_pack("{s:I}", "version", (json_int_t)first), false, 0, &body),
+        202);
+    json_decref(body);
+    const char *at = NULL;
+    for (size_t i = 0; i < a.fleet.n_records; i++)
+        if (!strncmp(a.fleet.records[i].key, "gone/tailspin", strlen("gone/tailspin")))
+            at = a.fleet.records[i].key;
+    ck_assert_ptr_nonnull(at);
+    expect_gone(at);
+    // nobody had anything of it
+    ck_assert_uint_eq(a.fleet.principals_version, 2);
+    end();
+}
+END_TEST
+
 START_TEST(sections_are_applied_too)
 {
     json_t *body;
@@ -439,5 +484,5 @@ END_TEST
 
 CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_did_stays,
            conflicts_are_named_and_decided, registries_that_go_leave_their_names_reserved,
-           sections_are_applied_too, nothing_else_runs_meanwhile, back_to_an_earlier_version,
-           bad_arguments_are_refused)
+           registries_that_go_take_content_and_grants_along, sections_are_applied_too,
+           nothing_else_runs_meanwhile, back_to_an_earlier_version, bad_arguments_are_refused)
