@@ -79,6 +79,9 @@ static int compose(struct cli *c, const struct request *q, const json_t *argumen
         return cli_fail(EXIT_USAGE,
                         "%s: from afar a change is signed: give --operator NAME and --key FILE",
                         c->path);
+    if (c->operator_name && !control_operator_name_ok(c->operator_name))
+        return cli_fail(EXIT_USAGE, "%s: --operator %.64s: no operator can have that name", c->path,
+                        c->operator_name);
     r.operator= c->operator_name;
     AUTO_BUF struct buf text;
     buf_init(&text, CONTROL_REQUEST_MAX_BYTES);
@@ -88,6 +91,11 @@ static int compose(struct cli *c, const struct request *q, const json_t *argumen
     rc = control_request_nonce(r.nonce);
     if (!rc)
         rc = control_request_format(&r, c->key ? &text : out);
+    if (rc == ERR_INVAL)
+        return cli_fail(EXIT_USAGE,
+                        "%s: \"%.80s\" cannot be a name: at most 512 characters of ASCII, and no "
+                        "blanks",
+                        c->path, q->object);
     if (rc)
         return cli_fail(EXIT_FAILED, "%s: the request cannot be made: %s", c->path, err_text(rc));
     if (!c->key)

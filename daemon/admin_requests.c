@@ -27,6 +27,16 @@
 
 // ---- answers ----
 
+// For the log, which has a line for each refusal.
+static void tell_refusal(struct http_request *req, const json_t *answer)
+{
+    const json_t *error = json_object_get(answer, "error");
+    const char *code = json_string_value(json_object_get(error, "code"));
+    const char *why = json_string_value(json_object_get(error, "message"));
+    if (code && why)
+        http_request_refused(req, code, why);
+}
+
 // Of any size. Takes `doc`; NULL: out of memory.
 static void answer_json(struct http_request *req, struct http_response *resp, int status,
                         json_t *doc)
@@ -35,6 +45,8 @@ static void answer_json(struct http_request *req, struct http_response *resp, in
     AUTO_FREE char *text = NULL;
     if (doc)
         text = json_dumps(doc, JSON_COMPACT);
+    if (status >= 400)
+        tell_refusal(req, doc);
     json_decref(doc);
     buf_init(&b, 0);
     if (text)
@@ -259,16 +271,6 @@ static void hand_on(struct given *g, const char *writer)
     diag_done(&diag);
 }
 
-// For the log, which has a line for each refusal.
-static void tell_refusal(struct http_request *req, const struct given *g)
-{
-    const json_t *error = json_object_get(g->answer, "error");
-    const char *code = json_string_value(json_object_get(error, "code"));
-    const char *why = json_string_value(json_object_get(error, "message"));
-    if (code && why)
-        http_request_refused(req, code, why);
-}
-
 void admin_post_request(struct app *app, struct http_request *req, struct http_response *resp)
 {
     char writer[HOSTNAME_REGION_SIZE];
@@ -283,7 +285,6 @@ void admin_post_request(struct app *app, struct http_request *req, struct http_r
         take_given(&g);
     else
         hand_on(&g, writer);
-    tell_refusal(req, &g);
     answer_json(req, resp, g.status, g.answer);
 }
 

@@ -163,6 +163,14 @@ class Requests(unittest.TestCase):
                 self.cli(*self.CANCEL, status=status)
                 self.assertEqual(self.err, f"meridian: operation cancel: the?[31m reason ({code})\n")
 
+    def test_a_word_that_cannot_be_a_name(self):
+        for name in ("con toso", "c\u00f6ntoso", "a" * 600):
+            self.cli("registry", "create", name, status=2)
+            self.assertIn("cannot be a name", self.err)
+        self.assertNotIn("POST", [method for method, _, _ in self.seen])
+        self.cli(*self.CANCEL, "--operator", "\u00c4da", "--key", "/nonexistent", status=2)
+        self.assertIn("\u00c4da", self.err)
+
     def test_no_node(self):
         os.unlink(self.socket)
         self.cli(*self.CANCEL, status=4)
