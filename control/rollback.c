@@ -192,6 +192,32 @@ static int stamps_stay(struct going_back *g, const struct registry *now, struct 
     return rc;
 }
 
+// A version may be of the middle of an operation, which nobody goes on with: names of that time are
+// whole, since a document takes no stages.
+static void stages_end(struct spec_registry *row)
+{
+    row->stage = STAGE_PUBLIC;
+    row->regional_stage = STAGE_PUBLIC;
+    row->data_stage = STAGE_PUBLIC;
+    for (size_t i = 0; i < row->n_replicas; i++)
+        ((struct spec_replica *)&row->replicas[i])->stage = STAGE_PUBLIC;
+}
+
+// *out: does the row say anything that is not in force?
+static int says_more(struct going_back *g, const struct registry *now,
+                     const struct spec_registry *row, bool *out)
+{
+    struct spec_registry is;
+    const struct doc_node *a = NULL, *b = NULL;
+    int rc = change_registry_row(g->now, now, g->arena, &is);
+    if (!rc)
+        rc = document_spec_registry(g->arena, &is, &a);
+    if (!rc)
+        rc = document_spec_registry(g->arena, row, &b);
+    *out = !rc && !document_equal(a, b);
+    return rc;
+}
+
 // *out false: it stays as it is in force.
 static int registry_back(struct going_back *g, struct spec_registry *row, bool *out)
 {
@@ -203,8 +229,11 @@ static int registry_back(struct going_back *g, struct spec_registry *row, bool *
                     "it was deleted since: what is created under its name is another registry");
     if (now->incarnation != row->incarnation)
         return keep(g, what, "it was deleted since, and the one of that name is another registry");
-    *out = true;
-    return stamps_stay(g, now, row);
+    stages_end(row);
+    int rc = stamps_stay(g, now, row);
+    if (!rc)
+        rc = says_more(g, now, row, out);
+    return rc;
 }
 
 static int registries_back(struct going_back *g, struct change *c)

@@ -449,6 +449,33 @@ START_TEST(back_to_an_earlier_version)
 }
 END_TEST
 
+// The versions between are of an operation that nobody goes on with any more.
+START_TEST(back_to_the_middle_of_an_operation_is_back_to_whole_names)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("")));
+    json_decref(asked_to_end(&a, "registry create", "tailspin", "{}", "Succeeded"));
+    json_decref(asked_to_end(&a, "registry update", "tailspin", "{'regionalEndpoints':'Enabled'}",
+                             "Succeeded"));
+    // what the creation's first document said: at the edge alone
+    for (uint64_t version = 41; version <= 43; version++) {
+        int status = ask("topology rollback", json_pack("{s:I}", "version", (json_int_t)version),
+                         false, 0, &body);
+        ck_assert_msg(status / 100 == 2, "%s", json_dumps(body, 0));
+        json_decref(body);
+        const char *names = asked_names(&a, "tailspin");
+        ck_assert_ptr_null(strstr(names, ":edge"));
+        ck_assert_int_eq(strstr(names, "r.eastus:public") != NULL, version == 43);
+    }
+    ck_assert_int_eq(
+        ask("topology rollback", json_pack("{s:I}", "version", (json_int_t)43), false, 0, &body),
+        200);
+    ck_assert_str_eq(record_text(body, "code"), "NothingToDo");
+    json_decref(body);
+    end();
+}
+END_TEST
+
 START_TEST(bad_arguments_are_refused)
 {
     static const struct {
@@ -485,4 +512,5 @@ END_TEST
 CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_did_stays,
            conflicts_are_named_and_decided, registries_that_go_leave_their_names_reserved,
            registries_that_go_take_content_and_grants_along, sections_are_applied_too,
-           nothing_else_runs_meanwhile, back_to_an_earlier_version, bad_arguments_are_refused)
+           nothing_else_runs_meanwhile, back_to_an_earlier_version,
+           back_to_the_middle_of_an_operation_is_back_to_whole_names, bad_arguments_are_refused)
