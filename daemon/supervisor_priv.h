@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the supervisor share: supervisor.c (its loop, edge and worker) and restart.c (a
-// new program takes over). One thread.
+// What the files of the supervisor share: supervisor.c (its loop and the worker), supervisor_edge.c
+// (the edge) and restart.c (a new program takes over). One thread.
 #ifndef MERIDIAN_DAEMON_SUPERVISOR_PRIV_H
 #define MERIDIAN_DAEMON_SUPERVISOR_PRIV_H
 
@@ -69,7 +69,11 @@ struct supervisor {
 };
 
 int supervisor_start_worker(struct supervisor *s, bool beside);
+
 struct edge_confine supervisor_edge_confine(const struct supervisor *s);
+void supervisor_edge_apply(struct supervisor *s); // starts it, or reloads it by what stands now
+void supervisor_edge_turn(struct supervisor *s); // from the loop: what is due, and tells the worker
+
 void supervisor_log_diag(struct diag *d);
 bool supervisor_reap(pid_t pid, int *out_status); // has this child ended?
 
