@@ -44,7 +44,7 @@ static void tell_failed(struct supervisor *s, const char *why)
 // ---- the old program ----
 
 // "--check" of the new program, with the record. 0: it is good.
-static int check_new(const struct supervisor *s)
+static int check_new(struct supervisor *s)
 {
     pid_t pid = fork();
     if (pid < 0)
@@ -67,6 +67,7 @@ static int check_new(const struct supervisor *s)
             waitpid(pid, NULL, 0);
             return ERR_TIMEOUT;
         }
+        service_manager_vouch(&s->manager, clock_mono_ms());
         clock_sleep_ms(10);
     }
     if (status == 0)
@@ -86,6 +87,7 @@ static void become_new(struct supervisor *s, struct handover *h, int record)
         rc = check_new(s);
     if (!rc) {
         log_info("daemon: restart: becoming %s", s->program);
+        service_manager_reloading(&s->manager, "another program takes over");
         if (s->edge)
             edge_before_exec(s->edge);
         execv(s->program, s->argv);
@@ -155,6 +157,7 @@ static void keep_old(struct supervisor *s, const char *why)
         s->worker = s->old;
         s->ipc_fd = s->old_link;
         s->old = 0;
+        service_manager_other_worker(&s->manager);
         s->old_link = -1;
     }
     s->take = TAKE_NONE;

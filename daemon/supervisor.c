@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Life of the worker, and of all; see supervisor.h. One thread: PR_SET_PDEATHSIG counts from the thread
-// that forked.
+// Life of the worker, and of all; see supervisor.h. One thread: PR_SET_PDEATHSIG counts from the
+// thread that forked.
 #include "daemon/supervisor.h"
 
 #include "base/clock.h"
@@ -29,6 +29,9 @@
 #define TICK_MS 200
 #define REST_TICKS 10
 #define PORT_WAIT_MS 5000 // a forerunner that was killed may still be ending
+// beyond the drain
+#define EDGE_STOP_EXTRA_MS 2500
+#define WORKER_STOP_EXTRA_MS 10000
 
 void supervisor_log_diag(struct diag *d)
 {
@@ -111,6 +114,7 @@ int supervisor_start_worker(struct supervisor *s, bool beside)
     }
     close(fds[1]);
     s->ipc_fd = fds[0];
+    service_manager_other_worker(&s->manager);
     return 0;
 }
 
@@ -152,6 +156,8 @@ static void take_messages(struct supervisor *s)
             s->restart_due = true;
         else if (!rc && m.kind == IPC_RELOAD)
             s->reload_due = true;
+        else if (!rc && m.kind == IPC_ALIVE)
+            service_manager_answered(&s->manager);
         else if (rc == ERR_CLOSED)
             s->link_ended = true; // it is about to end, or out of its mind; polling on would spin
     }
@@ -171,9 +177,23 @@ static void end_old(struct supervisor *s, int64_t until)
     s->old = 0;
 }
 
+// How long stop_all takes at most.
+static int64_t stop_within_ms(const struct supervisor *s)
+{
+    int64_t drain_ms = (int64_t)s->node->drain_s * 1000, within_ms = 0;
+    if (s->edge && s->worker)
+        within_ms += drain_ms + EDGE_STOP_EXTRA_MS;
+    if (s->worker)
+        within_ms += drain_ms + WORKER_STOP_EXTRA_MS;
+    if (s->old)
+        within_ms += drain_ms + WORKER_STOP_EXTRA_MS;
+    return within_ms;
+}
+
 static int stop_all(struct supervisor *s, int status)
 {
     unsigned drain_ms = s->node->drain_s * 1000;
+    service_manager_stopping(&s->manager, status ? "the worker died" : NULL, stop_within_ms(s));
     if (s->old)
         kill(s->old, SIGTERM);
     if (s->edge && s->worker)
@@ -183,7 +203,7 @@ static int stop_all(struct supervisor *s, int status)
         edge_stop(s->edge, s->worker ? drain_ms : 0);
     if (s->worker) {
         kill(s->worker, SIGTERM);
-        int64_t until = clock_mono_ms() + drain_ms + 10000;
+        int64_t until = clock_mono_ms() + drain_ms + WORKER_STOP_EXTRA_MS;
         while (!worker_gone(s, &status) && clock_mono_ms() < until)
             clock_sleep_ms(20);
         if (s->worker) {
@@ -193,7 +213,7 @@ static int stop_all(struct supervisor *s, int status)
             status = 1;
         }
     }
-    end_old(s, clock_mono_ms() + drain_ms + 10000);
+    end_old(s, clock_mono_ms() + drain_ms + WORKER_STOP_EXTRA_MS);
     close(s->ipc_fd);
     close(s->sig_fd);
     sockets_close(&s->sockets);
@@ -213,6 +233,38 @@ static void rest(unsigned *n_quiet)
 {
     if (++*n_quiet == REST_TICKS)
         resident_release();
+}
+
+static void tell_manager(struct supervisor *s)
+{
+    struct service_state now = {.phase = SERVICE_STARTING,
+                                .region = s->node->region,
+                                .stamp = s->node->stamp,
+                                .edge_wanted = s->edge_wanted,
+                                .edge_runs = s->edge && s->told.state == EDGE_RUNNING,
+                                .edge_error = s->told.last_error};
+    if (s->take != TAKE_NONE)
+        now.phase = SERVICE_RESTARTING;
+    else if (s->edge_due) // the worker serves: a first one, a new one, or one that is kept
+        now.phase = SERVICE_SERVING;
+    int64_t now_ms = clock_mono_ms();
+    service_manager_turn(&s->manager, &now, now_ms);
+    if (s->take != TAKE_NONE) // a new worker opens the store, which takes its time
+        service_manager_vouch(&s->manager, now_ms);
+    else if (service_manager_ask(&s->manager, now_ms))
+        (void)ipc_send(s->ipc_fd, &(struct ipc_message){.kind = IPC_PING});
+}
+
+static void look_again(struct supervisor *s)
+{
+    service_manager_reloading(&s->manager, "looking at topology, certificates and logs");
+    if (s->old)
+        kill(s->old, SIGHUP);
+    kill(s->worker, SIGHUP);
+    if (s->edge)
+        edge_reopen_logs(s->edge);
+    if (s->edge && !s->edge_frozen && s->take == TAKE_NONE)
+        supervisor_edge_apply(s);
 }
 
 static int watch(struct supervisor *s)
@@ -235,15 +287,8 @@ static int watch(struct supervisor *s)
         if (fds[0].revents && read(s->sig_fd, &si, sizeof si) == (ssize_t)sizeof si) {
             if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)
                 return stop_all(s, 0);
-            if (si.ssi_signo == SIGHUP) {
-                if (s->old)
-                    kill(s->old, SIGHUP);
-                kill(s->worker, SIGHUP);
-                if (s->edge)
-                    edge_reopen_logs(s->edge);
-                if (s->edge && !s->edge_frozen && s->take == TAKE_NONE)
-                    supervisor_edge_apply(s);
-            }
+            if (si.ssi_signo == SIGHUP)
+                look_again(s);
             if (si.ssi_signo == SIGUSR2)
                 s->restart_due = true;
         }
@@ -259,6 +304,7 @@ static int watch(struct supervisor *s)
         if (s->restart_due)
             restart_request(s);
         supervisor_edge_turn(s);
+        tell_manager(s);
     }
 }
 
@@ -323,6 +369,7 @@ int supervisor_run(const struct supervisor_options *o)
     // A restart is under the filter of before; but the exec made it a process that dumps core
     // again.
     supervisor_sandbox(&s, o->handover ? sandbox_no_core_dumps : sandbox_supervisor);
+    service_manager_init(&s.manager, o->handover != NULL);
     struct diag d;
     diag_init(&d);
     int rc;
@@ -330,6 +377,8 @@ int supervisor_run(const struct supervisor_options *o)
         rc = restart_take(&s, o->handover);
     else
         rc = start_first(&s, &d);
+    if (rc)
+        service_manager_failed(&s.manager, d.n ? d.lines[0] : err_text(rc));
     supervisor_log_diag(&d);
     diag_done(&d);
     if (rc) {

@@ -6,6 +6,7 @@
 
 #include "config/topology.h"
 #include "daemon/handover.h"
+#include "daemon/service_manager.h"
 #include "daemon/sockets.h"
 #include "daemon/supervisor.h"
 #include "daemon/supervisor_ipc.h"
@@ -66,6 +67,7 @@ struct supervisor {
     bool writes_open;
     int old_link;
     int64_t take_until_ms, restart_ms;
+    struct service_manager manager;
 };
 
 int supervisor_start_worker(struct supervisor *s, bool beside);

@@ -41,6 +41,8 @@ static void take_message(struct worker *w, const struct ipc_message *m)
     tell_up(w);
     if (m->kind == IPC_DRAIN)
         replicator_drain(w->app.replicator);
+    else if (m->kind == IPC_PING)
+        ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_ALIVE});
 }
 
 // Names are answered; the forerunner has the rest until the supervisor says otherwise.
