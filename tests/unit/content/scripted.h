@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "tests/support/check_main.h"
+#include "tests/support/wait_for.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -149,13 +150,5 @@ static inline void script_end(struct script *s)
 {
     source_free(s->source);
 }
-
-#define WAIT_FOR(what, ms)                                             \
-    do {                                                               \
-        int64_t until_ = clock_mono_ms() + (ms);                       \
-        while (!(what) && clock_mono_ms() < until_)                    \
-            clock_sleep_ms(2);                                         \
-        ck_assert_msg(what, "not within %d ms: %s", (int)(ms), #what); \
-    } while (0)
 
 #endif

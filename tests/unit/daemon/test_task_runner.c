@@ -8,17 +8,12 @@
 #include "store/meta.h"
 #include "tests/support/check_main.h"
 #include "tests/support/memory_backend.h"
+#include "tests/support/wait_for.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define WAIT_FOR(what)                                     \
-    do {                                                   \
-        int64_t until_ = clock_mono_ms() + 10000;          \
-        while (!(what) && clock_mono_ms() < until_)        \
-            clock_sleep_ms(2);                             \
-        ck_assert_msg(what, "not within 10 s: %s", #what); \
-    } while (0)
+#define LIMIT_MS 10000
 
 static struct memory_db *db;
 static struct meta *m;
@@ -103,9 +98,9 @@ START_TEST(a_task_runs_to_its_end)
     task_runner_register(runner, TASK_RETAIN, scripted, &c);
     ask(TASK_RETAIN, "contoso", "contoso/app"); // before it starts: it was queued by an earlier run
     ck_assert_int_eq(task_runner_start(runner), 0);
-    WAIT_FOR(!is_queued(TASK_RETAIN, "contoso/app", &t));
+    WAIT_FOR(!is_queued(TASK_RETAIN, "contoso/app", &t), LIMIT_MS);
     ask(TASK_RETAIN, "contoso", "contoso/web"); // woken, not after its idle time
-    WAIT_FOR(!is_queued(TASK_RETAIN, "contoso/web", &t));
+    WAIT_FOR(!is_queued(TASK_RETAIN, "contoso/web", &t), LIMIT_MS);
     ck_assert_int_eq(c.n_runs, 2);
     task_runner_stats(runner, TASK_RETAIN, &stats);
     ck_assert(stats.registered && stats.n_done == 2 && stats.n_more == 0 && stats.n_failed == 0);
@@ -123,10 +118,11 @@ START_TEST(a_step_that_has_more_to_do_keeps_its_place)
     task_runner_register(runner, TASK_RETAIN, scripted, &c);
     ck_assert_int_eq(task_runner_start(runner), 0);
     ask(TASK_RETAIN, "contoso", "contoso/app");
-    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && strcmp(t.payload, "page 2") == 0);
+    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && strcmp(t.payload, "page 2") == 0,
+             LIMIT_MS);
     ck_assert(t.attempts == 0 && t.due_ms > clock_mono_ms() + 3000000);
     ask(TASK_RETAIN, "contoso", "contoso/app"); // now, not in an hour
-    WAIT_FOR(c.n_runs == 2);
+    WAIT_FOR(c.n_runs == 2, LIMIT_MS);
     ck_assert_str_eq(c.saw_payload, "page 2");
     end();
 }
@@ -141,12 +137,12 @@ START_TEST(a_step_that_fails_is_tried_again_later)
     task_runner_register(runner, TASK_RETAIN, scripted, &c);
     ck_assert_int_eq(task_runner_start(runner), 0);
     ask(TASK_RETAIN, "contoso", "contoso/app");
-    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && t.attempts == 1);
+    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && t.attempts == 1, LIMIT_MS);
     ck_assert_str_eq(t.reason, "the disk of the store is full");
     int64_t delay_ms = t.due_ms - clock_mono_ms();
     ck_assert(delay_ms > 0 && delay_ms <= 1000);
     c.reason = NULL;
-    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && t.attempts == 2);
+    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && t.attempts == 2, LIMIT_MS);
     ck_assert_str_eq(t.reason, err_text(ERR_NOSPACE));
     ck_assert(t.due_ms > clock_mono_ms());
     task_runner_stats(runner, TASK_RETAIN, &stats);
@@ -171,9 +167,9 @@ START_TEST(kinds_and_registries_take_turns)
     ask(TASK_COLLECT, "fabrikam", "other");
     ask(TASK_RETAIN, "contoso", "contoso/app");
     ck_assert_int_eq(task_runner_start(runner), 0);
-    WAIT_FOR(!is_queued(TASK_RETAIN, "contoso/app", &t));
+    WAIT_FOR(!is_queued(TASK_RETAIN, "contoso/app", &t), LIMIT_MS);
     int seen = busy.n_runs;
-    WAIT_FOR(busy.n_runs > seen + 20);
+    WAIT_FOR(busy.n_runs > seen + 20, LIMIT_MS);
     ck_assert_int_eq(quick.n_runs, 1);
     end();
 }
@@ -187,7 +183,7 @@ START_TEST(stopping_lets_a_step_end_and_its_task_stay)
     task_runner_register(runner, TASK_RETAIN, scripted, &c);
     ck_assert_int_eq(task_runner_start(runner), 0);
     ask(TASK_RETAIN, "contoso", "contoso/app");
-    WAIT_FOR(c.n_runs == 1);
+    WAIT_FOR(c.n_runs == 1, LIMIT_MS);
     task_runner_stop(runner);
     ck_assert(c.saw_stop);
     ck_assert(is_queued(TASK_RETAIN, "contoso/app", &t));
@@ -206,7 +202,7 @@ START_TEST(a_step_that_cancels_itself_is_delayed)
     task_runner_register(runner, TASK_RETAIN, scripted, &c);
     ck_assert_int_eq(task_runner_start(runner), 0);
     ask(TASK_RETAIN, "contoso", "contoso/app");
-    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && t.attempts == 1);
+    WAIT_FOR(is_queued(TASK_RETAIN, "contoso/app", &t) && t.attempts == 1, LIMIT_MS);
     end();
 }
 END_TEST
@@ -219,11 +215,11 @@ START_TEST(what_is_cancelled_while_it_runs_is_gone)
     task_runner_register(runner, TASK_RETAIN, scripted, &c);
     ck_assert_int_eq(task_runner_start(runner), 0);
     ask(TASK_RETAIN, "contoso", "contoso/app");
-    WAIT_FOR(c.n_runs == 1);
+    WAIT_FOR(c.n_runs == 1, LIMIT_MS);
     ck_assert_int_eq(meta_task_cancel(m, TASK_RETAIN, "contoso/app"), 0);
     c.held = false;
     ask(TASK_RETAIN, "contoso", "contoso/web"); // it goes on
-    WAIT_FOR(c.n_runs > 2);
+    WAIT_FOR(c.n_runs > 2, LIMIT_MS);
     ck_assert(!is_queued(TASK_RETAIN, "contoso/app", &t));
     end();
 }
@@ -244,10 +240,10 @@ START_TEST(schedules_are_asked_at_the_start_and_when_something_changed)
     task_runner_look(NULL);
     task_runner_wake(NULL);
     ck_assert_int_eq(task_runner_start(runner), 0);
-    WAIT_FOR(n_looks == 1);
+    WAIT_FOR(n_looks == 1, LIMIT_MS);
     task_runner_wake(runner); // nothing changed
     task_runner_look(runner);
-    WAIT_FOR(n_looks == 2);
+    WAIT_FOR(n_looks == 2, LIMIT_MS);
     end();
 }
 END_TEST

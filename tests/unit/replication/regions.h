@@ -9,6 +9,7 @@
 #include "net/fetch.h"
 #include "net/http.h"
 #include "replication/replication.h"
+#include "tests/support/wait_for.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
@@ -144,12 +145,5 @@ int region_ask(struct test_region *at, struct test_region *from, const char *met
                const char *target, const char *host, struct buf *out);
 long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says);
 bool region_writes_open(struct test_region *r);
-#define WAIT_FOR(what, ms)                                             \
-    do {                                                               \
-        int64_t until_ = clock_mono_ms() + (ms);                       \
-        while (!(what) && clock_mono_ms() < until_)                    \
-            clock_sleep_ms(5);                                         \
-        ck_assert_msg(what, "not within %d ms: %s", (int)(ms), #what); \
-    } while (0)
 
 #endif

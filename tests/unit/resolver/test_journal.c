@@ -12,6 +12,7 @@
 #include "resolver/log/querylog.h"
 #include "resolver/packet/wire.h"
 #include "tests/support/check_main.h"
+#include "tests/support/wait_for.h"
 #include "tests/unit/resolver/fixture.h"
 
 #include <fcntl.h>
@@ -291,12 +292,7 @@ static size_t lines_of(const char *path)
     return n;
 }
 
-#define WAIT_UNTIL(x)                                           \
-    do {                                                        \
-        int64_t until_ = clock_mono_ms() + 20000;               \
-        while (!(x))                                            \
-            ck_assert(clock_mono_ms() < until_), usleep(10000); \
-    } while (0)
+#define LIMIT_MS 20000
 
 START_TEST(every_query_is_a_line_or_is_counted)
 {
@@ -305,9 +301,9 @@ START_TEST(every_query_is_a_line_or_is_counted)
     char want[128];
     ck_assert_int_eq(rig_start(&g, NULL), 0);
     note(&g, 10);
-    WAIT_UNTIL(lines_of(g.path) == 10);
+    WAIT_FOR(lines_of(g.path) == 10, LIMIT_MS);
     note(&g, 20000); // far more than the ring holds
-    WAIT_UNTIL(querylog_written() + sink_dropped(g.j.sinks[JOURNAL_QUERYLOG]) == 20010);
+    WAIT_FOR(querylog_written() + sink_dropped(g.j.sinks[JOURNAL_QUERYLOG]) == 20010, LIMIT_MS);
     ck_assert_uint_gt(sink_dropped(g.j.sinks[JOURNAL_QUERYLOG]), 0);
     buf_init(&b, 1 << 16);
     journal_metrics(&g.j, &b);
@@ -352,15 +348,15 @@ START_TEST(a_rotated_file_is_opened_again)
     char old[80];
     ck_assert_int_eq(rig_start(&g, NULL), 0);
     note(&g, 3);
-    WAIT_UNTIL(lines_of(g.path) == 3);
+    WAIT_FOR(lines_of(g.path) == 3, LIMIT_MS);
     snprintf(old, sizeof old, "%s.1", g.path);
     ck_assert_int_eq(rename(g.path, old), 0);
     note(&g, 2);
-    WAIT_UNTIL(lines_of(old) == 5); // until it is told
+    WAIT_FOR(lines_of(old) == 5, LIMIT_MS); // until it is told
     journal_reopen(&g.j);
-    WAIT_UNTIL(access(g.path, F_OK) == 0);
+    WAIT_FOR(access(g.path, F_OK) == 0, LIMIT_MS);
     note(&g, 4);
-    WAIT_UNTIL(lines_of(g.path) == 4);
+    WAIT_FOR(lines_of(g.path) == 4, LIMIT_MS);
     ck_assert_uint_eq(lines_of(old), 5);
     rig_stop(&g);
 }
@@ -371,9 +367,9 @@ START_TEST(a_full_disk_loses_lines_only)
     struct rig g;
     ck_assert_int_eq(rig_start(&g, "/dev/full"), 0);
     note(&g, 50);
-    WAIT_UNTIL(querylog_failed() == 50);
+    WAIT_FOR(querylog_failed() == 50, LIMIT_MS);
     note(&g, 50); // and goes on trying
-    WAIT_UNTIL(querylog_failed() == 100);
+    WAIT_FOR(querylog_failed() == 100, LIMIT_MS);
     ck_assert_uint_eq(querylog_written(), 0);
     rig_stop(&g);
 }
