@@ -596,6 +596,11 @@ class Edge(unittest.TestCase):
         self.assertEqual(kept.getresponse().read()[:10], b'{"errors":')
         stopped = []
         stop = threading.Thread(target=lambda: stopped.append(lab.stop("southeastasia")))
+
+        def up_again():  # whatever came of this test: the next ones need the region
+            stop.join()
+            lab.start("southeastasia")
+        self.addCleanup(up_again)
         stop.start()
 
         def told():  # a new client, at once, so that it can go elsewhere
@@ -604,6 +609,10 @@ class Edge(unittest.TestCase):
                 return False
             except ConnectionRefusedError:
                 return True
+            except ConnectionError:
+                # The kernel had it in the queue of the listener when nginx closed that: no server can take the last of a queue
+                # and close it in one step. It was reset before it asked anything; the next one is refused.
+                return False
         wait_until(3, told, "new clients are told")
         self.assertTrue(t.is_alive())  # while the upload still goes on
         with self.assertRaises((http.client.HTTPException, OSError)):
@@ -615,7 +624,6 @@ class Edge(unittest.TestCase):
         self.assertEqual(result, [202])
         self.assertEqual(over_2.communicate(timeout=10), ("2 202", ""))
         self.assertEqual(lab.listeners("southeastasia"), [])
-        lab.start("southeastasia")
 
     def test_6_worker_killed_ends_everything(self):
         lab = self.lab
