@@ -30,6 +30,9 @@ static struct certs *certs;
 static struct join_token token;
 static struct signing_key *token_key;
 
+static struct join *writer;
+static struct buf answer; // of the writer, to the last that asked
+
 // the ledger, and what goes wrong
 static char *record_now;
 static unsigned n_entries, fail_from;
@@ -182,7 +185,7 @@ static void token_new(bool replace)
     record_new(replace);
 }
 
-static struct join *setup(void)
+static void setup(void)
 {
     snprintf(dir, sizeof dir, "%s", "join-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -205,14 +208,14 @@ static struct join *setup(void)
                                 .issue = world_issue,
                                 .ca = world_ca,
                                 .keys = east};
-    struct join *j = NULL;
-    ck_assert_int_eq(join_new(&d, &j), 0);
-    return j;
+    ck_assert_int_eq(join_new(&d, &writer), 0);
+    buf_init(&answer, 0);
 }
 
-static void teardown(struct join *j)
+static void teardown(void)
 {
-    join_free(j);
+    buf_done(&answer);
+    join_free(take_ptr(writer));
     certs_stop(certs);
     region_keys_free(east);
     signing_key_free(take_ptr(token_key));
@@ -258,12 +261,13 @@ static void joiner_free(struct joiner *w)
     buf_done(&w->body);
 }
 
-static int asked(struct join *j, const struct joiner *w, const char *says, struct buf *answer)
+static int asked(const struct joiner *w, const char *says)
 {
     struct diag d;
     diag_init(&d);
     bool contested = false;
-    int rc = join_take(j, bytes_of(w->body.p, w->body.n), &arena, &d, &contested, answer);
+    buf_clear(&answer);
+    int rc = join_take(writer, bytes_of(w->body.p, w->body.n), &arena, &d, &contested, &answer);
     AUTO_FREE char *text = diag_text(&d);
     if (*says)
         ck_assert_msg(strstr(text, says) != NULL, "%s", text);
@@ -273,13 +277,12 @@ static int asked(struct join *j, const struct joiner *w, const char *says, struc
 }
 
 // The joiner believes the answer, installs, and is the region that the topology names.
-static void comes_in(const struct joiner *w, const struct buf *answer)
+static void comes_in(const struct joiner *w)
 {
     struct join_answer got;
     struct diag d;
     diag_init(&d);
-    int rc =
-        join_answer_parse(bytes_of(answer->p, answer->n), &token, w->identity, &arena, &d, &got);
+    int rc = join_answer_parse(bytes_of(answer.p, answer.n), &token, w->identity, &arena, &d, &got);
     if (rc)
         diag_print(&d, stderr);
     diag_done(&d);
@@ -300,210 +303,189 @@ static void comes_in(const struct joiner *w, const struct buf *answer)
     snapshot_unref(t);
 }
 
+static void joins(const struct joiner *w)
+{
+    ck_assert_int_eq(asked(w, ""), 0);
+    comes_in(w);
+}
+
+// The world of most tests: a writer, and one that would join.
+static struct joiner west;
+
+static void begin(void)
+{
+    setup();
+    west = joiner_new("west", "192.0.2.2");
+}
+
+static void end(void)
+{
+    joiner_free(&west);
+    teardown();
+}
+
 START_TEST(a_region_joins_and_may_ask_again)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2");
-    AUTO_BUF struct buf answer, again;
-    buf_init(&answer, 0);
-    buf_init(&again, 0);
-    ck_assert_int_eq(asked(j, &w, "", &answer), 0);
-    comes_in(&w, &answer);
+    begin();
+    joins(&west);
     ck_assert_uint_eq(n_entries, 2);
     writer_rc = ERR_BUSY; // the new region is half of the fleet, and does not run yet
-    ck_assert_int_eq(asked(j, &w, "", &again), 0); // the answer was lost
-    comes_in(&w, &again);
+    joins(&west);         // the answer was lost
     ck_assert_uint_eq(n_entries, 2);
-    joiner_free(&w);
-    teardown(j);
+    end();
 }
 END_TEST
 
 START_TEST(another_key_is_refused_and_noted_once)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2"), thief = joiner_new("thief", "192.0.2.66");
-    AUTO_BUF struct buf answer;
-    buf_init(&answer, 0);
-    ck_assert_int_eq(asked(j, &w, "", &answer), 0);
-    buf_clear(&answer);
+    begin();
+    struct joiner thief = joiner_new("thief", "192.0.2.66");
+    ck_assert_int_eq(asked(&west, ""), 0);
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(asked(j, &thief, "a node with other keys", &answer), ERR_DENIED);
+        ck_assert_int_eq(asked(&thief, "a node with other keys"), ERR_DENIED);
     ck_assert_uint_eq(answer.n, 0);
     ck_assert_uint_eq(n_entries, 3);
     ck_assert_ptr_nonnull(strstr(record_now, "\"refused\":1800000000000"));
-    ck_assert_int_eq(asked(j, &w, "", &answer), 0); // and the right one is not shut out by that
-    comes_in(&w, &answer);
+    joins(&west); // and the right one is not shut out by that
     joiner_free(&thief);
-    joiner_free(&w);
-    teardown(j);
+    end();
 }
 END_TEST
 
 START_TEST(a_crash_at_any_step_is_gone_on_from)
 {
     for (unsigned step = 0; step < 2; step++) {
-        struct join *j = setup();
-        struct joiner w = joiner_new("west", "192.0.2.2");
-        AUTO_BUF struct buf answer;
-        buf_init(&answer, 0);
+        begin();
         n_entries = 0;
         fail_from = step; // the entry is not written, or nobody learns that it was
         fail_with = ERR_IO;
-        ck_assert_int_eq(asked(j, &w, "no", &answer), ERR_IO);
+        ck_assert_int_eq(asked(&west, "no"), ERR_IO);
         fail_from = 1000;
         struct joiner thief = joiner_new("thief", "192.0.2.66");
         if (step) // the token is used already
-            ck_assert_int_eq(asked(j, &thief, "other keys", &answer), ERR_DENIED);
-        ck_assert_int_eq(asked(j, &w, "", &answer), 0);
-        comes_in(&w, &answer);
+            ck_assert_int_eq(asked(&thief, "other keys"), ERR_DENIED);
+        joins(&west);
         ck_assert_uint_eq(topology_region(in_force, "westeurope")->n_feed_keys, 1);
         joiner_free(&thief);
-        joiner_free(&w);
-        teardown(j);
+        end();
     }
 }
 END_TEST
 
 START_TEST(the_ca_s_region_may_be_away_for_a_while)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2");
-    AUTO_BUF struct buf answer;
-    buf_init(&answer, 0);
+    begin();
     certificate_rc = ERR_UNREACHABLE;
-    ck_assert_int_eq(asked(j, &w, "does not answer", &answer), ERR_UNREACHABLE);
+    ck_assert_int_eq(asked(&west, "does not answer"), ERR_UNREACHABLE);
     ck_assert_ptr_nonnull(strstr(record_now, "\"used\""));
     certificate_rc = 0;
-    ck_assert_int_eq(asked(j, &w, "", &answer), 0);
-    comes_in(&w, &answer);
-    joiner_free(&w);
-    teardown(j);
+    joins(&west);
+    end();
 }
 END_TEST
 
 START_TEST(who_is_not_the_writer_takes_nobody)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2");
-    AUTO_BUF struct buf answer;
-    buf_init(&answer, 0);
+    begin();
     writer_rc = ERR_DENIED;
-    ck_assert_int_eq(asked(j, &w, "the writer is westeurope", &answer), ERR_DENIED);
+    ck_assert_int_eq(asked(&west, "the writer is westeurope"), ERR_DENIED);
     ck_assert_uint_eq(n_entries, 0);
     writer_rc = ERR_BUSY; // not confirmed: it writes nothing
-    ck_assert_int_eq(asked(j, &w, "the writer is", &answer), ERR_BUSY);
+    ck_assert_int_eq(asked(&west, "the writer is"), ERR_BUSY);
     ck_assert_uint_eq(n_entries, 0);
     writer_rc = 0;
     // late, and revoked
     now = NOW + JOIN_LIFE_MS;
-    ck_assert_int_eq(asked(j, &w, "good until", &answer), ERR_DENIED);
+    ck_assert_int_eq(asked(&west, "good until"), ERR_DENIED);
     now = NOW;
     // a token that the fleet does not know
-    struct joiner old = w;
+    struct joiner old = west;
     token_new(false);
-    ck_assert_int_eq(asked(j, &old, "knows no join token", &answer), ERR_NOTFOUND);
+    ck_assert_int_eq(asked(&old, "knows no join token"), ERR_NOTFOUND);
     ck_assert_uint_eq(n_entries, 0);
-    joiner_free(&w);
-    teardown(j);
+    end();
 }
 END_TEST
 
 START_TEST(a_false_writer_is_not_believed)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2");
-    AUTO_BUF struct buf answer;
-    buf_init(&answer, 0);
-    ck_assert_int_eq(asked(j, &w, "", &answer), 0);
+    begin();
+    ck_assert_int_eq(asked(&west, ""), 0);
     struct bytes whole = bytes_of(answer.p, answer.n);
     struct join_answer got;
     struct join_token other = token;
     other.writer_key[0] ^= 1; // signed by another key
-    ck_assert_int_eq(join_answer_parse(whole, &other, w.identity, &arena, NULL, &got), ERR_AUTH);
+    ck_assert_int_eq(join_answer_parse(whole, &other, west.identity, &arena, NULL, &got), ERR_AUTH);
     other = token;
     AUTO_BUF struct buf foreign; // a CA of its own
     buf_init(&foreign, 0);
     ck_assert_int_eq(ca_create(path("ca2"), DOMAIN, NULL), 0);
     ck_assert_int_eq(file_read(path("ca2/ca.pem"), 1 << 20, &foreign), 0);
     ck_assert_int_eq(join_token_set_ca(&other, bytes_of(foreign.p, foreign.n)), 0);
-    ck_assert_int_eq(join_answer_parse(whole, &other, w.identity, &arena, NULL, &got), ERR_AUTH);
+    ck_assert_int_eq(join_answer_parse(whole, &other, west.identity, &arena, NULL, &got), ERR_AUTH);
     // the answer to somebody else
     ck_assert_int_eq(join_answer_parse(whole, &token, "0", &arena, NULL, &got), ERR_AUTH);
     for (size_t i = 0; i < answer.n; i += 11) { // and nothing of it may change
         answer.p[i] ^= 1;
-        ck_assert_int_ne(join_answer_parse(whole, &token, w.identity, &arena, NULL, &got), 0);
+        ck_assert_int_ne(join_answer_parse(whole, &token, west.identity, &arena, NULL, &got), 0);
         answer.p[i] ^= 1;
     }
-    joiner_free(&w);
-    teardown(j);
+    end();
 }
 END_TEST
 
 START_TEST(the_topology_may_change_meanwhile)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2");
-    AUTO_BUF struct buf answer;
-    buf_init(&answer, 0);
+    begin();
     others_change = true;
-    ck_assert_int_eq(asked(j, &w, "", &answer), 0);
-    comes_in(&w, &answer);
-    joiner_free(&w);
-    teardown(j);
+    joins(&west);
+    end();
 }
 END_TEST
 
 START_TEST(a_region_that_is_there_is_replaced_only_when_the_token_says_so)
 {
-    struct join *j = setup();
-    struct joiner first = joiner_new("west", "192.0.2.2");
-    AUTO_BUF struct buf answer;
-    buf_init(&answer, 0);
-    ck_assert_int_eq(asked(j, &first, "", &answer), 0);
+    begin();
+    ck_assert_int_eq(asked(&west, ""), 0);
     token_new(false);
     struct joiner second = joiner_new("west2", "192.0.2.2");
-    ck_assert_int_eq(asked(j, &second, "a region of the fleet already", &answer), ERR_CONFLICT);
+    ck_assert_int_eq(asked(&second, "a region of the fleet already"), ERR_CONFLICT);
     token_new(true);
     struct joiner elsewhere = joiner_new("west3", "192.0.2.77");
-    ck_assert_int_eq(asked(j, &elsewhere, "has other addresses", &answer), ERR_CONFLICT);
+    ck_assert_int_eq(asked(&elsewhere, "has other addresses"), ERR_CONFLICT);
     token_new(true);
     struct joiner third = joiner_new("west4", "192.0.2.2");
-    buf_clear(&answer);
-    ck_assert_int_eq(asked(j, &third, "", &answer), 0);
-    comes_in(&third, &answer);
+    joins(&third);
     const struct region *r = topology_region(in_force, "westeurope");
     ck_assert_uint_eq(r->n_feed_keys, 2); // the old one verifies what it signed
     ck_assert_uint_eq(r->n_token_keys, 1);
     ck_assert_uint_eq(r->n_control_keys, 1);
-    ck_assert_ptr_null(topology_feed_key_in_use(in_force, region_keys_feed_id(first.keys)));
-    joiner_free(&first);
+    ck_assert_ptr_null(topology_feed_key_in_use(in_force, region_keys_feed_id(west.keys)));
     joiner_free(&second);
     joiner_free(&elsewhere);
     joiner_free(&third);
-    teardown(j);
+    end();
 }
 END_TEST
 
 START_TEST(the_ca_s_region_judges_for_itself)
 {
-    struct join *j = setup();
-    struct joiner w = joiner_new("west", "192.0.2.2"), thief = joiner_new("thief", "192.0.2.66");
-    struct bytes body = bytes_of(w.body.p, w.body.n), other = bytes_of(thief.body.p, thief.body.n);
-    AUTO_BUF struct buf pem, answer;
+    begin();
+    struct joiner thief = joiner_new("thief", "192.0.2.66");
+    struct bytes body = bytes_of(west.body.p, west.body.n),
+                 other = bytes_of(thief.body.p, thief.body.n);
+    AUTO_BUF struct buf pem;
     buf_init(&pem, 0);
-    buf_init(&answer, 0);
     // before the use has arrived there
-    ck_assert_int_eq(join_issue(j, body, &arena, NULL, &pem), ERR_BUSY);
+    ck_assert_int_eq(join_issue(writer, body, &arena, NULL, &pem), ERR_BUSY);
     certificate_rc = ERR_UNREACHABLE;
-    ck_assert_int_eq(asked(j, &w, "", &answer), ERR_UNREACHABLE);
-    ck_assert_int_eq(join_issue(j, other, &arena, NULL, &pem), ERR_DENIED);
+    ck_assert_int_eq(asked(&west, ""), ERR_UNREACHABLE);
+    ck_assert_int_eq(join_issue(writer, other, &arena, NULL, &pem), ERR_DENIED);
     ck_assert_uint_eq(pem.n, 0);
-    ck_assert_int_eq(join_issue(j, body, &arena, NULL, &pem), 0);
+    ck_assert_int_eq(join_issue(writer, body, &arena, NULL, &pem), 0);
     ck_assert_ptr_nonnull(strstr(pem.p, "BEGIN CERTIFICATE"));
     joiner_free(&thief);
-    joiner_free(&w);
-    teardown(j);
+    end();
 }
 END_TEST
 
