@@ -3,7 +3,7 @@
 shown, exit statuses; against an admin socket that answers as it is told."""
 import json, os, pathlib, unittest
 
-import test_request
+import node_socket
 
 FRAME = """version: 41
 domain: example.io
@@ -20,13 +20,11 @@ ANSWER = {"rows": [{"row": "registry/contoso", "before": "name: contoso\nanonymo
                     "by": "operator:ada"}], "nKept": 1, "removed": [], "nRemoved": 0, "commentsLost": False}
 
 
-class Apply(unittest.TestCase):
-    setUp, cli, asked = test_request.Requests.setUp, test_request.Requests.cli, test_request.Requests.asked
-
+class Apply(node_socket.Case):
     def node(self, text, *posts):
         self.answers["GET /v1/topology"] = (200, text.encode())
         self.answers["POST /v1/requests"] = list(posts)
-        self.answers[f"GET /v1/operations/{test_request.ID}"] = (200, test_request.operation("Succeeded", to=42, later=["westeurope"]))
+        self.answers[f"GET /v1/operations/{node_socket.ID}"] = (200, node_socket.operation("Succeeded", to=42, later=["westeurope"]))
 
     def file(self, text, name="t.yaml"):
         path = os.path.join(self.dir, name)
@@ -34,12 +32,9 @@ class Apply(unittest.TestCase):
             f.write(text)
         return path
 
-    def requests(self):
-        return [json.loads(b) for method, path, b in self.seen if (method, path) == ("POST", "/v1/requests")]
-
     def test_what_differs_is_sent_and_nothing_else(self):
         self.node(FRAME + "registries:\n" + CONTOSO + FABRIKAM, (200, {"whatIf": WHAT_IF, "answer": ANSWER}),
-                  (202, {"operation": test_request.operation("Updating"), "answer": ANSWER}))
+                  (202, {"operation": node_socket.operation("Updating"), "answer": ANSWER}))
         # the order of rows, comments, the version and an incarnation that is not said are no difference
         path = self.file("# ours\n" + FRAME.replace("41", "7") + "registries:\n" + FABRIKAM
                          + "  - { name: contoso, anonymous_pull: true, replicas: [{ region: eastus }] }\n")
@@ -80,20 +75,20 @@ class Apply(unittest.TestCase):
     def test_what_goes_is_asked_first(self):
         gone = ANSWER | {"removed": ["fabrikam"], "nRemoved": 1}
         self.node(FRAME + "registries:\n" + CONTOSO + FABRIKAM, (200, {"whatIf": WHAT_IF, "answer": gone}),
-                  (202, {"operation": test_request.operation("Updating"), "answer": gone}))
+                  (202, {"operation": node_socket.operation("Updating"), "answer": gone}))
         path = self.file(FRAME + "registries:\n" + CONTOSO)
         self.cli("apply", path, status=2)
         self.assertIn("1 registry goes: fabrikam.", self.err)
         self.assertEqual(len(self.requests()), 1)
         self.seen.clear()
         self.node(FRAME + "registries:\n" + CONTOSO + FABRIKAM, (200, {"whatIf": WHAT_IF, "answer": gone}),
-                  (202, {"operation": test_request.operation("Updating"), "answer": gone}))
+                  (202, {"operation": node_socket.operation("Updating"), "answer": gone}))
         self.cli("apply", path, "--yes", "--if-version", "41")
         self.assertEqual([q["ifVersion"] for q in self.requests()], [41, 41])
         self.assertIn("- fabrikam", self.requests()[1]["arguments"]["change"])
 
     def test_conflicts_are_refused_unless_somebody_wins(self):
-        self.node(FRAME + "registries:\n" + CONTOSO, test_request.error(409, "Refused", "1 conflict: say whose word holds"))
+        self.node(FRAME + "registries:\n" + CONTOSO, node_socket.error(409, "Refused", "1 conflict: say whose word holds"))
         path = self.file(FRAME + "registries:\n" + CONTOSO + FABRIKAM)
         self.cli("apply", path, "--dry-run", status=1)
         self.assertIn("1 conflict", self.err)
@@ -104,7 +99,7 @@ class Apply(unittest.TestCase):
     def test_many_rows_go_in_parts(self):
         replicas = "replicas: [{ region: eastus }], public_access: [" + ", ".join(f"10.{i}.0.0/16" for i in range(200)) + "]"
         rows = "".join(f"  - {{ name: reg{i:05}, {replicas} }}\n" for i in range(3000))
-        preview, done = (200, {"whatIf": WHAT_IF, "answer": ANSWER}), (202, {"operation": test_request.operation("Updating"), "answer": ANSWER})
+        preview, done = (200, {"whatIf": WHAT_IF, "answer": ANSWER}), (202, {"operation": node_socket.operation("Updating"), "answer": ANSWER})
         nothing = (200, {"code": "NothingToDo", "message": "x", "answer": ANSWER})
         self.node(FRAME + "registries:\n" + CONTOSO, preview, preview, done, done, nothing)
         path = self.file(FRAME + "registries:\n" + CONTOSO + rows)
@@ -164,14 +159,14 @@ class Apply(unittest.TestCase):
     def test_rollback(self):
         back = {"kept": [{"row": "section/identities", "why": "keys never go back"}], "nKept": 1, "removed": ["tailspin"], "nRemoved": 1}
         preview = (200, {"whatIf": WHAT_IF, "answer": back})
-        self.node("", preview, (202, {"operation": test_request.operation("Updating"), "answer": back}))
+        self.node("", preview, (202, {"operation": node_socket.operation("Updating"), "answer": back}))
         out = self.cli("topology", "rollback", "40", "--what-if", status=10)
         self.assertIn("kept: section/identities: keys never go back", out)
-        self.node("", preview, (202, {"operation": test_request.operation("Updating"), "answer": back}))
+        self.node("", preview, (202, {"operation": node_socket.operation("Updating"), "answer": back}))
         self.cli("topology", "rollback", "40", status=2)
         self.assertIn("1 registry goes: tailspin.", self.err)
         self.seen.clear()
-        self.node("", preview, (202, {"operation": test_request.operation("Updating"), "answer": back}))
+        self.node("", preview, (202, {"operation": node_socket.operation("Updating"), "answer": back}))
         out = self.cli("topology", "rollback", "40", "--yes")
         # what is done follows the version that was looked at
         self.assertEqual([q.get("ifVersion") for q in self.requests()], [None, 41])

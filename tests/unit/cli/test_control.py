@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """meridian control: what the root key signs, at once and by way of files, against an admin socket that answers as it is told; and a
 topology file that is adopted."""
-import base64, hashlib, json, os, socket, subprocess, sys, tempfile, threading, unittest
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import base64, hashlib, json, os, subprocess, unittest
 
-MERIDIAN = os.path.abspath(sys.argv.pop(1))
+import node_socket
+
 HASH = "ab" * 32
 BODY = json.dumps({"kind": "takeover", "time": 1, "by": "root-key", "topology": 1048587, "principals": 0, "takeover": {"from": f"1:4:{HASH}"}})
 DRAFT = json.dumps({"e": 2, "s": 5, "p": HASH, "k": "root", "g": "A" * 86, "b": BODY}) + "\n"
@@ -21,52 +21,11 @@ registries:
 """
 
 
-class UnixServer(HTTPServer):
-    address_family = socket.AF_UNIX
-
-    def server_bind(self):
-        self.socket.bind(self.server_address)
-
-
-class Control(unittest.TestCase):
+class Control(node_socket.Case):
     def setUp(self):
-        self.dir = self.enterContext(tempfile.TemporaryDirectory())
-        self.socket, self.key = f"{self.dir}/admin.sock", f"{self.dir}/root.pem"
-        self.seen, self.answers = [], {"POST /v1/control/draft": (200, {"line": DRAFT}), "POST /v1/control/signed": (200, {"place": PLACE})}
-        test = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                test.seen.append((self.path, body))
-                status, doc = test.answers.get(f"{self.command} {self.path}", (404, {"error": {"code": "NotFound", "message": "no"}}))
-                text = json.dumps(doc).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, *_):
-                pass
-
-            def address_string(self):
-                return "unix"
-
-        self.server = UnixServer(self.socket, Handler, bind_and_activate=False)
-        self.server.server_bind()
-        self.server.server_activate()
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(self.server.shutdown)
-
-    def cli(self, *words, status=0):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")} | {"MERIDIAN_ADMIN": self.socket, "HOME": self.dir}
-        r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
-        self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
-        self.err = r.stderr
-        return r.stdout
+        super().setUp()
+        self.key = f"{self.dir}/root.pem"
+        self.answers |= {"POST /v1/control/draft": (200, {"line": DRAFT}), "POST /v1/control/signed": (200, {"place": PLACE})}
 
     def adopt(self):
         with open(f"{self.dir}/given.yaml", "w") as f:
@@ -90,9 +49,9 @@ class Control(unittest.TestCase):
         self.adopt()
         out = self.cli("control", "takeover", "westeurope", "--root-key", self.key, "--yes")
         self.assertIn(PLACE, out)
-        self.assertEqual(json.loads(self.seen[0][1]), {"kind": "takeover", "region": "westeurope"})
-        self.assertEqual(self.seen[1][0], "/v1/control/signed")
-        self.verifies(self.seen[1][1])
+        self.assertEqual(json.loads(self.seen[0][2]), {"kind": "takeover", "region": "westeurope"})
+        self.assertEqual(self.seen[1][1], "/v1/control/signed")
+        self.verifies(self.seen[1][2])
 
     def test_a_takeover_by_way_of_files(self):
         self.adopt()
@@ -108,16 +67,16 @@ class Control(unittest.TestCase):
     def test_a_confirmation(self):
         self.adopt()
         self.cli("control", "confirm", "--root-key", self.key)
-        self.assertEqual(json.loads(self.seen[0][1]), {"kind": "confirm"})
+        self.assertEqual(json.loads(self.seen[0][2]), {"kind": "confirm"})
         self.cli("control", "confirm", "--root-key", self.key, "--upto", PLACE)
-        self.assertEqual(json.loads(self.seen[2][1]), {"kind": "confirm", "upto": PLACE})
+        self.assertEqual(json.loads(self.seen[2][2]), {"kind": "confirm", "upto": PLACE})
 
     def test_what_is_refused(self):
         self.cli("control", "takeover", "westeurope", "--yes", status=2)
         self.assertIn("--root-key FILE, or --draft FILE", self.err)
         self.cli("control", "takeover", "westeurope", "--root-key", self.key, status=2)  # it asks first
         self.cli("control", "takeover", "westeurope", "--root-key", f"{self.dir}/nothing", "--yes", status=1)
-        self.answers["POST /v1/control/draft"] = (409, {"error": {"code": "FilesAreTheSource", "message": "this node takes its topology from files"}})
+        self.answers["POST /v1/control/draft"] = node_socket.error(409, "FilesAreTheSource", "this node takes its topology from files")
         self.cli("control", "confirm", "--draft", f"{self.dir}/draft", status=1)
         self.assertIn("takes its topology from files", self.err)
         with open(f"{self.dir}/bad", "w") as f:

@@ -1,81 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of the fleet from the command line: what is asked, by whom it is signed, waiting, what-if, exit statuses; against an admin
 socket that answers as it is told."""
-import base64, json, os, socket, subprocess, sys, tempfile, threading, unittest
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import base64, json, os, subprocess, unittest
 
-MERIDIAN = os.path.abspath(sys.argv.pop(1))
-ID = "0a1b2c3d4e5f6071"
+import node_socket
+from node_socket import ID, error, operation
+
 PREFIX = b"meridian operator request 1\n"
 
 
-class UnixServer(HTTPServer):
-    address_family = socket.AF_UNIX
-
-    def server_bind(self):
-        self.socket.bind(self.server_address)
-
-
-def operation(state, **more):
-    return {"id": ID, "verb": "registry update", "object": "registry/contoso", "by": "root@eastus", "from": 41, "to": None, "state": state,
-            "phases": [{"name": "edge", "state": "running", "version": 42, "waitsFor": ["westeurope"]}], "created": 1795996800000,
-            "updated": 1795996800000, "error": None, "later": [], "request": "00" * 16} | more
-
-
-def error(status, code, message="because"):
-    return status, {"error": {"code": code, "message": message}}
-
-
-class Requests(unittest.TestCase):
-    def setUp(self):
-        self.dir = self.enterContext(tempfile.TemporaryDirectory())
-        self.socket = os.path.join(self.dir, "admin.sock")
-        self.seen, self.answers = [], {}
-        test = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                test.seen.append((self.command, self.path, body))
-                key = f"{self.command} {self.path.split('?')[0]}"
-                found = test.answers.get(key, (404, {"error": {"code": "NotFound", "message": f"no {key}"}}))
-                if isinstance(found, list):
-                    found = found.pop(0) if len(found) > 1 else found[0]
-                status, doc = found
-                text = doc if isinstance(doc, bytes) else json.dumps(doc).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, *_):
-                pass
-
-            def address_string(self):
-                return "unix"
-
-        self.server = UnixServer(self.socket, Handler, bind_and_activate=False)
-        self.server.server_bind()
-        self.server.server_activate()
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(self.server.shutdown)
-        self.answers["GET /v1/status"] = (200, {"domain": "example.io", "pid": 1})
-
-    def cli(self, *words, status=0, **more):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("MERIDIAN_")}
-        env.update({"MERIDIAN_ADMIN": self.socket, "MERIDIAN_TOPOLOGY": "/nonexistent", "HOME": self.dir} | more)
-        r = subprocess.run([MERIDIAN, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=60)
-        self.assertEqual(r.returncode, status, f"{words}\n{r.stdout}{r.stderr}")
-        self.err = r.stderr
-        return r.stdout
-
-    def asked(self):
-        body = [b for method, path, b in self.seen if (method, path) == ("POST", "/v1/requests")][-1]
-        return json.loads(body)
-
+class Requests(node_socket.Case):
     CANCEL = ["operation", "cancel", ID, "--yes"]
 
     def test_a_bare_request_of_root(self):
