@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared by the engine's files only: what is asked (lifecycle_request.c), what goes on
+// Shared by the engine's files only: what is asked (lifecycle_request.c and asking.h), what goes on
 // (lifecycle_run.c), and what would become of it (lifecycle_try.c).
 #ifndef MERIDIAN_LIFECYCLE_LIFECYCLE_PRIV_H
 #define MERIDIAN_LIFECYCLE_LIFECYCLE_PRIV_H

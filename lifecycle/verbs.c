@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of verbs. `operation cancel` is the engine's own (lifecycle_request.c).
+// The table of verbs. `operation cancel` is the engine's own (canceling.c).
 #include "lifecycle/verbs.h"
 
 #include "base/mem.h"
