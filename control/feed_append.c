@@ -9,6 +9,7 @@
 #include "config/topology_control.h"
 #include "control/document_fields.h"
 #include "control/frame.h"
+#include "control/ttls_held.h"
 
 #include <string.h>
 
@@ -206,6 +207,21 @@ static int takeover_principals(const struct control_state *s, uint64_t version, 
     return rc;
 }
 
+// Its frame may shorten the TTLs as any other may.
+static int takeover_ttls(const struct control_state *s, struct arena *a, struct control_entry *e)
+{
+    struct control_record *held = arena_alloc(a, sizeof *held);
+    bool any = false;
+    if (!held)
+        return ERR_NOMEM;
+    int rc = ttls_held_keep(s->topology, e->body.frame, e->body.topology, a, held, &any);
+    if (rc || !any)
+        return rc;
+    e->body.records = held;
+    e->body.n_records = 1;
+    return 0;
+}
+
 static int takeover_entry(const struct control_state *s, const struct control_takeover *t,
                           struct arena *a, struct diag *diag, struct control_entry *e)
 {
@@ -225,6 +241,9 @@ static int takeover_entry(const struct control_state *s, const struct control_ta
         return rc;
     e->body.frame = bytes_of(frame.p, frame.n);
     e->body.principals_text = bytes_of(principals.p, principals.n);
+    rc = takeover_ttls(s, a, e);
+    if (rc)
+        return rc;
     return finish_entry(e, a);
 }
 

@@ -9,6 +9,7 @@
 #include "control/applied.h"
 #include "control/change_number.h"
 #include "control/document_fields.h"
+#include "control/ttls_held.h"
 
 #include <string.h>
 
@@ -156,6 +157,22 @@ static int check_any(struct drafting *x)
     return ERR_EXISTS;
 }
 
+// ---- records that the feed itself has to have ----
+
+// Room for n more, which the caller fills. NULL: out of memory.
+static struct control_record *more_records(struct drafting *x, size_t n)
+{
+    size_t had = x->body.n_records;
+    struct control_record *all = arena_array(x->a, had + n, sizeof *all);
+    if (!all)
+        return NULL;
+    for (size_t i = 0; i < had; i++)
+        all[i] = x->body.records[i];
+    x->body.records = all;
+    x->body.n_records = had + n;
+    return all + had;
+}
+
 // ---- the base of apply ----
 
 static int in_ledger(void *ctx, const char *key, struct buf *out)
@@ -193,15 +210,26 @@ static int keep_base(struct drafting *x)
     int rc = applied_keep(&c, in_ledger, x, x->a, &kept, &n);
     if (rc || !n)
         return rc;
-    struct control_record *all = arena_array(x->a, d->n_records + n, sizeof *all);
+    struct control_record *all = more_records(x, n);
     if (!all)
         return ERR_NOMEM;
-    for (size_t i = 0; i < d->n_records; i++)
-        all[i] = d->records[i];
     for (size_t i = 0; i < n; i++)
-        all[d->n_records + i] = (struct control_record){kept[i].key, kept[i].value};
-    x->body.records = all;
-    x->body.n_records = d->n_records + n;
+        all[i] = (struct control_record){kept[i].key, kept[i].value};
+    return 0;
+}
+
+// What caches may hold for longer than the new frame says (control/ttls_held.h).
+static int keep_ttls(struct drafting *x)
+{
+    struct control_record held;
+    bool any = false;
+    int rc = ttls_held_keep(x->s->topology, x->body.frame, x->body.topology, x->a, &held, &any);
+    if (rc || !any)
+        return rc;
+    struct control_record *one = more_records(x, 1);
+    if (!one)
+        return ERR_NOMEM;
+    *one = held;
     return 0;
 }
 
@@ -232,6 +260,8 @@ static int draft_body(struct control_feed *f, struct drafting *x)
         rc = check_any(x);
     if (!rc)
         rc = keep_base(x);
+    if (!rc)
+        rc = keep_ttls(x);
     return rc;
 }
 

@@ -3,7 +3,7 @@
 // as the documents. Operations, join tokens and the nonces of requests stand in it, the same at
 // every node:
 //
-//   operation/<id>   join/<id>   request/<nonce>   applied/<row>
+//   operation/<id>   join/<id>   request/<nonce>   applied/<row>   ttl/<version>
 //
 //   const char *text = control_ledger_get(l, "operation/0123456789abcdef");
 //   control_ledger_visit(l, "operation/", visit, ctx);          // in the order of keys

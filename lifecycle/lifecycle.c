@@ -31,6 +31,7 @@ static void forget_all(struct lifecycle *l)
         operation_free(l->running[i]);
     l->n_running = 0;
     l->n_ended = 0;
+    l->ttls_upto = 0;
     l->loaded = false;
 }
 

@@ -42,6 +42,10 @@ struct lifecycle {
     // by the time they ended, the first ones first
     struct ended *ended;
     size_t n_ended, cap_ended;
+    // no earlier than the entry that brought topology `ttls_upto`, whose TTLs are shorter (caches.c);
+    // 0: not known
+    struct control_place ttls_place;
+    uint64_t ttls_upto;
 };
 
 #define OPERATION_KEY_SIZE (sizeof "operation/" + OPERATION_ID_SIZE)

@@ -3,6 +3,7 @@
 // follows; notes without a document are gathered, and go into one entry at the end.
 #include "base/err.h"
 #include "base/mem.h"
+#include "lifecycle/caches.h"
 #include "lifecycle/lifecycle_priv.h"
 
 #include <stdlib.h>
@@ -345,6 +346,8 @@ int64_t lifecycle_run(struct lifecycle *l)
         look(&x);
         for (size_t i = 0; i < l->n_running && !x.stopped; i++)
             go_on(&x, l->running[i]);
+        if (!x.stopped)
+            caches_settle(l, x.now_ms);
         if (!x.stopped)
             note(&x);
         else

@@ -10,19 +10,12 @@
 #include "config/hostname.h"
 #include "config/reserved.h"
 #include "control/principals_change.h"
+#include "lifecycle/caches.h"
 #include "lifecycle/lifecycle.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 
 #include <string.h>
-
-// Beyond the longest TTL: clocks that differ, answers on their way.
-#define REST_MORE_S 60
-
-static uint32_t public_rest_s(const struct work *w)
-{
-    return ttls_cached_s(&w->x->t->ttl) + REST_MORE_S;
-}
 
 // Where a name goes that leaves public DNS.
 static unsigned below_public(const struct work *w)
@@ -202,11 +195,11 @@ static int step_down(struct work *w, struct phase *out)
 {
     bool members;
     if (lower(w, STAGE_PUBLIC, below_public(w))) {
-        out->rest_s = public_rest_s(w);
+        out->rest_s = caches_rest_s(w->x);
         return put(w, "public-dns", out);
     }
     if (lower(w, STAGE_PRIVATE, STAGE_EDGE)) {
-        out->rest_s = public_rest_s(w);
+        out->rest_s = caches_rest_s(w->x);
         return put(w, "private-dns", out);
     }
     if (drop_names(w, &members)) {
@@ -376,12 +369,12 @@ static int step_delete(struct work *w, struct phase *out)
         return 0;
     if (w->row.stage == STAGE_PUBLIC) {
         w->row.stage = below_public(w);
-        out->rest_s = public_rest_s(w);
+        out->rest_s = caches_rest_s(w->x);
         return put(w, "public-dns", out);
     }
     if (w->row.stage == STAGE_PRIVATE) {
         w->row.stage = STAGE_EDGE;
-        out->rest_s = public_rest_s(w);
+        out->rest_s = caches_rest_s(w->x);
         return put(w, "private-dns", out);
     }
     return remove_registry(w, out);

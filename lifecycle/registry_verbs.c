@@ -9,6 +9,7 @@
 #include "config/reserved.h"
 #include "config/topology_control.h"
 #include "control/principals_change.h"
+#include "lifecycle/caches.h"
 #include "lifecycle/lifecycle.h"
 #include "lifecycle/record.h"
 #include "lifecycle/verbs.h"
@@ -243,7 +244,7 @@ static void delete_notes(const struct plan_ctx *x, const struct registry *r, int
     plan_note(x, out,
               "its names leave DNS first; edges and certificates serve on for %u s, until every "
               "cache has forgotten them",
-              (unsigned)ttls_cached_s(&x->t->ttl) + 60);
+              (unsigned)caches_rest_s(x));
     if (r->n_private_endpoints)
         plan_note(x, out, "%u private endpoints go with it, and their addresses are free again",
                   (unsigned)r->n_private_endpoints);

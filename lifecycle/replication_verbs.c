@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "config/topology_control.h"
 #include "control/change.h"
+#include "lifecycle/caches.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 #include "lifecycle/registry_verbs.h"
@@ -258,7 +259,7 @@ static int plan_delete(const struct plan_ctx *x, struct plan *out, struct diag *
         return ERR_CONFLICT;
     }
     plan_note(x, out, "its names in %s leave DNS first; the edge there serves on for %u s",
-              p.region, (unsigned)ttls_cached_s(&x->t->ttl) + 60);
+              p.region, (unsigned)caches_rest_s(x));
     plan_note(x, out, "content that %s alone holds is lost with it: meridian replication status %s",
               p.region, p.registry);
     if (!goal_of(&p, false, out))

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "config/topology_control.h"
 #include "control/change.h"
+#include "lifecycle/caches.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 #include "lifecycle/registry_verbs.h"
@@ -112,7 +113,7 @@ static int plan_drain(const struct plan_ctx *x, struct plan *out, struct diag *d
     out->locks[out->n_locks++] = p.object;
     if (drained)
         plan_note(x, out, "resolvers lead clients there for up to %u s more",
-                  (unsigned)ttls_cached_s(&x->t->ttl));
+                  (unsigned)caches_hold_s(x));
     rc = drain_step(x, out->goal, &first, diag);
     if (!rc && !first.name)
         return ERR_EXISTS;

@@ -4,6 +4,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "control/document_fields.h"
+#include "control/frame.h"
+#include "control/ttls_held.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,16 +113,39 @@ static void records(void *ctx, const char *prefix,
 
 // ---- the feed ----
 
-static int judge_locked(struct toy_fleet *f, const struct control_draft *d, struct diag *diag,
-                        struct topology **out)
+static int with_frame(struct toy_fleet *f, struct bytes frame, struct diag *diag,
+                      struct topology **out)
 {
-    if (!d->change.n) {
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    if (!frame.n) {
         *out = snapshot_ref(f->t);
         return 0;
     }
+    buf_add(&text, frame.p, frame.n);
+    int rc = document_set_version(&text, f->t->version + 1);
+    if (!rc)
+        rc = frame_replace(f->t, bytes_of(text.p, text.n), "the new frame", TOPOLOGY_FULL, diag,
+                           out);
+    return rc;
+}
+
+static int judge_locked(struct toy_fleet *f, const struct control_draft *d, struct diag *diag,
+                        struct topology **out)
+{
+    struct topology *framed = NULL;
+    int rc = with_frame(f, d->frame, diag, &framed);
+    if (rc)
+        return rc;
+    if (!d->change.n) {
+        *out = framed;
+        return 0;
+    }
     changer_at(f->changer, f->now_ms);
-    return changer_apply(f->changer, f->t, (const char *)d->change.p, d->change.n, "change", 1,
-                         diag, out);
+    rc = changer_apply(f->changer, framed, (const char *)d->change.p, d->change.n, "change", 1,
+                       diag, out);
+    snapshot_unref(framed);
+    return rc;
 }
 
 static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
@@ -139,8 +165,22 @@ static bool is_time_to_die(struct toy_fleet *f, enum toy_death how)
     return true;
 }
 
+// As the feed does with every frame.
+static void keep_ttls(struct toy_fleet *f, const struct control_draft *d,
+                      const struct topology *next)
+{
+    struct arena a;
+    struct control_record held;
+    bool any = false;
+    arena_init(&a, 0);
+    if (!ttls_held_keep(f->t, d->frame, next->version, &a, &held, &any) && any)
+        put(f, &held);
+    arena_done(&a);
+}
+
 static void take(struct toy_fleet *f, const struct control_draft *d, struct topology *next)
 {
+    keep_ttls(f, d, next);
     snapshot_unref(f->t);
     f->t = next;
     if (d->principals.n) {

@@ -109,6 +109,76 @@ START_TEST(what_goes_waits_for_the_caches)
 }
 END_TEST
 
+// The frame in force with other TTLs, as an apply would have it.
+static void ttls(struct asked *a, unsigned seconds)
+{
+    AUTO_BUF struct buf text;
+    const struct topology_frame *f = a->fleet.t->frame;
+    const char *had = memmem(f->text, f->text_n, "ttl:", 4);
+    struct control_place p;
+    struct diag diag;
+    buf_init(&text, 0);
+    buf_add(&text, f->text, had ? (size_t)(had - f->text) : f->text_n);
+    buf_printf(&text, "ttl: { global: %us, regional: %us, data: %us, private: %us }\n", seconds,
+               seconds, seconds, seconds);
+    const struct control_draft d = {.by = "hand", .frame = bytes_of(text.p, text.n)};
+    diag_init(&diag);
+    int rc = a->fleet.deps.append(&a->fleet, &d, &diag, &p);
+    ck_assert_msg(rc == 0, "%s", diag.n ? diag.lines[0] : "?");
+    diag_done(&diag);
+}
+
+// Switches regional endpoints on, then off, and tells how long the names stayed at the edge.
+static int64_t seconds_of_a_removal(struct asked *a)
+{
+    json_decref(
+        asked_to_end(a, "registry update", "contoso", "{'regionalEndpoints':true}", "Succeeded"));
+    int64_t begin = a->fleet.now_ms;
+    json_decref(
+        asked_to_end(a, "registry update", "contoso", "{'regionalEndpoints':false}", "Succeeded"));
+    return (a->fleet.now_ms - begin) / 1000;
+}
+
+START_TEST(longer_ttls_of_before_are_waited_for)
+{
+    struct asked a;
+    asked_init(&a, TWO);
+    ck_assert_int_ge(seconds_of_a_removal(&a), 360);
+    // answers of 300 s are held when the TTL becomes 30 s
+    ttls(&a, 30);
+    ck_assert_int_ge(seconds_of_a_removal(&a), 350);
+    // and until then only
+    asked_pass(&a, 300);
+    int64_t s = seconds_of_a_removal(&a);
+    ck_assert_int_ge(s, 90);
+    ck_assert_int_lt(s, 120);
+    // half of the time is over, for a writer that has just started, or taken over, too
+    ttls(&a, 600);
+    ttls(&a, 60);
+    asked_pass(&a, 300);
+    asked_restart(&a);
+    a.fleet.place.epoch = 2;
+    s = seconds_of_a_removal(&a);
+    ck_assert_int_ge(s, 350);
+    ck_assert_int_lt(s, 400);
+    asked_pass(&a, 600);
+    // a region that does not have it yet gives the long ones out still
+    a.fleet.up[2] = false;
+    ttls(&a, 20);
+    asked_pass(&a, 1000);
+    ck_assert_int_ge(seconds_of_a_removal(&a), 120);
+    a.fleet.up[2] = true;
+    asked_pass(&a, 2);
+    ck_assert_int_ge(seconds_of_a_removal(&a), 110);
+    asked_pass(&a, 60);
+    ck_assert_int_lt(seconds_of_a_removal(&a), 90);
+    // nothing is left of it in the ledger
+    for (size_t i = 0; i < a.fleet.n_records; i++)
+        ck_assert(strncmp(a.fleet.records[i].key, "ttl/", 4) != 0);
+    asked_done(&a);
+}
+END_TEST
+
 START_TEST(the_same_request_is_one_operation)
 {
     struct asked a;
@@ -604,12 +674,12 @@ START_TEST(a_forgotten_nonce_does_it_no_second_time)
 END_TEST
 
 CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
-           what_goes_waits_for_the_caches, the_same_request_is_one_operation,
-           one_at_a_time_for_a_registry, a_canceled_operation_goes_back,
-           a_region_that_is_away_is_listed, certificates_that_do_not_come_undo_it,
-           a_refused_phase_is_undone, a_writer_that_dies_at_any_entry_changes_nothing,
-           another_region_goes_on_after_a_takeover, a_version_that_was_shown_binds,
-           what_is_asked_for_badly_is_refused, old_operations_go, many_ask_at_once,
-           what_is_undone_leaves_no_grants,
+           what_goes_waits_for_the_caches, longer_ttls_of_before_are_waited_for,
+           the_same_request_is_one_operation, one_at_a_time_for_a_registry,
+           a_canceled_operation_goes_back, a_region_that_is_away_is_listed,
+           certificates_that_do_not_come_undo_it, a_refused_phase_is_undone,
+           a_writer_that_dies_at_any_entry_changes_nothing, another_region_goes_on_after_a_takeover,
+           a_version_that_was_shown_binds, what_is_asked_for_badly_is_refused, old_operations_go,
+           many_ask_at_once, what_is_undone_leaves_no_grants,
            a_stamp_and_its_replica_are_not_drained_against_each_other,
            a_forgotten_nonce_does_it_no_second_time)
