@@ -58,7 +58,7 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     // --timeout of a change
     const char *change_timeout;
     // --what-if, --no-wait, --yes
-    bool what_if, no_wait, yes;
+    bool what_if, no_wait, quorum, yes;
     // cli_tell; NULL: nothing
     json_t *told;
     // lives as long as the process

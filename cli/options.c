@@ -129,6 +129,10 @@ static void add_shared(struct cli *c, struct flags *flags, struct row_list *l)
          .min = 1, .max = INT64_MAX},
         {0, "no-wait", NULL, "print the operation, and do not wait for its end",
          .flag = &c->no_wait},
+        {0, "quorum", NULL,
+         "go on once a majority of the regions has a phase, and leave behind those that take "
+         "nothing",
+         .flag = &c->quorum},
         {0, "timeout", "TIME", "how long to wait for its end: 90s, 10m (default)",
          &c->change_timeout},
         {0, "operator", "NAME", "who signs (MERIDIAN_OPERATOR)", &c->operator_name},

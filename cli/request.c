@@ -72,6 +72,7 @@ static int compose(struct cli *c, const struct request *q, const json_t *argumen
                                 .arguments = (json_t *)arguments,
                                 .if_version = (uint64_t)c->if_version,
                                 .what_if = c->what_if,
+                                .quorum = c->quorum,
                                 .expires_ms = clock_wall_ms() + CONTROL_REQUEST_LIFE_MS};
     if (!c->key != !c->operator_name)
         return cli_fail(EXIT_USAGE, "%s: --operator and --key go together", c->path);

@@ -111,6 +111,8 @@ int control_request_format(const struct control_request *q, struct buf *out)
     if (q->if_version)
         bad |= json_object_set_new(o, "ifVersion", json_integer((json_int_t)q->if_version));
     bad |= json_object_set_new(o, "whatIf", json_boolean(q->what_if));
+    if (q->quorum) // writers of older releases know no such member
+        bad |= json_object_set_new(o, "quorum", json_true());
     bad |= json_object_set_new(o, "nonce", json_string(q->nonce));
     bad |= json_object_set_new(o, "expires", json_integer(q->expires_ms));
     if (q->operator)
@@ -194,8 +196,9 @@ static bool members_known(json_t *o, const char *const *known, size_t n, const c
 
 static int members_judge(json_t *o, struct diag *diag)
 {
-    static const char *const known[] = {"v",      "verb",  "object",  "arguments", "ifVersion",
-                                        "whatIf", "nonce", "expires", "operator",  "fleet"};
+    static const char *const known[] = {"v",         "verb",     "object", "arguments",
+                                        "ifVersion", "whatIf",   "quorum", "nonce",
+                                        "expires",   "operator", "fleet"};
     const json_t *v = json_object_get(o, "v");
     if (!json_is_integer(v))
         return refuse(diag, ERR_INVAL, "it has no version \"v\" of its form");
@@ -221,7 +224,7 @@ static int members_take(json_t *o, struct diag *diag, struct control_request *q)
     const char *nonce = text_of(o, "nonce");
     const json_t *version = json_object_get(o, "ifVersion"),
                  *expires = json_object_get(o, "expires"), *what_if = json_object_get(o, "whatIf"),
-                 *op = json_object_get(o, "operator");
+                 *quorum = json_object_get(o, "quorum"), *op = json_object_get(o, "operator");
     q->verb = text_of(o, "verb");
     q->object = text_of(o, "object");
     q->fleet = text_of(o, "fleet");
@@ -241,6 +244,9 @@ static int members_take(json_t *o, struct diag *diag, struct control_request *q)
     if (what_if && !json_is_boolean(what_if))
         return refuse(diag, ERR_INVAL, "\"whatIf\" must be true or false");
     q->what_if = json_is_true(what_if);
+    if (quorum && !json_is_boolean(quorum))
+        return refuse(diag, ERR_INVAL, "\"quorum\" must be true or false");
+    q->quorum = json_is_true(quorum);
     if (op && !json_is_string(op))
         return refuse(diag, ERR_INVAL, "\"operator\" must be a name");
     q->operator= json_string_value(op);

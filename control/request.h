@@ -6,6 +6,7 @@
 //   TEXT      {"v":1,"verb":"registry update","object":"contoso","arguments":{…},
 //              "ifVersion":41,"whatIf":false,"nonce":"32 hex digits","expires":1764460800000,
 //              "operator":"ada","fleet":"example.io"}
+//             and "quorum":true, where it was asked for
 //   envelope  {"request":TEXT as a string,"key":"ada","signature":base64url}
 //             Ed25519 (RFC 8032) over CONTROL_REQUEST_PREFIX and TEXT
 //
@@ -58,6 +59,8 @@ struct control_request {
     // of the topology (of principals, for their verbs); 0: any
     uint64_t if_version;
     bool what_if;
+    // phases end when a majority of the regions has them (lifecycle/lifecycle.h)
+    bool quorum;
     char nonce[CONTROL_NONCE_SIZE];
     // wall
     int64_t expires_ms;

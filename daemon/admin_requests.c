@@ -175,6 +175,7 @@ static void ask_engine(struct given *g, const struct topology *t, const struct c
                                         .expires_ms = q->expires_ms,
                                         .if_version = q->if_version,
                                         .what_if = q->what_if,
+                                        .quorum = q->quorum,
                                         .rights = rights_of(t, q)};
     lifecycle_request(operations_engine(g->app->operations), &r, &answer);
     g->status = answer.status;

@@ -72,6 +72,8 @@ static json_t *record_new(const struct asking *q)
     if (!record)
         return NULL;
     int rc = 0;
+    if (q->r->quorum)
+        rc |= json_object_set_new(record, "quorum", json_true());
     if (q->plan.goal)
         rc |= json_object_set(record, "goal", q->plan.goal);
     if (q->plan.before)

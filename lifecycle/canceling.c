@@ -45,6 +45,8 @@ static int cancel_append(struct asking *q, struct operation *o)
     if (!record)
         return ERR_NOMEM;
     record_turn(record, "cancel", q->x.now_ms);
+    if (q->r->quorum)
+        json_object_set_new(record, "quorum", json_true());
     // as where an operation takes another's place
     int rc = record_start(record, "edge", 0, q->x.now_ms);
     if (!rc)

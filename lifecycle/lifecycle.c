@@ -204,8 +204,11 @@ int lifecycle_load(struct lifecycle *l, struct diag *diag)
     int rc = l->deps.writer(l->deps.ctx, &epoch, diag);
     if (rc) {
         l->loaded = false;
+        l->writes_since_ms = 0;
         return rc;
     }
+    if (!l->writes_since_ms || l->epoch != epoch)
+        l->writes_since_ms = l->deps.now_ms(l->deps.ctx);
     if (l->loaded && l->epoch == epoch)
         return 0;
     forget_all(l);

@@ -12,7 +12,8 @@
 //      that carries the documents of its first phase.
 //   2. A phase ends when a majority of regions, and every region that can be reached, has stored its
 //      entry, has its certificates, and when caches have forgotten what it took away. A region that
-//      cannot be reached holds up nothing: it is listed in `later`.
+//      cannot be reached holds up nothing: it is listed in `later`. One that can be reached and is
+//      behind is waited for, for as long as it takes, unless the request says `quorum`.
 //   3. The next phase is made from the document in force and the goal in the record. When there is
 //      none left: Succeeded.
 //   4. A phase that is refused turns the operation around: the goal is what was before, and it ends
@@ -88,6 +89,9 @@ struct lifecycle_request {
     // of the topology, or of the principals for their verbs; 0: any
     uint64_t if_version;
     bool what_if;
+    // Regions that can be reached and do not take a phase hold up nothing: a majority is enough.
+    // Asked again with it, an operation that runs goes on so.
+    bool quorum;
     // enum control_right
     unsigned rights;
 };

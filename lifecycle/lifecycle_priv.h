@@ -34,6 +34,9 @@ struct lifecycle {
     struct lifecycle_deps deps;
     // of all below
     pthread_mutex_t lock;
+    // wall; since then it is the writer without a break. Regions that were not heard yet count as
+    // ones that can be reached for a while. 0: it is not
+    int64_t writes_since_ms;
     // what follows is of this epoch of the feed; false: it has to be read from the ledger
     bool loaded;
     uint64_t epoch;

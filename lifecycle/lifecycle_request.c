@@ -72,14 +72,49 @@ static bool asked_before(struct asking *q)
     return record != NULL;
 }
 
+// It does not wait for regions that are behind any more.
+static int go_on_with_a_majority(struct asking *q, struct operation *o)
+{
+    struct control_record records[2];
+    struct control_place place;
+    json_t *record = json_deep_copy(o->record);
+    if (!record)
+        return ERR_NOMEM;
+    int rc = json_object_set_new(record, "quorum", json_true()) ? ERR_NOMEM : 0;
+    if (!rc)
+        rc = lifecycle_record(record, &q->arena, &records[0]);
+    snprintf(q->id, sizeof q->id, "%s", o->id);
+    if (!rc)
+        rc = asking_nonce_record(q, &records[1]);
+    const struct control_draft d = {
+        .by = q->r->by, .request = q->r->nonce, .records = records, .n_records = 2};
+    if (!rc)
+        rc = q->l->deps.append(q->l->deps.ctx, &d, &q->diag, &place);
+    if (rc) {
+        json_decref(record);
+        return rc;
+    }
+    json_decref(o->record);
+    o->record = record;
+    return 0;
+}
+
 static bool asked_already(struct asking *q)
 {
-    for (size_t i = 0; i < q->l->n_running; i++)
-        if (asking_is_for(q, q->l->running[i])) {
-            reply_operation(q->out, 202, q->l->running[i]->record, NULL);
-            return true;
-        }
-    return false;
+    struct operation *o = NULL;
+    int rc = 0;
+    for (size_t i = 0; !o && i < q->l->n_running; i++)
+        if (asking_is_for(q, q->l->running[i]))
+            o = q->l->running[i];
+    if (!o)
+        return false;
+    if (q->r->quorum && !json_is_true(json_object_get(o->record, "quorum")))
+        rc = go_on_with_a_majority(q, o);
+    if (rc)
+        reply_append_failed(q, rc);
+    else
+        reply_operation(q->out, 202, o->record, NULL);
+    return true;
 }
 
 // ---- changing ----

@@ -3,6 +3,7 @@
 // follows; notes without a document are gathered, and go into one entry at the end.
 #include "base/err.h"
 #include "base/mem.h"
+#include "fleet/fleet.h"
 #include "lifecycle/caches.h"
 #include "lifecycle/lifecycle_priv.h"
 
@@ -10,9 +11,9 @@
 #include <string.h>
 
 #define LOOK_MS 1000
-// A region that can be reached and still does not take a version, for whatever reason, holds up an
-// operation for so long.
-#define BEHIND_MAX_MS ((int64_t)2 * 60 * 1000)
+// A writer that has just begun has not heard every region that can be reached: for so long nobody
+// counts as away.
+#define HEARD_MS FLEET_SILENT_MS
 // Certificates that are not there by then will not come by themselves.
 #define CERTIFICATES_MAX_MS ((int64_t)15 * 60 * 1000)
 // After a failure that may pass (disk, memory).
@@ -89,13 +90,28 @@ static void turn(struct run *x, struct operation *o, const char *code, const cha
     record_end(o->record, "Failed", x->now_ms);
 }
 
-static bool certificates_there(struct run *x, struct operation *o, const struct lifecycle_stored *s)
+// Regions that the phase has to wait for: those that can be reached and are behind, and those that
+// were not heard yet.
+static region_set waited_for(struct run *x, const struct operation *o,
+                             const struct lifecycle_stored *s)
+{
+    int64_t unheard_ms = x->l->writes_since_ms + HEARD_MS - x->now_ms;
+    if (json_is_true(json_object_get(o->record, "quorum")))
+        return 0;
+    if (unheard_ms <= 0 || !s->away)
+        return s->behind;
+    sooner(x, unheard_ms);
+    return s->behind | s->away;
+}
+
+// `passed`: regions that nothing waits for.
+static bool certificates_there(struct run *x, struct operation *o, region_set passed)
 {
     const json_t *phase = record_running(o->record);
     if (!json_is_true(json_object_get(phase, "certificates")))
         return true;
     region_set all = ~(region_set)0 >> (TOPOLOGY_MAX_REGIONS - x->t->n_regions);
-    region_set missing = x->l->deps.certificates_missing(x->l->deps.ctx, x->t, all & ~s->away);
+    region_set missing = x->l->deps.certificates_missing(x->l->deps.ctx, x->t, all & ~passed);
     if (!missing)
         return true;
     waits_for(x, o, missing);
@@ -111,7 +127,6 @@ static bool is_everywhere(struct run *x, struct operation *o)
 {
     struct lifecycle *l = x->l;
     struct lifecycle_stored s = {0};
-    const json_t *phase = record_running(o->record);
     if (!o->placed)
         l->deps.place(l->deps.ctx, &o->place);
     o->placed = true;
@@ -123,12 +138,12 @@ static bool is_everywhere(struct run *x, struct operation *o)
         waits_for(x, o, s.behind | s.away);
         return false;
     }
-    bool patient = x->now_ms - record_number(phase, "started") <= BEHIND_MAX_MS;
-    if (s.behind && patient) {
-        waits_for(x, o, s.behind);
+    region_set waited = waited_for(x, o, &s);
+    if (waited) {
+        waits_for(x, o, waited);
         return false;
     }
-    if (!certificates_there(x, o, &s))
+    if (!certificates_there(x, o, s.behind | s.away))
         return false;
     waits_for(x, o, 0);
     later(x, o, s.behind | s.away);

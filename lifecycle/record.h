@@ -6,7 +6,8 @@
 //    "by":"operator:ada","from":41,"to":44,"state":"Updating",
 //    "phases":[{"name":"edge","state":"done","version":42,"started":ms,"ended":ms}, …,
 //              {"name":"wait","state":"running","started":ms,"waitUntil":ms}, …],
-//    "created":ms,"updated":ms,"error":null,"later":["westus"],"request":"nonce"}
+//    "created":ms,"updated":ms,"error":null,"later":["westus"],"request":"nonce",
+//    "quorum":true}                                     // where it was asked for
 //
 // and for the engine alone: goal, before, turned ("undo", "cancel"), locks, arguments (a digest).
 // Phase states: pending, running, done, undone, failed. Functions that fail do so for want of memory

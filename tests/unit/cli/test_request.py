@@ -20,6 +20,9 @@ class Requests(node_socket.Case):
         self.assertEqual((q["verb"], q["object"], q["arguments"], q["ifVersion"], q["whatIf"], q["fleet"]),
                          ("operation cancel", ID, {}, 41, False, "example.io"))
         self.assertNotIn("operator", q)
+        self.assertNotIn("quorum", q)
+        self.cli(*self.CANCEL, "--quorum")
+        self.assertIs(self.asked()["quorum"], True)
         self.assertEqual(len(q["nonce"]), 32)
         self.assertIn("registry/contoso", out)
         self.assertIn("Succeeded", out)

@@ -111,12 +111,14 @@ START_TEST(a_request_comes_out_as_it_was_signed)
     q.arguments = json_pack("{s:s}", "regionalEndpoints", "Enabled");
     q.if_version = 41;
     q.what_if = true;
+    q.quorum = true;
     AUTO_BUF struct buf b = envelope(&q, ada, "ada");
     ck_assert_int_eq(control_request_take(bytes_of(b.p, b.n), &far, NOW, NULL, &got), 0);
     ck_assert_str_eq(got->verb, "registry update");
     ck_assert_str_eq(got->object, "contoso");
     ck_assert_str_eq(got->operator, "ada");
     ck_assert_str_eq(got->nonce, NONCE);
+    ck_assert(got->quorum);
     ck_assert(got->what_if && got->if_version == 41 && got->expires_ms == q.expires_ms);
     ck_assert(json_equal(got->arguments, q.arguments));
     char by[CONTROL_BY_SIZE];
@@ -221,6 +223,8 @@ START_TEST(other_forms_are_refused)
         {BARE(",\"ifVersion\":0"), "ifVersion", ERR_INVAL},
         {BARE(",\"ifVersion\":\"41\""), "ifVersion", ERR_INVAL},
         {BARE(",\"whatIf\":1"), "whatIf", ERR_INVAL},
+        {BARE(",\"quorum\":true"), "", 0},
+        {BARE(",\"quorum\":\"yes\""), "quorum", ERR_INVAL},
         {BARE(",\"operator\":7"), "operator", ERR_INVAL},
         {"", "no JSON object", ERR_INVAL},
         {"[]", "no JSON object", ERR_INVAL},

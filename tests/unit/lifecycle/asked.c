@@ -69,7 +69,9 @@ int asked_of(struct asked *a, const char *nonce, const char *verb, const char *o
     json_t *args = json_of(arguments);
     bool what_if = json_is_true(json_object_get(args, "whatIf"));
     json_int_t version = json_integer_value(json_object_get(args, "ifVersion"));
+    bool quorum = json_is_true(json_object_get(args, "quorum"));
     json_object_del(args, "whatIf");
+    json_object_del(args, "quorum");
     json_object_del(args, "ifVersion");
     const struct lifecycle_request r = {.verb = verb,
                                         .object = object,
@@ -79,6 +81,7 @@ int asked_of(struct asked *a, const char *nonce, const char *verb, const char *o
                                         .expires_ms = a->fleet.now_ms + 300000,
                                         .if_version = (uint64_t)version,
                                         .what_if = what_if,
+                                        .quorum = quorum,
                                         .rights = 15};
     struct lifecycle_answer answer;
     lifecycle_request(a->l, &r, &answer);

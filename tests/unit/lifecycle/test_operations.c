@@ -307,6 +307,105 @@ START_TEST(a_region_that_is_away_is_listed)
 }
 END_TEST
 
+static bool is_listed(const json_t *list, const char *region)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!strcmp(record_text_at(list, i), region))
+            return true;
+    return false;
+}
+
+START_TEST(a_region_that_is_behind_is_waited_for)
+{
+    static const char wish[] = "{'regionalEndpoints':true}";
+    struct asked a;
+    json_t *body, *o;
+    asked_init(&a, TWO);
+    a.fleet.slow[2] = true;
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", wish, &body), 202);
+    char *id = id_of(body);
+    asked_pass(&a, 3600);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:edge r.westus:edge");
+    o = shown(&a, id);
+    const json_t *edge = json_array_get(json_object_get(o, "phases"), 1);
+    ck_assert(is_listed(json_object_get(edge, "waitsFor"), "north"));
+    ck_assert_uint_eq(json_array_size(json_object_get(o, "later")), 0);
+    json_decref(o);
+    a.fleet.slow[2] = false;
+    asked_settle(&a, 100);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    o = shown(&a, id);
+    ck_assert_uint_eq(json_array_size(json_object_get(o, "later")), 0);
+    json_decref(o);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+START_TEST(with_a_quorum_a_region_that_is_behind_is_left_behind)
+{
+    struct asked a;
+    json_t *body, *o;
+    asked_init(&a, TWO);
+    a.fleet.slow[2] = true;
+    o = asked_to_end(&a, "registry update", "contoso", "{'regionalEndpoints':true,'quorum':true}",
+                     "Succeeded");
+    ck_assert(is_listed(json_object_get(o, "later"), "north"));
+    json_decref(o);
+    // an operation that waits is told to go on by the same request
+    static const char wish[] = "{'dataEndpointEnabled':true}";
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", wish, &body), 202);
+    char *id = id_of(body);
+    asked_pass(&a, 1000);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    ck_assert_int_eq(asked(&a, "registry update", "contoso",
+                           "{'dataEndpointEnabled':true,'quorum':true}", &body),
+                     202);
+    char *again = id_of(body);
+    ck_assert_str_eq(again, id);
+    asked_restart(&a); // it stands in the ledger
+    asked_settle(&a, 100);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(again);
+    free(id);
+    // a majority is needed all the same
+    a.fleet.slow[1] = true;
+    ck_assert_int_eq(asked(&a, "registry update", "contoso",
+                           "{'anonymousPullEnabled':true,'quorum':true}", &body),
+                     202);
+    id = id_of(body);
+    asked_pass(&a, 1000);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+// Which regions can be reached is known only once they have had the time to say so.
+START_TEST(a_writer_that_has_just_begun_passes_nobody_over)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    asked_restart(&a);
+    a.fleet.up[2] = false; // not heard yet
+    asked_pass(&a, 3);
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:edge r.westus:edge");
+    a.fleet.up[2] = true;
+    asked_settle(&a, 100);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    json_t *o = shown(&a, id);
+    ck_assert_uint_eq(json_array_size(json_object_get(o, "later")), 0);
+    json_decref(o);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
 START_TEST(certificates_that_do_not_come_undo_it)
 {
     struct asked a;
@@ -677,9 +776,12 @@ CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            what_goes_waits_for_the_caches, longer_ttls_of_before_are_waited_for,
            the_same_request_is_one_operation, one_at_a_time_for_a_registry,
            a_canceled_operation_goes_back, a_region_that_is_away_is_listed,
-           certificates_that_do_not_come_undo_it, a_refused_phase_is_undone,
-           a_writer_that_dies_at_any_entry_changes_nothing, another_region_goes_on_after_a_takeover,
-           a_version_that_was_shown_binds, what_is_asked_for_badly_is_refused, old_operations_go,
-           many_ask_at_once, what_is_undone_leaves_no_grants,
+           a_region_that_is_behind_is_waited_for,
+           with_a_quorum_a_region_that_is_behind_is_left_behind,
+           a_writer_that_has_just_begun_passes_nobody_over, certificates_that_do_not_come_undo_it,
+           a_refused_phase_is_undone, a_writer_that_dies_at_any_entry_changes_nothing,
+           another_region_goes_on_after_a_takeover, a_version_that_was_shown_binds,
+           what_is_asked_for_badly_is_refused, old_operations_go, many_ask_at_once,
+           what_is_undone_leaves_no_grants,
            a_stamp_and_its_replica_are_not_drained_against_each_other,
            a_forgotten_nonce_does_it_no_second_time)
