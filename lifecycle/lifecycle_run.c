@@ -6,6 +6,7 @@
 #include "fleet/fleet.h"
 #include "lifecycle/caches.h"
 #include "lifecycle/lifecycle_priv.h"
+#include "lifecycle/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -301,22 +302,58 @@ static void go_on(struct run *x, struct operation *o)
 
 // ---- notes ----
 
+struct noting {
+    struct arena arena;
+    struct control_record *records;
+    size_t n, cap;
+};
+
+static int note_add(struct noting *t, const struct control_record *more, size_t n)
+{
+    if (t->n + n > t->cap) {
+        size_t cap = 2 * (t->n + n);
+        struct control_record *all = arena_array(&t->arena, cap, sizeof *all);
+        if (!all)
+            return ERR_NOMEM;
+        if (t->n)
+            memcpy(all, t->records, t->n * sizeof *all);
+        t->records = all;
+        t->cap = cap;
+    }
+    if (n)
+        memcpy(t->records + t->n, more, n * sizeof *more);
+    t->n += n;
+    return 0;
+}
+
+// Its record, and what it need not remember any longer if it has ended.
+static int note_one(struct run *x, struct noting *t, const struct operation *o)
+{
+    struct control_record record, *gone = NULL;
+    size_t n = 0;
+    int rc = lifecycle_record(o->record, &t->arena, &record);
+    if (!rc)
+        rc = note_add(t, &record, 1);
+    if (!rc && record_ended(o->record))
+        rc = parts_gone(&x->l->deps, o->id, &t->arena, &gone, &n);
+    if (!rc)
+        rc = note_add(t, gone, n);
+    return rc;
+}
+
 static int note_all(struct run *x, struct operation **noted, size_t n)
 {
-    struct lifecycle *l = x->l;
-    struct arena a;
+    const struct lifecycle *l = x->l;
+    struct noting t = {.n = 0};
     struct control_place place;
-    arena_init(&a, 0);
-    struct control_record *records = arena_array(&a, n, sizeof *records);
     int rc = 0;
-    if (!records)
-        rc = ERR_NOMEM;
+    arena_init(&t.arena, 0);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = lifecycle_record(noted[i]->record, &a, &records[i]);
-    const struct control_draft d = {.by = l->deps.by, .records = records, .n_records = n};
+        rc = note_one(x, &t, noted[i]);
+    const struct control_draft d = {.by = l->deps.by, .records = t.records, .n_records = t.n};
     if (!rc)
         rc = l->deps.append(l->deps.ctx, &d, NULL, &place);
-    arena_done(&a);
+    arena_done(&t.arena);
     return rc;
 }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `stamp drain`: every replica at a stamp takes no traffic of its global name any more, or takes it
 // again. Regional names lead there as before. Many registries may have their home there: it goes by
-// batches, each made of what is not drained yet.
+// batches, each made of what is not drained yet. Each batch leaves the names that it changed
+// (lifecycle/parts.h): the way back changes those and no others, which somebody else had drained.
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/topology_control.h"
 #include "control/change.h"
 #include "lifecycle/caches.h"
+#include "lifecycle/parts.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 #include "lifecycle/registry_verbs.h"
@@ -65,28 +67,116 @@ static int row_drained(const struct plan_ctx *x, const struct stamp_place *p,
     return 0;
 }
 
+struct batch {
+    const struct plan_ctx *x;
+    struct stamp_place place;
+    bool drained;
+    struct spec_registry *rows;
+    size_t n;
+};
+
+static int batch_begin(const struct plan_ctx *x, const json_t *goal, struct batch *b,
+                       struct diag *diag)
+{
+    *b = (struct batch){.x = x, .drained = goal_wants(goal, "drained") == WANTED};
+    int rc = place_of(x, record_text(goal, "stamp"), &b->place, diag);
+    if (rc)
+        return rc;
+    b->rows = arena_array(x->arena, BATCH_MAX, sizeof *b->rows);
+    if (!b->rows)
+        return ERR_NOMEM;
+    return 0;
+}
+
+// One that is not at the stamp, or as it is to be, is left alone.
+static int batch_add(struct batch *b, const struct registry *r)
+{
+    const struct replica *rep = at_stamp(&b->place, r);
+    if (!rep || rep->drained == b->drained)
+        return 0;
+    return row_drained(b->x, &b->place, r, b->drained, &b->rows[b->n++]);
+}
+
+static int batch_change(const struct batch *b, struct phase *out)
+{
+    const struct change c = {.registries = b->rows, .n_registries = b->n};
+    if (!b->n)
+        return 0;
+    return change_text(b->x, &c, &out->change);
+}
+
+// By the version that the batch makes.
+static int names_part(const struct batch *b, struct control_record *out)
+{
+    char what[24];
+    json_t *names = json_array();
+    for (size_t i = 0; names && i < b->n; i++)
+        if (json_array_append_new(names, json_string(b->rows[i].name))) {
+            json_decref(names);
+            names = NULL;
+        }
+    snprintf(what, sizeof what, "%llu", (unsigned long long)b->x->t->version + 1);
+    return part_record(b->x, what, names, out);
+}
+
+static int step_forth(struct batch *b, struct phase *out)
+{
+    struct catalogue_iter it = {0};
+    const struct registry *r;
+    int rc = 0;
+    while (!rc && b->n < BATCH_MAX && (r = topology_next(b->x->t, &it)))
+        rc = batch_add(b, r);
+    if (rc || !b->n)
+        return rc;
+    struct control_record *record = arena_alloc(b->x->arena, sizeof *record);
+    if (!record)
+        return ERR_NOMEM;
+    out->name = "document";
+    out->records = record;
+    out->n_records = 1;
+    rc = names_part(b, record);
+    if (rc)
+        return rc;
+    return batch_change(b, out);
+}
+
+// `of`: the operation whose batches go back, one after the other.
+static int step_back(struct batch *b, const char *of, struct phase *out)
+{
+    json_t *names = NULL;
+    struct control_record *record = arena_alloc(b->x->arena, sizeof *record);
+    if (!record)
+        return ERR_NOMEM;
+    *record = (struct control_record){0};
+    int rc = part_first(b->x, of, &record->key, &names);
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    for (size_t i = 0; !rc && i < json_array_size(names) && b->n < BATCH_MAX; i++) {
+        const struct registry *r = topology_registry(b->x->t, record_text_at(names, i));
+        if (r)
+            rc = batch_add(b, r);
+    }
+    json_decref(names);
+    if (rc)
+        return rc;
+    out->name = "document";
+    out->records = record;
+    out->n_records = 1;
+    return batch_change(b, out);
+}
+
 static int drain_step(const struct plan_ctx *x, const json_t *goal, struct phase *out,
                       struct diag *diag)
 {
-    struct stamp_place p;
-    struct catalogue_iter it = {0};
-    const struct registry *r;
-    bool drained = goal_wants(goal, "drained") == WANTED;
+    struct batch b;
+    const char *of = record_text(goal, "of");
     *out = (struct phase){0};
-    int rc = place_of(x, record_text(goal, "stamp"), &p, diag);
-    struct spec_registry *rows = arena_array(x->arena, BATCH_MAX, sizeof *rows);
-    struct change c = {.registries = rows};
-    if (!rc && !rows)
-        rc = ERR_NOMEM;
-    while (!rc && c.n_registries < BATCH_MAX && (r = topology_next(x->t, &it))) {
-        const struct replica *rep = at_stamp(&p, r);
-        if (rep && rep->drained != drained)
-            rc = row_drained(x, &p, r, drained, &rows[c.n_registries++]);
-    }
-    if (rc || !c.n_registries)
+    int rc = batch_begin(x, goal, &b, diag);
+    if (rc)
         return rc;
-    out->name = "document";
-    return change_text(x, &c, &out->change);
+    if (*of)
+        return step_back(&b, of, out);
+    return step_forth(&b, out);
 }
 
 static int plan_drain(const struct plan_ctx *x, struct plan *out, struct diag *diag,
@@ -106,7 +196,8 @@ static int plan_drain(const struct plan_ctx *x, struct plan *out, struct diag *d
         return rc;
     const char *text = strchr(p.object, '/') + 1;
     out->goal = json_pack("{s:s, s:b}", "stamp", text, "drained", drained);
-    out->before = json_pack("{s:s, s:b}", "stamp", text, "drained", !drained);
+    out->before =
+        json_pack("{s:s, s:b, s:s}", "stamp", text, "drained", !drained, "of", x->operation);
     if (!out->goal || !out->before)
         return ERR_NOMEM;
     out->object = p.object;

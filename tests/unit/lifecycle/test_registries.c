@@ -315,7 +315,83 @@ START_TEST(a_stamp_drains_by_batches)
 }
 END_TEST
 
+static bool drained(const struct asked *a, unsigned registry)
+{
+    char name[64];
+    snprintf(name, sizeof name, "reg%05u", registry);
+    return topology_registry(a->fleet.t, name)->replicas[0].drained;
+}
+
+static unsigned n_drained(const struct asked *a)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < 1201; i++)
+        n += drained(a, i);
+    return n;
+}
+
+static bool has_parts(const struct asked *a)
+{
+    for (size_t i = 0; i < a->fleet.n_records; i++)
+        if (!strncmp(a->fleet.records[i].key, "part/", 5))
+            return true;
+    return false;
+}
+
+// Begins it, waits until the second of three batches is in force, and calls it off.
+static void drain_called_off(struct asked *a, const char *arguments, bool restart)
+{
+    json_t *body, *o;
+    uint64_t version = a->fleet.t->version;
+    ck_assert_int_eq(asked(a, "stamp drain", "eastus/eus-1", arguments, &body), 202);
+    const char *id = record_text(json_object_get(body, "operation"), "id");
+    while (a->fleet.t->version < version + 2) {
+        toy_fleet_carry(&a->fleet);
+        a->fleet.now_ms += lifecycle_run(a->l);
+    }
+    if (restart)
+        asked_restart(a);
+    ck_assert_int_eq(asked(a, "operation cancel", id, "{}", NULL), 202);
+    asked_settle(a, 100);
+    ck_assert_int_eq(lifecycle_operation(a->l, id, &o), 0);
+    ck_assert_str_eq(record_text(o, "state"), "Canceled");
+    json_decref(o);
+    json_decref(body);
+}
+
+START_TEST(a_drain_that_is_called_off_leaves_what_others_drained)
+{
+    struct asked a;
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    buf_str(&text, "registries:\n");
+    for (int i = 0; i < 1201; i++)
+        buf_printf(&text,
+                   "  - { name: reg%05d, replicas: [{ region: eastus%s }, { region: north }] }\n",
+                   i, i % 10 == 3 ? ", drained: true" : "");
+    asked_init(&a, buf_cstr(&text));
+    drain_called_off(&a, "{}", false);
+    ck_assert_uint_eq(n_drained(&a), 120);
+    ck_assert(drained(&a, 3));
+    ck_assert(!drained(&a, 4));
+    drain_called_off(&a, "{}", true);
+    ck_assert_uint_eq(n_drained(&a), 120);
+    ck_assert(!has_parts(&a));
+    // and the other way round
+    to_end(&a, "stamp drain", "eastus/eus-1", "{}");
+    ck_assert_uint_eq(n_drained(&a), 1201);
+    ck_assert(!has_parts(&a));
+    to_end(&a, "replication update", "reg00700/eastus", "{'drained':false}");
+    drain_called_off(&a, "{'drained':false}", false);
+    ck_assert_uint_eq(n_drained(&a), 1200);
+    ck_assert(!drained(&a, 700));
+    ck_assert(!has_parts(&a));
+    asked_done(&a);
+}
+END_TEST
+
 CHECK_MAIN("lifecycle/registries", regional_endpoints_are_all_or_nothing,
            members_come_and_go_with_names, private_names_come_first_and_go_last,
            replicas_have_their_rules, a_replica_comes_back_at_once, a_registry_is_made_and_named,
-           a_deleted_name_is_reserved, grants_go_with_their_registry, a_stamp_drains_by_batches)
+           a_deleted_name_is_reserved, grants_go_with_their_registry, a_stamp_drains_by_batches,
+           a_drain_that_is_called_off_leaves_what_others_drained)
