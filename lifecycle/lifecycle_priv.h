@@ -21,8 +21,11 @@ struct operation { // one that has not ended
     bool placed;
     // altered since the ledger has it
     bool dirty;
-    // wall: not before then, after something failed for want of memory or disk
+    // wall: not before then, after something failed for want of memory or disk, or because another
+    // change came in between
     int64_t again_ms;
+    // how often that was in a row
+    unsigned conflicts;
 };
 
 struct ended { // in the ledger still

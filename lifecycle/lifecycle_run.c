@@ -19,6 +19,9 @@
 #define CERTIFICATES_MAX_MS ((int64_t)15 * 60 * 1000)
 // After a failure that may pass (disk, memory).
 #define AGAIN_MS 1000
+// After another change came in between: longer each time that it does in a row.
+#define CONFLICT_MS 20
+#define CONFLICT_MAX_MS 5000
 // notes in one entry
 #define NOTES_MAX 256
 
@@ -197,6 +200,21 @@ static void end(struct run *x, struct operation *o)
     o->dirty = true;
 }
 
+static void again(struct run *x, struct operation *o, int64_t ms)
+{
+    o->again_ms = x->now_ms + ms;
+    sooner(x, ms);
+}
+
+static int64_t conflict_pause_ms(struct operation *o)
+{
+    int64_t ms = (int64_t)CONFLICT_MS << o->conflicts;
+    if (ms > CONFLICT_MAX_MS)
+        return CONFLICT_MAX_MS;
+    o->conflicts++;
+    return ms;
+}
+
 static void fails(struct run *x, struct operation *o, int rc, const struct diag *diag)
 {
     AUTO_FREE char *text = diag_text(diag);
@@ -209,7 +227,7 @@ static void fails(struct run *x, struct operation *o, int rc, const struct diag 
         x->stopped = true;
         return;
     case ERR_CONFLICT: // another change came in between: the step is made anew
-        sooner(x, 0);
+        again(x, o, conflict_pause_ms(o));
         return;
     case ERR_INVAL:
     case ERR_RANGE:
@@ -218,8 +236,7 @@ static void fails(struct run *x, struct operation *o, int rc, const struct diag 
         turn(x, o, "Refused", said);
         return;
     default:
-        o->again_ms = x->now_ms + AGAIN_MS;
-        sooner(x, AGAIN_MS);
+        again(x, o, AGAIN_MS);
     }
 }
 
@@ -254,6 +271,7 @@ static int append_phase(struct run *x, struct operation *o, const struct plan_ct
     o->dirty = false;
     o->place = place;
     o->placed = true;
+    o->conflicts = 0;
     look(x);
     return 0;
 }
@@ -291,8 +309,12 @@ static bool next_phase(struct run *x, struct operation *o)
 static void go_on(struct run *x, struct operation *o)
 {
     bool more = true;
-    if (!o->verb || o->again_ms > x->now_ms)
+    if (!o->verb)
         return;
+    if (o->again_ms > x->now_ms) {
+        sooner(x, o->again_ms - x->now_ms);
+        return;
+    }
     while (more && !x->stopped) {
         arena_init(&x->arena, 0);
         more = !record_ended(o->record) && phase_ended(x, o) && next_phase(x, o);

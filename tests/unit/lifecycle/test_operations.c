@@ -4,6 +4,7 @@
 // dies at any entry.
 #include "lifecycle/lifecycle.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "lifecycle/record.h"
 #include "tests/support/check_main.h"
@@ -446,6 +447,48 @@ START_TEST(a_refused_phase_is_undone)
 }
 END_TEST
 
+static unsigned n_conflicts;
+static bool conflicts;
+static int (*toy_append)(void *ctx, const struct control_draft *d, struct diag *diag,
+                         struct control_place *out);
+
+// Somebody else is always a little earlier.
+static int append_late(void *ctx, const struct control_draft *d, struct diag *diag,
+                       struct control_place *out)
+{
+    if (!conflicts || !d->expect_topology)
+        return toy_append(ctx, d, diag, out);
+    n_conflicts++;
+    return ERR_CONFLICT;
+}
+
+START_TEST(a_phase_that_comes_too_late_again_and_again_backs_off)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    toy_append = a.fleet.deps.append;
+    a.fleet.deps.append = append_late;
+    asked_restart(&a);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    conflicts = true;
+    asked_pass(&a, 1);
+    // the first ones follow soon
+    ck_assert_uint_ge(n_conflicts, 4);
+    asked_pass(&a, 600);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    ck_assert_uint_le(n_conflicts, 140);
+    ck_assert_uint_ge(n_conflicts, 100);
+    conflicts = false;
+    ck_assert_int_le(asked_settle(&a, 100), 8);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
 // ---- a writer that dies ----
 
 static void all_verbs(struct asked *a, unsigned *step, const char **out_verb,
@@ -779,9 +822,9 @@ CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            a_region_that_is_behind_is_waited_for,
            with_a_quorum_a_region_that_is_behind_is_left_behind,
            a_writer_that_has_just_begun_passes_nobody_over, certificates_that_do_not_come_undo_it,
-           a_refused_phase_is_undone, a_writer_that_dies_at_any_entry_changes_nothing,
-           another_region_goes_on_after_a_takeover, a_version_that_was_shown_binds,
-           what_is_asked_for_badly_is_refused, old_operations_go, many_ask_at_once,
-           what_is_undone_leaves_no_grants,
+           a_refused_phase_is_undone, a_phase_that_comes_too_late_again_and_again_backs_off,
+           a_writer_that_dies_at_any_entry_changes_nothing, another_region_goes_on_after_a_takeover,
+           a_version_that_was_shown_binds, what_is_asked_for_badly_is_refused, old_operations_go,
+           many_ask_at_once, what_is_undone_leaves_no_grants,
            a_stamp_and_its_replica_are_not_drained_against_each_other,
            a_forgotten_nonce_does_it_no_second_time)
