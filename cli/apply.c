@@ -306,6 +306,19 @@ static void tell_parts(const struct applying *a)
             a->path, document_diff_rows(&a->diff), a->n_parts);
 }
 
+// Why it cannot be done just now, although it could be otherwise; or NULL.
+static const json_t *held_by(const struct applying *a)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(a->what_ifs, i, one)
+    {
+        if (what_if_is_held(one))
+            return json_object_get(one, "error");
+    }
+    return NULL;
+}
+
 // What is in force is compared anew after parts: what commands have changed meanwhile, and which
 // rows the document and the fleet now agree about, is for the last look to settle.
 static int make(struct applying *a)
@@ -328,7 +341,10 @@ static int run(struct applying *a)
     if (rc)
         return rc;
     rc = each_part(a, true);
-    if (rc && rc != EXIT_CHANGES)
+    const json_t *held = held_by(a);
+    if (held && !a->dry)
+        return cli_fail(EXIT_CONFLICT, "%s: %s", a->c->path, json_text(held, "message"));
+    if (rc && rc != EXIT_CHANGES && !held)
         return rc;
     tell_parts(a);
     if (a->dry) {

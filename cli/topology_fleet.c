@@ -193,6 +193,8 @@ static int roll_back(struct cli *c, const json_t *arguments)
 {
     json_t *answer = NULL;
     int rc = change_preview(c, "topology rollback", arguments, &answer);
+    if (!c->what_if && what_if_is_held(json_object_get(answer, "whatIf")))
+        rc = EXIT_CONFLICT;
     if (c->what_if || (rc && rc != EXIT_CHANGES)) {
         if (answer)
             show_preview(c, answer);

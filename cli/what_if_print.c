@@ -20,6 +20,12 @@ int what_if_exit(const json_t *what_if)
     return EXIT_FAILED;
 }
 
+bool what_if_is_held(const json_t *what_if)
+{
+    const json_t *error = json_object_get(what_if, "error");
+    return !strcmp(json_text(error, "code"), "OperationInProgress");
+}
+
 static void print_rows(const char **cells, size_t n)
 {
     size_t widths[CELLS] = {0};
@@ -138,7 +144,9 @@ int what_if_show(struct cli *c, const json_t *what_if)
         printf("%s: version %s -> %s\n", json_text(doc, "object"), json_count(c, doc, "from"),
                json_count(c, doc, "to"));
     print_changes(json_object_get(doc, "changes"));
-    if (!*error && what_if_exit(doc) != EXIT_DONE) {
+    if (what_if_is_held(doc))
+        printf("after that:\n");
+    if (json_object_get(doc, "dns") && what_if_exit(doc) != EXIT_DONE) {
         print_dns(c, json_object_get(doc, "dns"));
         print_list(c, json_object_get(doc, "certificates"), "certificates", certificates);
         print_list(c, json_object_get(doc, "members"), "members", members);

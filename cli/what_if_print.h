@@ -6,6 +6,9 @@
 
 #include "cli/cli.h"
 
+// Would it be refused only because an operation is under way? Then it lists what would change once
+// that has ended, and error.message says which one it is.
+bool what_if_is_held(const json_t *what_if);
 // EXIT_DONE: nothing; EXIT_CHANGES; EXIT_FAILED: it would be refused.
 int what_if_exit(const json_t *what_if);
 // As text, or in the form that was asked for. EXIT_DONE.

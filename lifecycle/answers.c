@@ -111,13 +111,37 @@ void reply_refused(struct asking *q, const char *code, int rc)
                                         record_text(error, "message")));
 }
 
-void reply_held(struct asking *q, const struct operation *o)
+static char *held_why(const struct operation *o)
 {
-    AUTO_FREE char *why = mem_printf(
+    return mem_printf(
         "operation %s (%s of %s) is under way: wait for it (meridian operation wait %s), "
         "or cancel it",
         o->id, record_text(o->record, "verb"), record_text(o->record, "object"), o->id);
-    reply_error(q->out, "OperationInProgress", why ? why : "an operation is under way", o->id);
+}
+
+void reply_held(struct asking *q, const struct operation *o)
+{
+    static const char code[] = "OperationInProgress";
+    AUTO_FREE char *why = held_why(o);
+    const char *said = why ? why : "an operation is under way";
+    reply_error(q->out, code, said, o->id);
+    if (!q->r->what_if || !q->out->body)
+        return;
+    json_t *what_if = what_if_refused(asking_object(q), q->t->version, code, said);
+    json_object_set_new(json_object_get(what_if, "error"), "operation", json_string(o->id));
+    json_object_set_new(q->out->body, "whatIf", what_if);
+}
+
+void reply_what_if_held(struct asking *q, const struct operation *o)
+{
+    json_t *what_if = json_object_get(q->out->body, "whatIf");
+    AUTO_FREE char *why = held_why(o);
+    if (!what_if)
+        return;
+    json_object_set_new(what_if, "error",
+                        json_pack("{s:s, s:s, s:s}", "code", "OperationInProgress", "message",
+                                  why ? why : "an operation is under way", "operation", o->id));
+    json_object_set_new(what_if, "exit", json_integer(WHAT_IF_REFUSED));
 }
 
 void reply_not_writer(struct asking *q, int rc)

@@ -46,8 +46,8 @@ void asking_what_if(struct asking *q);
 
 // ---- beginning.c ----
 
-// The first running operation that holds what the plan would change, or NULL.
-struct operation *asking_holder(const struct asking *q);
+// The running operation that holds what the plan would change, and does not give way to it; or NULL.
+const struct operation *asking_against(const struct asking *q);
 // Is it the operation of the same request, from before?
 bool asking_is_for(const struct asking *q, const struct operation *o);
 // With a plan. 0: there is an answer. ERR_CONFLICT: another change came in between, make another plan.
@@ -72,6 +72,8 @@ void reply_nothing(struct asking *q);
 // diag of q says why.
 void reply_refused(struct asking *q, const char *code, int rc);
 void reply_held(struct asking *q, const struct operation *o);
+// What stands against it, into a what-if that says what would change once that has ended.
+void reply_what_if_held(struct asking *q, const struct operation *o);
 // rc: of deps.writer
 void reply_not_writer(struct asking *q, int rc);
 // rc: of deps.append, or of what was done for it

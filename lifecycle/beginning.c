@@ -25,7 +25,7 @@ static bool locks_meet(const struct asking *q, const json_t *held)
     return false;
 }
 
-struct operation *asking_holder(const struct asking *q)
+static struct operation *holder(const struct asking *q)
 {
     for (size_t i = 0; i < q->l->n_running; i++) {
         struct operation *o = q->l->running[i];
@@ -47,6 +47,14 @@ static bool is_superseded(const struct asking *q, const struct operation *o)
 {
     return q->verb->supersedes && !strcmp(record_text(o->record, "verb"), q->verb->supersedes) &&
            !strcmp(record_text(o->record, "object"), asking_object(q));
+}
+
+const struct operation *asking_against(const struct asking *q)
+{
+    const struct operation *o = holder(q);
+    if (o && is_superseded(q, o))
+        return NULL;
+    return o;
 }
 
 // ---- beginning ----
@@ -222,7 +230,7 @@ static int begin_append(struct asking *q, struct beginning *b)
 int asking_begin(struct asking *q)
 {
     struct beginning b = {0};
-    struct operation *o = asking_holder(q);
+    struct operation *o = holder(q);
     if (o && !is_superseded(q, o)) {
         reply_held(q, o);
         return 0;

@@ -125,11 +125,30 @@ static void held_rather_than_there(struct asking *q)
     const json_t *error = json_object_get(q->out->body, "error");
     const struct operation *o = NULL;
     if (!strcmp(record_text(error, "code"), "AlreadyExists"))
-        o = asking_holder(q);
+        o = asking_against(q);
     if (!o)
         return;
     json_decref(q->out->body);
     reply_held(q, o);
+}
+
+static void ask_what_if(struct asking *q)
+{
+    struct lifecycle *l = q->l;
+    const struct operation *o = NULL;
+    bool planned = asking_plan(q);
+    if (planned)
+        asking_what_if(q);
+    pthread_mutex_lock(&l->lock);
+    // a node that may not write just now does not know what runs
+    bool knows = !lifecycle_load(l, NULL);
+    if (knows && planned)
+        o = asking_against(q);
+    if (o && !asking_is_for(q, o))
+        reply_what_if_held(q, o);
+    if (knows && !planned)
+        held_rather_than_there(q);
+    pthread_mutex_unlock(&l->lock);
 }
 
 static void plan_and_begin(struct asking *q)
@@ -182,12 +201,10 @@ static void ask_for_verb(struct asking *q)
     }
     if (!asking_may(q))
         return;
-    if (!q->r->what_if) {
+    if (q->r->what_if)
+        ask_what_if(q);
+    else
         ask(q);
-        return;
-    }
-    if (asking_plan(q))
-        asking_what_if(q);
 }
 
 static void ask_to_cancel(struct asking *q)

@@ -19,6 +19,10 @@
 //                 "member": "registry_eastus", "address": "10.4.0.9"}],
 //    "notes": ["…"], "exit": 10}
 //
+// Where an operation is under way that holds the object, the engine adds "error": {"code":
+// "OperationInProgress", "message", "operation"} and "exit" 1: what is listed would change once that
+// has ended.
+//
 // A record of a global name has "clients", a percentage, when only so many of all clients are led
 // there: it is asked for clients all over the address space. Lists are sorted, so that the same
 // change always gives the same bytes. Changes nothing. Any thread.

@@ -62,6 +62,21 @@ class Apply(node_socket.Case):
         doc = json.loads(self.cli("apply", path, "--what-if", "-o", "json", status=10))
         self.assertEqual(doc["answers"][0]["nKept"], 1)
 
+    def test_an_operation_that_stands_in_its_way(self):
+        held = WHAT_IF | {"exit": 1, "error": {"code": "OperationInProgress", "message": "operation 0a (stamp drain of x) is under way",
+                                               "operation": "0a"}}
+        self.node(FRAME + "registries:\n" + CONTOSO, (200, {"whatIf": held, "answer": ANSWER}))
+        path = self.file(FRAME + "registries:\n" + CONTOSO + FABRIKAM)
+        out = self.cli("apply", path, "--dry-run", status=1)
+        self.assertIn("refused: operation 0a (stamp drain of x) is under way\nafter that:\ndns: no change", out)
+        self.assertIn("+anonymous_pull: true\n", out)
+        for words in (["apply", path], ["topology", "rollback", "40"]):
+            self.seen.clear()
+            self.node(FRAME + "registries:\n" + CONTOSO, (200, {"whatIf": held, "answer": ANSWER}))
+            out = self.cli(*words, status=11)
+            self.assertIn("operation 0a", out + self.err)
+            self.assertEqual([q["whatIf"] for q in self.requests()], [True])
+
     def test_nothing_to_do(self):
         text = FRAME + "registries:\n" + CONTOSO
         nothing = {"code": "NothingToDo", "message": "x", "whatIf": WHAT_IF | {"exit": 0}, "answer": ANSWER | {"rows": [], "nRows": 0}}

@@ -240,6 +240,71 @@ START_TEST(one_at_a_time_for_a_registry)
 }
 END_TEST
 
+// "10 OperationInProgress 0123…": exit, code and operation of a what-if, and how many records of DNS
+// it lists all the same.
+static const char *what_if(struct asked *a, const char *verb, const char *object,
+                           const char *arguments, size_t *out_dns)
+{
+    static char text[128];
+    json_t *body;
+    ck_assert_int_eq(asked(a, verb, object, arguments, &body), 200);
+    const json_t *w = json_object_get(body, "whatIf"), *e = json_object_get(w, "error");
+    snprintf(text, sizeof text, "%d %s %s", (int)record_number(w, "exit"), record_text(e, "code"),
+             record_text(e, "operation"));
+    *out_dns = json_array_size(json_object_get(w, "dns"));
+    json_decref(body);
+    return text;
+}
+
+START_TEST(what_if_says_which_operation_stands_against_it)
+{
+    struct asked a;
+    json_t *body;
+    char expected[128];
+    size_t n;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    snprintf(expected, sizeof expected, "1 OperationInProgress %s", id);
+    ck_assert_str_eq(what_if(&a, "replication create", "contoso/north", "{'whatIf':true}", &n),
+                     expected);
+    ck_assert_str_eq(what_if(&a, "registry delete", "contoso", "{'whatIf':true}", &n), expected);
+    ck_assert_uint_gt(n, 0);
+    // another registry is free
+    ck_assert_str_eq(
+        what_if(&a, "registry update", "fabrikam", "{'regionalEndpoints':true,'whatIf':true}", &n),
+        "10  ");
+    // and the same request gets that operation
+    ck_assert_str_eq(
+        what_if(&a, "registry update", "contoso", "{'regionalEndpoints':true,'whatIf':true}", &n),
+        "10  ");
+    asked_settle(&a, 1000);
+    ck_assert_str_eq(what_if(&a, "replication create", "contoso/north", "{'whatIf':true}", &n),
+                     "10  ");
+    free(id);
+    // a deletion is canceled by the creation of what it deletes
+    json_decref(asked_to_end(&a, "replication create", "contoso/north", "{}", "Succeeded"));
+    ck_assert_int_eq(asked(&a, "replication delete", "contoso/north", "{}", &body), 202);
+    id = id_of(body);
+    ck_assert_str_eq(what_if(&a, "replication create", "contoso/north", "{'whatIf':true}", &n),
+                     "10  ");
+    asked_settle(&a, 1000);
+    free(id);
+    // what is said to be there is about to go
+    ck_assert_int_eq(asked(&a, "registry delete", "contoso", "{}", &body), 202);
+    id = id_of(body);
+    ck_assert_int_eq(
+        asked(&a, "registry create", "contoso", "{'location':'north','whatIf':true}", &body), 409);
+    ck_assert_str_eq(record_text(json_object_get(body, "error"), "operation"), id);
+    ck_assert_str_eq(
+        record_text(json_object_get(json_object_get(body, "whatIf"), "error"), "operation"), id);
+    ck_assert_str_eq(asked_code(body), "OperationInProgress");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
 START_TEST(a_canceled_operation_goes_back)
 {
     struct asked a;
@@ -818,8 +883,8 @@ END_TEST
 CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            what_goes_waits_for_the_caches, longer_ttls_of_before_are_waited_for,
            the_same_request_is_one_operation, one_at_a_time_for_a_registry,
-           a_canceled_operation_goes_back, a_region_that_is_away_is_listed,
-           a_region_that_is_behind_is_waited_for,
+           what_if_says_which_operation_stands_against_it, a_canceled_operation_goes_back,
+           a_region_that_is_away_is_listed, a_region_that_is_behind_is_waited_for,
            with_a_quorum_a_region_that_is_behind_is_left_behind,
            a_writer_that_has_just_begun_passes_nobody_over, certificates_that_do_not_come_undo_it,
            a_refused_phase_is_undone, a_phase_that_comes_too_late_again_and_again_backs_off,
