@@ -118,13 +118,15 @@ int cli_done(struct cli *c, json_t *doc, const char *fmt, ...)
 void cli_tell(struct cli *c, json_t *doc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 int cli_told(struct cli *c); // main calls it; nothing where nothing was told
-// Columns padded to their widest cell; the first row is the head, printed in upper case.
 // A table of an array of objects: `columns` names members; the head is the same words. Takes the
 // reference.
 int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns);
+// The same, or, where -o or --query ask for another form, the array so.
+int cli_print_rows(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns);
 // The votes behind the verdicts on these targets, those that have any (borrowed), as a table of
 // their own.
 int cli_print_votes(struct cli *c, json_t *targets);
+// Columns padded to their widest cell; the first row is the head, printed in upper case.
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols);
 // One call of a node, at its admin socket or with --server at its admin listener: *out_doc is the
 // parsed answer. Says what is wrong.

@@ -85,9 +85,7 @@ static int print_list(struct cli *c, const char *region)
     json_t *all = list_json(c, region, region != NULL);
     if (!all)
         return cli_fail(EXIT_FAILED, "out of memory");
-    if (cli_json(c))
-        return cli_print_json(c, all);
-    return cli_print_array(c, all, columns, region ? 6 : 5);
+    return cli_print_rows(c, all, columns, region ? 6 : 5);
 }
 
 static int identities_list(struct cli *c, int argc, char **argv)

@@ -126,10 +126,7 @@ static int create(struct cli *c, int argc, char **argv)
 
 static int revoke(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
-    if (rc)
-        return rc;
-    return cli_request(c, &(struct request){.verb = "join-token revoke", .object = argv[1]});
+    return cli_request_word(c, "join-token revoke", argc, argv);
 }
 
 static int list(struct cli *c, int argc, char **argv)
@@ -143,9 +140,7 @@ static int list(struct cli *c, int argc, char **argv)
         return rc;
     json_t *tokens = json_incref(json_object_get(doc, "tokens"));
     json_decref(doc);
-    if (cli_json(c))
-        return cli_print_json(c, tokens);
-    return cli_print_array(c, tokens, columns, ARRAY_LEN(columns));
+    return cli_print_rows(c, tokens, columns, ARRAY_LEN(columns));
 }
 
 static const struct command join_token_cmds[] = {

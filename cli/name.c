@@ -28,9 +28,7 @@ static int name_list(struct cli *c, int argc, char **argv)
     json_t *list = json_array();
     for (size_t i = 0; i < topology_reserved_count(c->topo); i++)
         json_array_append_new(list, reserved_json(topology_reserved_at(c->topo, i)));
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    return cli_print_array(c, list, columns, ARRAY_LEN(columns));
+    return cli_print_rows(c, list, columns, ARRAY_LEN(columns));
 }
 
 static int name_release(struct cli *c, int argc, char **argv)

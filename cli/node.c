@@ -71,6 +71,13 @@ int cli_print_array(struct cli *c, json_t *doc, const char *const *columns, size
     return EXIT_DONE;
 }
 
+int cli_print_rows(struct cli *c, json_t *doc, const char *const *columns, size_t n_columns)
+{
+    if (cli_json(c))
+        return cli_print_json(c, doc);
+    return cli_print_array(c, doc, columns, n_columns);
+}
+
 // Members of an object, one a line; objects inside are indented below their name.
 static void print_members(struct cli *c, const json_t *doc, int indent)
 {
@@ -202,9 +209,7 @@ static const char *const health_columns[] = {"region",   "stamp",  "up",     "sh
 
 static int print_health(struct cli *c, json_t *doc)
 {
-    if (cli_json(c))
-        return cli_print_json(c, doc);
-    return cli_print_array(c, doc, health_columns, ARRAY_LEN(health_columns));
+    return cli_print_rows(c, doc, health_columns, ARRAY_LEN(health_columns));
 }
 
 static int health_show(struct cli *c, int argc, char **argv)

@@ -302,10 +302,7 @@ static int operation_wait(struct cli *c, int argc, char **argv)
 
 static int operation_cancel(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
-    if (rc)
-        return rc;
-    return cli_request(c, &(struct request){.verb = "operation cancel", .object = argv[1]});
+    return cli_request_word(c, "operation cancel", argc, argv);
 }
 
 static const struct command operation_cmds[] = {

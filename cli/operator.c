@@ -91,10 +91,7 @@ static int operator_create(struct cli *c, int argc, char **argv)
 
 static int operator_revoke(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
-    if (rc)
-        return rc;
-    return cli_request(c, &(struct request){.verb = "operator revoke", .object = argv[1]});
+    return cli_request_word(c, "operator revoke", argc, argv);
 }
 
 static int operator_list(struct cli *c, int argc, char **argv)
@@ -116,9 +113,7 @@ static int operator_list(struct cli *c, int argc, char **argv)
                                               "state", o->revoked ? "revoked" : "active",
                                               "fingerprint", fingerprint, "key", o->key));
     }
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    return cli_print_array(c, list, columns, ARRAY_LEN(columns));
+    return cli_print_rows(c, list, columns, ARRAY_LEN(columns));
 }
 
 static const struct command operator_cmds[] = {

@@ -19,13 +19,6 @@ static const char *const peer_columns[] = {
     "region",        "resolver",  "heardMsAgo", "error",           "headroom",         "impaired",
     "clockOffsetMs", "deepError", "version",    "topologyVersion", "principalsVersion"};
 
-static int print(struct cli *c, json_t *doc, const char *const *columns, size_t n)
-{
-    if (cli_json(c))
-        return cli_print_json(c, doc);
-    return cli_print_array(c, doc, columns, n);
-}
-
 static int show(struct cli *c, const char *path, const char *const *columns, size_t n, int argc,
                 char **argv)
 {
@@ -35,7 +28,7 @@ static int show(struct cli *c, const char *path, const char *const *columns, siz
         rc = cli_admin(c, "GET", path, &doc);
     if (rc)
         return rc;
-    return print(c, doc, columns, n);
+    return cli_print_rows(c, doc, columns, n);
 }
 
 // Only where a node is: without one nothing is said, for commands that need none.
@@ -119,7 +112,7 @@ static int impair(struct cli *c, bool on, int argc, char **argv)
     rc = give(c, "impair", region, argv[1], on, &doc);
     if (rc)
         return rc;
-    return print(c, doc, order_columns, ARRAY_LEN(order_columns));
+    return cli_print_rows(c, doc, order_columns, ARRAY_LEN(order_columns));
 }
 
 static int health_impair_run(struct cli *c, int argc, char **argv)
@@ -238,7 +231,7 @@ static int drain(struct cli *c, bool on, int argc, char **argv)
         json_decref(doc);
         return rc;
     }
-    return print(c, doc, order_columns, ARRAY_LEN(order_columns));
+    return cli_print_rows(c, doc, order_columns, ARRAY_LEN(order_columns));
 }
 
 static int replication_drain_run(struct cli *c, int argc, char **argv)

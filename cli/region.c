@@ -62,10 +62,7 @@ static int region_add(struct cli *c, int argc, char **argv)
 
 static int region_remove(struct cli *c, int argc, char **argv)
 {
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
-    if (rc)
-        return rc;
-    return cli_request(c, &(struct request){.verb = "region remove", .object = argv[1]});
+    return cli_request_word(c, "region remove", argc, argv);
 }
 
 static int region_replace(struct cli *c, int argc, char **argv)
@@ -116,9 +113,7 @@ static int region_list(struct cli *c, int argc, char **argv)
     json_t *list = json_array();
     for (size_t i = 0; i < c->topo->n_regions; i++)
         json_array_append_new(list, region_json(c->topo, &c->topo->regions[i]));
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    return cli_print_array(c, list, columns, ARRAY_LEN(columns));
+    return cli_print_rows(c, list, columns, ARRAY_LEN(columns));
 }
 
 static const struct command region_cmds[] = {

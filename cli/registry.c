@@ -63,21 +63,34 @@ static int registry_list(struct cli *c, int argc, char **argv)
     return rc;
 }
 
-static int registry_show(struct cli *c, int argc, char **argv)
+// The options, and the registry: by --name, or the only word.
+static int name_parse(struct cli *c, const struct opt *rows, size_t n_rows, int argc, char **argv,
+                      const char **name)
 {
-    const char *name = NULL;
-    const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name}};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = registry_word(c, name, argc, argv, &name);
-    if (!rc)
-        rc = cli_topology_in_force(c);
+    int rc = opt_parse(c, rows, n_rows, argc, argv, &argc);
     if (rc)
         return rc;
+    return registry_word(c, *name, argc, argv, name);
+}
+
+static int print_it(struct cli *c, const char *name)
+{
     const struct registry *r = cli_registry(c, name);
     if (!r)
         return EXIT_FAILED;
     return registry_print(c, r);
+}
+
+static int registry_show(struct cli *c, int argc, char **argv)
+{
+    const char *name = NULL;
+    const struct opt rows[] = {{'n', "name", "REGISTRY", "the registry", &name}};
+    int rc = name_parse(c, rows, ARRAY_LEN(rows), argc, argv, &name);
+    if (!rc)
+        rc = cli_topology_in_force(c);
+    if (rc)
+        return rc;
+    return print_it(c, name);
 }
 
 // ---- changing ----
@@ -85,15 +98,25 @@ static int registry_show(struct cli *c, int argc, char **argv)
 // As the node has it after the change; `ctx` is the name.
 static int show_changed(struct cli *c, const json_t *answer, void *ctx)
 {
-    const char *name = ctx;
     (void)answer;
     int rc = cli_topology_of_node(c);
     if (rc)
         return rc;
-    const struct registry *r = cli_registry(c, name);
-    if (!r)
-        return EXIT_FAILED;
-    return registry_print(c, r);
+    return print_it(c, ctx);
+}
+
+// Asks with these arguments (taken), unless `rc` says that they could not be had.
+static int change(struct cli *c, const char *verb, const char *name, json_t *arguments, int rc)
+{
+    if (rc) {
+        json_decref(arguments);
+        return rc;
+    }
+    return cli_request(c, &(struct request){.verb = verb,
+                                            .object = name,
+                                            .arguments = arguments,
+                                            .show = show_changed,
+                                            .ctx = (void *)name});
 }
 
 static int registry_create(struct cli *c, int argc, char **argv)
@@ -111,9 +134,7 @@ static int registry_create(struct cli *c, int argc, char **argv)
          "how far its host name is bound to its owner (default Unsecure, which has no hash)",
          &scope, .choices = DNL_CHOICES},
         {0, "owner", "NAME", "whose it is (default: who asks)", &owner}};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = registry_word(c, name, argc, argv, &name);
+    int rc = name_parse(c, rows, ARRAY_LEN(rows), argc, argv, &name);
     if (rc)
         return rc;
     json_t *a = json_object();
@@ -122,15 +143,7 @@ static int registry_create(struct cli *c, int argc, char **argv)
     words_put(a, "owner", owner);
     words_put_list(c, a, "replicas", &replicas);
     rc = registry_words_put(c, &w, a);
-    if (rc) {
-        json_decref(a);
-        return rc;
-    }
-    return cli_request(c, &(struct request){.verb = "registry create",
-                                            .object = name,
-                                            .arguments = a,
-                                            .show = show_changed,
-                                            .ctx = (void *)name});
+    return change(c, "registry create", name, a, rc);
 }
 
 static int registry_update(struct cli *c, int argc, char **argv)
@@ -140,27 +153,16 @@ static int registry_update(struct cli *c, int argc, char **argv)
     struct opt_list ip = {0};
     const struct opt rows[] = {
         {'n', "name", "REGISTRY", "the registry", &name}, REGISTRY_OPTS(w), IP_OPT(ip)};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = registry_word(c, name, argc, argv, &name);
+    int rc = name_parse(c, rows, ARRAY_LEN(rows), argc, argv, &name);
     if (rc)
         return rc;
     json_t *a = json_object();
     rc = registry_words_put(c, &w, a);
     if (!rc)
         rc = words_put_ip(c, a, &ip);
-    if (!rc && !json_object_size(a))
-        rc = cli_fail(EXIT_USAGE, "%s: say what is to be other, as in --regional-endpoints enabled",
-                      c->path);
-    if (rc) {
-        json_decref(a);
-        return rc;
-    }
-    return cli_request(c, &(struct request){.verb = "registry update",
-                                            .object = name,
-                                            .arguments = a,
-                                            .show = show_changed,
-                                            .ctx = (void *)name});
+    if (!rc)
+        rc = words_some(c, a, "--regional-endpoints enabled");
+    return change(c, "registry update", name, a, rc);
 }
 
 static int registry_delete(struct cli *c, int argc, char **argv)
@@ -173,9 +175,7 @@ static int registry_delete(struct cli *c, int argc, char **argv)
         {0, "reserve-days", "N", "so long its name is kept for its owner (default 90)",
          .number = &days, .min = 0, .max = 3650},
         {0, "purge", NULL, "collect its content at once, not after the retention", .flag = &purge}};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = registry_word(c, name, argc, argv, &name);
+    int rc = name_parse(c, rows, ARRAY_LEN(rows), argc, argv, &name);
     if (rc)
         return rc;
     json_t *a = json_object();

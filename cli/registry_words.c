@@ -48,6 +48,13 @@ void words_put_list(struct cli *c, json_t *arguments, const char *member,
     json_object_set_new(arguments, member, out);
 }
 
+int words_some(struct cli *c, const json_t *arguments, const char *example)
+{
+    if (json_object_size(arguments))
+        return EXIT_DONE;
+    return cli_fail(EXIT_USAGE, "%s: say what is to be other, as in %s", c->path, example);
+}
+
 int words_put_ip(struct cli *c, json_t *arguments, const struct opt_list *list)
 {
     if (!list->n)

@@ -57,6 +57,8 @@ const char *words_plain(struct cli *c, const char *text);
 void words_put(json_t *arguments, const char *member, const char *text);
 void words_put_list(struct cli *c, json_t *arguments, const char *member,
                     const struct opt_list *list);
+// EXIT_USAGE, said with an option as an example, where nothing was asked to be other.
+int words_some(struct cli *c, const json_t *arguments, const char *example);
 // {"ip": {"registry_eastus": ["10.4.0.9", …]}}
 int words_put_ip(struct cli *c, json_t *arguments, const struct opt_list *list);
 // true, enabled: true

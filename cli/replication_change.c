@@ -57,6 +57,15 @@ static int place_take(struct cli *c, struct place_words *p, int argc, char **arg
     return EXIT_DONE;
 }
 
+static int place_parse(struct cli *c, struct place_words *p, const struct opt *rows, size_t n_rows,
+                       int argc, char **argv)
+{
+    int rc = opt_parse(c, rows, n_rows, argc, argv, &argc);
+    if (rc)
+        return rc;
+    return place_take(c, p, argc, argv);
+}
+
 static int print_it(struct cli *c, const struct place_words *p)
 {
     const struct registry *r = cli_registry(c, p->registry);
@@ -76,9 +85,7 @@ int replication_show(struct cli *c, int argc, char **argv)
 {
     struct place_words p = {0};
     const struct opt rows[] = {PLACE_OPTS(p)};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = place_take(c, &p, argc, argv);
+    int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (!rc)
         rc = cli_topology_in_force(c);
     if (rc)
@@ -95,8 +102,13 @@ static int show_changed(struct cli *c, const json_t *answer, void *ctx)
     return print_it(c, ctx);
 }
 
-static int change(struct cli *c, const char *verb, struct place_words *p, json_t *arguments)
+// Asks with these arguments (taken), unless `rc` says that they could not be had.
+static int change(struct cli *c, const char *verb, struct place_words *p, json_t *arguments, int rc)
 {
+    if (rc) {
+        json_decref(arguments);
+        return rc;
+    }
     return cli_request(c, &(struct request){.verb = verb,
                                             .object = p->object,
                                             .arguments = arguments,
@@ -108,6 +120,14 @@ static void put_switch(json_t *arguments, const char *member, const char *choice
 {
     if (choice)
         json_object_set_new(arguments, member, json_boolean(words_on(choice)));
+}
+
+// What both take. `weight` below 0: not said.
+static void put_routing(json_t *arguments, const char *routing, int64_t weight)
+{
+    put_switch(arguments, "globalEndpointRouting", routing);
+    if (weight >= 0)
+        json_object_set_new(arguments, "weight", json_integer(weight));
 }
 
 #define ROUTING_OPTS(routing, weight)                                           \
@@ -135,22 +155,14 @@ int replication_create(struct cli *c, int argc, char **argv)
         ROUTING_OPTS(routing, weight),
         {0, "stamp", "STAMP", "the stamp of the region that serves it", &stamp},
         IP_OPT(ip)};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = place_take(c, &p, argc, argv);
+    int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (rc)
         return rc;
     json_t *a = json_object();
-    put_switch(a, "globalEndpointRouting", routing);
+    put_routing(a, routing, weight);
     words_put(a, "stamp", stamp);
-    if (weight >= 0)
-        json_object_set_new(a, "weight", json_integer(weight));
     rc = words_put_ip(c, a, &ip);
-    if (rc) {
-        json_decref(a);
-        return rc;
-    }
-    return change(c, "replication create", &p, a);
+    return change(c, "replication create", &p, a, rc);
 }
 
 int replication_update(struct cli *c, int argc, char **argv)
@@ -163,30 +175,21 @@ int replication_update(struct cli *c, int argc, char **argv)
                                {0, "drained", "true|false",
                                 "lead clients of the global name elsewhere, until it is false",
                                 &drained, .choices = ON_OFF_CHOICES, .may_be_bare = true}};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = place_take(c, &p, argc, argv);
+    int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (rc)
         return rc;
     json_t *a = json_object();
-    put_switch(a, "globalEndpointRouting", routing);
+    put_routing(a, routing, weight);
     put_switch(a, "drained", drained);
-    if (weight >= 0)
-        json_object_set_new(a, "weight", json_integer(weight));
-    if (!json_object_size(a)) {
-        json_decref(a);
-        return cli_fail(EXIT_USAGE, "%s: say what is to be other, as in --weight 50", c->path);
-    }
-    return change(c, "replication update", &p, a);
+    rc = words_some(c, a, "--weight 50");
+    return change(c, "replication update", &p, a, rc);
 }
 
 int replication_delete(struct cli *c, int argc, char **argv)
 {
     struct place_words p = {0};
     const struct opt rows[] = {PLACE_OPTS(p)};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (!rc)
-        rc = place_take(c, &p, argc, argv);
+    int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (rc)
         return rc;
     return cli_request(c, &(struct request){.verb = "replication delete", .object = p.object});

@@ -192,3 +192,11 @@ int cli_request(struct cli *c, const struct request *q)
         return rc;
     return shown;
 }
+
+int cli_request_word(struct cli *c, const char *verb, int argc, char **argv)
+{
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    return cli_request(c, &(struct request){.verb = verb, .object = argv[1]});
+}

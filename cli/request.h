@@ -39,6 +39,9 @@ struct request {
 
 int cli_request(struct cli *c, const struct request *q);
 
+// The whole of a command without options of its own whose only word is the object.
+int cli_request_word(struct cli *c, const char *verb, int argc, char **argv);
+
 // The same without showing anything: *out_answer is the body of the answer (new reference), with the
 // operation as it ended; NULL when there is none. An exit status; what is wrong was said.
 int cli_request_answer(struct cli *c, const struct request *q, json_t **out_answer);

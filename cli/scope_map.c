@@ -158,9 +158,7 @@ static int rows_print(struct cli *c, const json_t *view, const struct ask *a)
         json_decref(list);
         return cli_fail(EXIT_FAILED, "%s: there is no scope map %s", c->path, a->name);
     }
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    return cli_print_array(c, list, columns, ARRAY_LEN(columns));
+    return cli_print_rows(c, list, columns, ARRAY_LEN(columns));
 }
 
 static int map_print(struct cli *c, int argc, char **argv)

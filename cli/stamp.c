@@ -64,13 +64,6 @@ static json_t *stamps_json(struct cli *c, const char *only_region, const char *o
     return list;
 }
 
-static int print_stamps(struct cli *c, json_t *list)
-{
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    return cli_print_array(c, list, columns, ARRAY_LEN(columns));
-}
-
 static int stamp_list(struct cli *c, int argc, char **argv)
 {
     const char *region = NULL;
@@ -83,7 +76,8 @@ static int stamp_list(struct cli *c, int argc, char **argv)
         return rc;
     if (region && !cli_region(c, words_plain(c, region)))
         return EXIT_FAILED;
-    return print_stamps(c, stamps_json(c, words_plain(c, region), NULL));
+    return cli_print_rows(c, stamps_json(c, words_plain(c, region), NULL), columns,
+                          ARRAY_LEN(columns));
 }
 
 // "eastus/eus-1"; or a stamp's name alone, where one region alone has it.
@@ -115,7 +109,7 @@ static int stamp_show(struct cli *c, int argc, char **argv)
                         c->path, argv[1]);
     }
     if (!cli_json(c))
-        return print_stamps(c, list);
+        return cli_print_rows(c, list, columns, ARRAY_LEN(columns));
     json_t *one = json_incref(json_array_get(list, 0));
     json_decref(list);
     return cli_print_json(c, one);
