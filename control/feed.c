@@ -375,6 +375,7 @@ void control_feed_view(struct control_feed *f, struct control_view *out)
     snprintf(out->writer, sizeof out->writer, "%s", control_state_writer(s)->name);
     out->we_write = feed_is_writer(f, s);
     out->confirmed = f->confirmed;
+    out->vouched = f->vouched;
     out->owned = f->owned;
     out->adopted = !s->place.seq;
     out->topology = s->topology->version;

@@ -115,7 +115,8 @@ int control_feed_takeover_draft(struct control_feed *f, const struct control_tak
 int control_feed_confirm_draft(struct control_feed *f, const struct control_place *upto,
                                struct diag *diag, struct buf *out);
 // Takes the signed line: stored and in force when it returns. Any node for a takeover, the writer
-// for a confirmation. ERR_AUTH; ERR_CONFLICT: the feed has gone on meanwhile, draft it anew.
+// for a confirmation. One of all that is here confirms the feed too; after a takeover the fleet room
+// does, as ever. ERR_AUTH; ERR_CONFLICT: the feed has gone on meanwhile, draft it anew.
 int control_feed_signed(struct control_feed *f, struct bytes line, struct diag *diag,
                         struct control_place *out);
 
@@ -150,6 +151,8 @@ struct control_view {
     char writer[HOSTNAME_REGION_SIZE];
     // this node has the writer's control key; the fleet has confirmed it; this process writes
     bool we_write, confirmed, owned;
+    // the root key's word that all that was here is done was handed to this process
+    bool vouched;
     // nothing has come yet but the files that it began with
     bool adopted;
     // versions in force

@@ -318,11 +318,17 @@ static int check_signed(struct control_feed *f, const struct control_entry *e, s
     return 0;
 }
 
-// The root key's word is as good as a majority's: nothing that comes after it is lost by it.
-static void confirmed_by_root(struct control_feed *f)
+// The root key's word that all that is here is done is as good as a majority's. Its word on who writes
+// is none on what others have: after a takeover the fleet is asked.
+static void confirmed_by_root(struct control_feed *f, const struct control_entry *e)
 {
-    if (feed_is_writer(f, f->state))
-        control_feed_confirm(f, true);
+    const struct control_place *upto = &e->body.at;
+    if (e->body.kind != CONTROL_CONFIRM || upto->seq + 1 != e->place.seq)
+        return;
+    pthread_mutex_lock(&f->lock);
+    f->vouched = true;
+    pthread_mutex_unlock(&f->lock);
+    control_feed_confirm(f, true);
 }
 
 int control_feed_signed(struct control_feed *f, struct bytes line, struct diag *diag,
@@ -344,7 +350,7 @@ int control_feed_signed(struct control_feed *f, struct bytes line, struct diag *
     if (!rc)
         rc = commit_one(f, &e, next, diag);
     if (!rc)
-        confirmed_by_root(f);
+        confirmed_by_root(f, &e);
     pthread_mutex_unlock(&f->write);
     if (!rc)
         *out = e.place;

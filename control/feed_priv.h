@@ -59,7 +59,7 @@ struct control_feed {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     struct control_state *state;
-    bool owned, confirmed, stop;
+    bool owned, confirmed, vouched, stop;
     char *alarms[N_FEED_ALARMS];
     struct feed_tell tells[CONTROL_TELLS_MAX];
     size_t n_tells;

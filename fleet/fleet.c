@@ -2,6 +2,7 @@
 // The life of the fleet's threads; see fleet.h.
 #include "fleet/fleet_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -50,6 +51,7 @@ int fleet_new(const struct fleet_options *o, struct fleet **out)
 
 static int carrying_start(struct fleet *fl)
 {
+    fl->words.heard.began_ms = clock_mono_ms();
     int rc = control_feed_tell(fl->o.feed, fleet_carrier_poke, fl);
     if (!rc)
         rc = thread_start(&fl->carrier, fleet_carrier_main, fl);

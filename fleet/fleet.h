@@ -27,7 +27,8 @@
 //
 // Invariants
 //   1. A region has stored a place when it said so itself, over its own certificate.
-//   2. The feed is confirmed only while a majority of all regions has lately named no later place
+//   2. The feed is confirmed only while a majority of all regions has lately named no later place, and
+//      of what this region wrote before its process began nothing that was done can be missing here
 //      (fleet/heard.h).
 //   3. A beat counts when the writer that the topology in force names has signed it.
 //

@@ -42,6 +42,8 @@ struct lane { // reads the feed from one region at a time
     // for whose turn it is next
     unsigned turn;
     unsigned failures;
+    // what it asked last was answered by the feed there, not by something on the way
+    bool answered;
     // wakes the fetch that it waits for
     _Atomic bool give_up;
 };

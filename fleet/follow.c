@@ -20,9 +20,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POLL_WAIT_MS 3000  // what a poll asks for
 #define POLL_IDLE_MS 5000  // it is given up when nothing comes for so long
 #define BASE_IDLE_MS 20000 // a large one is made first
+// From others than the writer: also when something comes, and no end. One that sends without end
+// keeps nobody from being read.
+#define POLL_WHOLE_MS 60000
+#define BASE_WHOLE_MS 600000
 #define RETRY_MS 100
 #define RETRY_MAX_MS 1500
 #define ANSWER_BYTES (2 * (size_t)CONTROL_ENTRY_MAX_BYTES)
@@ -131,7 +134,8 @@ static int take_answer(struct lane *l, const struct topology *t, struct bytes bo
 // ---- asking ----
 
 static int lane_fetch(struct lane *l, const struct topology *t, const char *target,
-                      uint32_t idle_ms, size_t max_bytes, struct fetch_result *out)
+                      uint32_t idle_ms, uint32_t whole_ms, size_t max_bytes,
+                      struct fetch_result *out)
 {
     struct fleet_call call;
     memset(out, 0, sizeof *out);
@@ -141,6 +145,8 @@ static int lane_fetch(struct lane *l, const struct topology *t, const char *targ
         return rc;
     }
     call.q.idle_timeout_ms = idle_ms;
+    if (l->index)
+        call.q.timeout_ms = whole_ms;
     call.q.max_bytes = max_bytes;
     call.q.stop = &l->give_up;
     rc = fetch_run(l->fl->o.fetcher, &call.q, out);
@@ -156,12 +162,15 @@ static int fetch_base(struct lane *l, const struct topology *t)
     log_info("fleet: this node is too far behind for single changes: the whole state is read from "
              "%s",
              l->from);
-    int rc = lane_fetch(l, t, FLEET_BASE_PATH, BASE_IDLE_MS, FLEET_BASE_MAX_BYTES, &r);
+    l->answered = false;
+    int rc =
+        lane_fetch(l, t, FLEET_BASE_PATH, BASE_IDLE_MS, BASE_WHOLE_MS, FLEET_BASE_MAX_BYTES, &r);
     if (!rc && r.status != 200) {
         lane_failed(l, "it was asked for the whole state and answered with status %d", r.status);
         rc = ERR_PROTO;
     }
     if (!rc) {
+        l->answered = true;
         diag_init(&d);
         rc = control_feed_base_take(l->fl->o.feed, bytes_of((const uint8_t *)r.body.p, r.body.n),
                                     &d);
@@ -197,8 +206,7 @@ static bool has_entries(struct bytes body)
     return body.n > 0;
 }
 
-// Entries came, and what is stored here is what it was: the disk takes nothing, and the same would be
-// sent again at once.
+// Entries came, and what is stored here is what it was: the same would be sent again at once.
 static bool stands(struct lane *l, const struct control_place *before, struct bytes body)
 {
     struct heard_own own;
@@ -206,7 +214,14 @@ static bool stands(struct lane *l, const struct control_place *before, struct by
     return has_entries(body) && control_place_same(&own.place, before);
 }
 
-// One poll. 0: it was answered, maybe with nothing.
+static bool disk_takes_nothing(struct lane *l)
+{
+    struct heard_own own;
+    fleet_own_get(l->fl, &own);
+    return control_place_compare(&own.applied, &own.place) > 0;
+}
+
+// One poll. 0: it was answered, maybe with nothing. ERR_BUSY: with entries, and the disk takes none.
 static int lane_poll(struct lane *l, uint32_t wait_ms)
 {
     struct fleet *fl = l->fl;
@@ -220,11 +235,13 @@ static int lane_poll(struct lane *l, uint32_t wait_ms)
              control_place_format(&own.place, at), b.time_ms, wait_ms);
     struct topology *t = snapshot_get(fl->o.topology);
     bool pauses = false;
-    int rc = lane_fetch(l, t, target, POLL_IDLE_MS, ANSWER_BYTES, &r);
+    l->answered = false;
+    int rc = lane_fetch(l, t, target, POLL_IDLE_MS, POLL_WHOLE_MS, ANSWER_BYTES, &r);
     if (!rc && r.status != 200) {
         rc = judge_status(l, t, r.status);
     } else if (!rc) {
         const struct bytes body = bytes_of((const uint8_t *)r.body.p, r.body.n);
+        l->answered = true;
         rc = take_answer(l, t, body);
         pauses = !rc && stands(l, &own.place, body);
     }
@@ -234,6 +251,8 @@ static int lane_poll(struct lane *l, uint32_t wait_ms)
         l->failures++;
     else if (!rc)
         l->failures = 0;
+    if (pauses && disk_takes_nothing(l))
+        rc = ERR_BUSY;
     return rc;
 }
 
@@ -269,21 +288,57 @@ static bool writer_choose(struct lane *l, const struct topology *t)
     return from_set(l, writer->name);
 }
 
-// Who says that he has more than we. Once he was asked, it is his turn to show it (heard.h).
-static bool ahead_choose(struct lane *l)
+// Who says that it has more than we (heard.h). *out_own: where we were then.
+static bool ahead_choose(struct lane *l, struct control_place *out_own)
 {
     struct fleet *fl = l->fl;
     struct heard_own own;
-    size_t claims;
     fleet_own_get(fl, &own);
     char region[HOSTNAME_REGION_SIZE] = "";
     pthread_mutex_lock(&fl->lock);
     const struct heard_region *x =
-        heard_ahead(&fl->words.heard, &own.place, clock_mono_ms(), fl->o.silent_ms, &claims);
+        heard_to_ask(&fl->words.heard, &own.place, clock_mono_ms(), fl->o.silent_ms);
     if (x)
         memcpy(region, x->region, sizeof region);
     pthread_mutex_unlock(&fl->lock);
+    *out_own = own.place;
     return *region && from_set(l, region);
+}
+
+// Does the answer to a poll say what that region has? Else it says nothing of it: nobody answered, or
+// what is wrong is wrong here.
+static bool is_verdict(const struct lane *l, int rc)
+{
+    switch (rc) {
+    case 0:
+    case ERR_AUTH:
+    case ERR_CONFLICT:
+    case ERR_CORRUPT:
+    case ERR_EXISTS:
+    case ERR_INVAL:
+        return l->answered;
+    default:
+        return false;
+    }
+}
+
+// It was asked for the later place that it named. When something came meanwhile, from it or by
+// another way, what it named then may be here now: nothing is held against it.
+static void ahead_judge(struct lane *l, int rc, const struct control_place *before)
+{
+    struct fleet *fl = l->fl;
+    struct heard_own own;
+    fleet_own_get(fl, &own);
+    bool stood = control_place_same(&own.place, before);
+    int64_t now = clock_mono_ms();
+    pthread_mutex_lock(&fl->lock);
+    struct heard *h = &fl->words.heard;
+    if (stood && is_verdict(l, rc))
+        heard_looked(h, l->from, now);
+    else if (stood)
+        heard_tried(h, l->from, now);
+    pthread_mutex_unlock(&fl->lock);
+    fleet_carrier_poke(fl);
 }
 
 static bool others_choose(struct lane *l, const struct topology *t)
@@ -305,13 +360,21 @@ static bool others_choose(struct lane *l, const struct topology *t)
 
 // ---- lanes ----
 
+// What a poll asks for. Each is also a region's word of where it is, and is heard before its last one
+// is too old to count.
+static uint32_t poll_wait_ms(const struct fleet *fl)
+{
+    return fl->o.silent_ms * 3 / 5;
+}
+
 // True: there was something to do.
 static bool lane_turn(struct lane *l)
 {
     struct fleet *fl = l->fl;
     struct topology *t = snapshot_get(fl->o.topology);
     atomic_store(&l->give_up, atomic_load(&fl->stopping));
-    bool ahead = l->index && ahead_choose(l), found = ahead;
+    struct control_place before;
+    bool ahead = l->index && ahead_choose(l, &before), found = ahead;
     if (t && !l->index)
         found = writer_choose(l, t);
     else if (t && !ahead)
@@ -319,16 +382,10 @@ static bool lane_turn(struct lane *l)
     snapshot_unref(t);
     if (!found)
         return false;
-    uint32_t wait_ms = POLL_WAIT_MS;
     if (ahead)
-        wait_ms = 0;
-    (void)lane_poll(l, wait_ms);
-    if (ahead) {
-        pthread_mutex_lock(&fl->lock);
-        heard_looked(&fl->words.heard, l->from);
-        pthread_mutex_unlock(&fl->lock);
-        fleet_carrier_poke(fl);
-    }
+        ahead_judge(l, lane_poll(l, 0), &before);
+    else
+        (void)lane_poll(l, poll_wait_ms(fl));
     return true;
 }
 

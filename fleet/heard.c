@@ -47,48 +47,87 @@ static bool is_later(const struct control_place *a, const struct control_place *
 }
 
 bool heard_note(struct heard *h, const char *region, const struct control_place *place,
-                const struct control_place *own, int64_t now_ms)
+                int64_t now_ms)
 {
     struct heard_region *x = find(h, region);
     if (!x)
         return false;
-    // the same claim again was looked for already; a further one was not
-    if (!x->said || is_later(place, &x->place) || !is_later(place, own))
-        x->looked_for = false;
     x->said = true;
     x->place = *place;
     x->heard_ms = now_ms;
     return true;
 }
 
-void heard_looked(struct heard *h, const char *region)
+void heard_looked(struct heard *h, const char *region, int64_t now_ms)
 {
     struct heard_region *x = find(h, region);
     if (x)
-        x->looked_for = true;
+        x->looked_ms = x->tried_ms = now_ms;
 }
+
+void heard_tried(struct heard *h, const char *region, int64_t now_ms)
+{
+    struct heard_region *x = find(h, region);
+    if (x)
+        x->tried_ms = now_ms;
+}
+
+// ---- later places ----
 
 static bool lately(const struct heard_region *x, int64_t now_ms, int64_t silent_ms)
 {
     return x->said && now_ms - x->heard_ms <= silent_ms;
 }
 
-const struct heard_region *heard_ahead(const struct heard *h, const struct control_place *own,
-                                       int64_t now_ms, int64_t silent_ms, size_t *out_claims)
+static bool is_doubted(const struct heard_region *x, int64_t now_ms)
+{
+    return x->looked_ms && now_ms - x->looked_ms < HEARD_DOUBT_MS;
+}
+
+static bool claims(const struct heard_region *x, const struct control_place *own, int64_t now_ms,
+                   int64_t silent_ms)
+{
+    return lately(x, now_ms, silent_ms) && is_later(&x->place, own) && !is_doubted(x, now_ms);
+}
+
+const struct heard_region *heard_claims(const struct heard *h, const struct control_place *own,
+                                        int64_t now_ms, int64_t silent_ms)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (claims(&h->list[i], own, now_ms, silent_ms))
+            return &h->list[i];
+    return NULL;
+}
+
+// Whoever was not asked for longest comes first: one that hangs keeps nobody from being asked.
+const struct heard_region *heard_to_ask(const struct heard *h, const struct control_place *own,
+                                        int64_t now_ms, int64_t silent_ms)
 {
     const struct heard_region *found = NULL;
-    *out_claims = 0;
     for (size_t i = 0; i < h->n; i++) {
         const struct heard_region *x = &h->list[i];
-        if (!lately(x, now_ms, silent_ms) || !is_later(&x->place, own))
+        if (!claims(x, own, now_ms, silent_ms))
             continue;
-        if (x->looked_for)
-            ++*out_claims;
-        else if (!found || is_later(&x->place, &found->place))
+        if (x->tried_ms && now_ms - x->tried_ms < HEARD_AGAIN_MS)
+            continue;
+        if (!found || x->tried_ms < found->tried_ms)
             found = x;
     }
     return found;
 }
+
+const struct heard_region *heard_doubted(const struct heard *h, const struct control_place *own,
+                                         int64_t now_ms, int64_t silent_ms)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        const struct heard_region *x = &h->list[i];
+        if (lately(x, now_ms, silent_ms) && is_later(&x->place, own) && is_doubted(x, now_ms))
+            return x;
+    }
+    return NULL;
+}
+
+// ---- the writer ----
 
 static bool is_majority(size_t votes, size_t of)
 {
@@ -111,16 +150,44 @@ static bool agrees(const struct control_place *at, const struct control_place *o
     return at->epoch != own->epoch || at->seq != own->seq || control_place_same(at, own);
 }
 
-bool heard_confirms(const struct heard *h, const struct heard_own *own, int64_t now_ms,
-                    int64_t silent_ms)
+struct others { // than this region
+    // whose log goes no further than ours
+    size_t agree;
+    // one claims a later place; one of those was never asked for it
+    bool claims, unasked;
+};
+
+static struct others others_count(const struct heard *h, const struct control_place *own,
+                                  int64_t now_ms, int64_t silent_ms)
 {
-    size_t votes = 1, claims;
-    for (size_t i = 0; i < h->n; i++)
-        if (lately(&h->list[i], now_ms, silent_ms) && agrees(&h->list[i].place, &own->place))
-            votes++;
-    if (heard_ahead(h, &own->place, now_ms, silent_ms, &claims))
+    struct others o = {.agree = 0};
+    for (size_t i = 0; i < h->n; i++) {
+        const struct heard_region *x = &h->list[i];
+        if (lately(x, now_ms, silent_ms) && agrees(&x->place, own))
+            o.agree++;
+        if (!claims(x, own, now_ms, silent_ms))
+            continue;
+        o.claims = true;
+        if (!x->tried_ms)
+            o.unasked = true;
+    }
+    return o;
+}
+
+bool heard_confirms(struct heard *h, const struct heard_own *own, int64_t now_ms, int64_t silent_ms)
+{
+    const struct others o = others_count(h, &own->place, now_ms, silent_ms);
+    bool young = now_ms - h->began_ms <= silent_ms;
+    if (h->n_regions == 1)
+        return true;
+    if (own->vouched)
+        h->sure = true;
+    // a change that was done is with more than half of all, so with one of these at least
+    if (2 * o.agree >= h->n_regions && !o.unasked)
+        h->sure = true;
+    if (!h->sure && (young || o.claims))
         return false;
-    return is_majority(votes, h->n_regions) || root_said(own);
+    return is_majority(1 + o.agree, h->n_regions) || root_said(own);
 }
 
 // `at`: a region's word. An epoch goes on from one place, and what stood after it before is void.

@@ -5,8 +5,18 @@
 // Invariants
 //   1. A region's word is its own: it came over its certificate. Nobody speaks for another.
 //   2. A writer is confirmed only while a majority of all regions (itself one of them) has lately said
-//      a place that is not after its own, and nobody names a later one that was not looked for there.
-//      A region that names a later place and does not show it has no vote, and is told of.
+//      a place that is not after its own.
+//   3. A writer whose disk was restored from an old copy lacks entries that it has signed itself, and
+//      can learn so from the others alone. So its own vote counts only once it is sure; or when its
+//      process is not young any more, and no region names a later place and cannot be asked for it.
+//      Who cannot be asked has not lied.
+//   4. A writer is sure when, since its process began, others alone were half of all regions or more,
+//      and everybody who named a later place was asked for it once; or when the root key has vouched
+//      for its log. A change that was done is with more than half, so it is here then if this region
+//      signed it before; what it signs later it knows. Who is sure is stopped by nobody's claims, and
+//      goes on asking for what they name.
+//   5. A region that was asked for the later place that it named, and answered without it, is not
+//      believed when it names one, for HEARD_DOUBT_MS. Such a word is no vote, and is told of.
 //
 // Pure: no clock but the caller's, no lock, no thread. The caller guards it.
 #ifndef MERIDIAN_FLEET_HEARD_H
@@ -19,6 +29,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HEARD_DOUBT_MS 30000 // who showed nothing is not believed for so long
+#define HEARD_AGAIN_MS 2000  // who could not be asked is asked again after so long
+
 struct heard_region {
     char region[HOSTNAME_REGION_SIZE];
     // by index of the topology that heard_keep saw last
@@ -27,8 +40,10 @@ struct heard_region {
     struct control_place place;
     // mono; 0: never
     int64_t heard_ms;
-    // it names a place after ours, and was asked to show it since
-    bool looked_for;
+    // mono; it named a place after ours, was asked for it and answered without it; 0: never
+    int64_t looked_ms;
+    // mono; it was asked for such a place last, whatever came of it; 0: never
+    int64_t tried_ms;
 };
 
 struct heard {
@@ -38,6 +53,10 @@ struct heard {
     uint8_t self;
     // of that topology
     uint64_t topology;
+    // mono; since when this process asks and is asked
+    int64_t began_ms;
+    // invariant 4
+    bool sure;
 };
 
 // What is in force here.
@@ -50,6 +69,8 @@ struct heard_own {
     struct control_place epoch_from;
     // everything up to here is done, the root key has said
     struct control_place root_word;
+    // it has said so of all that was here, to this process
+    bool vouched;
 };
 
 struct heard_stored {
@@ -59,17 +80,27 @@ struct heard_stored {
 
 // Who is there; forgets those that left. `self`: this region, which is not in the list.
 void heard_keep(struct heard *h, const struct topology *t, const char *self);
-// A region says that it stored up to there. `own`: ours, now. False: no such region.
+// A region says that it stored up to there. False: no such region.
 bool heard_note(struct heard *h, const char *region, const struct control_place *place,
-                const struct control_place *own, int64_t now_ms);
-// It was asked for what follows our place, and showed nothing.
-void heard_looked(struct heard *h, const char *region);
-// A region that named a later place than ours within silent_ms and was not looked at since: NULL,
-// there is none. *out_claims: how many named one and did not show it.
-const struct heard_region *heard_ahead(const struct heard *h, const struct control_place *own,
-                                       int64_t now_ms, int64_t silent_ms, size_t *out_claims);
-// May the writer write?
-bool heard_confirms(const struct heard *h, const struct heard_own *own, int64_t now_ms,
+                int64_t now_ms);
+// It was asked for what follows our place and answered; what it sent was judged, and moved nothing.
+void heard_looked(struct heard *h, const char *region, int64_t now_ms);
+// It was asked, and could not be reached, or gave no answer that says anything of its log.
+void heard_tried(struct heard *h, const char *region, int64_t now_ms);
+
+// A region that names a later place than ours, lately, and is believed. NULL: there is none.
+const struct heard_region *heard_claims(const struct heard *h, const struct control_place *own,
+                                        int64_t now_ms, int64_t silent_ms);
+// One of them, whose turn it is to be asked for it.
+const struct heard_region *heard_to_ask(const struct heard *h, const struct control_place *own,
+                                        int64_t now_ms, int64_t silent_ms);
+// A region that names one and is not believed.
+const struct heard_region *heard_doubted(const struct heard *h, const struct control_place *own,
+                                         int64_t now_ms, int64_t silent_ms);
+
+// May the writer write? Notes whether it is sure: called on each node, often, so that one that
+// becomes the writer is sure already.
+bool heard_confirms(struct heard *h, const struct heard_own *own, int64_t now_ms,
                     int64_t silent_ms);
 // Who has stored `p`, which is in force here.
 void heard_stored_by(const struct heard *h, const struct heard_own *own,

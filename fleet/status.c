@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SILENT_ALARM_MS 15000      // no beat of the writer for so long
-#define UNCONFIRMED_ALARM_MS 10000 // no majority for so long
+#define SILENT_ALARM_MS 15000 // no beat of the writer for so long
 
 bool fleet_drift(struct fleet *fl, char *out, size_t cap)
 {
@@ -25,10 +24,16 @@ bool fleet_drift(struct fleet *fl, char *out, size_t cap)
 
 struct facts { // as of now, copied
     int64_t unconfirmed_ms, stale_ms;
-    size_t claims;
-    char claimant[HOSTNAME_REGION_SIZE];
+    // names a later place than ours: and could not be asked; and showed nothing; or empty
+    char claimant[HOSTNAME_REGION_SIZE], doubted[HOSTNAME_REGION_SIZE];
     char why[256];
 };
+
+static void region_copy(const struct heard_region *x, char out[HOSTNAME_REGION_SIZE])
+{
+    if (x)
+        memcpy(out, x->region, HOSTNAME_REGION_SIZE);
+}
 
 static void facts_get(struct fleet *fl, const struct control_view *v, struct facts *f)
 {
@@ -38,18 +43,42 @@ static void facts_get(struct fleet *fl, const struct control_view *v, struct fac
     const struct words *w = &fl->words;
     if (w->unconfirmed_ms)
         f->unconfirmed_ms = now - w->unconfirmed_ms;
-    (void)heard_ahead(&w->heard, &v->place, now, fl->o.silent_ms, &f->claims);
-    for (size_t i = 0; f->claims && i < w->heard.n; i++)
-        if (w->heard.list[i].looked_for)
-            memcpy(f->claimant, w->heard.list[i].region, sizeof f->claimant);
+    region_copy(heard_claims(&w->heard, &v->place, now, fl->o.silent_ms), f->claimant);
+    region_copy(heard_doubted(&w->heard, &v->place, now, fl->o.silent_ms), f->doubted);
     memcpy(f->why, w->lane_why, sizeof f->why);
     pthread_mutex_unlock(&fl->lock);
 }
 
-static bool writer_alarm(const struct control_view *v, const struct facts *f, char *out, size_t cap)
+// ". Last: why", where it is known why a region was not read.
+static const char *last_why(const struct facts *f, char *text, size_t cap)
 {
-    if (!v->we_write || f->unconfirmed_ms < UNCONFIRMED_ALARM_MS)
+    *text = '\0';
+    if (f->why[0])
+        snprintf(text, cap, ". Last: %.120s", f->why);
+    return text;
+}
+
+static void claimant_alarm(const struct facts *f, char *out, size_t cap)
+{
+    char why[160];
+    snprintf(out, cap,
+             "region %s says that it has later changes than this region, which writes the control "
+             "feed, and cannot be asked for them: for %" PRId64
+             " s no changes are taken, which might be written over those. See that its peer "
+             "listener is reached from here; if you know that it has no more than this region, "
+             "the root key's word ends this (meridian control confirm)%s",
+             f->claimant, f->unconfirmed_ms / 1000, last_why(f, why, sizeof why));
+}
+
+static bool writer_alarm(const struct control_view *v, const struct facts *f, int64_t after_ms,
+                         char *out, size_t cap)
+{
+    if (!v->we_write || f->unconfirmed_ms < after_ms)
         return false;
+    if (f->claimant[0]) {
+        claimant_alarm(f, out, cap);
+        return true;
+    }
     snprintf(out, cap,
              "this region writes the control feed, but has heard no majority of the regions for "
              "%" PRId64 " s: it takes no changes; bring the other regions back, or let another one "
@@ -63,15 +92,24 @@ static bool silence_alarm(const struct control_view *v, const struct facts *f, c
 {
     if (v->we_write || f->stale_ms < SILENT_ALARM_MS)
         return false;
-    const char *why = "";
-    if (f->why[0])
-        why = f->why;
+    char why[160];
     snprintf(
         out, cap,
         "no word of the writer region %s has come for %" PRId64 " s, directly or through "
         "another region: changes and revocations since then are not in force here; see that it "
-        "runs and that its peer listener is reached from here%s%.150s",
-        v->writer, f->stale_ms / 1000, *why ? ". Last: " : "", why);
+        "runs and that its peer listener is reached from here%s",
+        v->writer, f->stale_ms / 1000, last_why(f, why, sizeof why));
+    return true;
+}
+
+static bool doubted_alarm(const struct facts *f, char *out, size_t cap)
+{
+    if (!f->doubted[0])
+        return false;
+    snprintf(out, cap,
+             "region %s says that it has more of the control feed than this one, and shows "
+             "nothing that can be taken: see its log, and whether it still is who it was",
+             f->doubted);
     return true;
 }
 
@@ -84,16 +122,12 @@ bool fleet_alarm(struct fleet *fl, char *out, size_t cap)
     control_feed_view(fl->o.feed, &v);
     facts_get(fl, &v, &f);
     bool alarm = true;
+    // no majority for two silences: one passes when a region is restarted
+    int64_t after_ms = 2 * (int64_t)fl->o.silent_ms;
     if (v.alarm)
         snprintf(out, cap, "%s", v.alarm);
-    else if (!writer_alarm(&v, &f, out, cap) && !silence_alarm(&v, &f, out, cap)) {
-        alarm = f.claims > 0;
-        if (alarm)
-            snprintf(out, cap,
-                     "region %s says that it has more of the control feed than this one, and shows "
-                     "nothing that can be taken: see its log, and whether it still is who it was",
-                     f.claimant);
-    }
+    else if (!writer_alarm(&v, &f, after_ms, out, cap) && !silence_alarm(&v, &f, out, cap))
+        alarm = doubted_alarm(&f, out, cap);
     control_view_done(&v);
     return alarm;
 }

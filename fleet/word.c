@@ -107,7 +107,8 @@ static void own_of(const struct control_view *v, struct heard_own *out)
     *out = (struct heard_own){.place = v->place,
                               .applied = v->applied,
                               .epoch_from = v->epoch_from,
-                              .root_word = v->root_word};
+                              .root_word = v->root_word,
+                              .vouched = v->vouched};
 }
 
 void fleet_own_get(struct fleet *fl, struct heard_own *out)
@@ -163,9 +164,12 @@ void fleet_heard(struct fleet *fl, const char *region, const struct control_plac
     fleet_own_get(fl, &own);
     fleet_topology_look(fl);
     pthread_mutex_lock(&fl->lock);
-    heard_note(&fl->words.heard, region, place, &own.place, clock_mono_ms());
+    heard_note(&fl->words.heard, region, place, clock_mono_ms());
     changed(fl);
     pthread_mutex_unlock(&fl->lock);
+    // a writer that is not sure yet stops for it (heard.h)
+    if (control_place_compare(place, &own.place) > 0)
+        fleet_carrier_poke(fl);
 }
 
 // ---- beats ----
@@ -270,7 +274,8 @@ void fleet_confirm_look(struct fleet *fl)
     pthread_mutex_lock(&fl->lock);
     struct words *w = &fl->words;
     bool was = w->confirmed;
-    w->confirmed = v.we_write && heard_confirms(&w->heard, &own, now, fl->o.silent_ms);
+    bool heard = heard_confirms(&w->heard, &own, now, fl->o.silent_ms);
+    w->confirmed = v.we_write && heard;
     bool confirmed = w->confirmed;
     if (confirmed)
         w->fresh_ms = now;

@@ -197,6 +197,7 @@ int small_fleet_takeover(struct small_fleet *fl, size_t at, size_t i)
         rc = control_entry_sign(bytes_of(draft.p, draft.n), fl->root, &n->diag, &line);
     if (!rc)
         rc = control_feed_signed(n->feed, bytes_of(line.p, line.n), &n->diag, &p);
+    control_feed_confirm(n->feed, true); // the fleet room's part
     return rc;
 }
 

@@ -70,7 +70,7 @@ static int dial(void *ctx, const char *region, char *out, size_t cap)
     size_t from = (size_t)(r - r->world->regions), at = 0;
     while (strcmp(names[at], region) != 0)
         at++;
-    if (r->world->cut[from][at] || r->world->cut[at][from])
+    if (r->world->cut[from][at])
         snprintf(out, cap, "%s/nobody.sock", r->world->dir);
     else
         socket_path(r->world, at, from, out, cap);
@@ -334,6 +334,40 @@ struct control_place region_place(struct world_region *r)
     struct control_place p = v.place;
     control_view_done(&v);
     return p;
+}
+
+int region_claims(struct world_region *r, size_t to, const struct control_place *p)
+{
+    struct fetch_result res;
+    char url[300], sock[128], text[CONTROL_PLACE_TEXT_SIZE];
+    socket_path(r->world, to, (size_t)(r - r->world->regions), sock, sizeof sock);
+    snprintf(url, sizeof url, "http://%s.peer.example.io/control/v1/place?at=%s", names[to],
+             control_place_format(p, text));
+    const struct fetch_request q = {.url = url, .unix_socket = sock, .timeout_ms = 5000};
+    (void)fetch_run(r->fetcher, &q, &res);
+    int status = res.status;
+    fetch_result_done(&res);
+    return status;
+}
+
+static void run(const char *command)
+{
+    ck_assert_int_eq(system(command), 0);
+}
+
+void region_copy(struct world_region *r)
+{
+    char command[300];
+    snprintf(command, sizeof command, "cp -a '%s/control' '%s/copy'", r->dir, r->dir);
+    run(command);
+}
+
+void region_restore(struct world_region *r)
+{
+    char command[400];
+    snprintf(command, sizeof command, "rm -rf '%s/control' && mv '%s/copy' '%s/control'", r->dir,
+             r->dir, r->dir);
+    run(command);
 }
 
 bool region_writes(struct world_region *r)

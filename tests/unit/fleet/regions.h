@@ -6,7 +6,7 @@
 //   world_make(&w, 3);
 //   world_topology(&w, 7);                    // or world_feed(&w): over the control feed, first writes
 //   world_up(&w);
-//   w.cut[0][1] = true;                       // neither calls the other
+//   w.cut[0][1] = true;                       // the first cannot call the second
 //   world_done(&w);
 #ifndef MERIDIAN_TESTS_FLEET_REGIONS_H
 #define MERIDIAN_TESTS_FLEET_REGIONS_H
@@ -58,6 +58,7 @@ struct fleet_world {
     char dir[64];
     size_t n;
     struct world_region regions[WORLD_MAX];
+    // by who calls, and who is called
     _Atomic bool cut[WORLD_MAX][WORLD_MAX];
     // regions follow the control feed; the fleet's root key
     bool feeds;
@@ -82,6 +83,11 @@ int region_change(struct world_region *r, const char *name, struct control_place
 bool region_has(struct world_region *r, const char *name); // in force there
 struct control_place region_place(struct world_region *r);
 bool region_writes(struct world_region *r); // is the writer, and confirmed
+// That region, whatever it is, tells another one that it stands there. The status of the answer.
+int region_claims(struct world_region *r, size_t to, const struct control_place *p);
+// Its data as it is now, and back to that: a disk that is restored. Only while it is down.
+void region_copy(struct world_region *r);
+void region_restore(struct world_region *r);
 // Waits until it is so, for up to 20 s.
 #define until(condition)                                     \
     do {                                                     \

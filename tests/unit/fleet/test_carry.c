@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control feed carried between regions: changes reach all, around ways that are cut, those that
 // were away and those that fell too far behind; the writer writes while it hears a majority; a takeover
-// reaches the old writer; a restored writer takes back what it had written; operators' requests get to
-// the writer; how stale a region is.
+// reaches the old writer; operators' requests get to the writer; how stale a region is.
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -43,6 +42,12 @@ static void fleet_make(size_t n)
     const struct control_place p = region_place(at(0));
     until(region_writes(at(0)));
     until(stored(0, &p).stored == ((region_set)1 << n) - 1);
+}
+
+// The writer has signed its first base: nothing else comes by itself.
+static void rests(void)
+{
+    until(region_place(at(0)).seq == 1);
 }
 
 START_TEST(a_change_reaches_everybody_at_once)
@@ -177,6 +182,7 @@ START_TEST(a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone)
     struct control_place lost, p;
     struct control_view v;
     fleet_make(3);
+    rests();
     until(region_change(at(0), "before", &p) == 0);
     until(stored(0, &p).stored == 7);
     // the writer is cut off; for a moment it does not know, and writes on
@@ -203,40 +209,6 @@ START_TEST(a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone)
     ck_assert_uint_eq(v.n_void, 1);
     ck_assert_str_eq(v.writer, "westus");
     control_view_done(&v);
-    world_done(&w);
-}
-END_TEST
-
-static void copy_tree(const char *from, const char *to)
-{
-    char command[300];
-    snprintf(command, sizeof command, "cp -a '%s' '%s'", from, to);
-    ck_assert_int_eq(system(command), 0);
-}
-
-START_TEST(a_writer_whose_disk_was_restored_takes_back_what_it_had_written)
-{
-    char kept[128], now[128];
-    struct control_place p;
-    fleet_make(3);
-    until(region_change(at(0), "keptone", &p) == 0);
-    until(stored(0, &p).stored == 7);
-    region_down(at(0));
-    snprintf(now, sizeof now, "%s/control", at(0)->dir);
-    snprintf(kept, sizeof kept, "%s/kept", w.dir);
-    copy_tree(now, kept);
-    region_up(at(0));
-    until(region_writes(at(0)));
-    until(region_change(at(0), "forgotten", &p) == 0);
-    until(stored(0, &p).stored == 7);
-    region_down(at(0));
-    ck_assert_int_eq(dir_remove_tree(now), 0);
-    ck_assert_int_eq(rename(kept, now), 0);
-    region_up(at(0));
-    until(region_writes(at(0)));
-    ck_assert(region_has(at(0), "forgotten")); // before it may write again
-    until(region_change(at(0), "nextone", &p) == 0);
-    until(region_has(at(2), "nextone") && region_has(at(1), "nextone"));
     world_done(&w);
 }
 END_TEST
@@ -299,28 +271,6 @@ START_TEST(who_hears_no_writer_grows_stale_also_over_a_restart)
 }
 END_TEST
 
-START_TEST(a_region_that_claims_the_future_stops_nobody)
-{
-    struct control_place p;
-    fleet_make(3);
-    // northeurope's own word, in its own name: it stands at epoch 9
-    struct fetch_result r;
-    char url[300], sock[128];
-    snprintf(sock, sizeof sock, "%s/0.from.2.sock", w.dir);
-    snprintf(url, sizeof url, "http://eastus.peer.example.io/control/v1/place?at=9:999:%064d", 7);
-    for (int i = 0; i < 20; i++) {
-        struct fetch_request q = {.url = url, .unix_socket = sock, .timeout_ms = 5000};
-        ck_assert_int_eq(fetch_run(at(2)->fetcher, &q, &r), 0);
-        ck_assert_int_eq(r.status, 200);
-        fetch_result_done(&r);
-        clock_sleep_ms(5);
-    }
-    until(region_change(at(0), "contoso", &p) == 0);
-    until(region_has(at(1), "contoso") && region_has(at(2), "contoso"));
-    world_done(&w);
-}
-END_TEST
-
 static _Atomic unsigned n_refused, n_ended;
 
 static void poll_done(void *ctx, struct fetch_result *r)
@@ -335,6 +285,7 @@ START_TEST(a_region_that_asks_without_end_is_refused)
 {
     char url[400], sock[128], text[CONTROL_PLACE_TEXT_SIZE];
     fleet_make(3);
+    rests();
     const struct control_place p = region_place(at(0));
     snprintf(sock, sizeof sock, "%s/0.from.2.sock", w.dir);
     snprintf(
@@ -387,12 +338,11 @@ START_TEST(a_region_whose_disk_is_full_does_not_ask_without_rest)
 }
 END_TEST
 
-CHECK_MAIN("fleet/carry", a_region_whose_disk_is_full_does_not_ask_without_rest,
-           a_change_reaches_everybody_at_once, a_thousand_changes_in_a_row,
+CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_thousand_changes_in_a_row,
            a_way_that_is_cut_is_gone_around, one_that_was_away_for_a_hundred_changes_catches_up,
            a_writer_that_hears_no_majority_stops_and_goes_on_when_it_does,
            a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone,
-           a_writer_whose_disk_was_restored_takes_back_what_it_had_written,
            who_is_too_far_behind_begins_with_the_whole, requests_get_to_the_writer_from_anywhere,
            who_hears_no_writer_grows_stale_also_over_a_restart,
-           a_region_that_claims_the_future_stops_nobody, a_region_that_asks_without_end_is_refused)
+           a_region_that_asks_without_end_is_refused,
+           a_region_whose_disk_is_full_does_not_ask_without_rest)
