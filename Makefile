@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build test test-asan test-tsan kills test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build deb test test-asan test-tsan kills test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make measure    how dense each room is, and which room is linked to which (tools/measure)'
 	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang (0: its corpus only)'
 	@echo 'make fmt        clang-format over all C files'
+	@echo 'make deb        Debian packages into $(B)/deb, built with Debian'"'"'s flags (docs/install.md)'
 	@echo 'make install    meson install (DESTDIR=DIR)'
 	@echo 'make clean      remove what was built'
 deps:
@@ -72,6 +73,8 @@ demo-down:
 	@$(DEMO) down
 fmt:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
+deb: deps
+	@tools/build-deb $(B)/deb
 install: build
 	@meson install -C $(B) --no-rebuild
 clean:
