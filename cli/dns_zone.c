@@ -164,7 +164,7 @@ static size_t write_private(const struct zone *z, const struct registry *r, enum
     size_t n = 0;
     for (size_t i = 0; i < r->n_private_endpoints; i++) {
         const struct private_endpoint *pe = r->private_endpoints[i];
-        if (!z->view || &z->t->views[pe->view] != z->view)
+        if (!z->view || &z->t->views[pe->view] != z->view || pe->stage != PRIVATE_IN_DNS)
             continue;
         for (size_t k = 0; k < pe->n_members; k++) {
             const struct private_member *m = &pe->members[k];
@@ -182,7 +182,8 @@ static bool has_private(const struct zone *z, const struct registry *r, enum nam
 {
     for (size_t i = 0; z->view && i < r->n_private_endpoints; i++) {
         const struct private_endpoint *pe = r->private_endpoints[i];
-        for (size_t k = 0; &z->t->views[pe->view] == z->view && k < pe->n_members; k++)
+        bool counts = &z->t->views[pe->view] == z->view && pe->stage == PRIVATE_IN_DNS;
+        for (size_t k = 0; counts && k < pe->n_members; k++)
             if (private_member_is(&pe->members[k], kind, region))
                 return true;
     }
@@ -245,7 +246,7 @@ static void write_endpoint(const struct zone *z, const struct registry *r, enum 
         region_name = z->t->regions[region].name;
     struct text owner = name_of(z, kind, r->label, region_name, NULL);
     struct text frontend = replica_frontend(z, r, rep);
-    if (r->n_private_endpoints == 0) {
+    if (!registry_in_private_dns(r)) {
         write_names(z, owner.s, ttl, "CNAME", frontend.s);
         return;
     }
@@ -318,7 +319,8 @@ int zone_write_child(const struct zone *z, uint8_t region)
     for (size_t i = 0; all && i < z->t->n_registries; i++) {
         const struct registry *r = all[i];
         struct endpoint_name e;
-        for (size_t at = 0; r->n_private_endpoints && endpoint_next(r, &at, &e);)
+        bool has_forms = registry_in_private_dns(r);
+        for (size_t at = 0; has_forms && endpoint_next(r, &at, &e);)
             if (is_served(z, r, &e) &&
                 (region == REGION_NONE || (e.kind == NAME_REGIONAL && e.region == region)))
                 write_hop(z, r, e.kind, e.region);

@@ -310,6 +310,8 @@ static bool same_endpoint(const struct private_endpoint *x, const struct private
 {
     if (strcmp(x->name, y->name) != 0 || x->view != y->view || x->n_members != y->n_members)
         return false;
+    if (x->stage != y->stage || x->answered_by != y->answered_by)
+        return false;
     for (size_t i = 0; i < x->n_members; i++)
         if (x->members[i].kind != y->members[i].kind ||
             x->members[i].region != y->members[i].region ||

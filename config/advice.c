@@ -53,7 +53,7 @@ static struct chain chain_of(const struct topology *t, const struct registry *r,
     size_t label = 1 + strlen(r->label), labels = private_labels(t, &e);
     size_t n = HEADER_BYTES + label + labels - PRIVATELINK_BYTES + t->catalogue->apex_n +
                QUESTION_TAIL_BYTES;
-    if (r->n_private_endpoints)
+    if (registry_in_private_dns(r))
         n += RR_BYTES + label + labels + POINTER_BYTES;
     return (struct chain){r, e, n};
 }

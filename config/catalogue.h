@@ -20,6 +20,7 @@
 enum catalogue_flag {
     CATALOGUE_REGIONAL = 1,
     CATALOGUE_DATA = 2, // also when a private endpoint switched data endpoints on
+    // names lead through their privatelink form: a private endpoint is in DNS
     CATALOGUE_PRIVATE = 4,
     // for unpacking:
     CATALOGUE_OWN_DATA = 8,
@@ -33,8 +34,9 @@ enum catalogue_flag {
     CATALOGUE_MOVES = 1024, // some replica moves to another stamp, or has
     CATALOGUE_INCARNATION = 2048,
     CATALOGUE_POLICY = 4096,
-    CATALOGUE_STAGES = 8192, // some stage is not public
-    CATALOGUE_OWNER = 16384, // an owner, or a scope of its label
+    CATALOGUE_STAGES = 8192,     // some stage is not public
+    CATALOGUE_OWNER = 16384,     // an owner, or a scope of its label
+    CATALOGUE_ENDPOINTS = 32768, // it has private endpoints, in DNS or not
 };
 
 struct catalogue_registry {
@@ -112,7 +114,7 @@ const struct stamp_move *catalogue_move(const struct catalogue_registry *r, uint
 const uint8_t *catalogue_weights(const struct catalogue *c, const struct catalogue_registry *r);
 // The version that created it; 0: not said.
 uint64_t catalogue_incarnation(const struct catalogue_registry *r);
-// Its private endpoints. Returns how many.
+// Its private endpoints, also those that are not in DNS. Returns how many.
 size_t catalogue_private_endpoints(const struct catalogue *c, const struct catalogue_registry *r,
                                    const struct private_endpoint *const **out);
 

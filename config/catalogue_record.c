@@ -83,7 +83,8 @@ static unsigned flags_of(const struct registry *r)
 {
     bool plain = set_where(r, true, false) == r->replica_set && !set_where(r, false, true);
     return (registry_offers(r, NAME_REGIONAL) ? CATALOGUE_REGIONAL : 0) |
-           (r->n_private_endpoints ? CATALOGUE_PRIVATE : 0) |
+           (registry_in_private_dns(r) ? CATALOGUE_PRIVATE : 0) |
+           (r->n_private_endpoints ? CATALOGUE_ENDPOINTS : 0) |
            (registry_offers(r, NAME_DATA) ? CATALOGUE_DATA : 0) |
            (r->data_endpoints ? CATALOGUE_OWN_DATA : 0) |
            (r->anonymous_pull ? CATALOGUE_ANONYMOUS : 0) |

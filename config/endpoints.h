@@ -8,7 +8,8 @@
 //                                                              // regional and data names
 //       hostname_format(e.kind, t->domain, registry->label, …)
 //
-// With private endpoints each of them has its privatelink form too, hostname_private_of(e.kind).
+// With private endpoints in DNS each of them has its privatelink form too,
+// hostname_private_of(e.kind).
 // Names come and go by stages: the edge serves every name that is given here, DNS those of which
 // registry_name_stage says so. The resolver's packed records hold what registry_offers says as
 // flags, and what few have besides (config/catalogue_record.c).
@@ -30,6 +31,15 @@ static inline enum name_stage stage_hidden_most(uint8_t a, uint8_t b)
     if (a > b)
         return (enum name_stage)a;
     return (enum name_stage)b;
+}
+
+// Is one of its private endpoints in DNS? Then its public names lead to their privatelink forms.
+static inline bool registry_in_private_dns(const struct registry *r)
+{
+    for (size_t i = 0; i < r->n_private_endpoints; i++)
+        if (r->private_endpoints[i]->stage == PRIVATE_IN_DNS)
+            return true;
+    return false;
 }
 
 // Does the registry have names of that (public) kind, in each region where it has a replica?

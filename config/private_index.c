@@ -147,7 +147,7 @@ int private_index_add_all(struct private_index *x, const struct topology *t)
     for (const struct catalogue_registry *r; !rc && (r = catalogue_next(t->catalogue, &it));) {
         struct registry_room room;
         struct registry reg;
-        if (!(r->flags & CATALOGUE_PRIVATE))
+        if (!(r->flags & CATALOGUE_ENDPOINTS))
             continue;
         catalogue_expand(r, &room, &reg);
         for (size_t i = 0; !rc && i < reg.n_private_endpoints; i++)

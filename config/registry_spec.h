@@ -100,6 +100,8 @@ struct spec_private { // a private endpoint
     const struct spec_member *members;
     size_t n_members;
     const char *name, *registry, *view;
+    // enum private_stage, enum answered_by
+    unsigned stage, answered_by;
 };
 
 // Rows of one registry, of one private endpoint, of one rule of repositories, of one reserved name.
@@ -124,6 +126,8 @@ void private_specs_build(struct option_ctx *ctx, const struct topology *t,
 
 // Words of stages, in the order of enum name_stage.
 extern const struct option_word spec_stage_words[3];
+// Of private endpoints: in the order of enum private_stage, of enum answered_by.
+extern const struct option_word spec_private_stage_words[2], spec_answered_by_words[3];
 // A reserved name as its row says; strings are those of the row, or of the context's arena. False
 // after saying what is wrong.
 bool reserved_spec_build(struct option_ctx *ctx, const struct spec_reserved *in,

@@ -284,6 +284,11 @@ const char *name_stage_word(enum name_stage s)
     return words[s];
 }
 
+const char *answered_by_word(enum answered_by a)
+{
+    return spec_answered_by_words[a].word;
+}
+
 static uint32_t larger(uint32_t a, uint32_t b)
 {
     if (a > b)
@@ -299,6 +304,48 @@ uint32_t ttls_cached_s(const struct ttls *ttl)
 const struct region *topology_region(const struct topology *t, const char *name)
 {
     return htab_get(t->frame->by_region, name, strlen(name));
+}
+
+const struct view *topology_view(const struct topology *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_views; i++)
+        if (!strcmp(t->views[i].name, name))
+            return &t->views[i];
+    return NULL;
+}
+
+const struct address_pool *topology_pool(const struct topology *t, const char *name,
+                                         const struct view **out_view)
+{
+    for (size_t i = 0; i < t->n_views; i++)
+        for (size_t k = 0; k < t->views[i].n_pools; k++) {
+            if (strcmp(t->views[i].pools[k].name, name) != 0)
+                continue;
+            if (out_view)
+                *out_view = &t->views[i];
+            return &t->views[i].pools[k];
+        }
+    return NULL;
+}
+
+const struct private_endpoint *topology_private_endpoint(const struct topology *t, const char *name,
+                                                         const struct registry **out_registry)
+{
+    struct catalogue_iter it = {0};
+    for (const struct catalogue_registry *rec; (rec = catalogue_next(t->catalogue, &it));) {
+        const struct private_endpoint *const *list;
+        size_t n = 0;
+        if (rec->flags & CATALOGUE_ENDPOINTS)
+            n = catalogue_private_endpoints(t->catalogue, rec, &list);
+        for (size_t i = 0; i < n; i++) {
+            if (strcmp(list[i]->name, name) != 0)
+                continue;
+            if (out_registry)
+                *out_registry = catalogue_full(t->catalogue, rec);
+            return list[i];
+        }
+    }
+    return NULL;
 }
 
 const struct registry *topology_registry(const struct topology *t, const char *name)

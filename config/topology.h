@@ -170,10 +170,27 @@ struct private_member { // one address of a private endpoint
     struct ip ip;
 };
 
+// Is the private endpoint in DNS? At the edge alone, edges serve its addresses and its network is
+// admitted, and no name leads there: so it comes and goes.
+enum private_stage { PRIVATE_IN_DNS, PRIVATE_AT_EDGE };
+
+// Who answers at private addresses.
+enum answered_by {
+    // somebody else's affair: neither bound nor asked
+    ANSWERED_BY_NONE,
+    // the edge of the region, which binds them
+    ANSWERED_BY_EDGE,
+    // the operator's balancer, which comes to the public listener with the PROXY protocol
+    ANSWERED_BY_BALANCER,
+};
+const char *answered_by_word(enum answered_by a); // "none", "edge", "balancer"
+
 struct private_endpoint {
     const char *name;
     // index into topology.views
     uint32_t view;
+    // enum private_stage, enum answered_by
+    uint8_t stage, answered_by;
     const struct private_member *members;
     size_t n_members;
 };
@@ -254,8 +271,26 @@ enum on_foreign { // what a view answers to names outside D that its `forward` d
     ON_FOREIGN_FORWARD // the view's forward covers every name
 };
 
+// Addresses of a view that private endpoints are given from (config/address_pool.h).
+struct address_pool {
+    // unique in the topology
+    const char *name;
+    struct cidr subnet;
+    // so many addresses at the ends of the subnet are given to nobody
+    uint32_t reserved_first, reserved_last;
+    // nor are these: a cidr set
+    const struct cidr *exclude;
+    size_t n_exclude;
+    // enum answered_by, of what is given from it
+    uint8_t answered_by;
+};
+
 struct view { // a private network; the public view is not in this list
     const char *name;
+    // the operator who may make private endpoints in it; "": any who has the right
+    const char *owner;
+    const struct address_pool *pools;
+    size_t n_pools;
     // DNS listeners that belong to it alone (may be none)
     const struct endpoint *listeners;
     size_t n_listeners;
@@ -503,6 +538,14 @@ int topology_parse_as(enum topology_form form, const char *text, size_t n, const
                       struct diag *diag, struct topology **out);
 
 const struct region *topology_region(const struct topology *t, const char *name); // NULL if none
+const struct view *topology_view(const struct topology *t, const char *name);     // likewise
+// likewise; *out_view (may be NULL): the view that has it
+const struct address_pool *topology_pool(const struct topology *t, const char *name,
+                                         const struct view **out_view);
+// The private endpoint of that name; NULL if none. *out_registry (may be NULL): that it leads to.
+// Looks through all registries.
+const struct private_endpoint *topology_private_endpoint(const struct topology *t, const char *name,
+                                                         const struct registry **out_registry);
 // by registry name
 const struct registry *topology_registry(const struct topology *t, const char *name);
 // By key. NULL: there is none, or only one of that name and another incarnation.

@@ -113,6 +113,7 @@ void topology_build_views(struct topology_build *b)
         v->forward = topology_build_forward(b, in);
         v->networks = build_copy(b, in->networks, in->n_networks, sizeof *in->networks);
         v->n_networks = in->n_networks;
+        topology_build_pools(b, in, v);
         const struct doc_node *given = doc_get(in->node, "sources");
         if (in->node->kind == DOC_MAP && !in->n_listeners && !in->n_sources &&
             !doc_get(in->node, "listeners") && (!given || !given->n))
@@ -129,6 +130,7 @@ void topology_build_views(struct topology_build *b)
         check_listeners(b, i);
     }
     check_sources(b);
+    topology_check_pools(b);
     topology_build_view_index(b);
 }
 
@@ -420,6 +422,8 @@ void topology_build_private(struct topology_build *b)
             pe->name = in->name;
         else
             pe->name = "";
+        pe->stage = (uint8_t)in->stage;
+        pe->answered_by = (uint8_t)in->answered_by;
         owner[i] = find_registry(b, in, pe->name);
         pe->view = find_view(b, in, pe->name);
         const struct private_owner *mine = check_unique(b, in, pe, owner[i]);

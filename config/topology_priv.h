@@ -53,9 +53,20 @@ struct spec_forward {
     bool mix_case;
 };
 
-struct spec_view {
+struct spec_pool {
     const struct doc_node *node;
     const char *name;
+    const struct cidr *subnet, *exclude;
+    size_t n_subnet, n_exclude;
+    uint32_t reserved_first, reserved_last;
+    unsigned answered_by;
+};
+
+struct spec_view {
+    const struct doc_node *node;
+    const char *name, *owner;
+    const struct spec_pool *pools;
+    size_t n_pools;
     const struct endpoint *listeners;
     const struct cidr *sources, *networks;
     size_t n_listeners, n_sources, n_networks;
@@ -211,7 +222,7 @@ struct spec_topology {
 };
 
 extern const struct option_set spec_topology_set, spec_identity_set, spec_transfer_set,
-    spec_apex_set, spec_dnssec_set, spec_zone_serial_set, spec_control_set;
+    spec_apex_set, spec_dnssec_set, spec_zone_serial_set, spec_control_set, spec_pool_set;
 
 // A new topology with a frame of its own. NULL: out of memory.
 struct topology *topology_new(const char *source);
@@ -256,6 +267,10 @@ void topology_build_views(struct topology_build *b);
 // NULL: the view forwards nothing.
 const struct view_forward *topology_build_forward(struct topology_build *b,
                                                   const struct spec_view *in);
+// topology_pools.c: the pools of a view that was built; then all pools against each other, and
+// against the networks of views.
+void topology_build_pools(struct topology_build *b, const struct spec_view *in, struct view *v);
+void topology_check_pools(struct topology_build *b);
 struct access_list topology_build_access(struct topology_build *b, const struct spec_access *in);
 // of the views that were built; also who may ask the public view
 void topology_build_view_index(struct topology_build *b);

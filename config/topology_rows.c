@@ -300,6 +300,12 @@ static const struct option view_rows[] = {
      .example = "10.0.0.0/8", .help = "transport sources that fit the view"},
     {"networks", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, networks, n_networks),
      .help = "networks that the private addresses of this view must lie in"},
+    {"owner", OPT_STRING, OPT_AT(struct spec_view, owner), .check = registry_owner_ok,
+     .expect = OWNER_WORDS, .example = "ada",
+     .help = "the operator who may make private endpoints in this view; any who has the right when "
+             "not given"},
+    {"pools", OPT_LIST, OPT_ARRAY_AT(struct spec_view, pools, n_pools), .max = 64,
+     .sub = &spec_pool_set, .help = "addresses that private endpoints of this view are given from"},
     {"allow", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.allow, access.n_allow),
      .help = "of those who fit the view, answer these only"},
     {"deny", OPT_CIDRS, OPT_ARRAY_AT(struct spec_view, access.deny, access.n_deny),
@@ -318,6 +324,11 @@ static const struct option view_rows[] = {
 static const struct option_set view_set = {
     view_rows, ARRAY_LEN(view_rows), sizeof(struct spec_view), offsetof(struct spec_view, node)};
 
+const struct option_word spec_private_stage_words[2] = {{"private", PRIVATE_IN_DNS},
+                                                        {"edge", PRIVATE_AT_EDGE}};
+const struct option_word spec_answered_by_words[3] = {
+    {"none", ANSWERED_BY_NONE}, {"edge", ANSWERED_BY_EDGE}, {"balancer", ANSWERED_BY_BALANCER}};
+
 static const struct option private_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_private, name), .required = true,
      .check = topology_name_ok, .expect = NAME_WORDS, .example = "contoso-corp",
@@ -330,6 +341,15 @@ static const struct option private_rows[] = {
      .example = "{registry: 10.0.0.4}",
      .help = "private addresses by member (registry, registry_REGION, registry_data_REGION), at "
              "most 32 each"},
+    {"stage", OPT_ENUM, OPT_AT(struct spec_private, stage), .def = "private",
+     OPT_WORDS(spec_private_stage_words),
+     .help = "private: names lead to its addresses in the view. edge: not yet, or not any more; "
+             "edges serve them and the view's sources are admitted all the same"},
+    {"answered_by", OPT_ENUM, OPT_AT(struct spec_private, answered_by), .def = "none",
+     OPT_WORDS(spec_answered_by_words),
+     .help = "who answers at its addresses. edge: the region's own edge binds those that its "
+             "machine has. balancer: the operator's, with the PROXY protocol. none: somebody of "
+             "whom Meridian knows nothing"},
 };
 const struct option_set spec_private_set = {private_rows, ARRAY_LEN(private_rows),
                                             sizeof(struct spec_private),

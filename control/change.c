@@ -358,6 +358,11 @@ static void put_private(struct buf *out, const struct spec_private *p)
     put_word(out, p->registry);
     buf_str(out, "\n    view: ");
     put_word(out, p->view);
+    // only what a row says, for the sake of older releases
+    if (p->stage)
+        buf_printf(out, "\n    stage: %s", spec_private_stage_words[p->stage].word);
+    if (p->answered_by)
+        buf_printf(out, "\n    answered_by: %s", spec_answered_by_words[p->answered_by].word);
     buf_str(out, "\n    addresses:\n");
     for (size_t i = 0; i < p->n_members; i++)
         put_member(out, &p->members[i]);
@@ -530,6 +535,8 @@ int change_private_row(const struct topology *t, const char *registry,
                                  .n_members = n,
                                  .name = pe->name,
                                  .registry = registry,
-                                 .view = t->views[pe->view].name};
+                                 .view = t->views[pe->view].name,
+                                 .stage = pe->stage,
+                                 .answered_by = pe->answered_by};
     return 0;
 }

@@ -19,7 +19,8 @@
 #define MAGIC_BYTES 8
 #define FORMAT_AT (MAGIC_BYTES - 1)
 #define FORMAT '1'
-#define FORMAT_RESERVED '2' // with reserved names, stages and owners
+#define FORMAT_RESERVED '2'  // with reserved names, stages and owners
+#define FORMAT_ENDPOINTS '3' // with what private endpoints say beside their addresses
 #define DIGEST_AT (MAGIC_BYTES + 8)
 #define BODY_AT (DIGEST_AT + SHA256_BYTES)
 #define TRIM_FROM_BYTES (1u << 20)
@@ -77,12 +78,16 @@ static int put_registries(const struct topology *t, struct buf *out)
 static char format_for(const struct topology *t)
 {
     struct catalogue_iter it = {0};
+    char format = FORMAT;
     if (topology_reserved_count(t))
-        return FORMAT_RESERVED;
-    for (const struct catalogue_registry *r; (r = catalogue_next(t->catalogue, &it));)
+        format = FORMAT_RESERVED;
+    for (const struct catalogue_registry *r; (r = catalogue_next(t->catalogue, &it));) {
+        if (compiled_has_endpoints(t->catalogue, r))
+            return FORMAT_ENDPOINTS;
         if (r->flags & (CATALOGUE_STAGES | CATALOGUE_OWNER))
-            return FORMAT_RESERVED;
-    return FORMAT;
+            format = FORMAT_RESERVED;
+    }
+    return format;
 }
 
 int compiled_format(const struct topology *t, struct buf *out)
@@ -117,7 +122,7 @@ int compiled_format(const struct topology *t, struct buf *out)
     compiled_put(out, f->text_n, 8);
     buf_add(out, f->text, f->text_n);
     rc = put_registries(t, out);
-    if (format == FORMAT_RESERVED)
+    if (format != FORMAT)
         compiled_put_reserved(out, t);
     if (!rc)
         rc = out->err;
@@ -171,7 +176,7 @@ int compiled_info_parse(const void *p, size_t n, struct compiled_info *out)
 static int check_whole(const uint8_t *p, size_t n, const char *source, struct diag *diag)
 {
     uint8_t digest[SHA256_BYTES];
-    if (n >= MAGIC_BYTES && p[FORMAT_AT] != FORMAT && p[FORMAT_AT] != FORMAT_RESERVED) {
+    if (n >= MAGIC_BYTES && (p[FORMAT_AT] < FORMAT || p[FORMAT_AT] > FORMAT_ENDPOINTS)) {
         diag_add(
             diag, source, 0,
             "a compiled topology of format %c, which this version does not read; compile it again",
@@ -273,7 +278,7 @@ int compiled_parse(enum topology_form form, const void *p, size_t n, const char 
     if (rc)
         return rc;
     struct cursor c = cursor_of(bytes_of((const uint8_t *)p + BODY_AT, n - BODY_AT));
-    bool reserved = ((const char *)p)[FORMAT_AT] == FORMAT_RESERVED;
+    bool reserved = ((const char *)p)[FORMAT_AT] != FORMAT;
     rc = parse_body(form, reserved, &c, source, diag, out);
     if (rc == ERR_NOMEM)
         diag_add(diag, source, 0, "out of memory while reading it");

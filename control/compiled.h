@@ -4,14 +4,15 @@
 // registries and private endpoints (short, and parsed as always), then the registries in binary,
 // sorted by label. Numbers are big-endian.
 //
-//   "MERIDTC1"  magic and format; 2 when there are reserved names, stages or owners
+//   "MERIDTC1"  magic and format; 2 when there are reserved names, stages or owners, 3 when some
+//               private endpoint says that it is at the edge alone, or who answers there
 //   u64         length of the whole file
 //   32 bytes    SHA-256 of all that follows
 //   u64, 32, 32 version; content hash; SHA-256 of the file it comes from
 //   u64         that file's version: not below the text's, not above the first (that file may
 //               itself be compiled with changes)
 //   u32, …      pairs of cut lines (struct doc_lines); u64, … the text; u64, … the registries;
-//               in format 2 u64, … the reserved names
+//               from format 2 on u64, … the reserved names
 //
 // The text has its own version, that of the last whole document. The serial of fe.D is made of it,
 // so that nodes that applied the changes and nodes that start from this form have the same serial.

@@ -176,6 +176,9 @@ static bool judge_endpoint(struct compiled_judge *j, const struct registry *x,
         pe->n_members > PRIVATE_MEMBERS_MAX)
         return wrong(j, "%s: a private endpoint without name, view or address, or with too many",
                      x->name);
+    if (pe->stage > PRIVATE_AT_EDGE || pe->answered_by > ANSWERED_BY_BALANCER)
+        return wrong(j, "%s: private endpoint %s: a stage or an answerer that cannot be", x->name,
+                     pe->name);
     if (private_index_name(j->index, pe->name) || private_index_view(j->index, x->name, pe->view))
         return wrong(j, "%s: private endpoint %s is given twice", x->name, pe->name);
     if (private_index_owner(j->index, &(struct private_owner){pe->name, x->name, 0}, &o) ||

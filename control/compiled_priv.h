@@ -14,6 +14,8 @@
 //   STAGES:         (with EXTRA) u8 of all, u8 regional, u8 data, u64 private, u64 edge
 //   OWNER:          (with EXTRA) u8 dnl_scope, u8 n, owner
 //   INCARNATION:    u64
+//   ENDPOINTS:      (with EXTRA; format 3) u8 of each private endpoint: its stage, and twice who
+//                   answers there
 #ifndef MERIDIAN_CONTROL_COMPILED_PRIV_H
 #define MERIDIAN_CONTROL_COMPILED_PRIV_H
 
@@ -24,6 +26,8 @@
 void compiled_put(struct buf *b, uint64_t v, size_t n_bytes);
 void compiled_put_registry(struct buf *b, const struct catalogue *c,
                            const struct catalogue_registry *r);
+// Does a private endpoint of it say more than its addresses (format 3)?
+bool compiled_has_endpoints(const struct catalogue *c, const struct catalogue_registry *r);
 // Reads them, checks each as strictly as a document's, and finishes the topology. The cursor is
 // behind them then.
 int compiled_take_registries(enum topology_form form, struct cursor *c, struct topology *t,
@@ -49,7 +53,7 @@ struct compiled_judge {
 
 // ERR_CORRUPT: diag says what is wrong; ERR_NOMEM.
 int compiled_judge_registry(struct compiled_judge *j, const struct registry *x);
-// Reserved names, after the registries (format 2): u64 n; by name each u8 n, label; u8 n, owner; u64
+// Reserved names, after the registries (from format 2 on): u64 n; by name each u8 n, label; u8 n, owner; u64
 // since, u64 until, u64 incarnation. Only the name's length is needed besides: a label is the name,
 // or the name and a hash.
 void compiled_put_reserved(struct buf *b, const struct topology *t);

@@ -17,7 +17,8 @@
 #define OWN_FLAGS                                                                                \
     (CATALOGUE_REGIONAL | CATALOGUE_OWN_DATA | CATALOGUE_ANONYMOUS | CATALOGUE_ACCESS_DISABLED | \
      CATALOGUE_ACCESS_CIDRS | CATALOGUE_SETS | CATALOGUE_EXTRA | CATALOGUE_MOVES |               \
-     CATALOGUE_INCARNATION | CATALOGUE_POLICY | CATALOGUE_STAGES | CATALOGUE_OWNER)
+     CATALOGUE_INCARNATION | CATALOGUE_POLICY | CATALOGUE_STAGES | CATALOGUE_OWNER |             \
+     CATALOGUE_ENDPOINTS)
 #define SCRATCH_BYTES (64u << 10)
 #define MEMBER_BYTES 18
 
@@ -73,15 +74,38 @@ static void put_stages(struct buf *b, const struct registry *r)
     compiled_put(b, sets[STAGE_EDGE], 8);
 }
 
+bool compiled_has_endpoints(const struct catalogue *c, const struct catalogue_registry *r)
+{
+    const struct private_endpoint *const *list;
+    size_t n = 0;
+    if (r->flags & CATALOGUE_ENDPOINTS)
+        n = catalogue_private_endpoints(c, r, &list);
+    for (size_t i = 0; i < n; i++)
+        if (list[i]->stage || list[i]->answered_by)
+            return true;
+    return false;
+}
+
+static void put_endpoints(struct buf *b, const struct registry *r)
+{
+    for (size_t i = 0; i < r->n_private_endpoints; i++) {
+        const struct private_endpoint *pe = r->private_endpoints[i];
+        buf_u8(b, (uint8_t)(pe->stage | pe->answered_by << 1));
+    }
+}
+
 void compiled_put_registry(struct buf *b, const struct catalogue *c,
                            const struct catalogue_registry *r)
 {
     struct registry_room room;
     struct registry full;
+    unsigned flags = r->flags & OWN_FLAGS;
+    if (!compiled_has_endpoints(c, r)) // most say nothing, and older releases read them
+        flags &= ~(unsigned)CATALOGUE_ENDPOINTS;
     buf_u8(b, r->label_n);
     buf_add(b, catalogue_label(r), r->label_n);
     compiled_put(b, r->replicas, 8);
-    compiled_put(b, r->flags & OWN_FLAGS, 2);
+    compiled_put(b, flags, 2);
     buf_add(b, r->bytes, (size_t)__builtin_popcountll(r->replicas));
     catalogue_expand(r, &room, &full);
     if (r->flags & CATALOGUE_SETS) {
@@ -106,6 +130,8 @@ void compiled_put_registry(struct buf *b, const struct catalogue *c,
     }
     if (r->flags & CATALOGUE_INCARNATION)
         compiled_put(b, full.incarnation, 8);
+    if (flags & CATALOGUE_ENDPOINTS)
+        put_endpoints(b, &full);
 }
 
 // ---- reading one ----
@@ -182,6 +208,8 @@ static void take_endpoint(struct reading *r, struct private_endpoint *pe)
         memcpy(text, name.p, n_name);
     pe->name = text;
     pe->view = cursor_u32(&r->c);
+    pe->stage = PRIVATE_IN_DNS;
+    pe->answered_by = ANSWERED_BY_NONE;
     size_t n = cursor_u16(&r->c);
     if (n > cursor_left(&r->c) / MEMBER_BYTES) {
         r->c.failed = true;
@@ -289,6 +317,19 @@ static void take_incarnation(struct reading *r, struct registry *out)
     out->key = registry_key_format(out->name, out->incarnation, r->key);
 }
 
+static void take_endpoints(struct reading *r, struct registry *out)
+{
+    if (!out->n_private_endpoints)
+        r->c.failed = true;
+    for (size_t i = 0; i < out->n_private_endpoints && !r->c.failed; i++) {
+        // they were made in the scratch arena just now
+        struct private_endpoint *pe = (struct private_endpoint *)out->private_endpoints[i];
+        uint8_t v = cursor_u8(&r->c);
+        pe->stage = v & 1;
+        pe->answered_by = v >> 1;
+    }
+}
+
 struct sets { // of the replicas: those with global routing on, those drained
     region_set on, drained;
 };
@@ -310,8 +351,8 @@ static bool flags_fit(unsigned flags)
         return false;
     if ((flags & access) == access)
         return false;
-    const unsigned of_extra =
-        CATALOGUE_MOVES | CATALOGUE_POLICY | CATALOGUE_STAGES | CATALOGUE_OWNER;
+    const unsigned of_extra = CATALOGUE_MOVES | CATALOGUE_POLICY | CATALOGUE_STAGES |
+                              CATALOGUE_OWNER | CATALOGUE_ENDPOINTS;
     return !(flags & of_extra) || flags & CATALOGUE_EXTRA;
 }
 
@@ -373,6 +414,8 @@ static bool take_one(struct reading *r)
         take_owner(r, out);
     if (flags & CATALOGUE_INCARNATION && !r->c.failed)
         take_incarnation(r, out);
+    if (flags & CATALOGUE_ENDPOINTS && !r->c.failed)
+        take_endpoints(r, out);
     return !r->c.failed;
 }
 

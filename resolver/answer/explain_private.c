@@ -67,6 +67,8 @@ json_t *explain_also_in(const struct explain_query *q, const struct view *view)
 
 struct found { // what the registry's private endpoints have for a name in a view
     const struct private_endpoint *in_view, *covers;
+    // it is in the view, and not in DNS
+    const struct private_endpoint *at_edge;
     json_t *addresses;
 };
 
@@ -81,6 +83,10 @@ static int look(const struct explain_query *q, const struct catalogue_registry *
         const struct private_endpoint *pe = list[i];
         if (&q->topology->views[pe->view] != view)
             continue;
+        if (pe->stage != PRIVATE_IN_DNS) {
+            out->at_edge = pe;
+            continue;
+        }
         if (!out->in_view)
             out->in_view = pe;
         for (size_t k = 0; k < pe->n_members; k++) {
@@ -112,6 +118,12 @@ static void say(const struct found *f, const char *registry, const char *view, c
             "private endpoint %s in view %s has no address for this name: it goes on to the public "
             "frontend",
             f->in_view->name, view);
+    else if (f->at_edge)
+        snprintf(
+            out, cap,
+            "private endpoint %s in view %s is at the edge alone, not in DNS: the name goes on "
+            "to the public frontend",
+            f->at_edge->name, view);
     else
         snprintf(out, cap,
                  "%s has no private endpoint in view %s: it goes on to the public frontend",

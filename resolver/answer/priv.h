@@ -111,7 +111,7 @@ static inline const struct ip *private_next(struct private_iter *it)
 {
     for (; it->i < it->n; it->i++, it->k = 0) {
         const struct private_endpoint *pe = it->list[it->i];
-        if (&it->a->t->views[pe->view] != it->a->view)
+        if (&it->a->t->views[pe->view] != it->a->view || pe->stage != PRIVATE_IN_DNS)
             continue;
         while (it->k < pe->n_members) {
             const struct private_member *m = &pe->members[it->k++];

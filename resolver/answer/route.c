@@ -80,10 +80,12 @@ static bool is_private(const struct answer *a, const struct catalogue_registry *
     size_t n = 0;
     if (a->view)
         n = catalogue_private_endpoints(a->t->catalogue, r, &list);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; &a->t->views[list[i]->view] == a->view && k < list[i]->n_members; k++)
+    for (size_t i = 0; i < n; i++) {
+        bool counts = &a->t->views[list[i]->view] == a->view && list[i]->stage == PRIVATE_IN_DNS;
+        for (size_t k = 0; counts && k < list[i]->n_members; k++)
             if (list[i]->members[k].kind == NAME_GLOBAL)
                 return true;
+    }
     return false;
 }
 

@@ -94,11 +94,14 @@ void registries_row(struct buf *b, unsigned i)
 void registries_private(struct buf *b, unsigned i)
 {
     static const char *const regions[] = {"a", "eastus", "southeastasia2"};
+    static const char *const states[] = {"", "stage: edge, ", "answered_by: edge, ",
+                                         "stage: edge, answered_by: balancer, ",
+                                         "stage: private, "};
     char name[64];
     buf_printf(b,
-               "  - { name: pe%u, registry: %s, view: corp, addresses: { registry: 10.1.%u.%u, "
+               "  - { name: pe%u, registry: %s, view: corp, %saddresses: { registry: 10.1.%u.%u, "
                "registry_data_%s: ",
-               i, registries_name(i, name), i >> 8, i & 255, regions[i % 3]);
+               i, registries_name(i, name), states[i % 5], i >> 8, i & 255, regions[i % 3]);
     buf_printf(b, "[10.1.%u.%u, 'fd00::%x']%s%s", 128 + (i >> 8), i & 255, i + 1,
                i % 2 ? "" : ", registry_", i % 2 ? "" : regions[i % 3]);
     if (i % 2 == 0)
@@ -136,6 +139,8 @@ static void private_equal(const struct private_endpoint *x, const struct private
 {
     ck_assert_str_eq(x->name, y->name);
     ck_assert_uint_eq(x->view, y->view);
+    ck_assert_uint_eq(x->stage, y->stage);
+    ck_assert_uint_eq(x->answered_by, y->answered_by);
     ck_assert_uint_eq(x->n_members, y->n_members);
     for (size_t i = 0; i < x->n_members; i++) {
         ck_assert_int_eq(x->members[i].kind, y->members[i].kind);

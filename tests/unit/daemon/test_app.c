@@ -33,6 +33,11 @@ static const char document[] =
     "  - { name: fenced, regional_endpoints: enabled, public_access: [198.51.100.0/24], replicas: "
     "[{ region: eastus }] "
     "}\n"
+    "views:\n  - { name: corp, sources: [10.1.0.0/16] }\n  - { name: lab, sources: [10.2.0.0/16] "
+    "}\n"
+    // not in DNS yet, or not any more
+    "private_endpoints:\n  - { name: p, registry: fenced, view: corp, stage: edge, addresses: { "
+    "registry: 10.1.0.4 } }\n"
     "identities:\n"
     "  westeurope: { peer_fingerprints: "
     "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }\n";
@@ -128,6 +133,11 @@ START_TEST(network_rules_are_judged_by_the_transport_address)
         ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "198.51.100.9", NULL), 404);
     ck_assert_int_eq(
         ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "203.0.113.5", NULL), 403);
+    // the sources of its private endpoint's view, also while that is at the edge alone
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "10.1.2.3", NULL), 404);
+    ck_assert_int_eq(
+        ask(app_begin_public, "GET", "fenced.example.io", "/nothing", "10.2.2.3", NULL), 403);
     snapshot_done(&topology_cell);
 }
 END_TEST
