@@ -125,7 +125,8 @@ int control_feed_signed(struct control_feed *f, struct bytes line, struct diag *
 // Takes lines in the order of the feed; those that are in force already are passed over. What comes
 // before an error is taken. *out_taken: how many came into force.
 // ERR_CONFLICT: signed by the writer and does not chain: alarm; or of an epoch that is over.
-// ERR_GAP: entries before it are missing: ask again, or for the base. ERR_FROZEN: upgrade this node.
+// ERR_GAP: it is signed, and entries before it are missing: ask again, or for the base. ERR_FROZEN:
+// upgrade this node.
 // ERR_AUTH, ERR_INVAL: not what a writer makes. ERR_NOSPACE and the like: in force, but not stored;
 // ask again later.
 int control_feed_take(struct control_feed *f, struct bytes lines, struct diag *diag,

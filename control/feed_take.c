@@ -94,6 +94,17 @@ static bool opens_epoch(const struct taking *x, const struct control_entry *e)
     return e->body.kind == CONTROL_TAKEOVER && e->place.epoch > now(x)->place.epoch;
 }
 
+// Entries before it are missing. Only the writer's own is a reason to ask for a base, which is large.
+static int ahead(struct taking *x, const struct control_entry *e)
+{
+    if (e->place.epoch > now(x)->place.epoch)
+        return say(x, ERR_AUTH, e, "the takeover that opens its epoch has not come before it");
+    int rc = control_state_signed(now(x), e, x->diag);
+    if (rc)
+        return rc;
+    return say(x, ERR_GAP, e, "entries before it are missing here");
+}
+
 // 1: it is to be applied to *out; 0: it is here already; or an error.
 static int decide(struct taking *x, const struct control_entry *e)
 {
@@ -104,7 +115,7 @@ static int decide(struct taking *x, const struct control_entry *e)
         return forked(x, e);
     }
     if (e->place.epoch > p->epoch || e->place.seq > p->seq)
-        return say(x, ERR_GAP, e, "entries before it are missing here");
+        return ahead(x, e);
     if (is_here(x, e))
         return 0;
     if (e->place.epoch == p->epoch)

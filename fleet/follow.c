@@ -155,14 +155,61 @@ static int lane_fetch(struct lane *l, const struct topology *t, const char *targ
     return rc;
 }
 
+// Does what came say what that region has? Else nobody answered, or what is wrong is wrong here.
+static bool is_verdict(const struct lane *l, int rc)
+{
+    switch (rc) {
+    case 0:
+    case ERR_AUTH:
+    case ERR_CONFLICT:
+    case ERR_CORRUPT:
+    case ERR_EXISTS:
+    case ERR_INVAL:
+        return l->answered;
+    default:
+        return false;
+    }
+}
+
+static int take_base(struct lane *l, struct bytes base)
+{
+    struct heard_own before, own;
+    struct diag d;
+    diag_init(&d);
+    fleet_own_get(l->fl, &before);
+    int rc = control_feed_base_take(l->fl->o.feed, base, &d);
+    if (rc)
+        take_failed(l, rc, &d, "the whole state");
+    diag_done(&d);
+    fleet_own_get(l->fl, &own);
+    // when the other lane was quicker, nothing is wrong with it
+    if (rc && is_verdict(l, rc) && control_place_same(&before.place, &own.place)) {
+        pthread_mutex_lock(&l->fl->lock);
+        heard_base_refused(&l->fl->words.heard, l->from, clock_mono_ms());
+        pthread_mutex_unlock(&l->fl->lock);
+    }
+    return rc;
+}
+
+static bool base_rests(struct lane *l)
+{
+    pthread_mutex_lock(&l->fl->lock);
+    bool rests = heard_base_rests(&l->fl->words.heard, l->from, clock_mono_ms());
+    pthread_mutex_unlock(&l->fl->lock);
+    return rests;
+}
+
 static int fetch_base(struct lane *l, const struct topology *t)
 {
     struct fetch_result r;
-    struct diag d;
+    l->answered = false;
+    if (base_rests(l)) {
+        lane_failed(l, "the whole state that it sent was refused: it is not read again so soon");
+        return ERR_BUSY;
+    }
     log_info("fleet: this node is too far behind for single changes: the whole state is read from "
              "%s",
              l->from);
-    l->answered = false;
     int rc =
         lane_fetch(l, t, FLEET_BASE_PATH, BASE_IDLE_MS, BASE_WHOLE_MS, FLEET_BASE_MAX_BYTES, &r);
     if (!rc && r.status != 200) {
@@ -171,12 +218,7 @@ static int fetch_base(struct lane *l, const struct topology *t)
     }
     if (!rc) {
         l->answered = true;
-        diag_init(&d);
-        rc = control_feed_base_take(l->fl->o.feed, bytes_of((const uint8_t *)r.body.p, r.body.n),
-                                    &d);
-        if (rc)
-            take_failed(l, rc, &d, "the whole state");
-        diag_done(&d);
+        rc = take_base(l, bytes_of((const uint8_t *)r.body.p, r.body.n));
     }
     fetch_result_done(&r);
     if (!rc)
@@ -303,23 +345,6 @@ static bool ahead_choose(struct lane *l, struct control_place *out_own)
     pthread_mutex_unlock(&fl->lock);
     *out_own = own.place;
     return *region && from_set(l, region);
-}
-
-// Does the answer to a poll say what that region has? Else it says nothing of it: nobody answered, or
-// what is wrong is wrong here.
-static bool is_verdict(const struct lane *l, int rc)
-{
-    switch (rc) {
-    case 0:
-    case ERR_AUTH:
-    case ERR_CONFLICT:
-    case ERR_CORRUPT:
-    case ERR_EXISTS:
-    case ERR_INVAL:
-        return l->answered;
-    default:
-        return false;
-    }
 }
 
 // It was asked for the later place that it named. When something came meanwhile, from it or by

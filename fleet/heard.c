@@ -6,12 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
+static size_t index_of(const struct heard *h, const char *region)
+{
+    size_t i = 0;
+    while (i < h->n && strcmp(h->list[i].region, region) != 0)
+        i++;
+    return i;
+}
+
 static struct heard_region *find(struct heard *h, const char *region)
 {
-    for (size_t i = 0; i < h->n; i++)
-        if (strcmp(h->list[i].region, region) == 0)
-            return &h->list[i];
-    return NULL;
+    size_t i = index_of(h, region);
+    if (i == h->n)
+        return NULL;
+    return &h->list[i];
 }
 
 void heard_keep(struct heard *h, const struct topology *t, const char *self)
@@ -70,6 +78,21 @@ void heard_tried(struct heard *h, const char *region, int64_t now_ms)
     struct heard_region *x = find(h, region);
     if (x)
         x->tried_ms = now_ms;
+}
+
+void heard_base_refused(struct heard *h, const char *region, int64_t now_ms)
+{
+    struct heard_region *x = find(h, region);
+    if (x)
+        x->refused_ms = now_ms;
+}
+
+bool heard_base_rests(const struct heard *h, const char *region, int64_t now_ms)
+{
+    size_t i = index_of(h, region);
+    if (i == h->n || !h->list[i].refused_ms)
+        return false;
+    return now_ms - h->list[i].refused_ms < HEARD_DOUBT_MS;
 }
 
 // ---- later places ----

@@ -44,6 +44,8 @@ struct heard_region {
     int64_t looked_ms;
     // mono; it was asked for such a place last, whatever came of it; 0: never
     int64_t tried_ms;
+    // mono; its whole state came and was refused; 0: never
+    int64_t refused_ms;
 };
 
 struct heard {
@@ -87,6 +89,11 @@ bool heard_note(struct heard *h, const char *region, const struct control_place 
 void heard_looked(struct heard *h, const char *region, int64_t now_ms);
 // It was asked, and could not be reached, or gave no answer that says anything of its log.
 void heard_tried(struct heard *h, const char *region, int64_t now_ms);
+
+// The whole state that it sent was judged and refused. It is not read anew for HEARD_DOUBT_MS: it is
+// large.
+void heard_base_refused(struct heard *h, const char *region, int64_t now_ms);
+bool heard_base_rests(const struct heard *h, const char *region, int64_t now_ms);
 
 // A region that names a later place than ours, lately, and is believed. NULL: there is none.
 const struct heard_region *heard_claims(const struct heard *h, const struct control_place *own,

@@ -32,7 +32,7 @@ static ssize_t text_read(void *ctx, struct http_stream *s, uint8_t *to, size_t c
     return HTTP_STREAM_END;
 }
 
-static void says_begin(struct http_plan *plan, const char *text)
+static void says_begin(struct http_plan *plan, int status, const char *text)
 {
     static const struct http_stream_ops ops = {.read = text_read, .close = free};
     const char **left = malloc(sizeof *left);
@@ -40,16 +40,22 @@ static void says_begin(struct http_plan *plan, const char *text)
     *left = text;
     plan->kind = HTTP_PLAN_REPLY;
     ck_assert_int_eq(
-        http_response_stream(&plan->response, 200, "application/json", &ops, left, NULL), 0);
+        http_response_stream(&plan->response, status, "application/json", &ops, left, NULL), 0);
 }
 
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct world_server *s = ctx;
     const char *says = atomic_load(&s->at->says);
+    int status = atomic_load(&s->at->says_status);
+    bool polls = strcmp(req->path, "/control/v1/feed") == 0;
     s->at->n_calls++;
+    s->at->n_polls += polls;
+    s->at->n_bases += strcmp(req->path, "/control/v1/base") == 0;
+    if (!polls || !status)
+        status = 200;
     if (says) {
-        says_begin(plan, says);
+        says_begin(plan, status, says);
         return;
     }
     struct topology *t = snapshot_get(&s->at->topology);

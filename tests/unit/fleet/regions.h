@@ -44,12 +44,14 @@ struct world_region {
     struct fetcher *fetcher;
     struct fleet *fleet;
     struct world_server servers[WORLD_MAX];
-    // what its report is, in place of the truth; NULL: that
+    // all that it answers, in place of the truth; NULL: that
     const char *_Atomic says;
+    // the status of its answers to polls of the feed then; 0: 200
+    _Atomic int says_status;
     // how often a request was handed on to it
     _Atomic unsigned n_requests;
-    // how often the others called it
-    _Atomic unsigned n_calls;
+    // how often the others called it; polled the feed; asked for a base
+    _Atomic unsigned n_calls, n_polls, n_bases;
     // of its log; 0: as usual
     size_t keep_entries;
 };

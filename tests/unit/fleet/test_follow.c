@@ -237,9 +237,47 @@ START_TEST(a_region_that_claims_more_and_cannot_be_asked_stops_no_writer_that_is
 }
 END_TEST
 
+// An entry of far ahead, as anybody may write one; what the log of a writer has in it.
+#define HASH "abababababababababababababababababababababababababababababababab"
+#define SIG "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+START_TEST(nobody_but_the_writer_has_a_base_read_by_an_entry_of_far_ahead)
+{
+    char line[800];
+    fleet_make(3);
+    snprintf(line, sizeof line,
+             "{\"e\":1,\"s\":900,\"p\":\"" HASH "\",\"k\":\"%s\",\"g\":\"" SIG
+             "\",\"b\":\"{\\\"kind\\\":\\\"checkpoint\\\",\\\"time\\\":1,\\\"by\\\":\\\"eastus\\\","
+             "\\\"topology\\\":7,\\\"principals\\\":0,\\\"checkpoint\\\":{\\\"at\\\":\\\"1:1:" HASH
+             "\\\",\\\"digest\\\":\\\"" HASH "\\\"}}\"}\n",
+             region_keys_control_id(at(0)->keys));
+    w.cut[1][0] = true; // westus reads from northeurope alone
+    at(2)->says = line;
+    unsigned before = at(2)->n_polls;
+    until(at(2)->n_polls - before >= 4);
+    ck_assert_uint_eq(at(2)->n_bases, 0);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_base_that_is_none_is_not_read_again_and_again)
+{
+    fleet_make(3);
+    w.cut[1][0] = true;
+    at(2)->says_status = 410;
+    at(2)->says = "no base\n";
+    unsigned before = at(2)->n_polls;
+    until(at(2)->n_polls - before >= 6);
+    ck_assert_uint_eq(at(2)->n_bases, 1);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("fleet/follow", a_writer_whose_disk_was_restored_takes_back_what_it_had_written,
            a_restored_writer_does_not_write_over_what_it_cannot_be_shown,
            the_root_key_says_that_who_cannot_be_asked_has_no_more,
            a_region_that_claims_the_future_stops_nobody,
            a_region_that_claims_more_and_more_stops_nobody,
-           a_region_that_claims_more_and_cannot_be_asked_stops_no_writer_that_is_sure)
+           a_region_that_claims_more_and_cannot_be_asked_stops_no_writer_that_is_sure,
+           nobody_but_the_writer_has_a_base_read_by_an_entry_of_far_ahead,
+           a_base_that_is_none_is_not_read_again_and_again)

@@ -251,6 +251,18 @@ START_TEST(who_is_sure_is_stopped_by_nobody_and_goes_on_asking)
 }
 END_TEST
 
+START_TEST(a_whole_state_that_was_refused_is_not_read_again_so_soon)
+{
+    struct heard h = heard_of(3);
+    ck_assert(!heard_base_rests(&h, "b", 1));
+    heard_base_refused(&h, "b", 1);
+    ck_assert(heard_base_rests(&h, "b", HEARD_DOUBT_MS));
+    ck_assert(!heard_base_rests(&h, "c", HEARD_DOUBT_MS));
+    ck_assert(!heard_base_rests(&h, "nobody", HEARD_DOUBT_MS));
+    ck_assert(!heard_base_rests(&h, "b", HEARD_DOUBT_MS + 1));
+}
+END_TEST
+
 START_TEST(one_that_hangs_keeps_nobody_from_being_asked)
 {
     struct heard h = heard_of(5);
@@ -416,6 +428,7 @@ CHECK_MAIN("fleet/heard", who_is_further_than_the_writer_has_not_stored_what_it_
            the_root_keys_word_on_disk_is_as_old_as_the_disk,
            a_later_place_is_looked_for_before_anything_is_written, who_cannot_be_asked_has_not_lied,
            who_is_sure_is_stopped_by_nobody_and_goes_on_asking,
+           a_whole_state_that_was_refused_is_not_read_again_so_soon,
            one_that_hangs_keeps_nobody_from_being_asked,
            a_region_that_lies_has_no_vote_and_stops_nobody, who_has_a_change_over_a_takeover,
            those_that_leave_have_no_vote_and_those_that_stay_keep_theirs, every_small_case)
