@@ -8,8 +8,15 @@
 //   static struct log_limit lim = LOG_LIMIT(5000);
 //   log_limited(&lim, LOG_WARN, "peer %s: %s", region, err_text(rc));
 //   log_setup(LOG_INFO, "eastus");                                       // once, at start
+//
+// The last lines can be kept in memory as well, for reports of what went wrong:
+//
+//   log_keep(256 << 10);                                                 // once, at start
+//   log_recent(&buf);                                                    // any thread
 #ifndef MERIDIAN_BASE_LOG_H
 #define MERIDIAN_BASE_LOG_H
+
+#include "base/bytes.h"
 
 #include <stdint.h>
 
@@ -17,6 +24,11 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 // tag: the region or program name, at most 31 bytes
 void log_setup(enum log_level least, const char *tag);
+// Keeps the last `bytes` of lines. Before there are other threads; a second call changes nothing.
+// What a process has kept goes on in its children. ERR_NOMEM: none are kept.
+int log_keep(size_t bytes);
+// Appends what was kept, whole lines, the oldest first; out->err. Nothing where nothing is kept.
+void log_recent(struct buf *out);
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)

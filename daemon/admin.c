@@ -38,6 +38,7 @@
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
 //                                                over
+//   GET  /v1/log                                 what the worker logged lately (daemon/admin_log.h)
 //   GET  /v1/metrics                             what /metrics says, where that listener is off
 #include "daemon/admin_route.h"
 
@@ -51,6 +52,7 @@
 #include "daemon/admin_collect.h"
 #include "daemon/admin_control.h"
 #include "daemon/admin_fleet.h"
+#include "daemon/admin_log.h"
 #include "daemon/admin_requests.h"
 #include "daemon/admin_tasks.h"
 #include "daemon/admin_tokens.h"
@@ -362,6 +364,7 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/certs", ADMIN_READ, get_certs},
     {HTTP_POST, "/v1/certs/renew", ADMIN_LOCAL, post_renew},
     {HTTP_GET, "/v1/dns/explain", ADMIN_READ, get_explain},
+    {HTTP_GET, "/v1/log", ADMIN_READ, admin_get_log},
     {HTTP_GET, "/v1/metrics", ADMIN_READ, get_metrics},
     {HTTP_POST, "/v1/node/restart", ADMIN_LOCAL, post_restart},
 };

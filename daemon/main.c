@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOG_KEPT_BYTES (256u << 10) // of the last lines, for GET /v1/log
 #define OPEN_FILES_MAX 65536
 
 static const char usage[] =
@@ -169,6 +170,8 @@ int main(int argc, char **argv)
         return 0;
     }
     log_setup(n->log_level, n->region);
+    if (log_keep(LOG_KEPT_BYTES))
+        log_warn("daemon: no memory to keep the last lines of this log in");
     umask(0027);
     raise_open_files();
     static char program[PATH_MAX];

@@ -110,6 +110,75 @@ START_TEST(the_limiter_tells_how_many)
 }
 END_TEST
 
-CHECK_MAIN("base/log", a_line_has_its_parts, levels_below_are_silent,
-           control_bytes_cannot_forge_a_line, long_lines_are_cut_and_end_once,
-           the_limiter_tells_how_many)
+// Of the kept lines, the number that each ends with; they must stand in order and whole.
+static size_t kept_lines(const struct buf *b, int *out_first, int *out_last)
+{
+    size_t n = 0;
+    int expected = -1;
+    for (const char *line = buf_cstr(b); *line; line = strchr(line, '\n') + 1) {
+        int i;
+        ck_assert_int_eq(strncmp(line, "1970-01-01T00:00:00.000Z info x line ", 37), 0);
+        ck_assert_int_eq(sscanf(line + 37, "%d", &i), 1);
+        if (!n++)
+            *out_first = i;
+        else
+            ck_assert_int_eq(i, expected);
+        expected = i + 1;
+        *out_last = i;
+        ck_assert_ptr_nonnull(strchr(line, '\n'));
+    }
+    return n;
+}
+
+START_TEST(the_last_lines_are_kept)
+{
+    AUTO_BUF struct buf b;
+    int first = 0, last = 0;
+    buf_init(&b, 0);
+    clock_virtual_set(0);
+    log_setup(LOG_INFO, "x");
+    capture();
+    log_info("line 0");
+    log_recent(&b);
+    ck_assert_uint_eq(b.n, 0); // nobody wanted any
+    ck_assert_int_eq(log_keep(1000), 0);
+    for (int i = 1; i <= 500; i++) {
+        log_info("line %d%.*s", i, i % 97,
+                 " zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+                 "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz");
+        log_debug("line %d", i); // below the level
+        buf_clear(&b);
+        log_recent(&b);
+        size_t n = kept_lines(&b, &first, &last);
+        ck_assert_int_eq(last, i);
+        ck_assert_uint_gt(n, i < 5 ? (size_t)i - 1 : 4);
+        ck_assert_uint_le(b.n, 1000);
+    }
+    ck_assert_int_gt(first, 480);
+    lines();
+    clock_virtual_off();
+}
+END_TEST
+
+START_TEST(a_ring_that_fits_exactly_loses_one_line_at_a_time)
+{
+    AUTO_BUF struct buf b;
+    int first = 0, last = 0;
+    buf_init(&b, 0);
+    clock_virtual_set(0);
+    log_setup(LOG_INFO, "x");
+    capture();
+    ck_assert_int_eq(log_keep(4 * 40), 0);
+    for (int i = 10; i < 14; i++)
+        log_info("line %d", i); // 40 bytes each
+    log_recent(&b);
+    ck_assert_uint_eq(kept_lines(&b, &first, &last), 3);
+    ck_assert_int_eq(last, 13);
+    lines();
+    clock_virtual_off();
+}
+END_TEST
+
+CHECK_MAIN("base/log", the_last_lines_are_kept, a_ring_that_fits_exactly_loses_one_line_at_a_time,
+           a_line_has_its_parts, levels_below_are_silent, control_bytes_cannot_forge_a_line,
+           long_lines_are_cut_and_end_once, the_limiter_tells_how_many)
