@@ -99,9 +99,10 @@ static const struct option worker_rows[] = {
 };
 static const struct option user_rows[] = {
     {"daemon", OPT_STRING, NODE(user), .def = "meridian", .check = user_ok, .expect = "a user name",
-     .help = "the daemon's account, when started by root"},
+     .open = true, .help = "the daemon's account, when started by root"},
     {"edge", OPT_STRING, NODE(edge_user), .def = "meridian-edge", .check = user_ok,
-     .expect = "a user name", .help = "the account of nginx's workers, when started by root"},
+     .expect = "a user name", .open = true,
+     .help = "the account of nginx's workers, when started by root"},
 };
 static const struct option_word access_words[] = {
     {"none", ACCESS_LOG_NONE}, {"refused", ACCESS_LOG_REFUSED}, {"all", ACCESS_LOG_ALL}};
@@ -112,6 +113,7 @@ static const struct option access_rows[] = {
              "that were refused (status 400 and above), or all. No query and no header but Host is "
              "in it"},
     {"file", OPT_STRING, NODE(access_file), .max = 1000, .check = path_ok, .expect = "a path",
+     .open = true,
      .help = "where; the daemon's account must be able to write it; opened again on SIGHUP; "
              "default is log/access.log "
              "in data_dir"},
@@ -122,7 +124,7 @@ static const struct option access_rows[] = {
 static const struct option_set access_set = SUB_OF(access_rows);
 static const struct option edge_rows[] = {
     {"nginx", OPT_STRING, NODE(nginx), .def = "/usr/sbin/nginx", .check = path_ok,
-     .expect = "a path", .help = "the nginx program"},
+     .expect = "a path", .open = true, .help = "the nginx program"},
     {"workers", OPT_INT, NODE(edge_workers), .def = "0", .max = 256,
      .help = "nginx workers; 0 is one per core"},
     {"per_client", OPT_INT, NODE(edge_per_client), .def = "1024", .min = 1, .max = 65536,
@@ -174,6 +176,7 @@ static const struct option upload_rows[] = {
              "room for his next (429 when he has none)"},
     {"bytes_per_principal", OPT_STRING, NODE(upload_bytes), .def = "10%", .check = share_ok,
      .expect = "a size such as 20GiB, or a share of the disk of at most 50% such as 10%",
+     .open = true,
      .help = "most bytes that one user's unfinished uploads in one registry of this node may keep "
              "on the disk of "
              "data_dir: beyond it those that were idle longest are dropped, and then what is left "
@@ -183,6 +186,7 @@ static const struct option upload_rows[] = {
 static const struct option disk_rows[] = {
     {"reserve", OPT_STRING, NODE(disk_reserve), .def = "5%", .check = share_ok,
      .expect = "a size such as 2GiB, or a share of the disk of at most 50% such as 5%",
+     .open = true,
      .help = "what is kept free on the disk of data_dir for metadata, certificates, state and "
              "deletions: below it new "
              "uploads and copies are refused (507), and global names lead to other regions; a "
@@ -215,7 +219,7 @@ static const struct option outbound_rows[] = {
              "Internet; a cloud's metadata service and an address of this registry itself only by "
              "an entry of that very address"},
     {"proxy", OPT_STRING, NODE(outbound_proxy), .max = 300, .check = proxy_ok,
-     .expect = "http://HOST:PORT", .example = "http://proxy.example:3128",
+     .expect = "http://HOST:PORT", .example = "http://proxy.example:3128", .open = true,
      .help = "a proxy for such calls: CONNECT asks it for the address that was judged"},
     {"proxy_resolves", OPT_BOOL, NODE(outbound_proxy_resolves), .def = "false",
      .help = "CONNECT asks the proxy for the name, where this node cannot resolve names of the "
@@ -228,6 +232,7 @@ static const struct option audit_rows[] = {
              "restore and refusal, found by X-Meridian-Request-Id; no reads, and no secret is in "
              "it"},
     {"file", OPT_STRING, NODE(audit_file), .max = 1000, .check = path_ok, .expect = "a path",
+     .open = true,
      .help = "where, with mode 0600; the daemon's account must be able to write it and its "
              "directory; opened again on SIGHUP; default is log/audit.log in data_dir"},
     {"max", OPT_SIZE, NODE(audit_max_bytes), .def = "64MiB", .max = 1ull << 40,
@@ -262,30 +267,30 @@ static const struct option_word sandbox_words[] = {{"off", 0}, {"strict", 1}};
 static const struct option node_rows[] = {
     {"region", OPT_STRING, NODE(region), .required = true, .check = hostname_region_ok,
      .example = "eastus",
-     .expect = "a region: a letter, then at most 30 letters and digits, lower case",
+     .expect = "a region: a letter, then at most 30 letters and digits, lower case", .open = true,
      .help = "the region of this node"},
     {"stamp", OPT_STRING, NODE(stamp), .required = true, .check = hostname_stamp_ok,
      .example = "eus-1",
-     .expect = "a stamp: at most 63 letters, digits and inner hyphens, lower case",
+     .expect = "a stamp: at most 63 letters, digits and inner hyphens, lower case", .open = true,
      .help = "the stamp of this node"},
     {"roles", OPT_FLAGS, NODE(roles), .def = "resolver, registry, auth, replicator", .min = 1,
      .max = 4, OPT_WORDS(role_words), .help = "what this node runs"},
     {"data_dir", OPT_STRING, NODE(data_dir), .required = true, .check = path_ok, .expect = "a path",
-     .example = "/var/lib/meridian",
+     .example = "/var/lib/meridian", .open = true,
      .help = "where blobs, metadata, certificates and keys are kept"},
     {"runtime_dir", OPT_STRING, NODE(runtime_dir), .check = path_ok, .expect = "a path",
-     .help = "sockets and process files; default is run in data_dir"},
+     .open = true, .help = "sockets and process files; default is run in data_dir"},
     {"source", OPT_ENUM, NODE(from), .def = "files", OPT_WORDS(source_words),
      .help = "where the topology and the principals come from: the two files below, which this "
              "node then follows, or feed: the fleet's own control feed. With feed they are read "
              "once, as long as nothing has come by the feed"},
     {"topology", OPT_STRING, NODE(topology), .required = true, .check = path_ok, .expect = "a path",
-     .example = "/etc/meridian/topology.yaml", .help = "the topology file"},
-    {"principals", OPT_STRING, NODE(principals), .check = path_ok, .expect = "a path",
+     .example = "/etc/meridian/topology.yaml", .open = true, .help = "the topology file"},
+    {"principals", OPT_STRING, NODE(principals), .check = path_ok, .expect = "a path", .open = true,
      .help = "the principals file; default is principals.yaml beside the topology"},
-    {"ca_dir", OPT_STRING, NODE(ca_dir), .check = path_ok, .expect = "a path",
+    {"ca_dir", OPT_STRING, NODE(ca_dir), .check = path_ok, .expect = "a path", .open = true,
      .help = "the private CA, on the one node that answers renewals"},
-    {"ca_file", OPT_STRING, NODE(ca_file), .check = path_ok, .expect = "a path",
+    {"ca_file", OPT_STRING, NODE(ca_file), .check = path_ok, .expect = "a path", .open = true,
      .help = "CA that is trusted for peers and probes; default is certs/ca.pem in data_dir"},
     {"listen", SECTION(listen_set), .help = "addresses to listen on"},
     {"dns", OPT_MAP, NODE(resolver), .sub = &node_dns_set, .help = "how names are answered"},

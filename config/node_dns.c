@@ -35,7 +35,7 @@ static const struct option cookie_rows[] = {
              "that caches, or that asks from several addresses without the PROXY protocol "
              "(trusted_proxies): its "
              "clients would come by TCP, if at all"},
-    {"secret", OPT_STRING, COOKIES_AT(secret), .check = path_ok, .expect = "a path",
+    {"secret", OPT_STRING, COOKIES_AT(secret), .check = path_ok, .expect = "a path", .open = true,
      .help = "file with the secret that a fleet behind one address shares: one or two lines of 32 "
              "hexadecimal digits, the "
              "current and the previous one, as `openssl rand -hex 16` writes them; mode 0600; read "
@@ -76,7 +76,7 @@ static const struct option tcp_rows[] = {
 
 #define SIGNING_AT(member) OPT_AT(struct node_dns_signing, member)
 static const struct option signing_rows[] = {
-    {"keys_dir", OPT_STRING, SIGNING_AT(keys_dir), .max = 2000,
+    {"keys_dir", OPT_STRING, SIGNING_AT(keys_dir), .max = 2000, .open = true,
      .help =
          "where the private keys of D and fe.D are, ID.pem each; default is keys/dns in data_dir"},
     {"threads", OPT_INT, SIGNING_AT(threads), .def = "2", .min = 1, .max = 16,
@@ -91,7 +91,7 @@ static const struct option signing_rows[] = {
 static const struct option_word client_words[] = {
     {"full", CLIENT_FULL}, {"network", CLIENT_NETWORK}, {"none", CLIENT_NONE}};
 static const struct option query_log_rows[] = {
-    {"file", OPT_STRING, LOG_AT(file), .check = path_ok, .expect = "a path",
+    {"file", OPT_STRING, LOG_AT(file), .check = path_ok, .expect = "a path", .open = true,
      .help = "a line of JSON per query is appended to this file, which the daemon's account must "
              "be able to write; "
              "opened again on SIGHUP; off when not given"},
@@ -107,7 +107,7 @@ static const struct option query_log_rows[] = {
 
 #define TAP_AT(member) OPT_AT(struct node_dns_dnstap, member)
 static const struct option dnstap_rows[] = {
-    {"socket", OPT_STRING, TAP_AT(socket), .check = path_ok, .expect = "a path",
+    {"socket", OPT_STRING, TAP_AT(socket), .check = path_ok, .expect = "a path", .open = true,
      .help = "unix socket of a dnstap collector (Frame Streams); off when not given"},
     {"sample", OPT_INT, TAP_AT(sample), .def = "1", .min = 1, .max = 1000000,
      .help = "one query in so many, with its response, is sent"},
@@ -131,10 +131,12 @@ static const struct option_set cookie_set = {cookie_rows, ARRAY_LEN(cookie_rows)
 
 static const struct option dns_rows[] = {
     {"nsid", OPT_STRING, DNS_AT(nsid), .check = nsid_ok, .expect = "1 to 64 printable characters",
+     .open = true,
      .help = "how this server names itself to those who ask (RFC 5001); nothing when not given"},
-    {"tsig_dir", OPT_STRING, DNS_AT(tsig_dir), .max = 2000,
+    {"tsig_dir", OPT_STRING, DNS_AT(tsig_dir), .max = 2000, .open = true,
      .help = "where the secrets of TSIG keys are, NAME.key each; default is keys/tsig in data_dir"},
     {"certificate", OPT_STRING, DNS_AT(certificate), .check = path_ok, .expect = "a path",
+     .open = true,
      .help = "file with certificate, chain and key for DNS over TLS, mode 0600, read again when it "
              "changes; default is the "
              "region's certificate, whose names cover <stamp>.<region>.fe.D"},

@@ -18,6 +18,7 @@
 #define MERIDIAN_CONFIG_OPTIONS_H
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/diag.h"
 #include "config/document.h"
 
@@ -78,6 +79,8 @@ struct option {
     bool shown;
     // a list may be given as its only item
     bool one_ok;
+    // of text: it is no secret, whatever is written there, and reports show it (options_print_values)
+    bool open;
     const struct option_set *sub;
     const struct option_word *words;
     size_t n_words;
@@ -123,6 +126,10 @@ int size_parse(const char *text, uint64_t *out_bytes);
 // A file with every key: required ones with their example, the others commented out with their
 // default.
 void options_print_sample(const struct option_set *set, FILE *out);
+// What a struct holds after options_apply, as a document, for reports that strangers may read:
+// numbers, words, addresses, and of text only what its row says is open; "(not shown)" for other
+// text and for what the owner reads himself. Absent values are left out. out->err.
+void options_print_values(const struct option_set *set, const void *values, struct buf *out);
 // Man page fragment (man(7) macros): one .TP per key.
 void options_print_man(const struct option_set *set, FILE *out);
 

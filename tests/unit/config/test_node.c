@@ -65,6 +65,95 @@ START_TEST(defaults)
 }
 END_TEST
 
+struct shown { // of every type
+    const char *open, *closed, *absent;
+    const char *const *closed_list;
+    const struct cidr *networks;
+    size_t n_closed, n_networks;
+    bool flag;
+    unsigned words;
+    enum { SHOWN_A, SHOWN_B } word;
+    uint16_t number;
+    unsigned wait_s;
+    struct endpoint off, on;
+};
+
+// What reports show of settings: text only where its row says that it may be shown.
+START_TEST(values_are_shown_by_an_allow_list)
+{
+    static const struct option_word words[] = {{"one", 1}, {"two", 2}, {"four", 4}},
+                                    names[] = {{"a", SHOWN_A}, {"b", SHOWN_B}};
+    static const struct option rows[] = {
+        {"open", OPT_STRING, OPT_AT(struct shown, open), .open = true},
+        {"closed", OPT_STRING, OPT_AT(struct shown, closed)},
+        {"absent", OPT_STRING, OPT_AT(struct shown, absent), .open = true},
+        {"list", OPT_STRINGS, OPT_ARRAY_AT(struct shown, closed_list, n_closed)},
+        {"networks", OPT_CIDRS, OPT_ARRAY_AT(struct shown, networks, n_networks)},
+        {"flag", OPT_BOOL, OPT_AT(struct shown, flag)},
+        {"words", OPT_FLAGS, OPT_AT(struct shown, words), OPT_WORDS(words)},
+        {"word", OPT_ENUM, OPT_AT(struct shown, word), OPT_WORDS(names)},
+        {"number", OPT_INT, OPT_AT(struct shown, number)},
+        {"wait", OPT_DURATION, OPT_AT(struct shown, wait_s), .unit_ms = 1000},
+        {"off", OPT_ENDPOINT, OPT_AT(struct shown, off)},
+        {"on", OPT_ENDPOINT, OPT_AT(struct shown, on)},
+    };
+    static const struct option_set inner = {rows, ARRAY_LEN(rows), sizeof(struct shown),
+                                            OPT_NO_NODE};
+    static const struct option outer_rows[] = {{"section", OPT_MAP, .sub = &inner}};
+    static const struct option_set outer = {outer_rows, 1, sizeof(struct shown), OPT_NO_NODE};
+    static const char *const secrets[] = {"sesame", "sesame"};
+    struct cidr net;
+    struct shown v = {.open = "a \"b\"\n",
+                      .closed = "sesame",
+                      .closed_list = secrets,
+                      .n_closed = 2,
+                      .networks = &net,
+                      .n_networks = 1,
+                      .flag = true,
+                      .words = 5,
+                      .word = SHOWN_B,
+                      .number = 65535,
+                      .wait_s = 90};
+    AUTO_BUF struct buf out;
+    buf_init(&out, 0);
+    ck_assert_int_eq(cidr_parse("10.0.0.0/8", &net), 0);
+    ck_assert_int_eq(endpoint_parse("[::1]:53", 0, &v.on), 0);
+    options_print_values(&outer, &v, &out);
+    ck_assert_str_eq(buf_cstr(&out), "section:\n"
+                                     "  open: \"a \\x22b\\x22\\x0a\"\n"
+                                     "  closed: (not shown)\n"
+                                     "  list: [(not shown), (not shown)]\n"
+                                     "  networks: [\"10.0.0.0/8\"]\n"
+                                     "  flag: true\n"
+                                     "  words: [one, four]\n"
+                                     "  word: b\n"
+                                     "  number: 65535\n"
+                                     "  wait: 90s\n"
+                                     "  on: \"[::1]:53\"\n");
+}
+END_TEST
+
+// A node's settings as they are shown say the same as the file.
+START_TEST(what_is_shown_of_a_node_parses_into_the_same)
+{
+    struct node *n = parse_ok(LEAST "roles: [auth]\nedge: {per_client: 7}\nuploads: {idle: 2h}\n"
+                                    "outbound: {allow: [10.0.0.0/8]}\naudit: {enabled: false}\n"
+                                    "listen: {dot: [192.0.2.1]}\n");
+    AUTO_BUF struct buf out, again;
+    buf_init(&out, 0);
+    buf_init(&again, 0);
+    options_print_values(node_options(), n, &out);
+    ck_assert_ptr_null(strstr(buf_cstr(&out), "not shown"));
+    struct node *same = parse_ok(buf_cstr(&out));
+    options_print_values(node_options(), same, &again);
+    ck_assert_str_eq(buf_cstr(&out), buf_cstr(&again));
+    ck_assert_uint_eq(same->edge_per_client, 7);
+    ck_assert_uint_eq(same->roles, ROLE_AUTH);
+    node_free(same);
+    node_free(n);
+}
+END_TEST
+
 START_TEST(every_key)
 {
     struct node *n = parse_ok(
@@ -205,4 +294,6 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("config/node", defaults, every_key, refusals, sample_is_valid, memory_may_end_anywhere)
+CHECK_MAIN("config/node", values_are_shown_by_an_allow_list,
+           what_is_shown_of_a_node_parses_into_the_same, defaults, every_key, refusals,
+           sample_is_valid, memory_may_end_anywhere)
