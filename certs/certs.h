@@ -79,6 +79,10 @@ int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, 
 int certs_inspect(const char *certs_dir, const struct topology *t, const char *region,
                   enum cert_kind kind, struct cert_info *out);
 void *certs_info_json(const struct cert_info *info); // new json_t *
+// What anybody may know of every certificate in a PEM text, private keys passed over: new json_t *,
+// an array of {"subject","issuer","serial","notBefore","notAfter","names","fingerprint"}; names are
+// text, "" where they are of a kind that no plan has. NULL: out of memory.
+void *certs_public_json(struct bytes pem);
 
 struct certs;
 struct certs_options {

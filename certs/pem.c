@@ -127,7 +127,7 @@ int pem_add_x509(struct buf *b, X509 *x)
     return pem_add_bio(b, bio);
 }
 
-static int no_pass_phrase(char *to, int cap, int rwflag, void *u)
+int pem_no_pass_phrase(char *to, int cap, int rwflag, void *u)
 {
     (void)to, (void)cap, (void)rwflag, (void)u;
     return 0;
@@ -140,7 +140,7 @@ X509 *pem_parse_x509(struct bytes pem)
     AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
     X509 *x = NULL;
     if (bio)
-        x = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
+        x = PEM_read_bio_X509(bio, NULL, pem_no_pass_phrase, NULL);
     ERR_clear_error();
     return x;
 }
@@ -152,7 +152,7 @@ EVP_PKEY *pem_parse_key(struct bytes pem)
     AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
     EVP_PKEY *k = NULL;
     if (bio)
-        k = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
+        k = PEM_read_bio_PrivateKey(bio, NULL, pem_no_pass_phrase, NULL);
     ERR_clear_error();
     return k;
 }

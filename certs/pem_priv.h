@@ -48,6 +48,8 @@ int pem_write_key(const char *path, const EVP_PKEY *key, struct diag *diag);
 int pem_add_key(struct buf *b, const EVP_PKEY *key);
 int pem_add_x509(struct buf *b, X509 *x);
 
+// For OpenSSL's readers of PEM: there is none.
+int pem_no_pass_phrase(char *to, int cap, int rwflag, void *u);
 // The first certificate, the first key. NULL when there is none. No pass phrase is ever asked for.
 X509 *pem_parse_x509(struct bytes pem);
 EVP_PKEY *pem_parse_key(struct bytes pem);
