@@ -14,9 +14,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/dns_ask.h"
 #include "config/endpoints.h"
 
-#include <ldns/ldns.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,94 +115,42 @@ void check_not_tried(struct check *k, const struct place *p, const char *what, c
 
 // ---- DNS ----
 
-static ldns_resolver *resolver_at(const struct ip *ip, uint16_t port)
-{
-    ldns_resolver *res = ldns_resolver_new();
-    char text[IP_TEXT_SIZE];
-    ldns_rdf *addr = ldns_rdf_new_frm_str(ip_is_v4(ip) ? LDNS_RDF_TYPE_A : LDNS_RDF_TYPE_AAAA,
-                                          ip_format(ip, text));
-    if (!res || !addr) {
-        ldns_resolver_free(res);
-        ldns_rdf_deep_free(addr);
-        return NULL;
-    }
-    ldns_resolver_push_nameserver(res, addr);
-    ldns_rdf_deep_free(addr);
-    ldns_resolver_set_port(res, port);
-    ldns_resolver_set_recursive(res, false);
-    ldns_resolver_set_retry(res, 1);
-    ldns_resolver_set_timeout(res, (struct timeval){2, 0});
-    return res;
-}
-
-// The first address that the name leads to, asked of the name servers in turn. "" when none answers
+// The first address that the name leads to, asked of the name servers in turn; NULL when none answers
 // well.
-static const char *lookup(struct check *k, const char *host, const char **why)
+static const struct ip *lookup(struct check *k, const char *host, const char **why)
 {
     const struct topology *t = k->c->topo;
     *why = "no name server of the topology answers";
     for (size_t i = 0; i < t->n_name_servers; i++) {
         const struct stamp *s =
             &t->regions[t->name_servers[i].region].stamps[t->name_servers[i].stamp];
-        ldns_resolver *res = resolver_at(s->n_ipv4 ? &s->ipv4[0] : &s->ipv6[0], k->dns_port);
-        ldns_rdf *name = ldns_dname_new_frm_str(host);
-        ldns_pkt *p = NULL;
-        const char *got = "";
-        if (res && name &&
-            ldns_resolver_send(&p, res, name, s->n_ipv4 ? LDNS_RR_TYPE_A : LDNS_RR_TYPE_AAAA,
-                               LDNS_RR_CLASS_IN, 0) == LDNS_STATUS_OK) {
-            if (ldns_pkt_get_rcode(p) == LDNS_RCODE_NXDOMAIN)
-                *why = "the name does not exist";
-            else
-                *why = "the name has no address";
-            ldns_rr_list *list = ldns_pkt_answer(p);
-            for (size_t j = 0; j < ldns_rr_list_rr_count(list); j++) {
-                const ldns_rr *rr = ldns_rr_list_rr(list, j);
-                if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_A &&
-                    ldns_rr_get_type(rr) != LDNS_RR_TYPE_AAAA)
-                    continue;
-                char *text = ldns_rdf2str(ldns_rr_rdf(rr, 0));
-                if (text)
-                    got = arena_strdup(&k->c->arena, text);
-                else
-                    got = "";
-                free(text);
-            }
-        }
-        bool answered = p != NULL;
-        ldns_pkt_free(p);
-        ldns_rdf_deep_free(name);
-        ldns_resolver_deep_free(res);
-        if (answered)
-            return got;
+        const struct endpoint at = {.ip = s->n_ipv4 ? s->ipv4[0] : s->ipv6[0], .port = k->dns_port};
+        struct dns_answer a;
+        if (dns_ask(&at, host, s->n_ipv4 ? DNS_ASK_A : DNS_ASK_AAAA, false, &a))
+            continue;
+        *why = "the name has no address";
+        if (!strcmp(a.rcode, "NXDOMAIN"))
+            *why = "the name does not exist";
+        if (!a.n)
+            return NULL;
+        return arena_copy(&k->c->arena, &a.addresses[0], sizeof a.addresses[0]);
     }
-    return "";
+    return NULL;
 }
 
-static const struct region *region_at(const struct topology *t, const char *address)
+static const struct region *region_at(const struct topology *t, const struct ip *ip)
 {
-    struct ip ip;
-    if (ip_parse(address, &ip))
-        return NULL;
     for (size_t i = 0; i < t->n_regions; i++)
         for (size_t j = 0; j < t->regions[i].n_stamps; j++) {
             const struct stamp *s = &t->regions[i].stamps[j];
             for (size_t n = 0; n < s->n_ipv4 + s->n_ipv6; n++)
-                if (ip_equal(n < s->n_ipv4 ? &s->ipv4[n] : &s->ipv6[n - s->n_ipv4], &ip))
+                if (ip_equal(n < s->n_ipv4 ? &s->ipv4[n] : &s->ipv6[n - s->n_ipv4], ip))
                     return &t->regions[i];
         }
     return NULL;
 }
 
 // ---- the order of it ----
-
-static const struct ip *ip_of(struct check *k, const char *address)
-{
-    struct ip *ip = arena_alloc(&k->c->arena, sizeof *ip);
-    if (ip && !ip_parse(address, ip))
-        return ip;
-    return NULL;
-}
 
 static const struct ip *home_of(const struct topology *t, const struct replica *r)
 {
@@ -217,19 +165,22 @@ static const struct ip *home_of(const struct topology *t, const struct replica *
 static bool check_named(struct check *k, enum name_kind kind, const char *host,
                         const struct region *want, const struct region **out_at)
 {
-    const char *why, *address = lookup(k, host, &why);
+    const char *why;
+    char text[IP_TEXT_SIZE];
+    const struct ip *address = lookup(k, host, &why);
     const struct region *at = NULL;
-    if (*address)
+    if (address)
         at = region_at(k->c->topo, address);
     struct place p = {.kind = kind, .host = host, .at = at ? at : want, .led = true};
     *out_at = at;
-    if (!*address)
+    if (!address)
         return check_report(k, &p, "DNS", "CONNECTIVITY_DNS_ERROR", why);
     if (!at || (want && at != want)) // what follows would be of another region
         return check_report(k, &p, "DNS", "CONNECTIVITY_DNS_ERROR",
-                            arena_printf(&k->c->arena, "the name leads to %s, %s", address,
+                            arena_printf(&k->c->arena, "the name leads to %s, %s",
+                                         ip_format(address, text),
                                          at ? "another region" : "which is no stamp's address"));
-    p.ip = ip_of(k, address);
+    p.ip = address;
     return check_report(k, &p, "DNS", NULL, NULL) && check_place(k, &p);
 }
 
