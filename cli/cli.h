@@ -74,8 +74,10 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     bool quiet;
     // how long cli_ask_token waits; 0: 20 s
     uint32_t token_ms;
-    // why the last token did not come
+    // why the last token or the last answer of the node did not come
     const char *why;
+    // of cli_node_fetch; 0: as many as a topology may have
+    size_t answer_max_bytes;
     // cli_region_orders: what the node says; asked once
     json_t *orders;
     bool asked_orders;
@@ -219,5 +221,6 @@ int cmd_stamp(struct cli *c, int argc, char **argv);
 int cmd_name(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
+int cmd_debug(struct cli *c, int argc, char **argv); // debug.c
 
 #endif

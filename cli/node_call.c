@@ -2,6 +2,7 @@
 // Calls of a node: at its admin socket, or with --server at its admin listener; see cli.h.
 #include "cli/cli.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "cli/server.h"
 
@@ -27,15 +28,16 @@ int cli_want_fetcher(struct cli *c)
 }
 
 // Of a socket the HTTP client says nothing that helps.
-static void say_unreachable(const struct cli *c, const char *message)
+static const char *unreachable(struct cli *c, const char *message)
 {
     if (c->server)
-        cli_complain("%s: %s (name a node's admin listener with --server)", c->server, message);
-    else if (access(c->admin, R_OK | W_OK))
-        cli_complain("%s: %s (is the node running? name its socket with --admin)", c->admin,
-                     strerror(errno));
-    else
-        cli_complain("%s: no answer (is the node running? name its socket with --admin)", c->admin);
+        return arena_printf(&c->arena, "%s: %s (name a node's admin listener with --server)",
+                            c->server, message);
+    if (access(c->admin, R_OK | W_OK))
+        return arena_printf(&c->arena, "%s: %s (is the node running? name its socket with --admin)",
+                            c->admin, strerror(errno));
+    return arena_printf(
+        &c->arena, "%s: no answer (is the node running? name its socket with --admin)", c->admin);
 }
 
 static int call_socket(struct cli *c, struct fetch_request *q, const char *path_and_query,
@@ -78,14 +80,19 @@ int cli_node_fetch(struct cli *c, const char *method, const char *path_and_query
     int rc = cli_want_fetcher(c), failed = 0;
     struct fetch_request q = {
         .method = method, .body = body, .timeout_ms = timeout_ms, .max_bytes = ANSWER_MAX_BYTES};
+    if (c->answer_max_bytes)
+        q.max_bytes = c->answer_max_bytes;
     if (!rc && c->server)
         rc = call_server(c, &q, path_and_query, out, &failed);
     else if (!rc)
         failed = call_socket(c, &q, path_and_query, out);
     if (rc || !failed)
         return rc;
+    c->why = unreachable(c, out->message);
+    if (failed == ERR_TOOBIG)
+        c->why = arena_printf(&c->arena, "%s: %s", cli_node_name(c), out->message);
     if (!c->quiet)
-        say_unreachable(c, out->message);
+        cli_complain("%s", c->why);
     fetch_result_done(out);
     return EXIT_UNREACHABLE;
 }

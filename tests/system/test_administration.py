@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The admin listener in three regions: looking and draining from afar, and how far a hostile edge and a hostile region get."""
-import base64, json, re, subprocess, unittest, urllib.parse
+import base64, json, re, subprocess, tarfile, unittest, urllib.parse
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
 
@@ -118,6 +118,14 @@ class Administration(Asking):
                       ("token", "refresh", "list", "-n", "contoso"), ("dns", "explain", REGISTRY, "--client", "10.88.0.100"),
                       ("status", "--all")):
             self.assertNotIn("$y$", self.cli(*words, "-o", "json"))
+        path = f"{self.lab.dir}/bundle.tar.gz"
+        self.cli("debug", "bundle", "-o", path)
+        with tarfile.open(path) as tar:
+            parts = {m.name.split("/", 1)[1]: tar.extractfile(m).read() for m in tar}
+        self.assertEqual(json.loads(parts["node/status.json"])["region"], "eastus")
+        self.assertIn(b" info eastus ", parts["log/recent.txt"])
+        self.assertEqual([p for p in parts if p.startswith(("machine/", "settings", "log/audit", "certificate-"))], [])  # nothing of this machine
+        self.assertIn(b"settings.yaml: the node is on another machine", parts["errors.txt"])
         self.cli("replication", "drain", "--region", "eastus")
         self.assertIn("eastus", self.cli("health", "orders"))
         self.cli("replication", "undrain", "--region", "eastus")

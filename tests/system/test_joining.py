@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fleet made by hand, as the README says it: the first region by one command, a second and a third by one more each with a
 join token, nothing copied by hand. And what must not work: a token twice, by another node, by the wrong region, late, revoked,
-and a writer that is none. A joiner that is killed in the middle goes on as itself."""
-import base64, http.client, json, os, signal, socket, ssl, struct, subprocess
+and a writer that is none. A joiner that is killed in the middle goes on as itself. And no secret of such a fleet is in a bundle for
+bug reports."""
+import base64, http.client, io, json, os, re, signal, socket, ssl, stat, struct, subprocess, tarfile
 from lab import Lab, DOMAIN, KERNEL_CLOCK, MERIDIAN, REGIONS, STAMPS, wait_until
 
 SEED_DER = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410: a private key of Ed25519 is this and its seed
@@ -190,17 +191,146 @@ def rotated(lab):
     return lambda: all(open(f"{lab.dir}/{r}/data/keys/cookies").read().startswith("ffeedd") for r in REGIONS)
 
 
+# ---- bundles for bug reports hold no secret ----
+
+def users(lab):
+    """A user, a named token, and what they are given; the secrets among it."""
+    made = lab.check("ip", "netns", "exec", "eastus", MERIDIAN, "token", "create", "node", "-n", "contoso", "--scope-map", "_pull", "--repositories", "app",
+                     env={"MERIDIAN_ADMIN": lab.socket("eastus")})  # --admin is something else of a token
+    named = re.search(r"\bmrd1_\S+", made)[0]
+    lab.password = base64.b64encode(os.urandom(15)).decode()
+    with open(f"{lab.dir}/password", "w") as f:
+        f.write(lab.password)
+    lab.root("eastus", "user", "create", "bob", "-n", "contoso", "--password-file", f"{lab.dir}/password")
+    basic = {"Authorization": "Basic " + base64.b64encode(f"bob:{lab.password}".encode()).decode()}
+    host = f"contoso.{DOMAIN}"
+
+    def given():
+        status, _, body = lab.request("GET", host, f"/oauth2/token?service={host}&scope=repository:app:pull,push&offline_token=true", "eastus", basic)
+        return json.loads(body) if status == 200 else None
+    tokens = wait_until(15, given, "bob is given tokens")
+    # his name with a wrong password, and a password in the place of a name, for the logs
+    lab.request("GET", host, "/oauth2/token", "eastus", {"Authorization": "Basic " + base64.b64encode(f"bob:{named}".encode()).decode()})
+    lab.request("GET", host, "/oauth2/token", "eastus", {"Authorization": "Basic " + base64.b64encode(f"{lab.password}:x".encode()).decode()})
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    _, headers, _ = lab.request("POST", host, "/v2/app/blobs/uploads/", "eastus", bearer)
+    signed = re.search(r"[?&]sig=([\w.~-]+)", headers.get("location", ""))
+    out = {"a password": lab.password, "a token's password": named, "an access token": tokens["access_token"], "a refresh token": tokens["refresh_token"]}
+    return out | ({"a signed URL": signed[1]} if signed else {})
+
+
+def keys_of(name, data):
+    """Private keys in PEM, as text, as DER and as the bare number."""
+    for i, body in enumerate(re.findall(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\n(.*?)-----END", data, re.S)):
+        pem = b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
+        text = subprocess.run(["openssl", "pkey", "-noout", "-text"], input=pem, capture_output=True, check=True).stdout.decode()
+        number = bytes.fromhex("".join(re.search(r"priv:\n((?: +[0-9a-f:]+\n)+)", text)[1].replace(":", "").split()))
+        yield f"{name}: key {i}", base64.b64decode(body)
+        yield f"{name}: line of key {i}", body.splitlines()[0]
+        yield f"{name}: number of key {i}", number.lstrip(b"\0")
+
+
+def secrets_on_disk(lab):
+    """Every secret that lies below the lab's directory: {what: bytes}."""
+    found = {}
+    for top, _, names in os.walk(lab.dir):
+        for name in names:
+            path = os.path.join(top, name)
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                continue
+            with open(path, "rb") as f:
+                data = f.read()
+            short = os.path.relpath(path, lab.dir)
+            found |= dict(keys_of(short, data))
+            if "/keys/" in path and not name.endswith(".pem"):  # url.key, secrets of cookies and of TSIG
+                found |= {f"{short}: {i}": line for i, line in enumerate([data, *data.split()]) if len(line) >= 16}
+            for what, pattern in (("hash", rb"\$(?:y|2[aby])\$[./A-Za-z0-9$]{30,}"), ("join token", rb"mjoin1\.[\w-]+"),
+                                  ("nonce", rb'\\?"(?:request|nonce)\\?": ?\\?"([0-9a-f]{16,})'), ("token", rb"eyJ[\w-]{20,}\.[\w-]+\.[\w-]+"),
+                                  ("sealed", rb'"(?:sealed|secret|seed)": ?"([^"]{16,})"')):
+                found |= {f"{short}: {what} {i}": hit for i, hit in enumerate(re.findall(pattern, data))}
+    return found
+
+
+def forms(secret):
+    """As itself, in hexadecimal, and in base64 wherever it stands in what was encoded."""
+    yield secret
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + secret)
+        inner = text[(0, 2, 3)[shift]:len(text) // 4 * 4 - 4]  # what does not depend on what stands around it
+        if len(inner) >= 16:
+            yield inner
+            yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def unpacked(path):
+    with open(path, "rb") as f:
+        data = f.read()
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+        return {m.name.partition("/")[2]: tar.extractfile(m).read() for m in tar}
+
+
+def hits(files, secrets):
+    return [(name, what) for what, secret in secrets.items() for form in forms(secret) for name, text in files.items() if form in text]
+
+
+def bundle_of(lab, region):
+    path = f"{lab.dir}/{region}.tar.gz"
+    lab.root(region, "debug", "bundle", "-o", path, "--node", f"{lab.dir}/{region}/meridiand.yaml")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    files = unpacked(path)
+    os.unlink(path)
+    return files
+
+
+def bundles_hold_no_secret(lab, more):
+    lab.run("openssl", "rand", "-out", f"{lab.dir}/eastus/data/keys/url.key.copy", "48")
+    secrets = secrets_on_disk(lab) | {what: text.encode() for what, text in more.items()}
+    for token in [text for what, text in more.items() if what.startswith("a join token")]:
+        secrets["seed of a join token"] = base64.urlsafe_b64decode(said(token)["s"] + "===")
+    kinds = lambda word: [what for what in secrets if word in what]
+    for word, least in (("number of key", 15), ("url.key", 3), ("cookies", 3), ("hash", 2), ("nonce", 3), ("join token", 3), ("a refresh token", 1)):
+        assert len(kinds(word)) >= least, (word, sorted(secrets))
+    for what, secret in list(secrets.items())[:40]:  # the search finds what is there, in each form
+        for form in forms(secret):
+            assert hits({"x": b"before " + form + b" after"}, {what: secret}), (what, form)
+        assert hits({"x": base64.b64encode(b"{..." + secret + b"...}")}, {what: secret}) or len(secret) < 17, what
+    for region in REGIONS:
+        files = bundle_of(lab, region)
+        for name in ("settings.yaml", "topology.yaml", "principals.json", "node/status.json", "node/fleet.json", "node/operations.json", "node/history.json",
+                     "node/control.json", "node/replication.json", "node/metrics.txt", "node/certificates.json", "log/recent.txt", "log/audit.jsonl",
+                     "dns/answers.json", "certificate-files.json", "machine/processes.txt", "machine/disks.txt", "versions.txt", "errors.txt", "contents.txt"):
+            assert name in files, (region, name, files["errors.txt"])
+        assert hits(files, secrets) == [], region
+        assert json.loads(files["principals.json"])["users"] == 1
+        assert b" info " + region.encode() in files["log/recent.txt"], files["log/recent.txt"][:500]
+        answers = {(a["name"], a["view"]): a["answer"] for a in json.loads(files["dns/answers.json"])}
+        assert (f"contoso.{DOMAIN}", "public") in answers, answers
+        assert {(l["transport"], l["answer"]) for l in json.loads(files["dns/listeners.json"])} <= {("udp", "NOERROR"), ("tcp", "NOERROR"), ("udp", "REFUSED"), ("tcp", "REFUSED")}
+    lab.kill("southeastasia")  # one that is down says what it last knew
+    files = bundle_of(lab, "southeastasia")
+    assert b"contoso" in files["topology.yaml"] and "node/status.json" not in files, files["errors.txt"]
+    assert json.loads(files["principals.json"])["users"] == 1
+    assert {l["answer"] for l in json.loads(files["dns/listeners.json"])} == {"none"}
+    assert b"node/status.json: " in files["errors.txt"]
+    assert hits(files, secrets) == []
+    lab.start("southeastasia")
+
+
 def main():
     with Fleet(clocks=True) as lab:
         ada = first_region(lab)
-        second_region(lab)
+        used = second_region(lab)
         what_must_not_work(lab)
         # a third, later: with what is there by then
         lab.root("eastus", "registry", "create", "contoso", "--location", "eastus")
-        lab.join("southeastasia", lab.token("southeastasia"))
+        third = lab.token("southeastasia")
+        lab.join("southeastasia", third)
         lab.settle("southeastasia")
         wait_until(20, lambda: lab.json("southeastasia", "registry", "list") and
                    [r["name"] for r in lab.json("southeastasia", "registry", "list")] == ["contoso"], "the third region has the registry")
+        bundles_hold_no_secret(lab, users(lab) | {"a join token": used, "a join token of the third": third})
         spread = rotated(lab)
         wait_until(15, spread, "the new secret is in all regions")
         # leaving: an operator asks, at a region that is not the writer
