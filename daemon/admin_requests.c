@@ -9,6 +9,7 @@
 #include "config/topology_control.h"
 #include "control/feed.h"
 #include "control/request.h"
+#include "daemon/handed_on.h"
 #include "daemon/operations.h"
 #include "fleet/fleet.h"
 #include "lifecycle/lifecycle.h"
@@ -265,8 +266,7 @@ static void hand_on(struct given *g, const char *writer)
         g->status = 503;
         g->answer = error_json("NotTheWriter", text && *text ? text : err_text(rc));
     } else {
-        g->status = a.status;
-        g->answer = json_loadb(buf_cstr(&a.body), a.body.n, 0, NULL);
+        g->answer = handed_on_answer(writer, &a, &g->status);
     }
     fleet_answer_done(&a);
     diag_done(&diag);
