@@ -9,14 +9,13 @@
 #include "control/frame.h"
 #include "control/principals_follow.h"
 #include "control/successor.h"
+#include "control/sweep.h"
 
 #include <assert.h>
-#include <jansson.h>
 #include <stddef.h>
 #include <string.h>
 
 #define ADOPT_PREFIX "meridian control adopt 1\n"
-#define SWEEP_MS 60000
 #define SOURCE "the control feed"
 
 // ---- the value ----
@@ -379,44 +378,19 @@ static int put_record(struct control_state *next, const char *key, const char *v
     return 0;
 }
 
-struct sweep {
-    int64_t now_ms;
-    struct arena a;
-    const char **keys;
-    size_t n, cap;
-    bool nomem;
-};
-
-static bool find_expired(void *ctx, const char *key, const char *value)
+// All nodes do it at the same entry.
+static int sweep(struct control_state *next)
 {
-    struct sweep *w = ctx;
-    json_t *o = json_loads(value, JSON_DECODE_ANY, NULL);
-    const json_t *expires = json_object_get(o, "expires");
-    bool gone = json_is_integer(expires) && json_integer_value(expires) < w->now_ms;
-    json_decref(o);
-    if (!gone || w->n == w->cap)
-        return true;
-    w->keys[w->n] = arena_strdup(&w->a, key);
-    w->nomem = !w->keys[w->n++];
-    return !w->nomem;
-}
-
-// Nonces that expired go, once a minute: all nodes do it at the same entry.
-static int sweep_ledger(struct control_state *next)
-{
+    struct control_ledger *l = NULL;
     if (next->time_ms - next->swept_ms < SWEEP_MS)
         return 0;
     next->swept_ms = next->time_ms;
-    struct sweep w = {.now_ms = next->time_ms, .cap = control_ledger_count(next->ledger)};
-    arena_init(&w.a, 0);
-    w.keys = arena_array(&w.a, w.cap ? w.cap : 1, sizeof *w.keys);
-    if (w.keys)
-        control_ledger_visit(next->ledger, "request/", find_expired, &w);
-    int rc = w.keys && !w.nomem ? 0 : ERR_NOMEM;
-    for (size_t i = 0; !rc && i < w.n; i++)
-        rc = put_record(next, w.keys[i], NULL);
-    arena_done(&w.a);
-    return rc;
+    int rc = sweep_ledger(next->ledger, next->time_ms, &l);
+    if (rc)
+        return rc;
+    control_ledger_unref(next->ledger);
+    next->ledger = l;
+    return 0;
 }
 
 static int apply_records(struct control_state *next, const struct control_entry *e,
@@ -429,7 +403,7 @@ static int apply_records(struct control_state *next, const struct control_entry 
         return refused(diag, rc, "the ledger of the control feed is full: %zu records",
                        control_ledger_count(next->ledger));
     if (!rc)
-        rc = sweep_ledger(next);
+        rc = sweep(next);
     return rc;
 }
 

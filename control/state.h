@@ -57,7 +57,7 @@ struct control_state {
     // what the epoch goes on from, and the takeover that opened it; NULL: it is the first
     struct control_place epoch_from;
     struct control_line *takeover;
-    // entry's time at which the ledger was last rid of nonces that expired
+    // entry's time at which the ledger was last rid of what is over (control/sweep.h)
     int64_t swept_ms;
 };
 

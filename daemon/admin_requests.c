@@ -177,6 +177,7 @@ static void ask_engine(struct given *g, const struct topology *t, const struct c
                                         .if_version = q->if_version,
                                         .what_if = q->what_if,
                                         .quorum = q->quorum,
+                                        .bare = !q->operator,
                                         .rights = rights_of(t, q)};
     lifecycle_request(operations_engine(g->app->operations), &r, &answer);
     g->status = answer.status;

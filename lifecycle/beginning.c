@@ -3,6 +3,7 @@
 // Another that holds the same stands against it, or is canceled by it. See asking.h.
 #include "base/err.h"
 #include "base/mem.h"
+#include "control/sweep.h"
 #include "lifecycle/asking.h"
 
 #include <string.h>
@@ -97,10 +98,11 @@ static json_t *record_new(const struct asking *q)
 int asking_nonce_record(const struct asking *q, struct control_record *out)
 {
     struct arena *a = (struct arena *)&q->arena;
-    *out =
-        (struct control_record){.key = arena_printf(a, "request/%s", q->r->nonce),
-                                .value = arena_printf(a, "{\"expires\":%lld,\"operation\":\"%s\"}",
-                                                      (long long)q->r->expires_ms, q->id)};
+    const char *bare = q->r->bare ? ",\"bare\":true" : "";
+    *out = (struct control_record){.key = arena_printf(a, SWEEP_REQUESTS "%s", q->r->nonce),
+                                   .value =
+                                       arena_printf(a, "{\"expires\":%lld,\"operation\":\"%s\"%s}",
+                                                    (long long)q->r->expires_ms, q->id, bare)};
     if (out->key && out->value)
         return 0;
     return ERR_NOMEM;

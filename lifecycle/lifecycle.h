@@ -92,6 +92,8 @@ struct lifecycle_request {
     // Regions that can be reached and do not take a phase hold up nothing: a majority is enough.
     // Asked again with it, an operation that runs goes on so.
     bool quorum;
+    // root's, at the writer's own socket: nobody else can have it
+    bool bare;
     // enum control_right
     unsigned rights;
 };
@@ -110,7 +112,8 @@ void lifecycle_free(struct lifecycle *l);
 // AlreadyExists, NameReserved, OperationInProgress (with `operation`) and Refused 409,
 // VersionMismatch 412, Unavailable 503.
 // The same nonce gets the operation of the first time; so does the same verb with the same
-// arguments while that operation runs.
+// arguments while that operation runs. No request is carried out twice: where its operation is
+// forgotten it is Refused, and where its nonce may be (control/sweep.h), Denied.
 void lifecycle_request(struct lifecycle *l, const struct lifecycle_request *r,
                        struct lifecycle_answer *out);
 // Goes on with all that can go on. Returns the ms after which it is worth calling again, at most

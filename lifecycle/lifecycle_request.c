@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What somebody asks of the engine: answered from what was asked before, planned and begun, or
 // refused with a code and a sentence. See asking.h for the parts.
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "lifecycle/asking.h"
+#include "lifecycle/used.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,53 +43,71 @@ static int arguments_digest(const json_t *arguments, char out[2 * SHA256_BYTES +
 
 // ---- asked before ----
 
-// The operation that a nonce was used for. The ledger forgets nonces by the clock of the writer of
-// that time; the one that it began, whose id is made of the nonce, is kept for longer.
-static const char *used_for(const struct asking *q, char out[OPERATION_KEY_SIZE])
+static void reply_forgotten(struct asking *q, const char *id)
 {
-    AUTO_BUF struct buf text;
-    AUTO_FREE char *key = mem_printf("request/%s", q->r->nonce);
-    buf_init(&text, 0);
-    if (!key || q->l->deps.record(q->l->deps.ctx, key, &text))
-        return operation_key(q->id, out);
-    json_t *use = json_loads(buf_cstr(&text), 0, NULL);
-    operation_key(record_text(use, "operation"), out);
-    json_decref(use);
-    return out;
+    AUTO_FREE char *why =
+        mem_printf("this request was carried out already, as operation %s, of which nothing is "
+                   "kept any more: it is not carried out again. Look at what is in force, and ask "
+                   "anew for what is lacking",
+                   id);
+    reply_error(q->out, "Refused", why ? why : "it was carried out already", NULL);
+}
+
+static void reply_too_late(struct asking *q)
+{
+    char until[CLOCK_TEXT_SIZE];
+    AUTO_FREE char *why = mem_printf(
+        "this request is good until %s, and what was asked until then is forgotten by now: it may "
+        "have been carried out, and is not taken again. Look at what is in force, and ask anew. If "
+        "that is refused too, the writer's clock was ahead for a while: wait, or ask as root at "
+        "the writer",
+        clock_format(q->r->expires_ms, until));
+    reply_error(q->out, "Denied", why ? why : "it is too late", NULL);
 }
 
 // The same nonce again: what became of it the first time.
 static bool asked_before(struct asking *q)
 {
-    char operation[OPERATION_KEY_SIZE];
-    AUTO_BUF struct buf text;
-    used_for(q, operation);
-    buf_init(&text, 0);
-    if (q->l->deps.record(q->l->deps.ctx, operation, &text))
-        return false;
-    json_t *record = json_loads(buf_cstr(&text), 0, NULL);
-    if (record)
-        reply_operation(q->out, 202, record, NULL);
-    json_decref(record);
-    return record != NULL;
+    struct request_use use;
+    enum request_used used = request_used(&q->l->deps, q->r, q->id, &use);
+    switch (used) {
+    case REQUEST_NEW:
+        break;
+    case REQUEST_USED:
+        reply_operation(q->out, 202, use.record, NULL);
+        break;
+    case REQUEST_FORGOTTEN:
+        reply_forgotten(q, use.id);
+        break;
+    case REQUEST_TOO_LATE:
+        reply_too_late(q);
+        break;
+    case REQUEST_UNKNOWN:
+        reply_error(q->out, "Unavailable", err_text(ERR_NOMEM), NULL);
+        break;
+    }
+    request_use_done(&use);
+    return used != REQUEST_NEW;
 }
 
-// It does not wait for regions that are behind any more.
-static int go_on_with_a_majority(struct asking *q, struct operation *o)
+// The request counts as used for an operation that runs: it must not make another one later. With
+// `quorum` the operation does not wait for regions that are behind any more.
+static int join_running(struct asking *q, struct operation *o)
 {
     struct control_record records[2];
     struct control_place place;
+    bool alters = q->r->quorum && !json_is_true(json_object_get(o->record, "quorum"));
     json_t *record = json_deep_copy(o->record);
     if (!record)
         return ERR_NOMEM;
-    int rc = json_object_set_new(record, "quorum", json_true()) ? ERR_NOMEM : 0;
-    if (!rc)
-        rc = lifecycle_record(record, &q->arena, &records[0]);
     snprintf(q->id, sizeof q->id, "%s", o->id);
-    if (!rc)
-        rc = asking_nonce_record(q, &records[1]);
+    int rc = asking_nonce_record(q, &records[0]);
+    if (!rc && alters && json_object_set_new(record, "quorum", json_true()))
+        rc = ERR_NOMEM;
+    if (!rc && alters)
+        rc = lifecycle_record(record, &q->arena, &records[1]);
     const struct control_draft d = {
-        .by = q->r->by, .request = q->r->nonce, .records = records, .n_records = 2};
+        .by = q->r->by, .request = q->r->nonce, .records = records, .n_records = alters ? 2 : 1};
     if (!rc)
         rc = q->l->deps.append(q->l->deps.ctx, &d, &q->diag, &place);
     if (rc) {
@@ -102,14 +122,12 @@ static int go_on_with_a_majority(struct asking *q, struct operation *o)
 static bool asked_already(struct asking *q)
 {
     struct operation *o = NULL;
-    int rc = 0;
     for (size_t i = 0; !o && i < q->l->n_running; i++)
         if (asking_is_for(q, q->l->running[i]))
             o = q->l->running[i];
     if (!o)
         return false;
-    if (q->r->quorum && !json_is_true(json_object_get(o->record, "quorum")))
-        rc = go_on_with_a_majority(q, o);
+    int rc = join_running(q, o);
     if (rc)
         reply_append_failed(q, rc);
     else

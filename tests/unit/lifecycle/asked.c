@@ -35,6 +35,7 @@ void asked_init(struct asked *a, const char *registries)
     toy_fleet_init(&a->fleet, t);
     a->l = lifecycle_new(&a->fleet.deps);
     a->n_asked = 0;
+    a->bare = false;
 }
 
 void asked_done(struct asked *a)
@@ -82,6 +83,7 @@ int asked_of(struct asked *a, const char *nonce, const char *verb, const char *o
                                         .if_version = (uint64_t)version,
                                         .what_if = what_if,
                                         .quorum = quorum,
+                                        .bare = a->bare,
                                         .rights = 15};
     struct lifecycle_answer answer;
     lifecycle_request(a->l, &r, &answer);

@@ -9,6 +9,8 @@ struct asked {
     struct toy_fleet fleet;
     struct lifecycle *l;
     unsigned n_asked;
+    // as root at the writer's own socket
+    bool bare;
 };
 
 // Three regions (eastus, westus, north; eastus writes), views corp and lab; registries and private

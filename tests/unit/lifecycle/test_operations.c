@@ -746,6 +746,120 @@ START_TEST(old_operations_go)
 }
 END_TEST
 
+// ---- never twice ----
+
+static const char used[] = "0123456789abcdef0123456789abcdef";
+
+static int again(struct asked *a, json_t **out)
+{
+    return asked_of(a, used, "registry create", "northwind", "{'location':'north'}", out);
+}
+
+// The operation is forgotten, by its age or because there were many after it; its nonce is not.
+START_TEST(a_request_whose_operation_is_forgotten_is_not_made_again)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(again(&a, NULL), 202);
+    asked_settle(&a, 1000);
+    json_decref(asked_to_end(&a, "registry delete", "northwind", "{'reserveDays':0}", "Succeeded"));
+    a.fleet.now_ms += OPERATION_KEPT_MS + 1000;
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/eastus", "{'weight':6}", "Succeeded"));
+    for (int i = 0; i < 2; i++) {
+        uint64_t before = a.fleet.place.seq;
+        ck_assert_int_eq(again(&a, &body), 409);
+        ck_assert_ptr_nonnull(strstr(record_text(json_object_get(body, "error"), "message"),
+                                     "was carried out already"));
+        ck_assert_str_eq(asked_code(body), "Refused");
+        ck_assert_uint_eq(a.fleet.place.seq, before);
+        asked_restart(&a);
+    }
+    asked_done(&a);
+}
+END_TEST
+
+static void swept_upto(struct asked *a, int64_t ms)
+{
+    char value[64];
+    struct control_place place;
+    snprintf(value, sizeof value, "{\"expires\":%lld}", (long long)ms);
+    const struct control_record r = {"swept/request", value};
+    const struct control_draft d = {.records = &r, .n_records = 1};
+    ck_assert_int_eq(a->fleet.deps.append(a->fleet.deps.ctx, &d, NULL, &place), 0);
+}
+
+// Neither its nonce nor its operation is known any more: the feed's time was ahead.
+START_TEST(a_request_that_may_be_forgotten_is_not_made)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    int64_t expires_ms = a.fleet.now_ms + 300000; // asked_of
+    swept_upto(&a, expires_ms);
+    uint64_t before = a.fleet.place.seq;
+    ck_assert_int_eq(again(&a, &body), 403);
+    ck_assert_str_eq(asked_code(body), "Denied");
+    ck_assert_int_eq(asked(&a, "operation cancel", "0123456789abcdef", "{}", &body), 403);
+    ck_assert_str_eq(asked_code(body), "Denied");
+    ck_assert_uint_eq(a.fleet.place.seq, before);
+    // root at the writer may, and so may who expires later
+    a.bare = true;
+    ck_assert_int_eq(asked(&a, "replication update", "contoso/eastus", "{'weight':6}", NULL), 202);
+    a.bare = false;
+    swept_upto(&a, expires_ms - 1);
+    ck_assert_int_eq(again(&a, NULL), 202);
+    asked_settle(&a, 1000);
+    asked_done(&a);
+}
+END_TEST
+
+// It joined an operation that ran; when that has ended it makes no other.
+START_TEST(a_request_that_joined_an_operation_is_used_for_it)
+{
+    static const char update[] = "{'regionalEndpoints':true}";
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", update, &body), 202);
+    char *id = id_of(body);
+    ck_assert_int_eq(asked_of(&a, used, "registry update", "contoso", update, &body), 202);
+    char *joined = id_of(body);
+    ck_assert_str_eq(id, joined);
+    free(joined);
+    asked_settle(&a, 1000);
+    json_decref(
+        asked_to_end(&a, "registry update", "contoso", "{'regionalEndpoints':false}", "Succeeded"));
+    uint64_t before = a.fleet.place.seq;
+    ck_assert_int_eq(asked_of(&a, used, "registry update", "contoso", update, &body), 202);
+    joined = id_of(body);
+    ck_assert_str_eq(id, joined);
+    ck_assert_uint_eq(a.fleet.place.seq, before);
+    free(joined);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+// What root asks at the writer's socket is known as such in the ledger (control/sweep.h).
+START_TEST(root_s_own_requests_are_marked)
+{
+    struct asked a;
+    asked_init(&a, TWO);
+    ck_assert_int_eq(again(&a, NULL), 202);
+    const char *value = toy_fleet_record(&a.fleet, "request/0123456789abcdef0123456789abcdef");
+    ck_assert_msg(value && !strstr(value, "bare"), "%s", value);
+    a.bare = true;
+    ck_assert_int_eq(asked_of(&a, "11111111111111111111111111111111", "replication update",
+                              "contoso/eastus", "{'weight':6}", NULL),
+                     202);
+    value = toy_fleet_record(&a.fleet, "request/11111111111111111111111111111111");
+    ck_assert_msg(value && strstr(value, "\"bare\":true"), "%s", value);
+    asked_done(&a);
+}
+END_TEST
+
 // ---- threads ----
 
 #define ASKERS 4
@@ -892,4 +1006,7 @@ CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            a_version_that_was_shown_binds, what_is_asked_for_badly_is_refused, old_operations_go,
            many_ask_at_once, what_is_undone_leaves_no_grants,
            a_stamp_and_its_replica_are_not_drained_against_each_other,
-           a_forgotten_nonce_does_it_no_second_time)
+           a_forgotten_nonce_does_it_no_second_time,
+           a_request_whose_operation_is_forgotten_is_not_made_again,
+           a_request_that_may_be_forgotten_is_not_made,
+           a_request_that_joined_an_operation_is_used_for_it, root_s_own_requests_are_marked)

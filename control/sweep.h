@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the ledger of the control feed forgets, and when: by the times of entries alone, so that all
+// nodes forget the same at the same entry.
+//
+//   rc = sweep_ledger(ledger, entry_time_ms, &next);        // once a minute of entries' time
+//
+// Records `request/<nonce>`, {"expires":ms,"operation":id,"bare":true}, go once `expires` has
+// passed. A request is never carried out twice all the same, whatever clock said that it had passed:
+// `swept/request`, {"expires":ms}, keeps the latest `expires` of a nonce that went, and the writer
+// carries out no signed request that it does not know and that expires no later than that. Root's at
+// the writer's own socket ("bare") count for nothing there: nobody else can send them.
+//
+// Any thread.
+#ifndef MERIDIAN_CONTROL_SWEEP_H
+#define MERIDIAN_CONTROL_SWEEP_H
+
+#include "control/ledger.h"
+
+#define SWEEP_MS 60000 // of entries' time, between two
+#define SWEEP_REQUESTS "request/"
+#define SWEEP_REQUESTS_UPTO "swept/request"
+
+// ERR_NOMEM; ERR_TOOBIG as control_ledger_put. *out: a reference, also when nothing went.
+int sweep_ledger(struct control_ledger *l, int64_t now_ms, struct control_ledger **out);
+
+#endif
