@@ -21,6 +21,9 @@ int64_t clock_mono_us(void);
 // The kernel's own monotonic clock, also while a virtual one is set: for deadlines that the kernel
 // keeps (base/wait.h), and for nothing else.
 int64_t clock_kernel_mono_us(void);
+// The wall clock less the monotonic one: it changes when the wall clock is set, by so much, and little
+// else. To within a millisecond.
+int64_t clock_base_us(void);
 void clock_sleep_ms(int64_t ms); // on the virtual clock: advances it and returns
 
 // Does a time service (NTP, PTP) discipline the kernel's clock? adjtimex(2).

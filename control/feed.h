@@ -22,6 +22,15 @@
 // 3. Nothing is appended unless the fleet room has confirmed that no majority knows a later place.
 // 4. An entry of the writer that does not chain to what is in force is never applied: it is an alarm.
 //
+// Time. Dates of entries decide when names are free, when revoked tokens are forgotten and when nonces
+// are, the same at every node, so they must not run ahead:
+// 5. An entry is dated by the writer's wall clock while that is sure; else as the entry before it.
+// 6. By a clock that is known to be wrong no registries, private endpoints and names are changed.
+//    Everything else is taken, because a revocation must not wait for a clock.
+// 7. A node applies an entry whatever its date, for the same reason, and has an alarm when that is far
+//    ahead of its own clock.
+// 8. Dates do not go back, but with a takeover: that sets right a time that is far ahead.
+//
 // A node whose disk takes nothing applies what comes all the same, because a revocation must reach
 // it; it says that it has not stored it, and tries again.
 //
@@ -44,6 +53,15 @@ struct control_feed;
 struct region_keys;
 
 #define CONTROL_BY_ENGINE_MAX 128
+#define CONTROL_TIME_AHEAD_MS 60000 // so far ahead of a clock is far: clocks may differ
+
+// What is thought of this node's wall clock.
+enum control_clock {
+    CONTROL_CLOCK_FINE,
+    // not compared with the other regions' yet; or they differ, and nobody can tell whose is wrong
+    CONTROL_CLOCK_UNSURE,
+    CONTROL_CLOCK_WRONG, // by the word of a majority
+};
 
 struct control_feed_options {
     // <data_dir>/state; the feed keeps control/ in it
@@ -57,6 +75,10 @@ struct control_feed_options {
     const char *principals;
     // NULL: this node signs nothing
     const struct region_keys *keys;
+    // Any thread, with locks of the feed: does not wait. `why` for WRONG: by how much, against whom.
+    // NULL: nobody compares it, and it is fine.
+    enum control_clock (*clock)(void *ctx, char *why, size_t cap);
+    void *clock_ctx;
     // see control/log.h; 0: as usual
     size_t segment_entries, segment_bytes, keep_entries, keep_bytes;
 };
@@ -90,11 +112,11 @@ struct control_draft {
 };
 
 // Judged, signed, on disk and in force when it returns. ERR_DENIED: this node is not the writer, or
-// not confirmed; ERR_CONFLICT: not what was expected (diag names what is in force); ERR_INVAL: it
+// not confirmed; ERR_BUSY: its clock is wrong (6); ERR_CONFLICT: not what was expected (diag names what is in force); ERR_INVAL: it
 // cannot be; ERR_EXISTS: it changes nothing; ERR_TOOBIG; ERR_NOSPACE and the like: nothing happened.
 int control_feed_append(struct control_feed *f, const struct control_draft *d, struct diag *diag,
                         struct control_place *out);
-// What append would come to (snapshot_unref), with its errors but ERR_DENIED. Any node.
+// What append would come to (snapshot_unref), with its errors but ERR_DENIED and ERR_BUSY. Any node.
 int control_feed_judge(struct control_feed *f, const struct control_draft *d, struct diag *diag,
                        struct control_state **out);
 // The fleet room's word on invariant 3.
@@ -108,7 +130,8 @@ struct control_takeover {
     // the frame of then; empty: as in force, with that writer
     struct bytes frame;
 };
-// A line without signature, which goes on from this node's place, for control_entry_sign.
+// A line without signature, which goes on from this node's place, for control_entry_sign. It sets the
+// feed's time to this node's when that is far ahead of it (8).
 int control_feed_takeover_draft(struct control_feed *f, const struct control_takeover *t,
                                 struct diag *diag, struct buf *out);
 // The root key's word that everything up to a place is done. Only at the writer.
@@ -143,6 +166,10 @@ int control_feed_base_write(struct control_feed *f, struct buf *out);
 int control_feed_base_take(struct control_feed *f, struct bytes base, struct diag *diag);
 
 // ---- looking ----
+
+// Wall: what time it is, as far as is sure: while this node's clock is not, that of the last entry.
+// What must not come too early (an end, a wait) goes by the earlier of this and the wall clock.
+int64_t control_feed_now(struct control_feed *f);
 
 struct control_view {
     // stored here and in force: what this node may say to others

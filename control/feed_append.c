@@ -2,7 +2,6 @@
 // What the writer appends, and what the root key signs; see feed.h.
 #include "control/feed_priv.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/keys.h"
@@ -90,6 +89,8 @@ int control_feed_append(struct control_feed *f, const struct control_draft *d, s
     pthread_mutex_lock(&f->write);
     int rc = may_append(f, diag);
     if (!rc)
+        rc = feed_clock_judge(f, d, diag);
+    if (!rc)
         rc = feed_draft_entry(f, f->state, d, &a, diag, &e);
     if (!rc)
         rc = feed_append_entry(f, &e, diag);
@@ -129,13 +130,12 @@ void control_feed_confirm(struct control_feed *f, bool confirmed)
 // ---- entries of other kinds ----
 
 static void begin_entry(const struct control_state *s, enum control_kind kind, const char *by,
-                        struct control_entry *e)
+                        int64_t date_ms, struct control_entry *e)
 {
-    int64_t now = clock_wall_ms();
     *e = (struct control_entry){.place = {.epoch = s->place.epoch, .seq = s->place.seq + 1}};
     memcpy(e->before, s->place.hash, sizeof e->before);
     e->body.kind = kind;
-    e->body.time_ms = now > s->time_ms ? now : s->time_ms;
+    e->body.time_ms = date_ms;
     e->body.by = by;
     e->body.topology = s->topology->version;
     e->body.principals = control_state_principals_version(s);
@@ -165,7 +165,7 @@ int feed_append_checkpoint(struct control_feed *f, const struct control_place *a
     if (rc)
         return rc;
     arena_init(&a, 0);
-    begin_entry(f->state, CONTROL_CHECKPOINT, f->region, &e);
+    begin_entry(f->state, CONTROL_CHECKPOINT, f->region, feed_date(f, f->state), &e);
     e.body.at = *at;
     memcpy(e.body.digest, digest, SHA256_BYTES);
     rc = finish_entry(&e, &a);
@@ -223,12 +223,13 @@ static int takeover_ttls(const struct control_state *s, struct arena *a, struct 
 }
 
 static int takeover_entry(const struct control_state *s, const struct control_takeover *t,
-                          struct arena *a, struct diag *diag, struct control_entry *e)
+                          int64_t date_ms, struct arena *a, struct diag *diag,
+                          struct control_entry *e)
 {
     AUTO_BUF struct buf frame, principals;
     buf_init(&frame, 0);
     buf_init(&principals, 0);
-    begin_entry(s, CONTROL_TAKEOVER, "root-key", e);
+    begin_entry(s, CONTROL_TAKEOVER, "root-key", date_ms, e);
     e->place.epoch++;
     e->body.at = s->place;
     e->body.topology += CONTROL_TAKEOVER_GAP;
@@ -271,7 +272,7 @@ int control_feed_takeover_draft(struct control_feed *f, const struct control_tak
     struct control_entry e;
     struct control_state *s = control_feed_state(f);
     arena_init(&a, 0);
-    int rc = takeover_entry(s, t, &a, diag, &e);
+    int rc = takeover_entry(s, t, feed_date_takeover(f, s), &a, diag, &e);
     if (!rc)
         rc = draft_line(f, s, &e, &a, diag, out);
     arena_done(&a);
@@ -286,7 +287,7 @@ int control_feed_confirm_draft(struct control_feed *f, const struct control_plac
     struct control_entry e;
     struct control_state *s = control_feed_state(f);
     arena_init(&a, 0);
-    begin_entry(s, CONTROL_CONFIRM, "root-key", &e);
+    begin_entry(s, CONTROL_CONFIRM, "root-key", feed_date(f, s), &e);
     e.body.at = *upto;
     int rc = finish_entry(&e, &a);
     if (!rc)

@@ -3,7 +3,6 @@
 // feed.h. The judge of what is in them is control/state.h.
 #include "control/feed_priv.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/applied.h"
@@ -235,18 +234,11 @@ static int keep_ttls(struct drafting *x)
 
 // ---- the entry ----
 
-static int64_t later(int64_t a, int64_t b)
-{
-    if (a > b)
-        return a;
-    return b;
-}
-
 static int draft_body(struct control_feed *f, struct drafting *x)
 {
     const struct control_draft *d = x->d;
     x->body.kind = CONTROL_CHANGE;
-    x->body.time_ms = later(clock_wall_ms(), x->s->time_ms);
+    x->body.time_ms = feed_date(f, x->s);
     x->body.by = d->by ? d->by : f->region;
     x->body.request = d->request;
     x->body.records = d->records;

@@ -161,6 +161,7 @@ void feed_keeper_turn(struct control_feed *f)
     if (keep_checkpoint(f))
         feed_told(f);
     compare_digests(f);
+    feed_look_time(f);
 }
 
 static void follow_other(struct control_feed *f)

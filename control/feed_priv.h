@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared by the files of the feed only: opening, publishing and looking (feed.c), what the writer
-// appends (feed_append.c, feed_draft.c), what comes from others (feed_take.c, feed_base.c), the past
+// appends (feed_append.c, feed_draft.c, feed_time.c), what comes from others (feed_take.c, feed_base.c), the past
 // (feed_history.c), and the thread beside it (feed_keeper.c).
 //
 // Locks, taken in this order
@@ -22,6 +22,7 @@ enum feed_alarm { // by what is wrong; the first one that is set is told
     FEED_ALARM_DISK,
     FEED_ALARM_DAMAGE,
     FEED_ALARM_DIGEST,
+    FEED_ALARM_TIME,
     N_FEED_ALARMS
 };
 
@@ -96,6 +97,18 @@ void feed_batch_done(struct feed_batch *b);
 // Writes what waits for the disk; forgets it. Under `write`.
 int feed_flush(struct control_feed *f, struct diag *diag);
 void feed_drop_pending(struct control_feed *f);
+
+// ---- feed_time.c ----
+
+#define FEED_WHY_SIZE 256
+// May it be appended by this node's clock (6)?
+int feed_clock_judge(const struct control_feed *f, const struct control_draft *d,
+                     struct diag *diag);
+// The date of an entry that follows the state.
+int64_t feed_date(const struct control_feed *f, const struct control_state *s);
+int64_t feed_date_takeover(const struct control_feed *f, const struct control_state *s);
+// Sets or takes back the alarm (7). Without locks.
+void feed_look_time(struct control_feed *f);
 
 // ---- feed_draft.c ----
 

@@ -83,7 +83,10 @@ static int change_run(struct call *c, struct bytes text, const struct verb_row *
     char *what = mem_strdup(c->what ? c->what : "");
     if (!what)
         return ERR_NOMEM;
-    rc = principals_edit_finish(&c->e, c->ask->now_ms, c->diag, out_text);
+    int64_t sure_ms = c->ask->sure_ms;
+    if (!sure_ms)
+        sure_ms = c->ask->now_ms;
+    rc = principals_edit_finish(&c->e, sure_ms, c->diag, out_text);
     if (rc)
         free(what);
     else

@@ -52,8 +52,10 @@ struct principals_ask {
     const char *object;
     // an object, or NULL
     const json_t *arguments;
-    // wall
+    // wall: dates what is made
     int64_t now_ms;
+    // wall, as far as it is sure: revoked tokens that ended by themselves before are not kept. 0: now_ms
+    int64_t sure_ms;
     // Is there a registry of this name? A grant on a misspelt one would never be noticed. NULL: it
     // is not asked.
     bool (*registry_known)(void *ctx, const char *name);

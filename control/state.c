@@ -382,10 +382,15 @@ static int put_record(struct control_state *next, const char *key, const char *v
 static int sweep(struct control_state *next)
 {
     struct control_ledger *l = NULL;
-    if (next->time_ms - next->swept_ms < SWEEP_MS)
+    int64_t passed_ms = next->time_ms - next->swept_ms;
+    int rc;
+    if (passed_ms >= 0 && passed_ms < SWEEP_MS)
         return 0;
+    if (passed_ms < 0) // a takeover has set the time back
+        rc = sweep_back(next->ledger, next->time_ms, &l);
+    else
+        rc = sweep_ledger(next->ledger, next->time_ms, &l);
     next->swept_ms = next->time_ms;
-    int rc = sweep_ledger(next->ledger, next->time_ms, &l);
     if (rc)
         return rc;
     control_ledger_unref(next->ledger);
@@ -473,7 +478,7 @@ static int check_kind(const struct control_state *s, const struct control_entry 
                        "entry %llu:%llu of the control feed is of a kind that this release does "
                        "not know: upgrade this node; until then it serves what came before",
                        (unsigned long long)e->place.epoch, (unsigned long long)e->place.seq);
-    if (e->body.time_ms < s->time_ms) // rule 4
+    if (e->body.time_ms < s->time_ms && e->body.kind != CONTROL_TAKEOVER) // rule 4
         return refused(diag, ERR_INVAL, "time goes back with entry %llu:%llu of the control feed",
                        (unsigned long long)e->place.epoch, (unsigned long long)e->place.seq);
     return 0;

@@ -17,7 +17,7 @@
 //    takeover alone.
 // 3. Versions only go up: by one with each document, by a gap with a takeover, so that no version
 //    that the old writer gave to what is void now comes again.
-// 4. Time does not go back from entry to entry.
+// 4. Time does not go back from entry to entry, but with a takeover.
 // 5. A frame is judged by control/successor.h, a change by control/changer.h, both at the entry's
 //    time.
 //

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "control/request.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -52,18 +53,22 @@ static int put(struct control_ledger **l, const char *key, const char *value)
     return 0;
 }
 
-static int note_upto(struct control_ledger **l, int64_t upto_ms)
+// 0: nothing is said.
+static int64_t upto_of(const struct control_ledger *l)
 {
-    const char *before = control_ledger_get(*l, SWEEP_REQUESTS_UPTO);
-    char value[64];
-    json_t *was = NULL;
-    if (before)
-        was = json_loads(before, 0, NULL);
-    int64_t was_ms = end_of(was);
-    json_decref(was);
-    if (upto_ms <= was_ms)
+    const char *text = control_ledger_get(l, SWEEP_REQUESTS_UPTO);
+    if (!text)
         return 0;
-    snprintf(value, sizeof value, "{\"expires\":%" PRId64 "}", upto_ms);
+    json_t *record = json_loads(text, 0, NULL);
+    int64_t ms = end_of(record);
+    json_decref(record);
+    return ms;
+}
+
+static int put_upto(struct control_ledger **l, int64_t ms)
+{
+    char value[64];
+    snprintf(value, sizeof value, "{\"expires\":%" PRId64 "}", ms);
     return put(l, SWEEP_REQUESTS_UPTO, value);
 }
 
@@ -79,9 +84,23 @@ int sweep_ledger(struct control_ledger *l, int64_t now_ms, struct control_ledger
     int rc = w.nomem ? ERR_NOMEM : 0;
     for (size_t i = 0; !rc && i < w.n; i++)
         rc = put(&next, w.keys[i], NULL);
-    if (!rc)
-        rc = note_upto(&next, w.upto_ms);
+    if (!rc && w.upto_ms > upto_of(l))
+        rc = put_upto(&next, w.upto_ms);
     arena_done(&w.a);
+    if (rc)
+        control_ledger_unref(next);
+    else
+        *out = next;
+    return rc;
+}
+
+int sweep_back(struct control_ledger *l, int64_t now_ms, struct control_ledger **out)
+{
+    struct control_ledger *next = control_ledger_ref(l);
+    int64_t right_ms = now_ms + CONTROL_REQUEST_LIFE_MAX_MS;
+    int rc = 0;
+    if (upto_of(l) > right_ms)
+        rc = put_upto(&next, right_ms);
     if (rc)
         control_ledger_unref(next);
     else

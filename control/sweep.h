@@ -10,6 +10,11 @@
 // carries out no signed request that it does not know and that expires no later than that. Root's at
 // the writer's own socket ("bare") count for nothing there: nobody else can send them.
 //
+// A takeover may set the time back, after a writer's clock was ahead. Requests that were carried out by
+// a clock that was right expire no later than CONTROL_REQUEST_LIFE_MAX_MS after that time, and up to
+// then only `swept/request` goes back. (One of a time that was ahead, signed by a clock that was ahead
+// as far, is not known any more when that time comes.)
+//
 // Any thread.
 #ifndef MERIDIAN_CONTROL_SWEEP_H
 #define MERIDIAN_CONTROL_SWEEP_H
@@ -22,5 +27,7 @@
 
 // ERR_NOMEM; ERR_TOOBIG as control_ledger_put. *out: a reference, also when nothing went.
 int sweep_ledger(struct control_ledger *l, int64_t now_ms, struct control_ledger **out);
+// When a takeover has set the time back to `now_ms`, in place of a sweep.
+int sweep_back(struct control_ledger *l, int64_t now_ms, struct control_ledger **out);
 
 #endif

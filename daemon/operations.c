@@ -44,6 +44,11 @@ static int64_t now_ms(void *ctx)
     return clock_wall_ms();
 }
 
+static int64_t sure_ms(void *ctx)
+{
+    return control_feed_now(app_of(ctx)->feed);
+}
+
 static int writer(void *ctx, uint64_t *out_epoch, struct diag *diag)
 {
     struct control_view v;
@@ -196,6 +201,8 @@ int64_t operations_content_due(void *ctx, const char *key)
     if (json_is_integer(due))
         due_ms = json_integer_value(due);
     json_decref(record);
+    if (control_feed_now(app->feed) < due_ms) // nor is it due while that is not sure
+        return -1;
     return due_ms;
 }
 
@@ -262,6 +269,7 @@ int operations_start(struct app *app, struct operations **out)
     const struct lifecycle_deps deps = {.ctx = o,
                                         .by = app->node->region,
                                         .now_ms = now_ms,
+                                        .sure_ms = sure_ms,
                                         .writer = writer,
                                         .topology = topology,
                                         .topology_at = topology_at,

@@ -85,6 +85,26 @@ static int clock_ok(void *ctx, char *why, size_t cap)
     return ERR_CONFLICT;
 }
 
+// The same for the control feed, whose entries it dates.
+static enum control_clock feed_clock(void *ctx, char *why, size_t cap)
+{
+    struct worker *w = ctx;
+    struct clock_opinion o;
+    if (!(w->node->roles & ROLE_REPLICATOR))
+        return CONTROL_CLOCK_FINE;
+    if (!replication_clock_opinion(atomic_load(&w->replicator), &o))
+        return CONTROL_CLOCK_UNSURE;
+    if (!o.compared || o.set_since)
+        return CONTROL_CLOCK_UNSURE;
+    if (o.far) {
+        snprintf(why, cap, "%s", o.ours);
+        return CONTROL_CLOCK_WRONG;
+    }
+    if (o.ahead)
+        return CONTROL_CLOCK_UNSURE;
+    return CONTROL_CLOCK_FINE;
+}
+
 static void clock_suspected(void *ctx, const char *region, char *out, size_t cap)
 {
     struct worker *w = ctx;
@@ -163,7 +183,9 @@ static int open_source(struct worker *w, enum topology_form form, struct diag *d
                                               .form = form,
                                               .topology = n->topology,
                                               .principals = n->principals,
-                                              .keys = w->keys};
+                                              .keys = w->keys,
+                                              .clock = feed_clock,
+                                              .clock_ctx = w};
     if (n->from == NODE_SOURCE_FILES)
         return file_source_open(&files, &w->app.source);
     int rc = control_feed_open(&feed, d, &w->app.feed);

@@ -133,7 +133,7 @@ static int begin_records(struct asking *q, struct beginning *b)
     b->records = arena_array(&q->arena, p->n_records + FORGET_MAX + 3, sizeof *b->records);
     if (!b->records)
         return ERR_NOMEM;
-    b->n_old = lifecycle_old(q->l, q->x.now_ms, &q->arena, b->records, FORGET_MAX);
+    b->n_old = lifecycle_old(q->l, q->x.sure_ms, &q->arena, b->records, FORGET_MAX);
     size_t n = b->n_old;
     for (size_t i = 0; i < p->n_records; i++)
         b->records[n++] = p->records[i];

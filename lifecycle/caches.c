@@ -44,6 +44,7 @@ static struct held held_of(const char *value)
 // ---- how long ----
 
 struct holding {
+    // as far as it is sure
     int64_t now_ms;
     uint32_t seconds;
 };
@@ -56,6 +57,8 @@ static bool hold_one(void *v, const char *key, const char *value)
     (void)key;
     if (h.until_ms)
         left_s = (h.until_ms - x->now_ms + 999) / 1000;
+    if (left_s > h.seconds) // a clock was ahead when it was noted
+        left_s = h.seconds;
     if (left_s > x->seconds)
         x->seconds = (uint32_t)left_s;
     return true;
@@ -63,7 +66,7 @@ static bool hold_one(void *v, const char *key, const char *value)
 
 uint32_t caches_hold_s(const struct plan_ctx *x)
 {
-    struct holding h = {.now_ms = x->now_ms, .seconds = ttls_cached_s(&x->t->ttl)};
+    struct holding h = {.now_ms = x->sure_ms, .seconds = ttls_cached_s(&x->t->ttl)};
     x->deps->records(x->deps->ctx, TTLS_HELD_PREFIX, hold_one, &h);
     return h.seconds;
 }

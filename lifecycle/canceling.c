@@ -77,6 +77,7 @@ static int is_too_late(struct asking *q, const struct operation *o, bool *out)
     *out = true;
     if (!o->verb->step)
         return 0;
+    const struct clocks clocks = lifecycle_clocks(q->l);
     q->t = q->l->deps.topology(q->l->deps.ctx);
     q->x = (struct plan_ctx){.arena = &q->arena,
                              .t = q->t,
@@ -85,7 +86,8 @@ static int is_too_late(struct asking *q, const struct operation *o, bool *out)
                              .arguments = q->given,
                              .by = q->r->by,
                              .operation = o->id,
-                             .now_ms = q->l->deps.now_ms(q->l->deps.ctx),
+                             .now_ms = clocks.now_ms,
+                             .sure_ms = clocks.sure_ms,
                              .deps = &q->l->deps};
     int rc = o->verb->step(&q->x, json_object_get(o->record, "goal"), &left, &q->diag);
     *out = left.name == NULL;

@@ -46,6 +46,16 @@ void lifecycle_free(struct lifecycle *l)
     free(l);
 }
 
+struct clocks lifecycle_clocks(const struct lifecycle *l)
+{
+    int64_t wall = l->deps.now_ms(l->deps.ctx), sure = wall;
+    if (l->deps.sure_ms)
+        sure = l->deps.sure_ms(l->deps.ctx);
+    if (sure > wall)
+        return (struct clocks){.now_ms = sure, .sure_ms = wall};
+    return (struct clocks){.now_ms = wall, .sure_ms = sure};
+}
+
 bool operation_id_ok(const char *id)
 {
     return strlen(id) == OPERATION_ID_SIZE - 1 &&

@@ -53,6 +53,9 @@ struct lifecycle_deps {
     const char *by;
     // wall
     int64_t (*now_ms)(void *ctx);
+    // The same as far as it is sure: it stands still at the last entry's while the clock is not
+    // (control_feed_now). Waits, and what is forgotten, go by the earlier of both. NULL: as now_ms.
+    int64_t (*sure_ms)(void *ctx);
     // Is this node the writer, and confirmed by a majority? ERR_DENIED, ERR_UNREACHABLE: diag says
     // who is, or what is lacking. *out_epoch: of the feed.
     int (*writer)(void *ctx, uint64_t *out_epoch, struct diag *diag);

@@ -54,6 +54,11 @@ struct lifecycle {
     uint64_t ttls_upto;
 };
 
+struct clocks { // see struct plan_ctx
+    int64_t now_ms, sure_ms;
+};
+struct clocks lifecycle_clocks(const struct lifecycle *l);
+
 #define OPERATION_KEY_SIZE (sizeof "operation/" + OPERATION_ID_SIZE)
 const char *operation_key(const char *id, char out[OPERATION_KEY_SIZE]);
 
@@ -65,6 +70,7 @@ struct operation *lifecycle_add(struct lifecycle *l, json_t *record);
 // It has ended: out of what runs, and into what is kept for a while.
 void lifecycle_ended(struct lifecycle *l, size_t at);
 // Records of operations that need not be kept any longer: at most `max` of them, as records that go.
+// `now_ms`: as far as it is sure.
 // Their keys are in the arena; the caller forgets them by lifecycle_forget once they are gone.
 size_t lifecycle_old(const struct lifecycle *l, int64_t now_ms, struct arena *a,
                      struct control_record *out, size_t max);

@@ -30,7 +30,11 @@ struct run {
     // of one operation
     struct arena arena;
     struct topology *t;
-    int64_t now_ms, next_ms;
+    // sure_ms of struct clocks: the engine's waits go by it
+    int64_t now_ms;
+    // of what steps date
+    int64_t dated_ms;
+    int64_t next_ms;
     // the node has ceased to be the writer
     bool stopped;
 };
@@ -45,7 +49,9 @@ static void look(struct run *x)
 {
     snapshot_unref(x->t);
     x->t = x->l->deps.topology(x->l->deps.ctx);
-    x->now_ms = x->l->deps.now_ms(x->l->deps.ctx);
+    const struct clocks clocks = lifecycle_clocks(x->l);
+    x->now_ms = clocks.sure_ms;
+    x->dated_ms = clocks.now_ms;
 }
 
 // ---- has the phase ended? ----
@@ -99,9 +105,11 @@ static void turn(struct run *x, struct operation *o, const char *code, const cha
 static region_set waited_for(struct run *x, const struct operation *o,
                              const struct lifecycle_stored *s)
 {
-    int64_t unheard_ms = x->l->writes_since_ms + HEARD_MS - x->now_ms;
+    int64_t unheard_ms = x->l->writes_since_ms + HEARD_MS - x->dated_ms;
     if (json_is_true(json_object_get(o->record, "quorum")))
         return 0;
+    if (unheard_ms > HEARD_MS) // a clock was set back
+        x->l->writes_since_ms = x->dated_ms;
     if (unheard_ms <= 0 || !s->away)
         return s->behind;
     sooner(x, unheard_ms);
@@ -159,17 +167,31 @@ static void rest(struct run *x, struct operation *o, int64_t seconds)
     record_end_running(o->record, "done", x->now_ms);
     if (record_start(o->record, "wait", 0, x->now_ms))
         return;
-    json_object_set_new(record_running(o->record), "waitUntil",
-                        json_integer(x->now_ms + seconds * 1000));
+    json_t *phase = record_running(o->record);
+    json_object_set_new(phase, "waitUntil", json_integer(x->now_ms + seconds * 1000));
+    json_object_set_new(phase, "waitSeconds", json_integer(seconds));
+}
+
+// When its wait is over; 0: it does not wait. A clock that was ahead when the wait began makes it no
+// longer than it was to be.
+static int64_t wait_until(struct run *x, struct operation *o, json_t *phase)
+{
+    int64_t until = record_number(phase, "waitUntil");
+    int64_t longest = record_number(phase, "waitSeconds") * 1000;
+    if (!longest || until - x->now_ms <= longest)
+        return until;
+    json_object_set_new(phase, "waitUntil", json_integer(x->now_ms + longest));
+    o->dirty = true;
+    return x->now_ms + longest;
 }
 
 // Ends the phase that runs, if it has ended.
 static bool phase_ended(struct run *x, struct operation *o)
 {
-    const json_t *phase = record_running(o->record);
+    json_t *phase = record_running(o->record);
     if (!phase)
         return true;
-    int64_t until = record_number(phase, "waitUntil");
+    int64_t until = wait_until(x, o, phase);
     if (until > x->now_ms) {
         sooner(x, until - x->now_ms);
         return false;
@@ -202,7 +224,7 @@ static void end(struct run *x, struct operation *o)
 
 static void again(struct run *x, struct operation *o, int64_t ms)
 {
-    o->again_ms = x->now_ms + ms;
+    o->again_ms = x->dated_ms + ms;
     sooner(x, ms);
 }
 
@@ -288,7 +310,8 @@ static bool next_phase(struct run *x, struct operation *o)
                                  .object = object ? object + 1 : "",
                                  .by = record_text(o->record, "by"),
                                  .operation = o->id,
-                                 .now_ms = x->now_ms,
+                                 .now_ms = x->dated_ms,
+                                 .sure_ms = x->now_ms,
                                  .deps = &x->l->deps};
     if (!o->verb->step) {
         end(x, o);
@@ -309,10 +332,12 @@ static bool next_phase(struct run *x, struct operation *o)
 static void go_on(struct run *x, struct operation *o)
 {
     bool more = true;
+    // a clock that was set back holds up nothing
+    int64_t rest_ms = o->again_ms - x->dated_ms;
     if (!o->verb)
         return;
-    if (o->again_ms > x->now_ms) {
-        sooner(x, o->again_ms - x->now_ms);
+    if (rest_ms > 0 && rest_ms <= CONFLICT_MAX_MS) {
+        sooner(x, rest_ms);
         return;
     }
     while (more && !x->stopped) {

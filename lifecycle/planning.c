@@ -60,6 +60,7 @@ bool asking_plan(struct asking *q)
 {
     const struct lifecycle *l = q->l;
     const char *code = NULL;
+    const struct clocks clocks = lifecycle_clocks(l);
     q->t = l->deps.topology(l->deps.ctx);
     q->x = (struct plan_ctx){.arena = &q->arena,
                              .t = q->t,
@@ -68,7 +69,8 @@ bool asking_plan(struct asking *q)
                              .arguments = q->given,
                              .by = q->r->by,
                              .operation = q->id,
-                             .now_ms = l->deps.now_ms(l->deps.ctx),
+                             .now_ms = clocks.now_ms,
+                             .sure_ms = clocks.sure_ms,
                              .deps = &l->deps};
     int rc = version_in_force(q);
     if (rc) {

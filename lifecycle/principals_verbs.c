@@ -81,6 +81,7 @@ static int plan_principals(const struct plan_ctx *x, struct plan *out, struct di
                                        .object = x->object,
                                        .arguments = x->arguments,
                                        .now_ms = x->now_ms,
+                                       .sure_ms = x->sure_ms,
                                        .registry_known = registry_known,
                                        .ctx = (void *)x->t};
     int rc = object_set(x, noun, out);

@@ -5,7 +5,8 @@
 //   {"id":"0123456789abcdef","verb":"registry update","object":"registry/contoso",
 //    "by":"operator:ada","from":41,"to":44,"state":"Updating",
 //    "phases":[{"name":"edge","state":"done","version":42,"started":ms,"ended":ms}, …,
-//              {"name":"wait","state":"running","started":ms,"waitUntil":ms}, …],
+//              {"name":"wait","state":"running","started":ms,"waitUntil":ms,
+//               "waitSeconds":s}, …],
 //    "created":ms,"updated":ms,"error":null,"later":["westus"],"request":"nonce",
 //    "quorum":true}                                     // where it was asked for
 //

@@ -54,7 +54,7 @@ static int name_is_free(const struct plan_ctx *x, const char *name, const char *
         refuse(diag, "there is a registry %s already: registry update changes it", name);
         return ERR_CONFLICT;
     }
-    if (!reserved || !reserved_name_refuses(reserved, owner, x->now_ms / 1000))
+    if (!reserved || !reserved_name_refuses(reserved, owner, x->sure_ms / 1000))
         return 0;
     *out_code = "NameReserved";
     refuse(diag,

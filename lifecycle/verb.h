@@ -52,8 +52,9 @@ struct plan_ctx {
     const char *by;
     // its id
     const char *operation;
-    // wall
-    int64_t now_ms;
+    // Wall: dates what is made, and is never earlier than the feed's entries. And as far as it is sure:
+    // what must not come too early goes by it (lifecycle/lifecycle.h, sure_ms).
+    int64_t now_ms, sure_ms;
     // for principals, the ledger and judging (lifecycle/lifecycle.h)
     const struct lifecycle_deps *deps;
 };

@@ -16,7 +16,8 @@
 struct clocks {
     enum clock_state state;
     enum clock_kernel kernel;
-    bool vouched, compared, far;
+    bool vouched, compared, far, ahead;
+    int64_t base_us;
     size_t n_members;
     char sentence[CLOCK_SENTENCE_SIZE];
     size_t n;
@@ -48,7 +49,7 @@ void clock_report_free(struct clock_report *w)
 }
 
 void clock_report_set(struct clock_report *w, const struct clock_case *c, enum clock_state state,
-                      bool compared, char out_why[CLOCK_SENTENCE_SIZE])
+                      bool compared, int64_t base_us, char out_why[CLOCK_SENTENCE_SIZE])
 {
     struct clocks *p = &w->now;
     assert(c->n_others <= CLOCK_OTHERS_MAX);
@@ -57,6 +58,8 @@ void clock_report_set(struct clock_report *w, const struct clock_case *c, enum c
     p->kernel = c->kernel;
     p->vouched = clock_vouched(c, state);
     p->far = clock_far(c, state);
+    p->ahead = clock_ahead(c);
+    p->base_us = base_us;
     p->compared |= compared;
     p->n_members = c->n_members;
     clock_sentence(c, state, p->sentence);
@@ -113,6 +116,8 @@ void clock_report_opinion(struct clock_report *w, struct clock_opinion *out)
     const struct clock_case c = case_of(p);
     out->compared = p->compared;
     out->far = p->far;
+    out->ahead = p->ahead;
+    out->set_since = llabs(clock_base_us() - p->base_us) > CLOCK_OFF_MS * 1000LL;
     out->closes = clock_closes(p->state);
     memcpy(out->ours, p->sentence, sizeof out->ours);
     clock_far_peers(&c, p->state, out->others);

@@ -20,10 +20,10 @@ struct clock_report;
 
 int clock_report_new(struct clock_report **out);
 void clock_report_free(struct clock_report *p); // NULL is ignored
-// The case as it was judged. `compared`: with all that could be reached. At most CLOCK_OTHERS_MAX
-// others. The sentence goes to out_why as well.
+// The case as it was judged. `compared`: with all that could be reached. base_us: of our clock then
+// (clock_base_us). At most CLOCK_OTHERS_MAX others. The sentence goes to out_why as well.
 void clock_report_set(struct clock_report *p, const struct clock_case *c, enum clock_state state,
-                      bool compared, char out_why[CLOCK_SENTENCE_SIZE]);
+                      bool compared, int64_t base_us, char out_why[CLOCK_SENTENCE_SIZE]);
 
 // clock_vouched, as of the last round; false before the first.
 bool clock_report_vouched(struct clock_report *p);

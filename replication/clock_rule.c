@@ -167,6 +167,16 @@ bool clock_far(const struct clock_case *c, enum clock_state s)
     return false;
 }
 
+bool clock_ahead(const struct clock_case *c)
+{
+    size_t behind = 0;
+    for (size_t i = 0; i < c->n_others; i++) {
+        const struct clock_other *o = &c->others[i];
+        behind += o->reached && o->offset_ms < 0 && differs(o, CLOCK_FAR_MS);
+    }
+    return behind && behind >= n_reached(c) / 2 + 1;
+}
+
 static const char *who_sides_with_us(const struct clock_case *c, char *out, size_t cap)
 {
     size_t reached = n_reached(c), agree_n = reached - n_differing(c, CLOCK_OFF_MS, true);

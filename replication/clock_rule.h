@@ -69,6 +69,9 @@ const char *clock_state_name(enum clock_state s); // "fine", "differs", "outvote
 const char *clock_kernel_name(enum clock_kernel k);
 // Is ours off by more than CLOCK_FAR_MS, by the word of those that close writes?
 bool clock_far(const struct clock_case *c, enum clock_state s);
+// Is ours ahead, by more than CLOCK_FAR_MS, of a majority of the others that are reached? Whoever is
+// right: what must not come too early does not go by it then.
+bool clock_ahead(const struct clock_case *c);
 // Regions that are reached and whose clocks are off from ours by more than CLOCK_FAR_MS, for
 // people, and whether the others side with us; "" when there are none, or when ours is the one that
 // is wrong. Returns out.

@@ -58,24 +58,11 @@ struct clock_watch {
 
 // ---- our own clock ----
 
-// Wall less monotonic. Read again when the thread was held up in between, which would shift it.
-static int64_t base_read(void)
-{
-    int64_t before, wall_ms, after;
-    int tries = 0;
-    do {
-        before = clock_mono_us();
-        wall_ms = clock_wall_ms();
-        after = clock_mono_us();
-    } while (after - before > 1000 && ++tries < 10);
-    return wall_ms * 1000 + 500 - (before + (after - before) / 2);
-}
-
 // Was our wall clock set since the last look? What was measured is kept against the monotonic clock
 // and holds.
 static bool jumped(struct clock_watch *w)
 {
-    int64_t base = base_read(), by = base - w->base_us;
+    int64_t base = clock_base_us(), by = base - w->base_us;
     w->base_us = base;
     if (llabs(by) < JUMP_US)
         return false;
@@ -234,7 +221,8 @@ static void judge(struct clock_watch *w)
                                  .before = before};
     w->state = clock_judge(&c);
     char why[CLOCK_SENTENCE_SIZE];
-    clock_report_set(w->o.report, &c, w->state, clock_closes(w->state) || first_is_due(w), why);
+    bool compared = clock_closes(w->state) || first_is_due(w);
+    clock_report_set(w->o.report, &c, w->state, compared, w->base_us, why);
     gate_set(w, before, why);
 }
 
@@ -335,7 +323,7 @@ int clock_watch_start(const struct clock_watch_options *o, struct clock_watch **
     w->o = *o;
     lock_init(&w->lock, LOCK_CLOCK);
     w->n_hurries = CLOCK_HURRIES;
-    w->base_us = base_read();
+    w->base_us = clock_base_us();
     w->gate_open = o->continues;
     if (!o->continues)
         meta_gate_close(o->meta, META_GATE_CLOCK,

@@ -169,6 +169,10 @@ struct clock_opinion {
     bool compared;
     // off from a majority by more than CLOCK_FAR_MS: no certificates by it
     bool far;
+    // ahead of most that are reached by more than CLOCK_FAR_MS, whoever is right
+    bool ahead;
+    // our clock was set since: what is said here may hold no more, until the next round (a second)
+    bool set_since;
     // off by so much that writes are closed
     bool closes;
     // what is wrong with it; "" fine

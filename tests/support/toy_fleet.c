@@ -16,6 +16,14 @@ static int64_t now_ms(void *ctx)
     return ((struct toy_fleet *)ctx)->now_ms;
 }
 
+static int64_t sure_ms(void *ctx)
+{
+    const struct toy_fleet *f = ctx;
+    if (f->sure_ms)
+        return f->sure_ms;
+    return f->now_ms;
+}
+
 static int writer(void *ctx, uint64_t *out_epoch, struct diag *diag)
 {
     struct toy_fleet *f = ctx;
@@ -202,6 +210,10 @@ static int append_locked(struct toy_fleet *f, const struct control_draft *d, str
     struct topology *next;
     if (f->dead || f->not_writer)
         return ERR_DENIED;
+    if (f->clock_wrong && d->change.n) {
+        diag_add(diag, NULL, 0, "its clock is wrong");
+        return ERR_BUSY;
+    }
     if (d->expect_topology && d->expect_topology != f->t->version)
         return ERR_CONFLICT;
     if (d->expect_principals && d->expect_principals != f->principals_version)
@@ -280,6 +292,7 @@ void toy_fleet_init(struct toy_fleet *f, struct topology *t)
     *f = (struct toy_fleet){
         .deps = {.by = "eastus",
                  .now_ms = now_ms,
+                 .sure_ms = sure_ms,
                  .writer = writer,
                  .topology = topology,
                  .principals = principals,

@@ -42,6 +42,10 @@ struct toy_fleet {
     uint64_t stored[TOPOLOGY_MAX_REGIONS];
     region_set without_certificates;
     int64_t now_ms;
+    // how far the clock is sure (lifecycle_deps.sure_ms); 0: it is
+    int64_t sure_ms;
+    // no registries, private endpoints and names are changed by it (control/feed.h)
+    bool clock_wrong;
     enum toy_death dies;
     // entries until then; 1: the next
     unsigned dies_in;

@@ -7,8 +7,9 @@
 4. the writer is killed, and restarted hot, while changes are made: none is lost
 5. a document is applied, keeps what a command has done meanwhile, and is gone back from
 6. a writer that is cut off takes no changes; another region takes over; the old one follows it when it is back
+7. a writer whose clock is wrong changes no names, takes revocations, and moves no time; it goes on when its clock is right
 """
-import base64, json, os, subprocess, tempfile, threading, time
+import base64, datetime, json, os, subprocess, tempfile, threading, time
 
 from lab import DOMAIN, MERIDIAN, REGIONS, TOPOLOGY, USER, Lab, wait_until
 
@@ -232,6 +233,31 @@ def test_6_another_region_takes_over(lab):
         wait_until(LIMIT_S, lambda: "control_feed" not in lab.conditions(region), f"nothing is wrong with the feed in {region}")
 
 
+def feed_time(lab, region):
+    """The date of the last entry that a region has, less this machine's clock, in seconds."""
+    said = json.loads(lab.change("control", "status", at=region).stdout)["time"]
+    return datetime.datetime.fromisoformat(said.replace("Z", "+00:00")).timestamp() - time.time()
+
+
+def test_7_a_writer_whose_clock_is_wrong(lab):
+    """Goes on from westeurope as the writer. The command's own clock is right, and its requests count for five minutes."""
+    lab.shift_clock(WEST, 120_000)
+    began = time.monotonic()
+    r = wait_until(LIMIT_S, lambda: (r := lab.registry("dated" + str(time.monotonic_ns()), at=WEST, check=False)).returncode and r,
+                   "a clock that is wrong changes no names")
+    took = time.monotonic() - began
+    assert f"the writer {WEST} changes no registries" in r.stderr and "ahead of" in r.stderr and "control takeover" in r.stderr, r
+    lab.change("token", "revoke", "0123456789abcdef0123456789abcdef", at=WEST)
+    same_everywhere(lab)
+    for region in REGIONS:
+        assert feed_time(lab, region) < 60, feed_time(lab, region)
+        assert "control_feed" not in lab.conditions(region), lab.conditions(region)
+    lab.shift_clock(WEST, 0)
+    wait_until(LIMIT_S, lambda: lab.registry("onceagain", at=WEST, check=False).returncode == 0, "a clock that is right does")
+    wait_until(LIMIT_S, lambda: lab.has("onceagain", SOUTH), "and all follow")
+    print(f"a clock that is wrong changed no names after {took:.1f} s; the whole took {time.monotonic() - began:.1f} s")
+
+
 def main():
     with tempfile.TemporaryDirectory() as keys, Fleet(f"{keys}/root.pem") as lab:
         test_1_a_change_is_in_force_everywhere(lab)
@@ -240,6 +266,7 @@ def main():
         test_4_the_writer_dies_and_is_restarted(lab)
         test_5_a_document_is_applied_and_gone_back_from(lab)
         test_6_another_region_takes_over(lab)
+        test_7_a_writer_whose_clock_is_wrong(lab)
 
 
 main()

@@ -104,6 +104,14 @@ static void count(void *ctx, bool frame)
     n->n_frames += frame;
 }
 
+static enum control_clock node_clock(void *ctx, char *why, size_t cap)
+{
+    struct small_node *n = ctx;
+    const char *text = n->clock_why;
+    snprintf(why, cap, "%s", text ? text : "");
+    return n->clock;
+}
+
 int small_fleet_try_start(struct small_fleet *fl, size_t i)
 {
     struct small_node *n = &fl->nodes[i];
@@ -114,6 +122,8 @@ int small_fleet_try_start(struct small_fleet *fl, size_t i)
     o.topology = n->topology;
     o.principals = n->principals;
     o.keys = n->keys;
+    o.clock = node_clock;
+    o.clock_ctx = n;
     int rc = control_feed_open(&o, &n->diag, &n->feed);
     if (rc) {
         n->feed = NULL;

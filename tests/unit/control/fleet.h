@@ -27,6 +27,9 @@ struct small_node {
     // NULL: stopped
     struct control_feed *feed;
     struct diag diag;
+    // what is thought of its clock, and why
+    _Atomic enum control_clock clock;
+    const char *_Atomic clock_why;
     // calls of on_change, and of them with a new frame
     _Atomic int n_changes, n_frames;
 };

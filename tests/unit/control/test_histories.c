@@ -8,9 +8,13 @@
 // 1. versions never go down at a node;
 // 2. two nodes at the same place have the same topology;
 // 3. what a node has of the epoch in force chains to what the root key has signed;
-// and when all hand all over to each other, and the root key has spoken last, all are at one place.
+// 4. the feed's time does not go back at a node, but with an epoch;
+// and when all hand all over to each other, and the root key has spoken last, all are at one place, and
+// the feed's time is right, also when a clock was ahead for a while.
 #include "control/feed.h"
 
+#include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -23,10 +27,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#define AHEAD_MS (2 * 3600 * 1000)
 #define ROW(name) "registries: [{ name: " name ", replicas: [{ region: eastus }] }]\n"
 
 enum move {
-    APPEND, // all who take themselves for the writer
+    APPEND,       // all who take themselves for the writer
+    APPEND_AHEAD, // the same by clocks that are ahead, and nobody knows
     PASS_01,
     PASS_10,
     PASS_12,
@@ -41,6 +47,8 @@ struct history {
     struct small_fleet *fl;
     unsigned n_changes;
     uint64_t versions[3];
+    int64_t times[3];
+    uint64_t epochs[3];
 };
 
 static struct control_place place(struct history *h, size_t i)
@@ -56,6 +64,18 @@ static void check_versions(struct history *h)
         uint64_t now = small_fleet_version(h->fl, i);
         ck_assert_uint_ge(now, h->versions[i]); // 1
         h->versions[i] = now;
+    }
+}
+
+static void check_times(struct history *h)
+{
+    for (size_t i = 0; i < 3; i++) {
+        struct control_state *s = control_feed_state(h->fl->nodes[i].feed);
+        if (s->place.epoch == h->epochs[i])
+            ck_assert_int_ge(s->time_ms, h->times[i]); // 4
+        h->times[i] = s->time_ms;
+        h->epochs[i] = s->place.epoch;
+        snapshot_unref(s);
     }
 }
 
@@ -105,6 +125,13 @@ static void append(struct history *h)
     }
 }
 
+static void append_ahead(struct history *h)
+{
+    clock_virtual_jump_wall(AHEAD_MS);
+    append(h);
+    clock_virtual_jump_wall(-AHEAD_MS);
+}
+
 static int take_base(struct history *h, size_t from, size_t to)
 {
     AUTO_BUF struct buf base;
@@ -147,6 +174,7 @@ static void forget(struct history *h, size_t i)
     ck_assert_int_eq(dir_remove_tree(command), 0);
     small_fleet_start(h->fl, i);
     h->versions[i] = 0;
+    h->epochs[i] = 0;
 }
 
 static void step(struct history *h, enum move a)
@@ -154,6 +182,9 @@ static void step(struct history *h, enum move a)
     switch (a) {
     case APPEND:
         append(h);
+        break;
+    case APPEND_AHEAD:
+        append_ahead(h);
         break;
     case PASS_01:
         pass(h, 0, 1);
@@ -179,6 +210,7 @@ static void step(struct history *h, enum move a)
     for (size_t i = 0; i < 3; i++)
         feed_keeper_turn(h->fl->nodes[i].feed);
     check_versions(h);
+    check_times(h);
     check_places(h);
     check_chain(h);
 }
@@ -207,7 +239,10 @@ static void settle(struct history *h, const char *name)
             if (i != at)
                 pass(h, at, i);
     check_versions(h);
+    check_times(h);
     for (size_t i = 0; i < 3; i++) {
+        feed_keeper_turn(h->fl->nodes[i].feed);
+        ck_assert_int_le(h->times[i] - clock_wall_ms(), CONTROL_TIME_AHEAD_MS);
         struct control_place a = place(h, i), b = place(h, at);
         char x[CONTROL_PLACE_TEXT_SIZE], y[CONTROL_PLACE_TEXT_SIZE];
         ck_assert_msg(control_place_same(&a, &b), "history %s: node %zu is at %s, not at %s", name,
@@ -222,6 +257,7 @@ static void begin(struct history *h)
 {
     h->n_changes = 0;
     memset(h->versions, 0, sizeof h->versions);
+    memset(h->epochs, 0, sizeof h->epochs);
     for (size_t i = 0; i < 3; i++) {
         char dir[400];
         snprintf(dir, sizeof dir, "%s/control", h->fl->nodes[i].state);
@@ -279,6 +315,7 @@ START_TEST(all_small_histories_end_at_one_place)
     size_t steps = more ? (size_t)strtoul(more, NULL, 10) : 3, n_played = 0;
     struct history h = {.fl = small_fleet_new(3)};
     h.fl->no_keeper = true;
+    clock_virtual_set(1780000000000);
     log_setup(LOG_ERROR, "test");
     for (size_t n = 1; n <= steps && n < 16; n++) {
         uint8_t actions[16] = {0};

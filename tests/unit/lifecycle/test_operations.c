@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define HASH "$2b$04$abcdefghijklmnopqrstuuQnH0m5CbLpZ6HOaB0sBBBBBBBBBBBBB"
+
 #define TWO                                                                       \
     "registries:\n"                                                               \
     "  - { name: contoso, replicas: [{ region: eastus }, { region: westus }] }\n" \
@@ -860,6 +862,106 @@ START_TEST(root_s_own_requests_are_marked)
 }
 END_TEST
 
+// ---- clocks ----
+
+// Names that go stay served until every cache has forgotten them, by a clock that is sure.
+START_TEST(a_wait_does_not_end_by_a_clock_that_is_ahead)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    int64_t begin_ms = a.fleet.now_ms;
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    json_decref(body);
+    asked_settle(&a, 1000);
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':false}", &body),
+                     202);
+    char *id = id_of(body);
+    asked_pass(&a, 5);
+    json_t *o = shown(&a, id);
+    ck_assert_str_eq(phases(o, "running"), "wait");
+    json_decref(o);
+    int64_t passed_ms = a.fleet.now_ms - begin_ms;
+    a.fleet.sure_ms = a.fleet.now_ms;
+    a.fleet.now_ms += 400LL * 86400000; // not compared yet, or known to be wrong
+    for (int wrong = 0; wrong < 2; wrong++) {
+        a.fleet.clock_wrong = wrong;
+        asked_pass(&a, 600);
+        o = shown(&a, id);
+        ck_assert_str_eq(phases(o, "running"), "wait");
+        json_decref(o);
+        asked_restart(&a);
+    }
+    a.fleet.clock_wrong = false;
+    a.fleet.sure_ms = 0;
+    a.fleet.now_ms = begin_ms + passed_ms;
+    ck_assert_int_gt(asked_settle(&a, 4000), 300);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+// Nobody knew that the clock was ahead when the wait began; it is right now.
+START_TEST(a_wait_that_began_by_a_clock_ahead_is_no_longer_than_it_was_to_be)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    json_decref(
+        asked_to_end(&a, "registry update", "contoso", "{'regionalEndpoints':true}", "Succeeded"));
+    a.fleet.now_ms += 400LL * 86400000;
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':false}", &body),
+                     202);
+    char *id = id_of(body);
+    asked_pass(&a, 5);
+    json_t *o = shown(&a, id);
+    ck_assert_str_eq(phases(o, "running"), "wait");
+    json_decref(o);
+    a.fleet.now_ms -= 400LL * 86400000;
+    int64_t seconds = asked_settle(&a, 4000);
+    ck_assert_int_gt(seconds, 300);
+    ck_assert_int_lt(seconds, 1500);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
+// Names wait until the clock is right, by themselves; revocations do not.
+START_TEST(by_a_clock_that_is_wrong_rights_are_taken_away_and_names_wait)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    json_decref(asked_to_end(&a, "user create", "bob", "{'passwordHash':'" HASH "'}", "Succeeded"));
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    a.fleet.clock_wrong = true;
+    a.fleet.sure_ms = a.fleet.now_ms;
+    a.fleet.now_ms += 3600000;
+    ck_assert_int_eq(asked(&a, "registry delete", "fabrikam", "{}", &body), 503);
+    ck_assert_str_eq(record_text(json_object_get(body, "error"), "message"), "its clock is wrong");
+    ck_assert_str_eq(asked_code(body), "Unavailable");
+    ck_assert_int_eq(asked(&a, "user delete", "bob", "{}", &body), 202);
+    char *deleted = id_of(body);
+    asked_pass(&a, 60);
+    ck_assert_str_eq(asked_state(&a, deleted), "Succeeded");
+    ck_assert_ptr_null(strstr(a.fleet.principals, "bob"));
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    a.fleet.clock_wrong = false;
+    a.fleet.sure_ms = 0;
+    a.fleet.now_ms -= 3600000;
+    asked_settle(&a, 4000);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(deleted);
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
 // ---- threads ----
 
 #define ASKERS 4
@@ -1009,4 +1111,7 @@ CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            a_forgotten_nonce_does_it_no_second_time,
            a_request_whose_operation_is_forgotten_is_not_made_again,
            a_request_that_may_be_forgotten_is_not_made,
-           a_request_that_joined_an_operation_is_used_for_it, root_s_own_requests_are_marked)
+           a_request_that_joined_an_operation_is_used_for_it, root_s_own_requests_are_marked,
+           a_wait_does_not_end_by_a_clock_that_is_ahead,
+           a_wait_that_began_by_a_clock_ahead_is_no_longer_than_it_was_to_be,
+           by_a_clock_that_is_wrong_rights_are_taken_away_and_names_wait)

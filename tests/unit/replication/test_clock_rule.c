@@ -442,6 +442,34 @@ START_TEST(far_off_is_what_a_majority_says)
 }
 END_TEST
 
+// Whoever is right: what must not come too early does not go by a clock that most are behind.
+START_TEST(ahead_is_who_most_of_the_others_are_behind)
+{
+    struct clock_other o[] = {AT(-45000, 5), AT(0, 5), AT(0, 5), AT(0, 5)};
+    struct clock_case c = {2, o, 1, S, CLOCK_FINE};
+    ck_assert(clock_ahead(&c)); // two regions, and nobody can tell
+    o[0].offset_ms = 45000;
+    ck_assert(!clock_ahead(&c)); // behind
+    o[0].offset_ms = -30000;
+    ck_assert(!clock_ahead(&c)); // not far
+    o[0].offset_ms = -45000;
+    c = (struct clock_case){3, o, 2, S, CLOCK_FINE};
+    ck_assert(!clock_ahead(&c)); // one of two sides with us
+    o[1].offset_ms = -3600000;
+    ck_assert(clock_ahead(&c)); // both are behind, and do not agree
+    ck_assert_int_eq(clock_judge(&c), CLOCK_DIFFERS);
+    o[1].reached = false;
+    ck_assert(clock_ahead(&c));
+    o[0].reached = false;
+    ck_assert(!clock_ahead(&c)); // nobody is reached
+    o[0].reached = o[1].reached = true;
+    c = (struct clock_case){5, o, 4, S, CLOCK_FINE};
+    ck_assert(!clock_ahead(&c));
+    o[2].offset_ms = -31000;
+    ck_assert(clock_ahead(&c)); // three of four
+}
+END_TEST
+
 START_TEST(far_peers_are_named_unless_the_fault_is_ours)
 {
     char text[CLOCK_SENTENCE_SIZE];
@@ -529,5 +557,6 @@ END_TEST
 CHECK_MAIN("replication/clock_rule", histories, who_may_judge_stamps,
            one_bad_clock_hurts_itself_only, what_wavers_around_the_limit_does_not_open_and_close,
            a_worse_measurement_does_not_open_writes, sentences_name_the_difference_and_the_regions,
-           far_off_is_what_a_majority_says, far_peers_are_named_unless_the_fault_is_ours,
-           a_suspect_is_named_by_what_was_measured, sentences_fit)
+           far_off_is_what_a_majority_says, ahead_is_who_most_of_the_others_are_behind,
+           far_peers_are_named_unless_the_fault_is_ours, a_suspect_is_named_by_what_was_measured,
+           sentences_fit)

@@ -199,6 +199,27 @@ START_TEST(clocks_that_are_set_together_agree_all_the_time)
 }
 END_TEST
 
+static bool is_judged(struct test_region *r)
+{
+    struct clock_opinion o = {0};
+    return replication_clock_opinion(r->replicator, &o) && o.compared && !o.set_since;
+}
+
+// From the very moment on, before anybody was asked again.
+START_TEST(a_clock_that_was_set_is_not_judged_by_what_was_measured_before)
+{
+    struct clock_opinion o;
+    world_up(&w);
+    all_agree();
+    WAIT_FOR(is_judged(&w.regions[0]), 15000);
+    wall_shift_ms = 7200000;
+    ck_assert(replication_clock_opinion(w.regions[0].replicator, &o) && o.set_since);
+    WAIT_FOR(is_judged(&w.regions[0]), 15000);
+    wall_shift_ms = 0;
+    world_done(&w);
+}
+END_TEST
+
 static void refuse_certificate(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     (void)ctx;
@@ -244,4 +265,5 @@ CHECK_MAIN("replication/clocks", a_clock_that_is_off_closes_its_own_writes_only,
            with_one_region_reached_there_is_a_warning, a_liar_hurts_nobody,
            who_hangs_delays_a_round_by_its_limit_only,
            clocks_that_are_set_together_agree_all_the_time,
+           a_clock_that_was_set_is_not_judged_by_what_was_measured_before,
            a_certificate_refused_for_its_dates_names_the_suspect_clock)
