@@ -3,15 +3,11 @@
 // same order: what is wanted comes up first, then what is not wanted goes down.
 #include "lifecycle/registry_goal.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/dnl.h"
 #include "config/hostname.h"
-#include "config/reserved.h"
-#include "control/principals_change.h"
 #include "lifecycle/caches.h"
-#include "lifecycle/lifecycle.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 
@@ -23,12 +19,6 @@ static unsigned below_public(const struct work *w)
     if (w->n_privates)
         return STAGE_PRIVATE;
     return STAGE_EDGE;
-}
-
-static int put(struct work *w, const char *name, struct phase *out)
-{
-    out->name = name;
-    return work_change(w, &out->change);
 }
 
 // ---- names that come ----
@@ -180,14 +170,19 @@ static int step_up(struct work *w, struct phase *out)
     if (add_names(w)) {
         out->with[0] = "certificates";
         out->waits = WAIT_CERTIFICATES;
-        return put(w, "edge", out);
+        out->name = "edge";
+        return 0;
     }
-    if (members_add(w))
-        return put(w, "members", out);
-    if (w->n_privates && raise(w, STAGE_PRIVATE))
-        return put(w, "private-dns", out);
+    if (members_add(w)) {
+        out->name = "members";
+        return 0;
+    }
+    if (w->n_privates && raise(w, STAGE_PRIVATE)) {
+        out->name = "private-dns";
+        return 0;
+    }
     if (raise(w, STAGE_PUBLIC))
-        return put(w, "public-dns", out);
+        out->name = "public-dns";
     return 0;
 }
 
@@ -196,17 +191,19 @@ static int step_down(struct work *w, struct phase *out)
     bool members;
     if (lower(w, STAGE_PUBLIC, below_public(w))) {
         out->rest_s = caches_rest_s(w->x);
-        return put(w, "public-dns", out);
+        out->name = "public-dns";
+        return 0;
     }
     if (lower(w, STAGE_PRIVATE, STAGE_EDGE)) {
         out->rest_s = caches_rest_s(w->x);
-        return put(w, "private-dns", out);
+        out->name = "private-dns";
+        return 0;
     }
     if (drop_names(w, &members)) {
         out->with[0] = "certificates";
         if (members)
             out->with[1] = "members";
-        return put(w, "edge", out);
+        out->name = "edge";
     }
     return 0;
 }
@@ -223,7 +220,8 @@ static int step_update(struct work *w, struct phase *out)
     rc = step_down(w, out);
     if (rc || out->name || !w->changed)
         return rc;
-    return put(w, "document", out);
+    out->name = "document";
+    return 0;
 }
 
 // ---- one that comes ----
@@ -252,116 +250,11 @@ static int step_create(struct work *w, struct phase *out)
         return rc;
     out->with[0] = "certificates";
     out->waits = WAIT_CERTIFICATES;
-    return put(w, "edge", out);
-}
-
-// ---- one that goes ----
-
-static const char *time_text(struct work *w, int64_t s)
-{
-    char text[CLOCK_TEXT_SIZE];
-    const char *copy = arena_strdup(w->x->arena, clock_format_s(s, text));
-    if (!copy)
-        w->nomem = true;
-    return copy;
-}
-
-// The principals without what they say of it. They are left out when there is nothing.
-static int without_grants(struct work *w, struct phase *out)
-{
-    const struct plan_ctx *x = w->x;
-    AUTO_BUF struct buf now, next;
-    uint64_t version;
-    buf_init(&now, 0);
-    buf_init(&next, 0);
-    int rc = x->deps->principals(x->deps->ctx, &now, &version);
-    if (!rc && !now.n)
-        return 0;
-    if (!rc)
-        rc = principals_without_registry(bytes_of(now.p, now.n), w->name, w->diag, &next, NULL);
-    if (rc == ERR_NOTFOUND)
-        return 0;
-    if (rc)
-        return rc;
-    const void *copy = arena_copy(x->arena, next.p, next.n);
-    if (!copy)
-        return ERR_NOMEM;
-    out->principals = bytes_of(copy, next.n);
-    out->principals_from = version;
+    out->name = "edge";
     return 0;
 }
 
-// The reservation that follows; false: none does.
-static bool reservation(struct work *w, struct spec_reserved *out)
-{
-    const json_t *again = json_object_get(w->goal, "reserved");
-    int64_t now_s = w->x->now_ms / 1000;
-    int64_t days = record_number(w->goal, "reserveDays");
-    if (again) { // that its creation had ended
-        *out = (struct spec_reserved){.name = w->name,
-                                      .label = record_text(again, "label"),
-                                      .owner = record_text(again, "owner"),
-                                      .since = time_text(w, record_number(again, "since")),
-                                      .until = time_text(w, record_number(again, "until"))};
-        return true;
-    }
-    *out = (struct spec_reserved){.name = w->name,
-                                  .owner = w->row.owner,
-                                  .since = time_text(w, now_s),
-                                  .until = time_text(w, now_s + days * 86400)};
-    return days > 0;
-}
-
-int registry_gone_record(const struct plan_ctx *x, const struct registry *r, int64_t kept_ms,
-                         struct control_record *out)
-{
-    *out = (struct control_record){.key = arena_printf(x->arena, GONE_PREFIX "%s", r->key),
-                                   .value = arena_printf(x->arena, "{\"due\":%lld,\"since\":%lld}",
-                                                         (long long)(x->now_ms + kept_ms),
-                                                         (long long)x->now_ms)};
-    if (out->key && out->value)
-        return 0;
-    return ERR_NOMEM;
-}
-
-// Says in every region's ledger from when on its content goes (daemon/retire.h).
-static int content_goes(struct work *w, struct phase *out)
-{
-    struct control_record *r = arena_alloc(w->x->arena, sizeof *r);
-    int64_t kept_ms = GONE_KEPT_MS;
-    if (goal_wants(w->goal, "purge") == WANTED)
-        kept_ms = 0;
-    if (!r)
-        return ERR_NOMEM;
-    out->records = r;
-    out->n_records = 1;
-    return registry_gone_record(w->x, w->r, kept_ms, r);
-}
-
-static int remove_registry(struct work *w, struct phase *out)
-{
-    const char **privates = arena_array(w->x->arena, w->n_privates + 1, sizeof *privates);
-    struct spec_reserved reserved;
-    bool is_reserved = reservation(w, &reserved);
-    struct change c = {
-        .remove = &w->name, .n_remove = 1, .reserve = &reserved, .n_reserve = is_reserved};
-    if (!privates || w->nomem)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < w->n_privates; i++)
-        privates[i] = w->privates[i].row.name;
-    c.remove_private_endpoints = privates;
-    c.n_remove_private_endpoints = w->n_privates;
-    out->name = "edge";
-    out->with[0] = "certificates";
-    if (w->n_privates)
-        out->with[1] = "members";
-    int rc = change_text(w->x, &c, &out->change);
-    if (!rc)
-        rc = content_goes(w, out);
-    if (!rc && goal_wants(w->goal, "grants") == WANTED)
-        rc = without_grants(w, out);
-    return rc;
-}
+// ---- one that goes ----
 
 static int step_delete(struct work *w, struct phase *out)
 {
@@ -370,14 +263,31 @@ static int step_delete(struct work *w, struct phase *out)
     if (w->row.stage == STAGE_PUBLIC) {
         w->row.stage = below_public(w);
         out->rest_s = caches_rest_s(w->x);
-        return put(w, "public-dns", out);
+        out->name = "public-dns";
+        return 0;
     }
     if (w->row.stage == STAGE_PRIVATE) {
         w->row.stage = STAGE_EDGE;
         out->rest_s = caches_rest_s(w->x);
-        return put(w, "private-dns", out);
+        out->name = "private-dns";
+        return 0;
     }
-    return remove_registry(w, out);
+    w->goes = true;
+    out->name = "edge";
+    out->with[0] = "certificates";
+    if (w->n_privates)
+        out->with[1] = "members";
+    return 0;
+}
+
+int work_step(struct work *w, struct phase *out)
+{
+    *out = (struct phase){0};
+    if (goal_wants(w->goal, "present") == NOT_WANTED)
+        return step_delete(w, out);
+    if (!w->r)
+        return step_create(w, out);
+    return step_update(w, out);
 }
 
 int registry_step(const struct plan_ctx *x, const json_t *goal, struct phase *out,
@@ -386,113 +296,9 @@ int registry_step(const struct plan_ctx *x, const json_t *goal, struct phase *ou
     struct work w;
     *out = (struct phase){0};
     int rc = work_begin(&w, x, goal, diag);
-    if (rc)
+    if (!rc)
+        rc = work_step(&w, out);
+    if (rc || !out->name)
         return rc;
-    if (goal_wants(goal, "present") == NOT_WANTED)
-        return step_delete(&w, out);
-    if (!w.r)
-        return step_create(&w, out);
-    return step_update(&w, out);
-}
-
-// ---- the way back ----
-
-static json_t *access_before(const struct registry *r)
-{
-    json_t *cidrs = json_array();
-    char text[CIDR_TEXT_SIZE];
-    for (size_t i = 0; cidrs && i < r->n_public_cidrs; i++)
-        json_array_append_new(cidrs, json_string(cidr_format(&r->public_cidrs[i], text)));
-    return json_pack("{s:i, s:o}", "mode", (int)r->public_access, "cidrs", cidrs);
-}
-
-static json_t *replica_before(const struct topology *t, const struct registry *r,
-                              const char *region)
-{
-    const struct region *at = topology_region(t, region);
-    const struct replica *rep = NULL;
-    if (at)
-        rep = registry_replica(r, at->index);
-    if (!rep || rep->stage != STAGE_PUBLIC)
-        return json_pack("{s:b}", "present", false);
-    return json_pack("{s:b, s:s, s:i, s:b, s:b}", "present", true, "stamp",
-                     at->stamps[rep->stamp].name, "weight",
-                     r->weights ? (int)r->weights[rep->region] : 100, "globalRouting",
-                     rep->global_routing, "drained", rep->drained);
-}
-
-static int replicas_before(const struct topology *t, const struct registry *r, const json_t *goal,
-                           json_t *out)
-{
-    const char *region;
-    json_t *said, *replicas = json_object();
-    int rc = json_object_set_new(out, "replicas", replicas);
-    json_object_foreach(json_object_get(goal, "replicas"), region, said)
-    {
-        rc |= json_object_set_new(replicas, region, replica_before(t, r, region));
-    }
-    if (rc)
-        return ERR_NOMEM;
-    return 0;
-}
-
-static int fields_before(const struct topology *t, const struct registry *r, const json_t *goal,
-                         json_t *out)
-{
-    bool regional = r->regional_endpoints && r->regional_stage == STAGE_PUBLIC;
-    bool data = r->data_endpoints && r->data_stage == STAGE_PUBLIC;
-    int rc = 0;
-    if (goal_wants(goal, "present") != NOT_SAID)
-        rc |= json_object_set_new(out, "present", json_true());
-    if (goal_wants(goal, "regional") != NOT_SAID)
-        rc |= json_object_set_new(out, "regional", json_boolean(regional));
-    if (goal_wants(goal, "data") != NOT_SAID)
-        rc |= json_object_set_new(out, "data", json_boolean(data));
-    if (goal_wants(goal, "anonymous") != NOT_SAID)
-        rc |= json_object_set_new(out, "anonymous", json_boolean(r->anonymous_pull));
-    if (json_object_get(goal, "access"))
-        rc |= json_object_set_new(out, "access", access_before(r));
-    if (!rc && json_object_get(goal, "replicas"))
-        rc = replicas_before(t, r, goal, out);
-    if (rc)
-        return ERR_NOMEM;
-    return 0;
-}
-
-// A name that its owner takes again is not reserved any more; when that comes to nothing, it is.
-static int reserved_before(const struct topology *t, const char *name, json_t *out)
-{
-    const struct reserved_name *x = topology_reserved(t, name);
-    int rc = json_object_set_new(out, "present", json_false());
-    // those that were given while it was being made
-    rc |= json_object_set_new(out, "grants", json_true());
-    if (x)
-        rc |= json_object_set_new(out, "reserved",
-                                  json_pack("{s:s, s:s, s:I, s:I}", "label", x->label, "owner",
-                                            x->owner, "since", (json_int_t)x->since_s, "until",
-                                            (json_int_t)x->until_s));
-    return rc;
-}
-
-int registry_goal_before(const struct plan_ctx *x, const json_t *goal, json_t **out)
-{
-    struct work w;
-    int rc = work_begin(&w, x, goal, NULL);
-    if (rc)
-        return rc;
-    json_t *before = json_pack("{s:s}", "registry", w.name);
-    if (!before)
-        return ERR_NOMEM;
-    if (w.r)
-        rc = fields_before(x->t, w.r, goal, before);
-    else
-        rc = reserved_before(x->t, w.name, before);
-    if (!rc && w.n_privates)
-        rc = members_before(&w, before);
-    if (rc) {
-        json_decref(before);
-        return ERR_NOMEM;
-    }
-    *out = before;
-    return 0;
+    return works_documents(&w, 1, out);
 }

@@ -28,10 +28,18 @@
 #define GONE_PREFIX "gone/"
 #define GONE_KEPT_MS ((int64_t)7 * 24 * 3600 * 1000)
 
-struct registry;
-// The record of a registry that goes, in x->arena: its content stays for `kept_ms`. ERR_NOMEM.
-int registry_gone_record(const struct plan_ctx *x, const struct registry *r, int64_t kept_ms,
-                         struct control_record *out);
+struct registry_going {
+    const char *name;
+    // how long its content stays
+    int64_t kept_ms;
+    // what the principals say of it goes too
+    bool grants;
+};
+// Adds to a phase, whose change removes these registries, what goes beside their rows: records of
+// their content after those that it has, and the principals without them. ERR_NOMEM; the errors of
+// principals_without_registry.
+int registries_go(const struct plan_ctx *x, const struct registry_going *list, size_t n,
+                  struct diag *diag, struct phase *out);
 
 // As verb.step. ERR_NOTFOUND: the registry is gone, or the region.
 int registry_step(const struct plan_ctx *x, const json_t *goal, struct phase *out,

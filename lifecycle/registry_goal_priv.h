@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared by the files of registry goals: the row under work (registry_work.c), its members
-// (registry_members.c), the steps (registry_goal.c).
+// (registry_members.c), the steps (registry_goal.c), their documents (registry_documents.c), the way
+// back (registry_before.c).
 #ifndef MERIDIAN_LIFECYCLE_REGISTRY_GOAL_PRIV_H
 #define MERIDIAN_LIFECYCLE_REGISTRY_GOAL_PRIV_H
 
@@ -27,6 +28,8 @@ struct work {
     struct work_private *privates;
     size_t n_privates;
     bool changed, nomem;
+    // the registry itself goes with this step
+    bool goes;
 };
 
 int work_begin(struct work *w, const struct plan_ctx *x, const json_t *goal, struct diag *diag);
@@ -37,8 +40,11 @@ struct spec_replica *work_replica(struct work *w, const char *region);
 void work_replica_remove(struct work *w, const char *region);
 // What is not a name: access, weights, routing. Sets w->changed.
 int work_settings(struct work *w);
-// The document of the row, of the private endpoints that were changed. ERR_NOMEM.
-int work_change(struct work *w, struct bytes *out);
+// The next step to the goal: *out without documents (name NULL: it is reached), and the row as it is
+// to be. ERR_NOTFOUND: diag says what is not there any more.
+int work_step(struct work *w, struct phase *out);
+// The documents of one step of n registries, which all go or all stay. ERR_NOMEM.
+int works_documents(struct work *w, size_t n, struct phase *out);
 int change_text(const struct plan_ctx *x, const struct change *c, struct bytes *out);
 
 // ---- members ----

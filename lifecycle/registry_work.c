@@ -148,36 +148,3 @@ int work_settings(struct work *w)
     }
     return 0;
 }
-
-// ---- the document ----
-
-int change_text(const struct plan_ctx *x, const struct change *c, struct bytes *out)
-{
-    struct change numbered = *c;
-    AUTO_BUF struct buf text;
-    numbered.version = x->t->version + 1;
-    buf_init(&text, CHANGE_MAX_BYTES);
-    int rc = change_format(&numbered, &text);
-    if (rc)
-        return rc;
-    void *copy = arena_copy(x->arena, text.p, text.n);
-    if (!copy)
-        return ERR_NOMEM;
-    *out = bytes_of(copy, text.n);
-    return 0;
-}
-
-int work_change(struct work *w, struct bytes *out)
-{
-    struct change c = {.registries = &w->row, .n_registries = 1};
-    struct spec_private *rows = arena_array(w->x->arena, w->n_privates + 1, sizeof *rows);
-    if (!rows || w->nomem)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < w->n_privates; i++)
-        if (w->privates[i].changed)
-            rows[c.n_private_endpoints++] = w->privates[i].row;
-    c.private_endpoints = rows;
-    if (!w->r)
-        c.incarnation = w->x->t->version + 1;
-    return change_text(w->x, &c, out);
-}

@@ -17,7 +17,6 @@
 #include "base/mem.h"
 #include "config/topology_control.h"
 #include "control/document_apply.h"
-#include "control/principals_change.h"
 #include "control/rollback.h"
 #include "control/topology_reserve.h"
 #include "lifecycle/lifecycle.h"
@@ -75,80 +74,17 @@ static int note_removed(const struct plan_ctx *x, struct plan *out, const char *
     return 0;
 }
 
-// Their content goes as after `registry delete`: records after those that the phase has.
-static int contents_go(const struct plan_ctx *x, const char *const *names, size_t n,
-                       struct phase *out)
-{
-    struct control_record *all = arena_array(x->arena, out->n_records + n + 1, sizeof *all);
-    size_t n_all = out->n_records;
-    if (!all)
-        return ERR_NOMEM;
-    if (n_all)
-        memcpy(all, out->records, n_all * sizeof *all);
-    for (size_t i = 0; i < n; i++) {
-        const struct registry *r = topology_registry(x->t, names[i]);
-        if (!r)
-            continue;
-        int rc = registry_gone_record(x, r, GONE_KEPT_MS, &all[n_all++]);
-        if (rc)
-            return rc;
-    }
-    out->records = all;
-    out->n_records = n_all;
-    return 0;
-}
-
-// *text without what it says of one registry. ERR_NOTFOUND: it says nothing of it.
-static int without_one(struct buf *text, const char *name, struct diag *diag)
-{
-    struct buf next;
-    if (!memmem(text->p, text->n, name, strlen(name)))
-        return ERR_NOTFOUND;
-    buf_init(&next, 0);
-    int rc = principals_without_registry(bytes_of(text->p, text->n), name, diag, &next, NULL);
-    if (rc)
-        return rc;
-    explicit_bzero(text->p, text->cap);
-    buf_done(text);
-    *text = next;
-    return 0;
-}
-
-// What the principals say of them goes too, or the next of that name would have it.
-static int grants_go(const struct plan_ctx *x, const char *const *names, size_t n,
-                     struct diag *diag, struct phase *out)
-{
-    struct buf text;
-    uint64_t version = 0;
-    bool any = false;
-    buf_init(&text, 0);
-    int rc = 0;
-    if (n)
-        rc = x->deps->principals(x->deps->ctx, &text, &version);
-    for (size_t i = 0; !rc && text.n && i < n; i++) {
-        rc = without_one(&text, names[i], diag);
-        any = any || !rc;
-        if (rc == ERR_NOTFOUND)
-            rc = 0;
-    }
-    if (!rc && any) {
-        rc = keep_text(x, &text, &out->principals);
-        out->principals_from = version;
-    }
-    if (text.p)
-        explicit_bzero(text.p, text.cap);
-    buf_done(&text);
-    return rc;
-}
-
 // What `registry delete` takes away beside the row.
-static int registries_go(const struct plan_ctx *x, const char *const *names, size_t n,
-                         struct diag *diag, struct phase *out)
+static int names_go(const struct plan_ctx *x, const char *const *names, size_t n, struct diag *diag,
+                    struct phase *out)
 {
-    int rc = contents_go(x, names, n, out);
-    if (!rc)
-        rc = grants_go(x, names, n, diag, out);
-    return rc;
+    struct registry_going *list = arena_array(x->arena, n + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        list[i] =
+            (struct registry_going){.name = names[i], .kept_ms = GONE_KEPT_MS, .grants = true};
+    return registries_go(x, list, n, diag, out);
 }
 
 // ---- apply ----
@@ -330,7 +266,7 @@ static int apply_outcome(const struct plan_ctx *x, struct document_apply *a,
     if (!rc)
         rc = apply_phase(x, a, out);
     if (!rc)
-        rc = registries_go(x, a->removed, a->n_removed, diag, &out->first);
+        rc = names_go(x, a->removed, a->n_removed, diag, &out->first);
     return rc;
 }
 
@@ -449,7 +385,7 @@ static int rollback_outcome(const struct plan_ctx *x, struct topology_rollback *
     if (!rc)
         rc = keep_text(x, &r->change, &out->first.change);
     if (!rc)
-        rc = registries_go(x, r->removed, r->n_removed, diag, &out->first);
+        rc = names_go(x, r->removed, r->n_removed, diag, &out->first);
     return rc;
 }
 
