@@ -33,7 +33,7 @@ struct applying {
     struct document_diff diff;
     size_t n_parts;
     // what the writer says of each part
-    json_t *answers, *what_ifs, *operations;
+    json_t *answers, *what_ifs, *operations, *notes;
 };
 
 // ---- what both apply and rollback do ----
@@ -77,6 +77,13 @@ int change_preview(struct cli *c, const char *verb, const json_t *arguments, jso
 int change_make(struct cli *c, const char *verb, const json_t *arguments, json_t **out)
 {
     return ask(c, verb, arguments, false, out);
+}
+
+void change_show_notes(const json_t *notes)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(notes, i, one) printf("note: %s\n", json_string_value(one));
 }
 
 void change_show_end(struct cli *c, const json_t *operation)
@@ -189,6 +196,7 @@ static void remember(struct applying *a, const json_t *answer)
 {
     static const char *const members[] = {"answer", "whatIf", "operation"};
     json_t *lists[] = {a->answers, a->what_ifs, a->operations};
+    json_array_extend(a->notes, json_object_get(answer, "notes"));
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         json_t *one = json_object_get(answer, members[i]);
         if (one)
@@ -201,6 +209,7 @@ static void forget(struct applying *a)
     json_array_clear(a->answers);
     json_array_clear(a->what_ifs);
     json_array_clear(a->operations);
+    json_array_clear(a->notes);
 }
 
 // All parts, one after another. The status of the first that is neither done nor would change
@@ -271,6 +280,7 @@ static int show_done(struct applying *a)
         return print_document(a);
     show_each(a->answers, apply_show_rows);
     show_each(a->answers, apply_show_kept);
+    change_show_notes(a->notes);
     if (n)
         change_show_end(a->c, json_array_get(a->operations, n - 1));
     else
@@ -378,6 +388,7 @@ int cmd_apply(struct cli *c, int argc, char **argv)
     a.answers = json_array();
     a.what_ifs = json_array();
     a.operations = json_array();
+    a.notes = json_array();
     rc = load_ours(&a);
     if (!rc) {
         arena_init(&a.diff.arena, 0);
@@ -388,5 +399,6 @@ int cmd_apply(struct cli *c, int argc, char **argv)
     json_decref(a.answers);
     json_decref(a.what_ifs);
     json_decref(a.operations);
+    json_decref(a.notes);
     return rc;
 }

@@ -25,5 +25,7 @@ int change_preview(struct cli *c, const char *verb, const json_t *arguments, jso
 int change_make(struct cli *c, const char *verb, const json_t *arguments, json_t **out);
 // "version 43 is in force; westeurope takes it when it is back" of an operation.
 void change_show_end(struct cli *c, const json_t *operation);
+// What the writer noted: what goes, and what goes through no stages. `notes` may be NULL.
+void change_show_notes(const json_t *notes);
 
 #endif

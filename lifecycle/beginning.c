@@ -13,14 +13,20 @@
 
 // ---- who holds what ----
 
+static bool lock_meets(const char *wanted, const char *held)
+{
+    static const char form[] = "registry/";
+    if (!strcmp(held, "*") || !strcmp(wanted, "*") || !strcmp(wanted, held))
+        return true;
+    return !strcmp(held, PLAN_LOCK_REGISTRIES) && !strncmp(wanted, form, strlen(form));
+}
+
 static bool locks_meet(const struct asking *q, const json_t *held)
 {
     for (size_t i = 0; i < json_array_size(held); i++) {
         const char *h = record_text_at(held, i);
-        if (!strcmp(h, "*"))
-            return true;
         for (size_t k = 0; k < q->plan.n_locks; k++)
-            if (!strcmp(q->plan.locks[k], h) || !strcmp(q->plan.locks[k], "*"))
+            if (lock_meets(q->plan.locks[k], h))
                 return true;
     }
     return false;
@@ -62,9 +68,15 @@ const struct operation *asking_against(const struct asking *q)
 
 static json_t *locks_json(const struct asking *q)
 {
+    const char *const *list = q->plan.locks;
+    size_t n = q->plan.n_locks;
     json_t *locks = json_array();
-    for (size_t i = 0; locks && i < q->plan.n_locks; i++)
-        json_array_append_new(locks, json_string(q->plan.locks[i]));
+    if (q->plan.n_holds) {
+        list = q->plan.holds;
+        n = q->plan.n_holds;
+    }
+    for (size_t i = 0; locks && i < n; i++)
+        json_array_append_new(locks, json_string(list[i]));
     return locks;
 }
 
@@ -110,7 +122,7 @@ int asking_nonce_record(const struct asking *q, struct control_record *out)
 
 static int first_phase(const struct asking *q, struct phase *out)
 {
-    if (!q->verb->step) {
+    if (!q->verb->step || q->plan.first.name) {
         *out = q->plan.first;
         return 0;
     }

@@ -85,7 +85,8 @@ static void later(struct run *x, struct operation *o, region_set set)
 static void turn(struct run *x, struct operation *o, const char *code, const char *message)
 {
     o->dirty = true;
-    if (!*record_text(o->record, "turned") && o->verb->step) {
+    bool has_way_back = o->verb->step && json_object_get(o->record, "before");
+    if (!*record_text(o->record, "turned") && has_way_back) {
         record_fail(o->record, code, message);
         record_turn(o->record, "undo", x->now_ms);
         return;

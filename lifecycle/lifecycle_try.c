@@ -116,13 +116,19 @@ static int try_step(const struct verb *v, const struct plan_ctx *x, const json_t
 static int try_steps(const struct verb *v, const struct plan_ctx *x, const struct plan *plan,
                      struct diag *diag, struct trial *t)
 {
-    struct changer *c = changer_new();
+    struct changer *c;
+    bool more = plan->goal != NULL;
+    int rc = 0;
+    if (plan->first.name)
+        rc = try_one(x, plan, diag, t);
+    else
+        t->after = snapshot_ref((struct topology *)x->t);
+    if (rc)
+        return rc;
+    c = changer_new();
     if (!c)
         return ERR_NOMEM;
     changer_at(c, x->now_ms);
-    t->after = snapshot_ref((struct topology *)x->t);
-    bool more = true;
-    int rc = 0;
     for (int i = 0; !rc && more && i < TRIAL_STEPS_MAX; i++)
         rc = try_step(v, x, plan->goal, c, diag, t, &more);
     changer_free(c);

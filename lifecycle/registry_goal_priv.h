@@ -53,6 +53,8 @@ int change_text(const struct plan_ctx *x, const struct change *c, struct bytes *
 bool members_add(struct work *w);
 // Takes out those of a kind, in one region (NULL: in all). True: there were any.
 bool members_remove(struct work *w, enum name_kind kind, const char *region);
+// Is it of a name that the goal takes away?
+bool member_goes(const json_t *goal, const char *key);
 // Those that the goal takes away, as the `ip` of the goal that leads back.
 int members_before(const struct work *w, json_t *before);
 

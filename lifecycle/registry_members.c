@@ -130,15 +130,15 @@ bool members_remove(struct work *w, enum name_kind kind, const char *region)
 
 // ---- the way back ----
 
-static bool goes_with(const struct work *w, const struct spec_member *m)
+bool member_goes(const json_t *goal, const char *key)
 {
     enum name_kind kind;
-    const char *region = key_region(m->key, &kind);
+    const char *region = key_region(key, &kind);
     if (!region || kind == NAME_GLOBAL)
         return false;
-    if (kind == NAME_REGIONAL && goal_wants(w->goal, "regional") == NOT_WANTED)
+    if (kind == NAME_REGIONAL && goal_wants(goal, "regional") == NOT_WANTED)
         return true;
-    return goal_wants(goal_replica(w->goal, region), "present") == NOT_WANTED;
+    return goal_wants(goal_replica(goal, region), "present") == NOT_WANTED;
 }
 
 static json_t *addresses_json(const struct spec_member *m)
@@ -159,7 +159,7 @@ int members_before(const struct work *w, json_t *before)
         json_t *of = json_object();
         rc = json_object_set_new(ip, p->name, of);
         for (size_t k = 0; !rc && k < p->n_members; k++)
-            if (goes_with(w, &p->members[k]))
+            if (member_goes(w->goal, p->members[k].key))
                 rc = json_object_set_new(of, p->members[k].key, addresses_json(&p->members[k]));
     }
     if (rc)

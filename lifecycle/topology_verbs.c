@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `topology apply`: a document, by the rows in which it differs from what is in force
 // (control/document_apply.h). `topology rollback`: back to an earlier version (control/rollback.h).
-// Both are one document, and nothing else may run meanwhile: whatever an operation is about to do
-// next was made of the rows that they may change.
+// Both are one document, which begins while nothing else runs: whatever an operation is about to do
+// next was made of the rows that they may change. Names that it brings or takes away then go through
+// their stages (document_stages.h), and their registries are held until that has ended.
 //
 //   topology apply     {"frame": TEXT, "change": TEXT, "from": 41, "whole": true, "exported": 40,
 //                       "force": "file"|"commands"}      // all but one of frame and change may be absent
@@ -19,7 +20,9 @@
 #include "control/document_apply.h"
 #include "control/rollback.h"
 #include "control/topology_reserve.h"
+#include "lifecycle/document_stages.h"
 #include "lifecycle/lifecycle.h"
+#include "lifecycle/many_registries.h"
 #include "lifecycle/registry_goal.h"
 #include "lifecycle/verbs.h"
 
@@ -85,6 +88,26 @@ static int names_go(const struct plan_ctx *x, const char *const *names, size_t n
         list[i] =
             (struct registry_going){.name = names[i], .kept_ms = GONE_KEPT_MS, .grants = true};
     return registries_go(x, list, n, diag, out);
+}
+
+// The phase that begins it. A document without names to stage takes with it what goes beside the rows.
+static int document_phase(const struct plan_ctx *x, const struct staged_document *d,
+                          const char *const *removed, size_t n_removed, struct plan *out,
+                          struct diag *diag)
+{
+    AUTO_BUF struct buf change;
+    buf_init(&change, 0);
+    int rc = document_stages(x, d, out);
+    if (rc || out->goal)
+        return rc;
+    out->holds[out->n_holds++] = "document";
+    buf_add(&change, d->change.p, d->change.n);
+    rc = topology_reserve(x->t, removed, n_removed, x->now_ms, &change);
+    if (!rc)
+        rc = keep_text(x, &change, &out->first.change);
+    if (!rc)
+        rc = names_go(x, removed, n_removed, diag, &out->first);
+    return rc;
 }
 
 // ---- apply ----
@@ -225,7 +248,7 @@ static int refuse_conflicts(const struct document_apply *a, struct diag *diag)
     return ERR_CONFLICT;
 }
 
-static int apply_phase(const struct plan_ctx *x, const struct document_apply *a, struct plan *out)
+static int apply_records(const struct plan_ctx *x, const struct document_apply *a, struct plan *out)
 {
     struct control_record *records = arena_array(x->arena, a->n_records + 1, sizeof *records);
     if (!records)
@@ -238,13 +261,9 @@ static int apply_phase(const struct plan_ctx *x, const struct document_apply *a,
         if (!records[i].key || (r->value && !records[i].value))
             return ERR_NOMEM;
     }
-    out->first.name = "document";
     out->first.records = records;
     out->first.n_records = a->n_records;
-    int rc = keep_text(x, &a->frame, &out->first.frame);
-    if (!rc)
-        rc = keep_text(x, &a->change, &out->first.change);
-    return rc;
+    return 0;
 }
 
 static int apply_outcome(const struct plan_ctx *x, struct document_apply *a,
@@ -260,13 +279,16 @@ static int apply_outcome(const struct plan_ctx *x, struct document_apply *a,
                (unsigned long long)x->t->version);
         return ERR_EXISTS;
     }
+    struct staged_document d = {.apply = true};
     int rc = note_removed(x, out, a->removed, a->n_removed);
     if (!rc)
-        rc = topology_reserve(x->t, a->removed, a->n_removed, x->now_ms, &a->change);
+        rc = keep_text(x, &a->frame, &d.frame);
     if (!rc)
-        rc = apply_phase(x, a, out);
+        rc = keep_text(x, &a->change, &d.change);
     if (!rc)
-        rc = names_go(x, a->removed, a->n_removed, diag, &out->first);
+        rc = apply_records(x, a, out);
+    if (!rc)
+        rc = document_phase(x, &d, a->removed, a->n_removed, out, diag);
     return rc;
 }
 
@@ -324,7 +346,8 @@ const struct verb verb_topology_apply = {.noun = "topology",
                                          .right = CONTROL_RIGHT_TOPOLOGY,
                                          .takes_away = true,
                                          .state = "Updating",
-                                         .plan = plan_apply};
+                                         .plan = plan_apply,
+                                         .step = registries_step};
 
 // ---- rollback ----
 
@@ -376,16 +399,14 @@ static int rollback_outcome(const struct plan_ctx *x, struct topology_rollback *
         refuse(diag, "what is in force says the same, but for what never goes back");
         return ERR_EXISTS;
     }
-    out->first.name = "document";
+    struct staged_document d = {0};
     int rc = note_removed(x, out, r->removed, r->n_removed);
     if (!rc)
-        rc = topology_reserve(x->t, r->removed, r->n_removed, x->now_ms, &r->change);
+        rc = keep_text(x, &r->frame, &d.frame);
     if (!rc)
-        rc = keep_text(x, &r->frame, &out->first.frame);
+        rc = keep_text(x, &r->change, &d.change);
     if (!rc)
-        rc = keep_text(x, &r->change, &out->first.change);
-    if (!rc)
-        rc = names_go(x, r->removed, r->n_removed, diag, &out->first);
+        rc = document_phase(x, &d, r->removed, r->n_removed, out, diag);
     return rc;
 }
 
@@ -414,4 +435,5 @@ const struct verb verb_topology_rollback = {.noun = "topology",
                                             .right = CONTROL_RIGHT_TOPOLOGY,
                                             .takes_away = true,
                                             .state = "Updating",
-                                            .plan = plan_rollback};
+                                            .plan = plan_rollback,
+                                            .step = registries_step};

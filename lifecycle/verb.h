@@ -18,6 +18,8 @@
 //    and from the goal, which the operation's record keeps. `plan` leaves the first phase empty.
 //    Undoing and canceling ask the same `step`, with the goal `before`. A step remembers nothing: a
 //    writer that was killed anywhere goes on from what the document says.
+// 3. One document, then several: `plan` gives the first phase, and `step` those that follow. Without
+//    a goal there are none. Undoing begins at `before`, and does not take the first document back.
 //
 // plan and step are functions of the context: same context, same answer. They are called on any
 // thread, also for a what-if, which appends nothing.
@@ -84,9 +86,11 @@ struct phase {
 };
 
 #define PLAN_LOCKS_MAX 64
+// holds every registry
+#define PLAN_LOCK_REGISTRIES "registries"
 #define PLAN_NOTES_MAX 16
 struct plan {
-    // of a verb with one document
+    // of a verb whose plan gives the first phase; name NULL: its step does
     struct phase first;
     // of a verb with several: what is to be, and what was. References that the engine takes.
     json_t *goal, *before;
@@ -94,6 +98,9 @@ struct plan {
     // everything. None: the object alone.
     const char *locks[PLAN_LOCKS_MAX];
     size_t n_locks;
+    // What it still needs once it has begun, where that is less: the same, or PLAN_LOCK_REGISTRIES.
+    const char *holds[PLAN_LOCKS_MAX];
+    size_t n_holds;
     // For who asked, and kept nowhere: a password that was made. A reference that the engine takes.
     json_t *answer;
     // sentences: what stays, what goes, and when

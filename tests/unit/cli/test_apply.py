@@ -97,8 +97,8 @@ class Apply(node_socket.Case):
         self.assertEqual(len(self.requests()), 1)
         self.seen.clear()
         self.node(FRAME + "registries:\n" + CONTOSO + FABRIKAM, (200, {"whatIf": WHAT_IF, "answer": gone}),
-                  (202, {"operation": node_socket.operation("Updating"), "answer": gone}))
-        self.cli("apply", path, "--yes", "--if-version", "41")
+                  (202, {"operation": node_socket.operation("Updating"), "answer": gone, "notes": ["it goes at once"]}))
+        self.assertIn("note: it goes at once\n", self.cli("apply", path, "--yes", "--if-version", "41"))
         self.assertEqual([q["ifVersion"] for q in self.requests()], [41, 41])
         self.assertIn("- fabrikam", self.requests()[1]["arguments"]["change"])
 

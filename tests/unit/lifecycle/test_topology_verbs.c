@@ -2,140 +2,17 @@
 // A document applied and an earlier version gone back to, through the engine: what commands have
 // changed meanwhile stays, what-ifs change nothing, names of what goes are reserved, and what must
 // never come back does not.
-#include "base/err.h"
 #include "base/mem.h"
 #include "config/reserved.h"
-#include "control/applied.h"
-#include "control/document_diff.h"
 #include "control/document_rows.h"
 #include "lifecycle/record.h"
 #include "tests/support/check_main.h"
-#include "tests/unit/lifecycle/asked.h"
+#include "tests/unit/lifecycle/documented.h"
 
 #include <check.h>
 #include <string.h>
 
 static struct asked a;
-
-// ---- what the feed does beside: numbers, frames, the base of apply, versions of before ----
-
-#define OLD_MAX 256
-static struct topology *old[OLD_MAX];
-static size_t n_old;
-static struct lifecycle_deps toy;
-
-static struct topology *with_frame(const struct topology *t, struct bytes frame)
-{
-    AUTO_BUF struct buf all, whole;
-    struct topology *out = NULL;
-    struct diag d;
-    buf_init(&all, 0);
-    buf_init(&whole, 0);
-    ck_assert_int_eq(document_export(t, &all), 0);
-    const char *text = (const char *)frame.p, *version = strstr(text, "version:");
-    const char *rest = strchr(version, '\n');
-    buf_add(&whole, text, (size_t)(version - text));
-    buf_printf(&whole, "version: %llu", (unsigned long long)t->version + 1);
-    buf_add(&whole, rest, frame.n - (size_t)(rest - text));
-    buf_str(&whole, strstr(buf_cstr(&all), "\nregistries:\n"));
-    diag_init(&d);
-    int rc = topology_parse(whole.p, whole.n, "t.yaml", &d, &out);
-    ck_assert_msg(rc == 0, "%s in\n%s", d.n ? d.lines[0] : "?", buf_cstr(&whole));
-    diag_done(&d);
-    return out;
-}
-
-// The draft with numbers, in the way of the feed.
-static void number(const struct control_draft *d, struct buf *text, struct control_draft *out)
-{
-    *out = *d;
-    if (!d->change.n)
-        return;
-    unsigned long long next = a.fleet.t->version + 1;
-    if (!memmem(d->change.p, d->change.n, "version:", 8))
-        buf_printf(text, "version: %llu\nincarnation: %llu\n", next, next);
-    buf_add(text, d->change.p, d->change.n);
-    out->change = bytes_of(text->p, text->n);
-}
-
-static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
-{
-    AUTO_BUF struct buf text;
-    struct control_draft numbered;
-    buf_init(&text, 0);
-    number(d, &text, &numbered);
-    int rc = toy.judge(ctx, &numbered, diag, out);
-    if (rc || !d->frame.n)
-        return rc;
-    struct topology *next = with_frame(*out, d->frame);
-    snapshot_unref(*out);
-    *out = next;
-    return 0;
-}
-
-static int look_up(void *ctx, const char *key, struct buf *out)
-{
-    const char *value = toy_fleet_record(ctx, key);
-    if (!value)
-        return ERR_NOTFOUND;
-    if (out)
-        buf_str(out, value);
-    return 0;
-}
-
-static bool is_apply(const struct control_draft *d)
-{
-    for (size_t i = 0; i < d->n_records; i++)
-        if (!strncmp(d->records[i].key, APPLIED_PREFIX, strlen(APPLIED_PREFIX)))
-            return true;
-    return false;
-}
-
-static int append(void *ctx, const struct control_draft *d, struct diag *diag,
-                  struct control_place *out)
-{
-    AUTO_BUF struct buf text;
-    struct arena arena;
-    struct control_draft numbered;
-    struct applied_record *kept = NULL;
-    size_t n = 0;
-    buf_init(&text, 0);
-    arena_init(&arena, 0);
-    number(d, &text, &numbered);
-    const struct applied_change c = {
-        .before = a.fleet.t, .frame = d->frame, .change = numbered.change, .by = d->by};
-    if (!is_apply(d))
-        ck_assert_int_eq(applied_keep(&c, look_up, ctx, &arena, &kept, &n), 0);
-    struct control_record *all = arena_array(&arena, d->n_records + n + 1, sizeof *all);
-    for (size_t i = 0; i < d->n_records; i++)
-        all[i] = d->records[i];
-    for (size_t i = 0; i < n; i++)
-        all[d->n_records + i] = (struct control_record){kept[i].key, kept[i].value};
-    numbered.records = all;
-    numbered.n_records = d->n_records + n;
-    numbered.frame = (struct bytes){0};
-    old[n_old++] = snapshot_ref(a.fleet.t);
-    int rc = toy.append(ctx, &numbered, diag, out);
-    if (!rc && d->frame.n) {
-        struct topology *next = with_frame(a.fleet.t, d->frame);
-        snapshot_unref(a.fleet.t);
-        a.fleet.t = next;
-    }
-    arena_done(&arena);
-    return rc;
-}
-
-static int topology_at(void *ctx, uint64_t version, struct diag *diag, struct topology **out)
-{
-    (void)ctx;
-    (void)diag;
-    for (size_t i = 0; i < n_old; i++)
-        if (old[i]->version == version) {
-            *out = snapshot_ref(old[i]);
-            return 0;
-        }
-    return ERR_NOTFOUND;
-}
 
 #define ROWS(rows) "registries:\n" rows
 #define CONTOSO(more)                                                                          \
@@ -146,65 +23,25 @@ static int topology_at(void *ctx, uint64_t version, struct diag *diag, struct to
 
 static void begin(const char *rows)
 {
-    asked_init(&a, rows);
-    toy = a.fleet.deps;
-    lifecycle_free(a.l);
-    a.fleet.deps.judge = judge;
-    a.fleet.deps.append = append;
-    a.fleet.deps.topology_at = topology_at;
-    a.l = lifecycle_new(&a.fleet.deps);
+    documented_begin(&a, rows);
 }
 
 static void end(void)
 {
-    asked_done(&a);
-    while (n_old)
-        snapshot_unref(old[--n_old]);
+    documented_end(&a);
 }
-
-// ---- asking ----
 
 static int ask(const char *verb, json_t *arguments, bool what_if, uint64_t if_version,
                json_t **out_body)
 {
-    static unsigned n;
-    char nonce[33];
-    snprintf(nonce, sizeof nonce, "%032x", 0xabc000 + ++n);
-    const struct lifecycle_request r = {.verb = verb,
-                                        .object = "",
-                                        .by = "operator:bob",
-                                        .nonce = nonce,
-                                        .arguments = arguments,
-                                        .expires_ms = a.fleet.now_ms + 300000,
-                                        .if_version = if_version,
-                                        .what_if = what_if,
-                                        .rights = 15};
-    struct lifecycle_answer answer;
-    lifecycle_request(a.l, &r, &answer);
-    json_decref(arguments);
-    asked_settle(&a, 100);
-    *out_body = answer.body;
-    return answer.status;
+    int status = documented_ask(&a, verb, arguments, what_if, if_version, out_body);
+    asked_settle(&a, 4000);
+    return status;
 }
 
-// The document as the command line would send it.
 static json_t *document(const char *text, const char *force)
 {
-    struct topology *file = NULL;
-    struct document_diff d;
-    AUTO_BUF struct buf change;
-    size_t next;
-    buf_init(&change, 0);
-    ck_assert_int_eq(topology_parse(text, strlen(text), "file", NULL, &file), 0);
-    ck_assert_int_eq(document_diff(a.fleet.t, file, &d), 0);
-    ck_assert_int_eq(document_diff_part(&d, 0, SIZE_MAX, &change, &next), 0);
-    json_t *args = json_pack("{s:I, s:b, s:s, s:s*}", "from", (json_int_t)a.fleet.t->version,
-                             "whole", 1, "change", buf_cstr(&change), "force", force);
-    if (d.frame)
-        json_object_set_new(args, "frame", json_stringn(file->frame->text, file->frame->text_n));
-    document_diff_done(&d);
-    snapshot_unref(file);
-    return args;
+    return documented_apply(&a, text, force);
 }
 
 // The frame in force, with those rows.
@@ -433,7 +270,7 @@ START_TEST(back_to_an_earlier_version)
                          false, version, &body),
                      202);
     json_decref(body);
-    ck_assert_uint_eq(a.fleet.t->version, version + 1);
+    ck_assert_uint_eq(a.fleet.t->version, version + 3); // the document, then tailspin's names
     ck_assert(in_force("contoso")->replicas[0].global_routing);
     // what was deleted since does not come back, and its name stays reserved; what was created goes
     ck_assert_ptr_null(in_force("fabrikam"));
