@@ -299,6 +299,9 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
                                            "X-Meridian-Stamp",
                                            "X-Meridian-Request-Id"};
     size_t n = strlen(c->blob_dir);
+    // Where the edge's own answers are nothing is to be asked for. Those who may not come to the daemon
+    // ($meridian_stranger, $meridian_unproxied) are let through up to here.
+    buf_str(b, "    location ^~ /_edge/ { internal; return 404; }\n");
     buf_printf(b,
                "    location /_blob/ {\n      internal;\n      alias %s%s;\n      etag off; "
                "if_modified_since off; "

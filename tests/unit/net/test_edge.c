@@ -674,7 +674,11 @@ static void strangers(struct fetch_request *q, char *text, size_t cap)
                                          "join/v1/region%0a",
 
                                          "_blob/x",
+                                         "//_edge/x",
                                          "healthz"};
+    // where the edge's own answers are: nobody's to ask for
+    static const char *const own[] = {"_edge/",         "_edge/x",          "_edge/429",
+                                      "_edge/stranger", "_edge/../_edge/x", "_edge/join/v1/region"};
     static const char *const claims[] = {"X-Meridian-Peer-Cert: evil",
                                          "X-Meridian-Passed-Client: evil"};
     char url[200];
@@ -682,6 +686,12 @@ static void strangers(struct fetch_request *q, char *text, size_t cap)
         snprintf(url, sizeof url, "https://westeurope.peer.example.test/%s", closed[i]);
         q->url = url;
         ck_assert_msg(status_of(q, text, cap) == 400, "%s: %s", closed[i], text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        snprintf(url, sizeof url, "https://westeurope.peer.example.test/%s", own[i]);
+        q->url = url;
+        ck_assert_msg(status_of(q, text, cap) == 404, "%s: %s", own[i], text);
+        ck_assert_msg(!strstr(text, "listener="), "%s: %s", own[i], text); // of the edge alone
     }
     q->url = "https://westeurope.peer.example.test" EDGE_JOIN_PATH;
     q->method = "POST", q->headers = claims, q->n_headers = 2;
@@ -723,6 +733,9 @@ START_TEST(test_peers)
                   sizeof stranger);
     q.client_pem = stranger;
     ck_assert_int_ne(status_of(&q, text, sizeof text), 200);
+    q = to(&one.https, "https://contoso.example.test/_edge/x");
+    ck_assert_int_eq(status_of(&q, text, sizeof text), 404);
+    ck_assert_ptr_null(strstr(text, "listener="));
     static uint8_t body[1 << 20]; // an upload of westeurope, sent to the global name at eastus
     q = to(&one.https, "https://contoso.example.test/v2/a/b/blobs/uploads/westeurope.0a1b?x=1");
     static const char *const bearer[] = {"Authorization: Bearer abc", "X-Meridian-Peer-Cert: evil",
