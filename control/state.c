@@ -382,6 +382,8 @@ static int put_record(struct control_state *next, const char *key, const char *v
 static int sweep(struct control_state *next)
 {
     struct control_ledger *l = NULL;
+    const struct sweep_at at = {
+        .t = next->topology, .last_ms = next->swept_ms, .now_ms = next->time_ms};
     int64_t passed_ms = next->time_ms - next->swept_ms;
     int rc;
     if (passed_ms >= 0 && passed_ms < SWEEP_MS)
@@ -389,7 +391,7 @@ static int sweep(struct control_state *next)
     if (passed_ms < 0) // a takeover has set the time back
         rc = sweep_back(next->ledger, next->time_ms, &l);
     else
-        rc = sweep_ledger(next->ledger, next->time_ms, &l);
+        rc = sweep_ledger(next->ledger, &at, &l);
     next->swept_ms = next->time_ms;
     if (rc)
         return rc;

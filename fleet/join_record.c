@@ -142,8 +142,3 @@ enum join_verdict join_record_judge(const struct join_record *r, const struct jo
         return JOIN_AGAIN;
     return JOIN_GO_ON;
 }
-
-bool join_record_over(const struct join_record *r, int64_t now_ms)
-{
-    return r->expires_ms <= now_ms && now_ms - r->expires_ms >= JOIN_KEEP_MS;
-}

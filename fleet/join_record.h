@@ -9,7 +9,8 @@
 // open → used, when the first good request comes: from then on the token is that joiner's, whatever
 // happens to it or to the writer. used → joined, when the region's identities stand in the topology
 // and its peer certificate in the record. The same joiner may ask again until the token expires, and
-// gets the same answer. Another one is refused, which `refused` notes, once, for an alarm.
+// gets the same answer. Another one is refused, which `refused` notes, once, for an alarm. The ledger
+// forgets a token some time after it has expired (control/sweep.h).
 //
 //   struct join_verdict v = join_record_judge(&record, &request, identity, now_ms, &diag);
 //
@@ -26,9 +27,8 @@
 #include <stdint.h>
 
 #define JOIN_RECORD_PREFIX "join/"
-#define JOIN_LIFE_MS 3600000           // of a token, when nothing is said
-#define JOIN_LIFE_MAX_MS 86400000      // a short time: a day at most
-#define JOIN_KEEP_MS (30 * 86400000LL) // records of tokens that are over
+#define JOIN_LIFE_MS 3600000      // of a token, when nothing is said
+#define JOIN_LIFE_MAX_MS 86400000 // a short time: a day at most
 
 enum join_state { JOIN_OPEN, JOIN_USED, JOIN_JOINED, JOIN_REVOKED };
 
@@ -63,7 +63,5 @@ enum join_verdict {
 // `identity`: of q. The signatures must be verified already. now_ms: the writer's clock.
 enum join_verdict join_record_judge(const struct join_record *r, const struct join_request *q,
                                     const char *identity, int64_t now_ms, struct diag *diag);
-// May the ledger forget it?
-bool join_record_over(const struct join_record *r, int64_t now_ms);
 
 #endif

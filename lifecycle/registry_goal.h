@@ -24,7 +24,7 @@
 #include "lifecycle/verb.h"
 
 // The ledger says of a deleted registry when its content goes: `gone/<key of the registry>`,
-// {"since":ms,"due":ms}.
+// {"since":ms,"due":ms}. It is forgotten long after (control/sweep.h).
 #define GONE_PREFIX "gone/"
 #define GONE_KEPT_MS ((int64_t)7 * 24 * 3600 * 1000)
 

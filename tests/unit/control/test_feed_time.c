@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/base_form.h"
 #include "control/feed_priv.h"
 #include "control/sweep.h"
 #include "tests/support/check_main.h"
@@ -337,6 +338,41 @@ START_TEST(a_restored_writer_learns_the_time_again)
 }
 END_TEST
 
+static void base_of(struct small_fleet *fl, size_t i, struct buf *out)
+{
+    struct control_state *s = control_feed_state(fl->nodes[i].feed);
+    buf_init(out, 0);
+    ck_assert_int_eq(control_base_format(s, out), 0);
+    snapshot_unref(s);
+}
+
+// Whoever applies the entries, and when.
+START_TEST(all_nodes_forget_the_same)
+{
+    struct small_fleet *fl = begin(3);
+    ck_assert_int_eq(
+        put(fl, "join/00a1b2c3d4e5f607", "{\"expires\":1780000000000,\"state\":\"open\"}"), 0);
+    ck_assert_int_eq(put(fl, "gone/contoso@3", "{\"due\":1780000000000,\"since\":1}"), 0);
+    ck_assert_int_eq(put(fl, "request/a", "{\"expires\":1780000300000}"), 0);
+    ck_assert_int_eq(small_fleet_pass(fl, 0, 1), 0);
+    clock_virtual_advance(181 * DAY_MS);
+    small_fleet_change(fl, 0, ROW("fabrikam"));
+    clock_virtual_advance(DAY_MS);
+    small_fleet_change(fl, 0, ROW("northwind"));
+    pass_all(fl, 0);
+    AUTO_BUF struct buf own;
+    base_of(fl, 0, &own);
+    for (size_t i = 0; i < 3; i++) {
+        AUTO_BUF struct buf other;
+        ck_assert(!ledger_has(fl, i, "join/00a1b2c3d4e5f607"));
+        ck_assert(!ledger_has(fl, i, "gone/contoso@3") && !ledger_has(fl, i, "request/a"));
+        base_of(fl, i, &other);
+        ck_assert(bytes_equal(bytes_of(own.p, own.n), bytes_of(other.p, other.n)));
+    }
+    small_fleet_free(fl);
+}
+END_TEST
+
 CHECK_MAIN("control/feed_time", a_clock_that_is_sure_dates_entries,
            a_clock_that_is_not_sure_moves_no_time,
            a_clock_that_is_wrong_changes_no_names_and_revokes,
@@ -344,4 +380,4 @@ CHECK_MAIN("control/feed_time", a_clock_that_is_sure_dates_entries,
            a_time_that_ran_ahead_is_told_and_set_right_by_a_takeover,
            nonces_that_went_early_are_not_taken_anew, a_takeover_opens_what_a_clock_ahead_had_shut,
            a_takeover_goes_back_by_what_is_far_alone, a_node_whose_own_clock_is_off_has_no_alarm,
-           a_restored_writer_learns_the_time_again)
+           a_restored_writer_learns_the_time_again, all_nodes_forget_the_same)
