@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "control/applied.h"
 #include "control/change_number.h"
+#include "control/connections_follow.h"
 #include "control/document_fields.h"
 #include "control/ttls_held.h"
 
@@ -217,6 +218,28 @@ static int keep_base(struct drafting *x)
     return 0;
 }
 
+static void in_ledger_all(void *ctx, const char *prefix, control_ledger_visitor *visit, void *v)
+{
+    const struct drafting *x = ctx;
+    control_ledger_visit(x->s->ledger, prefix, visit, v);
+}
+
+// What becomes of connections and their addresses (control/connections_follow.h).
+static int follow_connections(struct drafting *x)
+{
+    const struct ledger_look l = {x, in_ledger, in_ledger_all};
+    const struct connections_change c = {.before = x->s->topology,
+                                         .change = x->body.change,
+                                         .records = x->body.records,
+                                         .n_records = x->body.n_records,
+                                         .by = x->body.by,
+                                         .now_ms = x->body.time_ms};
+    // a writer that only resolves names does not have the rows
+    if (x->f->o.form == TOPOLOGY_COMPACT)
+        return 0;
+    return connections_follow(&c, &l, x->a, x->diag, &x->body.records, &x->body.n_records);
+}
+
 // What caches may hold for longer than the new frame says (control/ttls_held.h).
 static int keep_ttls(struct drafting *x)
 {
@@ -254,6 +277,8 @@ static int draft_body(struct control_feed *f, struct drafting *x)
         rc = keep_base(x);
     if (!rc)
         rc = keep_ttls(x);
+    if (!rc)
+        rc = follow_connections(x);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/address_pool.h"
 #include "control/document_diff.h"
 #include "control/document_rows.h"
 #include "control/document_text.h"
@@ -12,6 +13,8 @@
 
 struct going_back {
     const struct topology *now, *old;
+    const struct ledger_look *ledger;
+    int64_t now_ms;
     struct topology_rollback *out;
     struct arena *arena;
     struct rollback_kept *kept;
@@ -251,7 +254,91 @@ static int registries_back(struct going_back *g, struct change *c)
     return 0;
 }
 
-// Of registries that do not come back, those do not either.
+static const struct private_endpoint *row_now(const struct going_back *g, const char *registry,
+                                              const char *name)
+{
+    const struct registry *r = topology_registry(g->now, registry);
+    for (size_t i = 0; r && i < r->n_private_endpoints; i++)
+        if (!strcmp(r->private_endpoints[i]->name, name))
+            return r->private_endpoints[i];
+    return NULL;
+}
+
+// Why a private endpoint does not go back; NULL: it does.
+static const char *why_private_stays(const struct going_back *g, const struct spec_private *p)
+{
+    const struct registry *now = topology_registry(g->now, p->registry);
+    const struct registry *old = topology_registry(g->old, p->registry);
+    struct connection c;
+    if (!now || now->incarnation != old->incarnation)
+        return "the registry that it led to was deleted since";
+    if (!row_now(g, p->registry, p->name))
+        return "it was taken away since: `meridian private-endpoint create` asks for it anew";
+    if (!connection_get(g->ledger, p->name, g->arena, &c) && c.state != CONNECTION_APPROVED)
+        return "its connection is not approved any more";
+    return NULL;
+}
+
+// Without the addresses that are held for others by now.
+static int addresses_back(struct going_back *g, struct spec_private *p)
+{
+    const struct view *v = topology_view(g->now, p->view);
+    struct address_set held = {0};
+    struct spec_member *members = arena_array(g->arena, p->n_members + 1, sizeof *members);
+    char text[IP_TEXT_SIZE];
+    size_t n = 0;
+    if (!members)
+        return ERR_NOMEM;
+    int rc = 0;
+    if (v) // one without is refused
+        rc = addresses_held(g->ledger, g->now, (uint32_t)(v - g->now->views), g->now_ms, p->name,
+                            g->arena, &held);
+    for (size_t i = 0; i < p->n_members && !rc; i++) {
+        const struct spec_member *m = &p->members[i];
+        struct ip *ips = arena_array(g->arena, m->n_ips + 1, sizeof *ips);
+        size_t kept = 0;
+        if (!ips)
+            return ERR_NOMEM;
+        for (size_t k = 0; k < m->n_ips && !rc; k++) {
+            if (!ip_set_contains(held.list, held.n, &m->ips[k]))
+                ips[kept++] = m->ips[k];
+            else
+                rc = keep(
+                    g,
+                    arena_printf(g->arena, "private/%s/%s", p->name, ip_format(&m->ips[k], text)),
+                    "the address is held for another private endpoint by now, or caches may "
+                    "still have it as another's");
+        }
+        if (kept)
+            members[n++] = (struct spec_member){m->key, ips, kept};
+    }
+    p->members = members;
+    p->n_members = n;
+    return rc;
+}
+
+// *out false: it stays as it is in force.
+static int private_back(struct going_back *g, struct spec_private *p, bool *out)
+{
+    const char *why = why_private_stays(g, p);
+    struct spec_private is;
+    const struct doc_node *a = NULL, *b = NULL;
+    *out = false;
+    if (why)
+        return keep(g, arena_printf(g->arena, "private/%s", p->name), why);
+    const struct private_endpoint *now = row_now(g, p->registry, p->name);
+    p->stage = now->stage;
+    int rc = addresses_back(g, p);
+    if (!rc)
+        rc = change_private_row(g->now, p->registry, now, g->arena, &is);
+    if (!rc && p->n_members)
+        rc = document_spec_private(g->arena, p, &a);
+    if (!rc && p->n_members)
+        rc = document_spec_private(g->arena, &is, &b);
+    *out = !rc && p->n_members && !document_equal(a, b);
+    return rc;
+}
+
 static int privates_back(struct going_back *g, struct change *c)
 {
     struct spec_private *rows = arena_array(g->arena, c->n_private_endpoints + 1, sizeof *rows);
@@ -259,17 +346,12 @@ static int privates_back(struct going_back *g, struct change *c)
     if (!rows)
         return ERR_NOMEM;
     for (size_t i = 0; i < c->n_private_endpoints; i++) {
-        const struct spec_private *p = &c->private_endpoints[i];
-        const struct registry *now = topology_registry(g->now, p->registry);
-        const struct registry *old = topology_registry(g->old, p->registry);
-        int rc = 0;
-        if (now && now->incarnation == old->incarnation)
-            rows[n++] = *p;
-        else
-            rc = keep(g, arena_printf(g->arena, "private/%s", p->name),
-                      "the registry that it led to was deleted since");
+        bool goes;
+        rows[n] = c->private_endpoints[i];
+        int rc = private_back(g, &rows[n], &goes);
         if (rc)
             return rc;
+        n += goes;
     }
     c->private_endpoints = rows;
     c->n_private_endpoints = n;
@@ -322,13 +404,14 @@ static int rows_back(struct going_back *g)
 }
 
 int topology_rollback(const struct topology *now, const struct topology *old,
-                      struct topology_rollback *out)
+                      const struct ledger_look *l, int64_t now_ms, struct topology_rollback *out)
 {
     *out = (struct topology_rollback){.n_kept = 0};
     arena_init(&out->arena, 0);
     buf_init(&out->frame, 0);
     buf_init(&out->change, 0);
-    struct going_back g = {.now = now, .old = old, .out = out, .arena = &out->arena};
+    struct going_back g = {
+        .now = now, .old = old, .ledger = l, .now_ms = now_ms, .out = out, .arena = &out->arena};
     int rc = frame_back(&g);
     if (!rc)
         rc = rows_back(&g);

@@ -10,11 +10,13 @@
 //   - registries that were deleted since, or deleted and created again: what lies in stores and
 //     feeds under their incarnation is not theirs any more
 //   - the home stamps of replicas: names lead to another one only by a rebind
+//   - private endpoints that were taken away since, or whose connection is not Approved, and
+//     addresses of them that are held for others by now
 //
 // Registries that were created since are deleted, as by a command. Principals are another document,
 // and stay.
 //
-//   rc = topology_rollback(now, old, &r);         // r.frame, r.change: documents of one entry
+//   rc = topology_rollback(now, old, &ledger, now_ms, &r);    // r.frame, r.change: of one entry
 //   topology_rollback_done(&r);
 //
 // What comes out is judged like any change, against the document in force. Both topologies outlive
@@ -25,9 +27,11 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "config/topology.h"
+#include "control/connections.h"
 
 struct rollback_kept {
-    // "section/identities", "registry/contoso", "registry/contoso/eastus"
+    // "section/identities", "registry/contoso", "registry/contoso/eastus", "private/corp-pe",
+    // "private/corp-pe/10.4.0.9"
     const char *what;
     // a sentence: why it stays
     const char *why;
@@ -44,10 +48,10 @@ struct topology_rollback {
     size_t n_removed;
 };
 
-// ERR_UNSUPPORTED: one of the documents is not in block style; ERR_NOMEM. `out` is to be given to
+// `l`: the ledger in force; now_ms: wall. ERR_UNSUPPORTED: one of the documents is not in block style; ERR_NOMEM. `out` is to be given to
 // topology_rollback_done in any case.
 int topology_rollback(const struct topology *now, const struct topology *old,
-                      struct topology_rollback *out);
+                      const struct ledger_look *l, int64_t now_ms, struct topology_rollback *out);
 void topology_rollback_done(struct topology_rollback *r);
 
 #endif

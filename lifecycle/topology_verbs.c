@@ -420,7 +420,8 @@ static int plan_rollback(const struct plan_ctx *x, struct plan *out, struct diag
     if (rc)
         return rc;
     out->locks[out->n_locks++] = "*";
-    rc = topology_rollback(x->t, old, &r);
+    const struct ledger_look l = {x->deps->ctx, x->deps->record, x->deps->records};
+    rc = topology_rollback(x->t, old, &l, x->now_ms, &r);
     if (!rc)
         rc = rollback_outcome(x, &r, out, diag);
     if (rc == ERR_UNSUPPORTED)

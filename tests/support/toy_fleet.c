@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "control/connections_follow.h"
 #include "control/document_fields.h"
 #include "control/frame.h"
 #include "control/ttls_held.h"
@@ -94,28 +95,40 @@ static void put(struct toy_fleet *f, const struct control_record *in)
     f->records[f->n_records++] = (struct toy_record){mem_strdup(in->key), mem_strdup(in->value)};
 }
 
+static int record_locked(void *ctx, const char *key, struct buf *out)
+{
+    const char *value = toy_fleet_record(ctx, key);
+    if (!value)
+        return ERR_NOTFOUND;
+    buf_str(out, value);
+    return out->err;
+}
+
 static int record(void *ctx, const char *key, struct buf *out)
 {
     struct toy_fleet *f = ctx;
     pthread_mutex_lock(&f->lock);
-    const char *value = toy_fleet_record(f, key);
-    if (value)
-        buf_str(out, value);
+    int rc = record_locked(f, key, out);
     pthread_mutex_unlock(&f->lock);
-    if (!value)
-        return ERR_NOTFOUND;
-    return out->err;
+    return rc;
+}
+
+static void records_locked(void *ctx, const char *prefix,
+                           bool (*visit)(void *v, const char *key, const char *value), void *v)
+{
+    const struct toy_fleet *f = ctx;
+    bool more = true;
+    for (size_t i = 0; more && i < f->n_records; i++)
+        if (!strncmp(f->records[i].key, prefix, strlen(prefix)))
+            more = visit(v, f->records[i].key, f->records[i].value);
 }
 
 static void records(void *ctx, const char *prefix,
                     bool (*visit)(void *v, const char *key, const char *value), void *v)
 {
     struct toy_fleet *f = ctx;
-    bool more = true;
     pthread_mutex_lock(&f->lock);
-    for (size_t i = 0; more && i < f->n_records; i++)
-        if (!strncmp(f->records[i].key, prefix, strlen(prefix)))
-            more = visit(v, f->records[i].key, f->records[i].value);
+    records_locked(f, prefix, visit, v);
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -156,12 +169,38 @@ static int judge_locked(struct toy_fleet *f, const struct control_draft *d, stru
     return rc;
 }
 
+// As the feed does with every entry: *out is the draft with all its records.
+static int follow(struct toy_fleet *f, const struct control_draft *d, struct arena *a,
+                  struct diag *diag, struct control_draft *out)
+{
+    const struct ledger_look l = {f, record_locked, records_locked};
+    const struct connections_change c = {.before = f->t,
+                                         .change = d->change,
+                                         .records = d->records,
+                                         .n_records = d->n_records,
+                                         .by = d->by ? d->by : "eastus",
+                                         .now_ms = f->now_ms};
+    *out = *d;
+    return connections_follow(&c, &l, a, diag, &out->records, &out->n_records);
+}
+
 static int judge(void *ctx, const struct control_draft *d, struct diag *diag, struct topology **out)
 {
     struct toy_fleet *f = ctx;
+    struct topology *next = NULL;
+    struct control_draft all;
+    struct arena a;
+    arena_init(&a, 0);
     pthread_mutex_lock(&f->lock);
-    int rc = judge_locked(f, d, diag, out);
+    int rc = judge_locked(f, d, diag, &next);
+    if (!rc)
+        rc = follow(f, d, &a, diag, &all);
     pthread_mutex_unlock(&f->lock);
+    arena_done(&a);
+    if (rc)
+        snapshot_unref(next);
+    else
+        *out = next;
     return rc;
 }
 
@@ -238,9 +277,15 @@ static int append(void *ctx, const struct control_draft *d, struct diag *diag,
                   struct control_place *out)
 {
     struct toy_fleet *f = ctx;
+    struct control_draft all;
+    struct arena a;
+    arena_init(&a, 0);
     pthread_mutex_lock(&f->lock);
-    int rc = append_locked(f, d, diag, out);
+    int rc = follow(f, d, &a, diag, &all);
+    if (!rc)
+        rc = append_locked(f, &all, diag, out);
     pthread_mutex_unlock(&f->lock);
+    arena_done(&a);
     return rc;
 }
 

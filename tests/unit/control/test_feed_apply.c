@@ -3,12 +3,14 @@
 // and takeovers; and a rollback brings back nothing that was revoked, deleted or counted.
 #include "control/feed.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/frontend.h"
 #include "config/policy.h"
 #include "config/reserved.h"
 #include "config/topology_control.h"
+#include "control/connections.h"
 #include "control/document_apply.h"
 #include "control/document_diff.h"
 #include "control/document_rows.h"
@@ -50,6 +52,11 @@ static int look_up(void *ctx, const char *key, struct buf *out)
     AUTO_BUF struct buf unused;
     buf_init(&unused, 0);
     return control_feed_record(ctx, key, out ? out : &unused);
+}
+
+static void visit_records(void *ctx, const char *prefix, control_ledger_visitor *visit, void *v)
+{
+    control_feed_records(ctx, prefix, visit, v);
 }
 
 struct visiting {
@@ -199,7 +206,8 @@ static void go_back(uint64_t version)
     struct topology *now = in_force(0), *old = NULL;
     struct topology_rollback r;
     ck_assert_int_eq(control_feed_topology_at(f, version, &fl->nodes[0].diag, &old), 0);
-    ck_assert_int_eq(topology_rollback(now, old, &r), 0);
+    const struct ledger_look l = {f, look_up, visit_records};
+    ck_assert_int_eq(topology_rollback(now, old, &l, clock_wall_ms(), &r), 0);
     const struct control_draft d = {.by = "operator:ada",
                                     .frame = bytes_of(r.frame.p, r.frame.n),
                                     .change = bytes_of(r.change.p, r.change.n)};
@@ -258,5 +266,69 @@ START_TEST(going_back_takes_back_nothing_that_must_not_come_back)
 }
 END_TEST
 
-CHECK_MAIN("control/feed_apply", the_base_is_at_every_node_and_outlives_the_writer,
+static void connection_is(size_t node, const char *state)
+{
+    AUTO_BUF struct buf text;
+    struct connection c;
+    struct arena a;
+    buf_init(&text, 0);
+    arena_init(&a, 0);
+    ck_assert_int_eq(control_feed_record(fl->nodes[node].feed, "connection/pe", &text), 0);
+    ck_assert_int_eq(connection_parse("pe", buf_cstr(&text), &a, &c), 0);
+    ck_assert_str_eq(connection_state_word(c.state), state);
+    arena_done(&a);
+}
+
+#define PE(view, ip) \
+    "{ name: pe, registry: first, view: " view ", addresses: { registry: " ip " } }"
+
+// Whatever path a row comes and goes by, the entry has what becomes of its connection.
+START_TEST(connections_follow_every_entry)
+{
+    bool changed;
+    begin(2);
+    new_frame("regions:\n", "views:\n  - { name: corp, sources: [10.4.0.0/16] }\nregions:\n");
+    small_fleet_change(fl, 0, "private_endpoints:\n  - " PE("corp", "10.4.0.4") "\n");
+    struct topology *with = in_force(0);
+    uint64_t version = with->version;
+    connection_is(0, "Approved");
+    // by an apply
+    AUTO_FREE char *file = small_fleet_document(
+        fl, 10, "views:\n  - { name: corp, sources: [10.4.0.0/16] }\n" ROWS(ROW("first", "")));
+    small_fleet_change(fl, 0, "private_endpoints:\n  - " PE("corp", "10.4.0.5") "\n");
+    ck_assert(has_record(0, "rest/corp/10.4.0.4"));
+    struct topology *t = in_force(0);
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    ck_assert_int_eq(document_export(t, &text), 0);
+    snapshot_unref(t);
+    apply(0, buf_cstr(&text), &changed);
+    ck_assert(!changed);
+    apply(0, file, &changed);
+    ck_assert(changed);
+    connection_is(0, "Rejected");
+    // what is held is nobody else's, and no rollback brings it back
+    ck_assert_int_ne(small_fleet_try_change(fl, 0,
+                                            "private_endpoints:\n  - { name: other, registry: "
+                                            "first, view: corp, addresses: { registry: 10.4.0.5 } "
+                                            "}\n"),
+                     0);
+    ck_assert(small_fleet_said(&fl->nodes[0], "10.4.0.5 (view corp) is held for"));
+    small_fleet_change(fl, 0, ROWS(ROW("third", "")));
+    go_back(version);
+    t = in_force(0);
+    ck_assert_ptr_null(topology_registry(t, "third"));
+    ck_assert_ptr_null(topology_private_endpoint(t, "pe", NULL));
+    snapshot_unref(t);
+    connection_is(0, "Rejected");
+    ck_assert_int_eq(small_fleet_pass(fl, 0, 1), 0);
+    connection_is(1, "Rejected");
+    ck_assert(has_record(1, "rest/corp/10.4.0.4"));
+    snapshot_unref(with);
+    small_fleet_free(fl);
+}
+END_TEST
+
+CHECK_MAIN("control/feed_apply", connections_follow_every_entry,
+           the_base_is_at_every_node_and_outlives_the_writer,
            going_back_takes_back_nothing_that_must_not_come_back)
