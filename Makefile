@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build deb test test-asan test-tsan kills test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build deb image test test-image test-asan test-tsan kills test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test-asan  all tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
+	@echo 'make test-image     the OCI image of this build, made and run; needs root and a Debian mirror'
 	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
 	@echo 'make kills      kill -9 at KILLS=1000 random points of pushes, deletions and collection, each judged'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
@@ -26,6 +27,7 @@ help:
 	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang (0: its corpus only)'
 	@echo 'make fmt        clang-format over all C files'
 	@echo 'make deb        Debian packages into $(B)/deb, built with Debian'"'"'s flags (docs/install.md)'
+	@echo 'make image      an OCI image of these packages, as root (docs/install.md, In a container)'
 	@echo 'make install    meson install (DESTDIR=DIR)'
 	@echo 'make clean      remove what was built'
 deps:
@@ -45,6 +47,8 @@ test-tsan: deps
 		--only '^unit (base/(snapshot|log)|net/|store/|content/|control/|auth/|certs/|health/|fleet/|lifecycle/operations|resolver/(cookies|dot|edges|forward|geo|hotpath|journal|zone_maintainer|metrics|pending_query|resign|server|sign|transfer|turns)|replication/|registry/uploads|daemon/(task_runner|scrub))' -t 4
 test-upgrade: deps build
 	@tools/test-upgrade $(B)
+test-image: deps build
+	@tools/test-image $(B)
 test-clients: deps build
 	@MERIDIAN_CLIENTS=1 tools/run-tests $(B) --only '^system clients$$'
 KILLS ?= 1000
@@ -75,6 +79,8 @@ fmt:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 deb: deps
 	@tools/build-deb $(B)/deb
+image: deb
+	@tools/build-image $(B)/deb --archive $(B)/image/meridian-registry.tar
 install: build
 	@meson install -C $(B) --no-rebuild
 clean:
