@@ -12,14 +12,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SIGNED_MAX 256
+#define SIGNED_MAX 512
 
-static void signed_text(const struct beat *b, struct buf *out)
+static void signed_text(const struct beat *b, const char *prefix, struct buf *out)
 {
     char hex[2 * SHA256_BYTES + 1];
     hex_format(b->place.hash, sizeof b->place.hash, hex);
-    buf_printf(out, BEAT_PREFIX "%" PRIu64 "\n%" PRIu64 "\n%s\n%" PRId64 "\n", b->place.epoch,
+    buf_printf(out, "%s%" PRIu64 "\n%" PRIu64 "\n%s\n%" PRId64 "\n", prefix, b->place.epoch,
                b->place.seq, hex, b->time_ms);
+}
+
+static void answer_text(const struct beat *b, struct buf *out)
+{
+    char hex[2 * BEAT_NONCE_BYTES + 1];
+    hex_format(b->nonce, sizeof b->nonce, hex);
+    signed_text(b, BEAT_ANSWER_PREFIX, out);
+    buf_printf(out, "%s\n", hex);
 }
 
 // A number that is no less than 0.
@@ -45,19 +53,38 @@ static int read_place(const json_t *said, struct beat *b)
     return hex_parse(hash, strlen(hash), b->place.hash, sizeof b->place.hash);
 }
 
-static int read_signature(const json_t *doc, struct beat *b)
+static int read_signature(const json_t *doc, const char *member,
+                          uint8_t out[CONTROL_SIGNATURE_BYTES])
 {
-    const char *key = json_string_value(json_object_get(doc, "k")),
-               *text = json_string_value(json_object_get(doc, "g"));
+    const char *text = json_string_value(json_object_get(doc, member));
     size_t n = 0;
-    if (!key || !*key || strlen(key) > CONTROL_KEY_MAX || !text)
+    if (!text || b64url_parse(text, strlen(text), out, CONTROL_SIGNATURE_BYTES, &n))
         return ERR_INVAL;
-    memcpy(b->key, key, strlen(key) + 1);
-    if (b64url_parse(text, strlen(text), b->signature, sizeof b->signature, &n))
-        return ERR_INVAL;
-    if (n != sizeof b->signature)
+    if (n != CONTROL_SIGNATURE_BYTES)
         return ERR_INVAL;
     return 0;
+}
+
+static int read_key(const json_t *doc, struct beat *b)
+{
+    const char *key = json_string_value(json_object_get(doc, "k"));
+    if (!key || !*key || strlen(key) > CONTROL_KEY_MAX)
+        return ERR_INVAL;
+    memcpy(b->key, key, strlen(key) + 1);
+    return read_signature(doc, "g", b->signature);
+}
+
+// It may have none.
+static int read_answer(const json_t *doc, struct beat *b)
+{
+    const json_t *n = json_object_get(doc, "n");
+    const char *nonce = json_string_value(n);
+    if (!n)
+        return 0;
+    if (!nonce || hex_parse(nonce, strlen(nonce), b->nonce, sizeof b->nonce))
+        return ERR_INVAL;
+    b->has_answer = true;
+    return read_signature(doc, "a", b->answer);
 }
 
 int beat_parse(struct bytes line, struct beat *out)
@@ -68,7 +95,9 @@ int beat_parse(struct bytes line, struct beat *out)
     json_t *doc = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, NULL);
     int rc = read_place(json_object_get(doc, "beat"), &b);
     if (!rc)
-        rc = read_signature(doc, &b);
+        rc = read_key(doc, &b);
+    if (!rc)
+        rc = read_answer(doc, &b);
     json_decref(doc);
     if (rc)
         return ERR_INVAL;
@@ -83,8 +112,14 @@ void beat_format(const struct beat *b, struct buf *out)
     b64url_format(b->signature, sizeof b->signature, text);
     buf_printf(out,
                "{\"beat\":{\"e\":%" PRIu64 ",\"s\":%" PRIu64 ",\"p\":\"%s\",\"time\":%" PRId64
-               "},\"k\":\"%s\",\"g\":\"%s\"}\n",
+               "},\"k\":\"%s\",\"g\":\"%s\"",
                b->place.epoch, b->place.seq, hex, b->time_ms, b->key, text);
+    if (b->has_answer) {
+        hex_format(b->nonce, sizeof b->nonce, hex);
+        b64url_format(b->answer, sizeof b->answer, text);
+        buf_printf(out, ",\"n\":\"%s\",\"a\":\"%s\"", hex, text);
+    }
+    buf_str(out, "}\n");
 }
 
 int beat_sign(const struct region_keys *keys, const struct control_place *place, int64_t time_ms,
@@ -99,7 +134,7 @@ int beat_sign(const struct region_keys *keys, const struct control_place *place,
     snprintf(b.key, sizeof b.key, "%s", id);
     AUTO_BUF struct buf text;
     buf_init(&text, SIGNED_MAX);
-    signed_text(&b, &text);
+    signed_text(&b, BEAT_PREFIX, &text);
     if (text.err)
         return text.err;
     int rc = region_keys_sign_control(keys, text.p, text.n, b.signature);
@@ -108,16 +143,55 @@ int beat_sign(const struct region_keys *keys, const struct control_place *place,
     return rc;
 }
 
-int beat_verify(const struct beat *b, const struct topology *t)
+int beat_answer(const struct region_keys *keys, const uint8_t nonce[BEAT_NONCE_BYTES],
+                struct beat *b)
+{
+    const char *id = NULL;
+    if (keys)
+        id = region_keys_control_id(keys);
+    if (!id || strcmp(id, b->key) != 0)
+        return ERR_NOTFOUND;
+    struct beat with = *b;
+    AUTO_BUF struct buf text;
+    buf_init(&text, SIGNED_MAX);
+    with.has_answer = true;
+    memcpy(with.nonce, nonce, sizeof with.nonce);
+    answer_text(&with, &text);
+    if (text.err)
+        return text.err;
+    int rc = region_keys_sign_control(keys, text.p, text.n, with.answer);
+    if (!rc)
+        *b = with;
+    return rc;
+}
+
+static int verify(const struct beat *b, const struct topology *t, const struct buf *text,
+                  const uint8_t signature[CONTROL_SIGNATURE_BYTES])
 {
     const struct public_key *key = topology_control_key(t, b->key);
     const struct region *writer = topology_writer(t);
     if (!key || !writer || key->region != writer->index)
         return ERR_AUTH;
+    if (text->err)
+        return text->err;
+    return ed25519_verify(key->spki_b64, text->p, text->n, signature);
+}
+
+int beat_verify(const struct beat *b, const struct topology *t)
+{
     AUTO_BUF struct buf text;
     buf_init(&text, SIGNED_MAX);
-    signed_text(b, &text);
-    if (text.err)
-        return text.err;
-    return ed25519_verify(key->spki_b64, text.p, text.n, b->signature);
+    signed_text(b, BEAT_PREFIX, &text);
+    return verify(b, t, &text, b->signature);
+}
+
+int beat_answers(const struct beat *b, const uint8_t nonce[BEAT_NONCE_BYTES],
+                 const struct topology *t)
+{
+    if (!b->has_answer || memcmp(b->nonce, nonce, sizeof b->nonce) != 0)
+        return ERR_AUTH;
+    AUTO_BUF struct buf text;
+    buf_init(&text, SIGNED_MAX);
+    answer_text(b, &text);
+    return verify(b, t, &text, b->answer);
 }

@@ -4,8 +4,10 @@
 //
 //   struct fleet_call call;
 //   rc = fleet_call_make(&caller, topology, "westeurope", "/control/v1/place", &call);
+//   if (rc)
+//       return rc;
 //   call.q.timeout_ms = 2000;
-//   rc = rc ? rc : fetch_run(caller.fetcher, &call.q, &result);
+//   rc = fetch_run(caller.fetcher, &call.q, &result);
 //
 //   rc = fleet_ask_all(&caller, topology, "/control/v1/place", &limits, &answers);
 //   … answers->list[i].region, .err, .status, .body …

@@ -10,6 +10,7 @@
 #include "fleet/fleet_priv.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -40,6 +41,9 @@ struct poll {
     // where the reader is, and the time of the last beat that it has
     struct control_place after;
     int64_t beat_ms;
+    // what the reader wants to see in the writer's answer, if it does
+    bool has_nonce;
+    uint8_t nonce[BEAT_NONCE_BYTES];
     // mono; it is answered then, whatever there is
     int64_t until_ms;
     // Under carry_lock
@@ -106,17 +110,19 @@ static const struct http_stream_ops poll_ops = {.read = poll_read, .close = poll
 // ---- what there is for a reader ----
 
 // ERR_GONE, ERR_CONFLICT: it is told so. Appends nothing when there is nothing.
-static int gather(struct fleet *fl, const struct control_place *after, int64_t beat_ms,
-                  bool time_up, struct buf *out)
+static int gather(struct fleet *fl, const struct poll *p, bool time_up, struct buf *out)
 {
     struct beat b;
-    int rc = control_feed_read(fl->o.feed, after, READ_BYTES, out);
+    int rc = control_feed_read(fl->o.feed, &p->after, READ_BYTES, out);
     if (rc)
         return rc;
     if (!fleet_beat_get(fl, &b))
         return 0;
     // a beat that is not later is told too in the end: a clock may have been set back
-    if (b.time_ms > beat_ms || (time_up && b.time_ms != beat_ms))
+    bool told = b.time_ms > p->beat_ms || (time_up && b.time_ms != p->beat_ms);
+    if (told && p->has_nonce)
+        (void)fleet_beat_answer(fl, p->nonce, &b);
+    if (told)
         beat_format(&b, out);
     return out->err;
 }
@@ -156,23 +162,20 @@ static size_t polls_of(const struct fleet *fl, const char *region)
     return n;
 }
 
-static int poll_new(struct fleet *fl, const char *region, const struct control_place *after,
-                    int64_t beat_ms, int64_t wait_ms, struct http_response *resp)
+// `q`: what is asked, and by whom.
+static int poll_new(struct fleet *fl, const struct poll *q, struct http_response *resp)
 {
     pthread_mutex_lock(&fl->carry_lock);
-    size_t n = polls_of(fl, region);
+    size_t n = polls_of(fl, q->region);
     pthread_mutex_unlock(&fl->carry_lock);
     if (n >= POLLS_PER_REGION)
         return ERR_BUSY;
     struct poll *p = mem_zalloc(sizeof *p);
     if (!p)
         return ERR_NOMEM;
-    *p = (struct poll){.fl = fl,
-                       .after = *after,
-                       .beat_ms = beat_ms,
-                       .until_ms = clock_mono_ms() + wait_ms,
-                       .refs = 2};
-    snprintf(p->region, sizeof p->region, "%s", region);
+    *p = *q;
+    p->fl = fl;
+    p->refs = 2;
     buf_init(&p->body, BODY_BYTES);
     int rc = http_response_stream(resp, 200, CONTENT_TYPE, &poll_ops, p, &p->handle);
     if (rc) {
@@ -192,18 +195,20 @@ void fleet_feed_run(struct http_request *req, struct http_response *resp)
 {
     const struct peer_call *call = req->ctx;
     struct fleet *fl = call->fl;
-    const char *text = http_query_get(req, "after", 0);
-    struct control_place after;
-    if (!text || control_place_parse(text, strlen(text), &after)) {
+    const char *text = http_query_get(req, "after", 0), *nonce = http_query_get(req, "nonce", 0);
+    struct poll q = {.beat_ms = number_of(req, "beat", INT64_MAX)};
+    if (!text || control_place_parse(text, strlen(text), &q.after)) {
         serve_refuse(req, resp, 400, "give after=EPOCH:SEQUENCE:HASH, the last entry you stored");
         return;
     }
-    fleet_heard(fl, call->region, &after);
-    int64_t beat_ms = number_of(req, "beat", INT64_MAX),
-            wait_ms = number_of(req, "wait_ms", WAIT_MAX_MS);
+    fleet_heard(fl, call->region, &q.after);
+    snprintf(q.region, sizeof q.region, "%s", call->region);
+    q.has_nonce = nonce && hex_parse(nonce, strlen(nonce), q.nonce, sizeof q.nonce) == 0;
+    int64_t wait_ms = number_of(req, "wait_ms", WAIT_MAX_MS);
+    q.until_ms = clock_mono_ms() + wait_ms;
     AUTO_BUF struct buf body;
     buf_init(&body, BODY_BYTES);
-    int rc = gather(fl, &after, beat_ms, wait_ms == 0, &body);
+    int rc = gather(fl, &q, wait_ms == 0, &body);
     if (rc) {
         refuse_read(req, resp, rc);
         return;
@@ -211,7 +216,7 @@ void fleet_feed_run(struct http_request *req, struct http_response *resp)
     if (body.n || wait_ms == 0 || atomic_load(&fl->stopping))
         rc = fleet_answer_text(resp, CONTENT_TYPE, &body);
     else
-        rc = poll_new(fl, call->region, &after, beat_ms, wait_ms, resp);
+        rc = poll_new(fl, &q, resp);
     if (rc)
         serve_refuse(req, resp, 503, err_text(rc));
 }
@@ -299,7 +304,7 @@ static bool poll_serve(struct poll *p, const struct control_place *own, const st
     AUTO_BUF struct buf body;
     buf_init(&body, BODY_BYTES);
     // whatever went wrong is said to the reader's next request
-    int rc = gather(fl, &p->after, p->beat_ms, over, &body);
+    int rc = gather(fl, p, over, &body);
     if (!rc && !body.n && !over)
         return is_closed(p);
     pthread_mutex_lock(&fl->carry_lock);
@@ -366,7 +371,7 @@ static bool beat_make(struct fleet *fl)
                     "key: %s",
                     err_text(rc));
     else if (due)
-        (void)fleet_beat_take(fl, &b, fl->o.region);
+        (void)fleet_beat_take(fl, &b, clock_mono_ms());
     return due;
 }
 

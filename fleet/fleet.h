@@ -16,10 +16,10 @@
 // and looks for drift.
 //
 // Routes (peer listener)
-//   GET  /control/v1/feed?after=E:S:HASH&beat=MS&wait_ms=N   what follows that place, as JSON lines,
-//        then perhaps one beat (fleet/beat.h). The query is the reader's word that it stored that far,
-//        and of the last beat it has. Waits for up to N ms, and is answered with each beat. 410: read
-//        the base. 409: that place is not in this log
+//   GET  /control/v1/feed?after=E:S:HASH&beat=MS&nonce=HEX&wait_ms=N   what follows that place, as JSON
+//        lines, then perhaps one beat, which answers the nonce at the writer (fleet/beat.h). The query is
+//        the reader's word that it stored that far, and of the last beat it has. Waits for up to N ms,
+//        and is answered with each beat. 410: read the base. 409: that place is not in this log
 //   GET  /control/v1/base       the whole state, for who is too far behind
 //   GET  /control/v1/place[?at=E:S:HASH]   {"epoch","seq","hash","writer","writes","confirmed"}
 //   GET  /control/v1/report     how this node is

@@ -42,8 +42,11 @@ struct lane { // reads the feed from one region at a time
     // for whose turn it is next
     unsigned turn;
     unsigned failures;
-    // what it asked last was answered by the feed there, not by something on the way
-    bool answered;
+    // what it asked last: when (mono), with which nonce
+    int64_t asked_ms;
+    uint8_t nonce[BEAT_NONCE_BYTES];
+    // it was answered by the feed there, not by something on the way; something new came
+    bool answered, news;
     // wakes the fetch that it waits for
     _Atomic bool give_up;
 };
@@ -55,7 +58,7 @@ struct words { // under `lock`
     // the last beat that counted
     bool has_beat;
     struct beat beat;
-    // mono; as of when its word is
+    // mono; as of when its word is: of an answer, when it was asked for
     int64_t beat_ms;
     // mono; until then what is in force here was known to be in force
     int64_t fresh_ms;
@@ -125,10 +128,13 @@ void fleet_words_close(struct fleet *fl);
 void fleet_topology_look(struct fleet *fl);
 // A region's word that it stored up to there.
 void fleet_heard(struct fleet *fl, const char *region, const struct control_place *place);
-// A beat that came from `from`; the writer's own comes from itself. ERR_AUTH; ERR_EXISTS: not later.
-int fleet_beat_take(struct fleet *fl, const struct beat *b, const char *from);
+// A beat that came. It answers what was asked at asked_ms (mono), or 0: it may be from any time.
+// ERR_AUTH; ERR_EXISTS: not later than the last one.
+int fleet_beat_take(struct fleet *fl, const struct beat *b, int64_t asked_ms);
 // The last beat that counted. False: there was none.
 bool fleet_beat_get(struct fleet *fl, struct beat *out);
+// At the writer, while it beats: adds the answer to a reader's nonce. False: the beat is as it was.
+bool fleet_beat_answer(struct fleet *fl, const uint8_t nonce[BEAT_NONCE_BYTES], struct beat *b);
 // What is in force here moved: a beat may cover it now.
 void fleet_advanced(struct fleet *fl);
 // Says to the feed whether a majority is heard; the carrier calls it each turn.

@@ -10,6 +10,7 @@
 #include "fleet/fleet_priv.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/wait.h"
@@ -26,6 +27,8 @@
 // keeps nobody from being read.
 #define POLL_WHOLE_MS 60000
 #define BASE_WHOLE_MS 600000
+// A beat is as old as the poll that it answers, which waited for it; the next one is asked for then.
+#define LATE_BEATS 3
 #define RETRY_MS 100
 #define RETRY_MAX_MS 1500
 #define ANSWER_BYTES (2 * (size_t)CONTROL_ENTRY_MAX_BYTES)
@@ -105,12 +108,24 @@ static int take_lines(struct lane *l, const struct topology *t, struct bytes lin
     return rc;
 }
 
+// When it was asked for, if it is the writer's answer to that; else 0: it may be from any time.
+static int64_t asked_for(const struct lane *l, const struct topology *t, const struct beat *b)
+{
+    if (!t || beat_answers(b, l->nonce, t))
+        return 0;
+    return l->asked_ms;
+}
+
 static int take_beat(struct lane *l, struct bytes line)
 {
     struct beat b;
     int rc = beat_parse(line, &b);
+    // as it is after the entries that came with it
+    struct topology *t = snapshot_get(l->fl->o.topology);
     if (!rc)
-        rc = fleet_beat_take(l->fl, &b, l->from);
+        rc = fleet_beat_take(l->fl, &b, asked_for(l, t, &b));
+    snapshot_unref(t);
+    l->news = rc == 0;
     if (rc == ERR_EXISTS)
         return 0; // by another way already
     // of a writer that is none, or not any more: its region does not know yet
@@ -248,12 +263,17 @@ static bool has_entries(struct bytes body)
     return body.n > 0;
 }
 
-// Entries came, and what is stored here is what it was: the same would be sent again at once.
-static bool stands(struct lane *l, const struct control_place *before, struct bytes body)
+// What is stored here is what it was, and entries came, or nothing new and at once: the same would be
+// sent again, without rest.
+static bool stands(struct lane *l, const struct control_place *before, struct bytes body,
+                   uint32_t wait_ms)
 {
     struct heard_own own;
     fleet_own_get(l->fl, &own);
-    return has_entries(body) && control_place_same(&own.place, before);
+    if (!control_place_same(&own.place, before))
+        return false;
+    bool at_once = wait_ms && clock_mono_ms() - l->asked_ms < RETRY_MS;
+    return has_entries(body) || (!l->news && at_once);
 }
 
 static bool disk_takes_nothing(struct lane *l)
@@ -267,17 +287,25 @@ static bool disk_takes_nothing(struct lane *l)
 static int lane_poll(struct lane *l, uint32_t wait_ms)
 {
     struct fleet *fl = l->fl;
-    char target[CONTROL_PLACE_TEXT_SIZE + 128], at[CONTROL_PLACE_TEXT_SIZE];
+    char target[CONTROL_PLACE_TEXT_SIZE + 192], at[CONTROL_PLACE_TEXT_SIZE],
+        nonce[2 * BEAT_NONCE_BYTES + 1];
     struct heard_own own;
     struct beat b = {.time_ms = 0};
     struct fetch_result r;
     fleet_own_get(fl, &own);
     (void)fleet_beat_get(fl, &b);
-    snprintf(target, sizeof target, FLEET_FEED_PATH "?after=%s&beat=%" PRId64 "&wait_ms=%u",
-             control_place_format(&own.place, at), b.time_ms, wait_ms);
+    l->answered = l->news = false;
+    if (random_bytes(l->nonce, sizeof l->nonce)) {
+        lane_failed(l, "the system gives no random bytes");
+        return ERR_CRYPTO;
+    }
+    hex_format(l->nonce, sizeof l->nonce, nonce);
+    snprintf(target, sizeof target,
+             FLEET_FEED_PATH "?after=%s&beat=%" PRId64 "&nonce=%s&wait_ms=%u",
+             control_place_format(&own.place, at), b.time_ms, nonce, wait_ms);
+    l->asked_ms = clock_mono_ms();
     struct topology *t = snapshot_get(fl->o.topology);
     bool pauses = false;
-    l->answered = false;
     int rc = lane_fetch(l, t, target, POLL_IDLE_MS, POLL_WHOLE_MS, ANSWER_BYTES, &r);
     if (!rc && r.status != 200) {
         rc = judge_status(l, t, r.status);
@@ -285,7 +313,7 @@ static int lane_poll(struct lane *l, uint32_t wait_ms)
         const struct bytes body = bytes_of((const uint8_t *)r.body.p, r.body.n);
         l->answered = true;
         rc = take_answer(l, t, body);
-        pauses = !rc && stands(l, &own.place, body);
+        pauses = !rc && stands(l, &own.place, body, wait_ms);
     }
     fetch_result_done(&r);
     snapshot_unref(t);
@@ -373,7 +401,7 @@ static bool others_choose(struct lane *l, const struct topology *t)
     pthread_mutex_lock(&fl->lock);
     bool late = !fl->words.confirmed &&
                 (!fl->words.has_beat ||
-                 clock_mono_ms() - fl->words.beat_ms > 5 * (int64_t)fl->o.beat_ms / 2);
+                 clock_mono_ms() - fl->words.beat_ms > LATE_BEATS * (int64_t)fl->o.beat_ms);
     pthread_mutex_unlock(&fl->lock);
     for (size_t tries = 0; late && tries < t->n_regions; tries++) {
         const struct region *r = &t->regions[l->turn++ % t->n_regions];

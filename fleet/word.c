@@ -182,39 +182,37 @@ static void fresh_look(struct fleet *fl, const struct control_place *own)
         w->fresh_ms = w->beat_ms;
 }
 
-// Later than the last one that counted? What the writer says itself is news in any case: its clock
-// may have been set back.
-static bool is_news(struct fleet *fl, const struct beat *b)
+// Later than the last one that counted? An answer to a later question is news in any case: the writer's
+// clock may have been set back.
+static bool is_news(struct fleet *fl, const struct beat *b, int64_t asked_ms)
 {
     pthread_mutex_lock(&fl->lock);
     const struct words *w = &fl->words;
-    bool news =
-        !w->has_beat || b->time_ms > w->beat.time_ms || b->place.epoch > w->beat.place.epoch;
+    bool news = !w->has_beat || b->time_ms > w->beat.time_ms ||
+                b->place.epoch > w->beat.place.epoch || asked_ms > w->beat_ms;
     pthread_mutex_unlock(&fl->lock);
     return news;
 }
 
-// As of when its word is. From the writer itself: now. Others may have held it back: no younger than
-// the wall clocks make it.
-static int64_t beat_as_of(const struct beat *b, bool from_writer)
+// As of when its word is. An answer is no older than the question. Others may have been held back on
+// their way, by anybody: they are no younger than the wall clocks make them.
+static int64_t beat_as_of(const struct beat *b, int64_t asked_ms)
 {
     int64_t now = clock_mono_ms(), age = clock_wall_ms() - b->time_ms;
-    if (from_writer || age < 0)
+    if (asked_ms)
+        return asked_ms;
+    if (age < 0)
         return now;
     return now - age;
 }
 
-int fleet_beat_take(struct fleet *fl, const struct beat *b, const char *from)
+int fleet_beat_take(struct fleet *fl, const struct beat *b, int64_t asked_ms)
 {
+    if (!is_news(fl, b, asked_ms))
+        return ERR_EXISTS;
     struct topology *t = snapshot_get(fl->o.topology);
-    const struct region *writer = NULL;
-    if (t)
-        writer = topology_writer(t);
-    bool itself = writer && strcmp(from, writer->name) == 0;
     int rc = ERR_AUTH;
-    if (writer && !itself && !is_news(fl, b))
-        rc = ERR_EXISTS;
-    else if (writer)
+    if (t)
         rc = beat_verify(b, t);
     snapshot_unref(t);
     if (rc)
@@ -222,9 +220,13 @@ int fleet_beat_take(struct fleet *fl, const struct beat *b, const char *from)
     struct heard_own own;
     fleet_own_get(fl, &own);
     pthread_mutex_lock(&fl->lock);
+    int64_t as_of = beat_as_of(b, asked_ms);
+    // it was said after the one before, and so is no older
+    if (!fl->words.has_beat || as_of > fl->words.beat_ms)
+        fl->words.beat_ms = as_of;
     fl->words.has_beat = true;
     fl->words.beat = *b;
-    fl->words.beat_ms = beat_as_of(b, itself);
+    fl->words.beat.has_answer = false; // that is for nobody else
     fresh_look(fl, &own.applied);
     changed(fl);
     pthread_mutex_unlock(&fl->lock);
@@ -240,6 +242,18 @@ bool fleet_beat_get(struct fleet *fl, struct beat *out)
         *out = fl->words.beat;
     pthread_mutex_unlock(&fl->lock);
     return there;
+}
+
+bool fleet_beat_answer(struct fleet *fl, const uint8_t nonce[BEAT_NONCE_BYTES], struct beat *b)
+{
+    struct control_view v;
+    control_feed_view(fl->o.feed, &v);
+    bool writes = v.we_write && v.confirmed;
+    control_view_done(&v);
+    pthread_mutex_lock(&fl->lock);
+    bool fresh = clock_mono_ms() - fl->words.beat_ms <= 2 * (int64_t)fl->o.beat_ms;
+    pthread_mutex_unlock(&fl->lock);
+    return writes && fresh && beat_answer(fl->o.keys, nonce, b) == 0;
 }
 
 void fleet_advanced(struct fleet *fl)

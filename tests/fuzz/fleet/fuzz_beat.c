@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     // a key may need escapes that the form does without: such a one is nobody's
     if (beat_parse(bytes_of(text.p, text.n), &again) == 0 &&
-        (!control_place_same(&b.place, &again.place) || b.time_ms != again.time_ms))
+        (!control_place_same(&b.place, &again.place) || b.time_ms != again.time_ms ||
+         b.has_answer != again.has_answer))
         abort();
     buf_done(&text);
     return 0;

@@ -342,18 +342,26 @@ struct control_place region_place(struct world_region *r)
     return p;
 }
 
-int region_claims(struct world_region *r, size_t to, const struct control_place *p)
+int region_asks(struct world_region *r, size_t to, const char *target, struct buf *out)
 {
     struct fetch_result res;
-    char url[300], sock[128], text[CONTROL_PLACE_TEXT_SIZE];
+    char url[400], sock[128];
     socket_path(r->world, to, (size_t)(r - r->world->regions), sock, sizeof sock);
-    snprintf(url, sizeof url, "http://%s.peer.example.io/control/v1/place?at=%s", names[to],
-             control_place_format(p, text));
+    snprintf(url, sizeof url, "http://%s.peer.example.io%s", names[to], target);
     const struct fetch_request q = {.url = url, .unix_socket = sock, .timeout_ms = 5000};
     (void)fetch_run(r->fetcher, &q, &res);
     int status = res.status;
+    if (out)
+        buf_add(out, res.body.p, res.body.n);
     fetch_result_done(&res);
     return status;
+}
+
+int region_claims(struct world_region *r, size_t to, const struct control_place *p)
+{
+    char target[200], text[CONTROL_PLACE_TEXT_SIZE];
+    snprintf(target, sizeof target, "/control/v1/place?at=%s", control_place_format(p, text));
+    return region_asks(r, to, target, NULL);
 }
 
 static void run(const char *command)

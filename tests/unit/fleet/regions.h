@@ -85,7 +85,10 @@ int region_change(struct world_region *r, const char *name, struct control_place
 bool region_has(struct world_region *r, const char *name); // in force there
 struct control_place region_place(struct world_region *r);
 bool region_writes(struct world_region *r); // is the writer, and confirmed
-// That region, whatever it is, tells another one that it stands there. The status of the answer.
+// That region, whatever it is, asks another one. The status of the answer; 0: none. `out` NULL: is of
+// no use.
+int region_asks(struct world_region *r, size_t to, const char *target, struct buf *out);
+// Tells it that it stands there. Likewise.
 int region_claims(struct world_region *r, size_t to, const struct control_place *p);
 // Its data as it is now, and back to that: a disk that is restored. Only while it is down.
 void region_copy(struct world_region *r);

@@ -99,10 +99,54 @@ START_TEST(the_writers_word_counts_and_no_other)
 }
 END_TEST
 
+START_TEST(an_answer_is_for_who_asked)
+{
+    static const uint8_t asked[BEAT_NONCE_BYTES] = {1, 2, 3}, before[BEAT_NONCE_BYTES] = {1, 2};
+    struct place_keys k;
+    keys_make(&k);
+    struct topology *east = topology_of(&k, "eastus"), *west = topology_of(&k, "westus");
+    struct control_place p = {.epoch = 3, .seq = 77};
+    struct beat b, read, other;
+    ck_assert_int_eq(beat_sign(k.keys[0], &p, 1764460800000, &b), 0);
+    ck_assert_int_eq(beat_answers(&b, asked, east), ERR_AUTH); // it has none
+    ck_assert_int_eq(beat_answer(NULL, asked, &b), ERR_NOTFOUND);
+    ck_assert_int_eq(beat_answer(k.keys[1], asked, &b), ERR_NOTFOUND); // another one's beat
+    ck_assert(!b.has_answer);
+    ck_assert_int_eq(beat_answer(k.keys[0], asked, &b), 0);
+
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    beat_format(&b, &text);
+    ck_assert_uint_le(text.n, BEAT_LINE_MAX);
+    ck_assert_int_eq(beat_parse(bytes_of(text.p, text.n), &read), 0);
+    ck_assert_int_eq(beat_verify(&read, east), 0);
+    ck_assert_int_eq(beat_answers(&read, asked, east), 0);
+    ck_assert_int_eq(beat_answers(&read, before, east), ERR_AUTH);
+    ck_assert_int_eq(beat_answers(&read, asked, west), ERR_AUTH);
+    // it is of that beat and of no other, and a beat's signature is no answer
+    other = read;
+    other.time_ms++;
+    ck_assert_int_eq(beat_answers(&other, asked, east), ERR_AUTH);
+    other = read;
+    other.place.seq++;
+    ck_assert_int_eq(beat_answers(&other, asked, east), ERR_AUTH);
+    other = read;
+    memcpy(other.answer, other.signature, sizeof other.answer);
+    ck_assert_int_eq(beat_answers(&other, asked, east), ERR_AUTH);
+    other = read;
+    memcpy(other.nonce, before, sizeof other.nonce); // kept from before, under another name
+    ck_assert_int_eq(beat_answers(&other, before, east), ERR_AUTH);
+    snapshot_unref(east);
+    snapshot_unref(west);
+    keys_done(&k);
+}
+END_TEST
+
 START_TEST(what_is_no_beat)
 {
 #define HASH "abababababababababababababababababababababababababababababababab"
 #define SIG "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define NONCE "000102030405060708090a0b0c0d0e0f"
     static const char good[] =
         "{\"beat\":{\"e\":1,\"s\":2,\"p\":\"" HASH "\",\"time\":5},\"k\":\"a\",\"g\":\"" SIG "\"}";
     static const char *const bad[] = {
@@ -117,9 +161,16 @@ START_TEST(what_is_no_beat)
         "{\"beat\":{\"e\":1,\"s\":2,\"p\":\"" HASH "\",\"time\":5},\"k\":\"\",\"g\":\"" SIG "\"}",
         "{\"beat\":{\"e\":1,\"s\":2,\"p\":\"" HASH "\",\"time\":\"5\"},\"k\":\"a\",\"g\":\"" SIG
         "\"}",
+        "{\"beat\":{\"e\":1,\"s\":2,\"p\":\"" HASH "\",\"time\":5},\"k\":\"a\",\"g\":\"" SIG
+        "\",\"n\":\"00\",\"a\":\"" SIG "\"}",
+        "{\"beat\":{\"e\":1,\"s\":2,\"p\":\"" HASH "\",\"time\":5},\"k\":\"a\",\"g\":\"" SIG
+        "\",\"n\":7}",
+        "{\"beat\":{\"e\":1,\"s\":2,\"p\":\"" HASH "\",\"time\":5},\"k\":\"a\",\"g\":\"" SIG
+        "\",\"n\":\"" NONCE "\"}",
     };
     struct beat b;
     ck_assert_int_eq(beat_parse(bytes_str(good), &b), 0);
+    ck_assert(!b.has_answer);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ck_assert_int_eq(beat_parse(bytes_str(bad[i]), &b), ERR_INVAL);
     char key[400];
@@ -135,4 +186,5 @@ START_TEST(what_is_no_beat)
 }
 END_TEST
 
-CHECK_MAIN("fleet/beat", the_writers_word_counts_and_no_other, what_is_no_beat)
+CHECK_MAIN("fleet/beat", the_writers_word_counts_and_no_other, an_answer_is_for_who_asked,
+           what_is_no_beat)

@@ -185,11 +185,12 @@ START_TEST(a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone)
     rests();
     until(region_change(at(0), "before", &p) == 0);
     until(stored(0, &p).stored == 7);
-    // the writer is cut off; for a moment it does not know, and writes on
+    // the writer is cut off; it is made to write on
     cut(0, 1, true);
     cut(0, 2, true);
     // polls that were under way are over
-    until(fleet_stale_ms(at(1)->fleet) > 400 && fleet_stale_ms(at(2)->fleet) > 400);
+    until(!region_writes(at(0)));
+    until(fleet_stale_ms(at(1)->fleet) > 1000 && fleet_stale_ms(at(2)->fleet) > 1000);
     until(confirm(at(0)) && region_change(at(0), "lostone", &lost) == 0);
     takeover_at(at(1));
     until(region_writes(at(1)));
@@ -338,8 +339,35 @@ START_TEST(a_region_whose_disk_is_full_does_not_ask_without_rest)
 }
 END_TEST
 
-CHECK_MAIN("fleet/carry", a_change_reaches_everybody_at_once, a_thousand_changes_in_a_row,
-           a_way_that_is_cut_is_gone_around, one_that_was_away_for_a_hundred_changes_catches_up,
+// Who stands between, the edge of the writer's region for one, hands on what it has kept.
+START_TEST(a_beat_that_was_kept_is_no_new_one)
+{
+    static const char nonce[] = "000102030405060708090a0b0c0d0e0f";
+    char target[300], text[CONTROL_PLACE_TEXT_SIZE];
+    AUTO_BUF struct buf kept;
+    buf_init(&kept, 0);
+    fleet_make(2);
+    rests();
+    until(fleet_stale_ms(at(1)->fleet) < 400);
+    const struct control_place p = region_place(at(0));
+    snprintf(target, sizeof target, "/control/v1/feed?after=%s&beat=0&nonce=%s&wait_ms=0",
+             control_place_format(&p, text), nonce);
+    ck_assert_int_eq(region_asks(at(1), 0, target, &kept), 200);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&kept), nonce)); // the writer answers
+    at(0)->says = buf_cstr(&kept);
+    unsigned before = at(0)->n_polls;
+    until(fleet_stale_ms(at(1)->fleet) > 2000);
+    ck_assert_uint_gt(at(0)->n_polls - before, 2);
+    ck_assert_uint_lt(at(0)->n_polls - before, 200); // nor is it asked without rest
+    at(0)->says = NULL;
+    until(fleet_stale_ms(at(1)->fleet) < 400);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("fleet/carry", a_beat_that_was_kept_is_no_new_one, a_change_reaches_everybody_at_once,
+           a_thousand_changes_in_a_row, a_way_that_is_cut_is_gone_around,
+           one_that_was_away_for_a_hundred_changes_catches_up,
            a_writer_that_hears_no_majority_stops_and_goes_on_when_it_does,
            a_takeover_reaches_all_and_voids_what_the_old_writer_wrote_alone,
            who_is_too_far_behind_begins_with_the_whole, requests_get_to_the_writer_from_anywhere,
