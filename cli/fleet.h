@@ -4,7 +4,8 @@
 //
 //   struct fleet_node n;
 //   rc = fleet_node_parse(c, &n, more, n_more, argc, argv, &argc);    // options
-//   rc = rc ? rc : fleet_node_prepare(&n, region);                    // folders; is it free?
+//   if (!rc)
+//       rc = fleet_node_prepare(&n, region);                          // folders; is it free?
 //   … keys, certificates, topology …
 //   rc = fleet_node_settings(&n, ca_dir);                             // meridiand.yaml: the last file
 //   rc = fleet_node_start(&n);                                        // does not come back

@@ -215,7 +215,8 @@ static int roll_back(struct cli *c, const json_t *arguments)
         rc = change_make(c, "topology rollback", arguments, &answer);
     if (answer) {
         int shown = show_done(c, answer);
-        rc = rc ? rc : shown;
+        if (!rc)
+            rc = shown;
     }
     json_decref(answer);
     return rc;

@@ -4,8 +4,10 @@
 //
 //   struct dial d;
 //   rc = peer_dial(dialer, topology, "westeurope", "/replication/v1/clock", NULL, &d);
+//   if (rc)
+//       return rc;
 //   d.q.timeout_ms = 2000;
-//   rc = rc ? rc : fetch_start(dialer->fetcher, &d.q, on_answer, NULL);
+//   rc = fetch_start(dialer->fetcher, &d.q, on_answer, NULL);
 //
 // A dialer is constant; any thread. A dial belongs to its caller and may not be copied: the request
 // points into it.

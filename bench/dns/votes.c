@@ -132,7 +132,8 @@ static void build(unsigned n_regions, unsigned n_stamps, const char *dir)
         char sub[128];
         snprintf(sub, sizeof sub, "%s/%u", dir, r);
         int rc = region_keys_create(sub, region_names[r], &d);
-        rc = rc ? rc : region_keys_open(sub, region_names[r], &d, &keys[r]);
+        if (!rc)
+            rc = region_keys_open(sub, region_names[r], &d, &keys[r]);
         if (rc)
             die("keys", rc);
         buf_printf(&b, "  r%u: { feed_keys: [{ id: %s, key: \"%s\" }] }\n", r,
