@@ -120,6 +120,28 @@ static const char *code_of_bad(int status)
     return "Invalid";
 }
 
+// An envelope has a signature; a bare text is good at the writer's own socket only.
+static bool is_signed(struct bytes body)
+{
+    json_t *doc = json_loadb((const char *)body.p, body.n, 0, NULL);
+    bool is = json_is_string(json_object_get(doc, "signature"));
+    json_decref(doc);
+    return is;
+}
+
+// What time a request is judged at. One from afar was dated by another clock: while ours is known to
+// be wrong it is judged by the others', so that a revocation waits for nobody's clock.
+static int64_t judged_at_ms(const struct app *app, struct bytes body)
+{
+    struct clock_opinion o;
+    int64_t now = clock_wall_ms();
+    if (!replication_clock_opinion(app->replicator, &o) || !o.far || o.set_since)
+        return now;
+    if (!is_signed(body))
+        return now;
+    return now + o.others_ms;
+}
+
 struct given { // what came, and what is said to it
     struct app *app;
     struct bytes body;
@@ -194,7 +216,7 @@ static void take_given(struct given *g)
     struct control_request *q = NULL;
     struct diag diag;
     diag_init(&diag);
-    int rc = control_request_take(g->body, &who, clock_wall_ms(), &diag, &q);
+    int rc = control_request_take(g->body, &who, judged_at_ms(g->app, g->body), &diag, &q);
     if (rc)
         refuse_given(g, rc, &diag);
     else
@@ -216,15 +238,6 @@ static bool is_writer(struct app *app, char writer[HOSTNAME_REGION_SIZE])
     return is;
 }
 
-// An envelope has a signature; a bare text is good at the writer's own socket only.
-static bool is_signed(struct bytes body)
-{
-    json_t *doc = json_loadb((const char *)body.p, body.n, 0, NULL);
-    bool is = json_is_string(json_object_get(doc, "signature"));
-    json_decref(doc);
-    return is;
-}
-
 // What strangers send is judged here before it costs the writer anything, which judges it again.
 // False: refused.
 static bool is_operators(struct given *g)
@@ -234,7 +247,7 @@ static bool is_operators(struct given *g)
     struct control_request *q = NULL;
     struct diag diag;
     diag_init(&diag);
-    int rc = control_request_take(g->body, &who, clock_wall_ms(), &diag, &q);
+    int rc = control_request_take(g->body, &who, judged_at_ms(g->app, g->body), &diag, &q);
     if (rc)
         refuse_given(g, rc, &diag);
     control_request_free(q);

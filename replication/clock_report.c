@@ -17,7 +17,7 @@ struct clocks {
     enum clock_state state;
     enum clock_kernel kernel;
     bool vouched, compared, far, ahead;
-    int64_t base_us;
+    int64_t base_us, others_ms;
     size_t n_members;
     char sentence[CLOCK_SENTENCE_SIZE];
     size_t n;
@@ -59,6 +59,7 @@ void clock_report_set(struct clock_report *w, const struct clock_case *c, enum c
     p->vouched = clock_vouched(c, state);
     p->far = clock_far(c, state);
     p->ahead = clock_ahead(c);
+    p->others_ms = clock_others_ms(c);
     p->base_us = base_us;
     p->compared |= compared;
     p->n_members = c->n_members;
@@ -117,6 +118,7 @@ void clock_report_opinion(struct clock_report *w, struct clock_opinion *out)
     out->compared = p->compared;
     out->far = p->far;
     out->ahead = p->ahead;
+    out->others_ms = p->others_ms;
     out->set_since = llabs(clock_base_us() - p->base_us) > CLOCK_OFF_MS * 1000LL;
     out->closes = clock_closes(p->state);
     memcpy(out->ours, p->sentence, sizeof out->ours);

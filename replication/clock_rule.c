@@ -15,11 +15,16 @@ static bool differs(const struct clock_other *o, int64_t by_more_than_ms)
     return o->known && llabs(o->offset_ms) - o->error_ms > by_more_than_ms;
 }
 
+static bool is_reached(const struct clock_other *o)
+{
+    return o->known && o->reached;
+}
+
 static size_t n_reached(const struct clock_case *c)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->n_others; i++)
-        n += c->others[i].known && c->others[i].reached;
+        n += is_reached(&c->others[i]);
     return n;
 }
 
@@ -175,6 +180,32 @@ bool clock_ahead(const struct clock_case *c)
         behind += o->reached && o->offset_ms < 0 && differs(o, CLOCK_FAR_MS);
     }
     return behind && behind >= n_reached(c) / 2 + 1;
+}
+
+// Of those that are reached, the offset before which there are `k` others.
+static int64_t kth_offset(const struct clock_case *c, size_t k)
+{
+    for (size_t i = 0; i < c->n_others; i++) {
+        size_t before = 0;
+        for (size_t j = 0; j < c->n_others; j++) {
+            int64_t x = c->others[j].offset_ms, y = c->others[i].offset_ms;
+            before += is_reached(&c->others[j]) && (x < y || (x == y && j < i));
+        }
+        if (is_reached(&c->others[i]) && before == k)
+            return c->others[i].offset_ms;
+    }
+    return 0;
+}
+
+int64_t clock_others_ms(const struct clock_case *c)
+{
+    size_t n = n_reached(c);
+    if (!n)
+        return 0;
+    int64_t low = kth_offset(c, (n - 1) / 2), high = kth_offset(c, n / 2);
+    if (llabs(low) <= llabs(high))
+        return low;
+    return high;
 }
 
 static const char *who_sides_with_us(const struct clock_case *c, char *out, size_t cap)

@@ -72,6 +72,9 @@ bool clock_far(const struct clock_case *c, enum clock_state s);
 // Is ours ahead, by more than CLOCK_FAR_MS, of a majority of the others that are reached? Whoever is
 // right: what must not come too early does not go by it then.
 bool clock_ahead(const struct clock_case *c);
+// By how much the others' clocks are ahead of ours, as most of those that are reached have it (the
+// median, of two in the middle the one nearer to ours). 0: nobody is reached.
+int64_t clock_others_ms(const struct clock_case *c);
 // Regions that are reached and whose clocks are off from ours by more than CLOCK_FAR_MS, for
 // people, and whether the others side with us; "" when there are none, or when ours is the one that
 // is wrong. Returns out.

@@ -169,6 +169,8 @@ struct clock_opinion {
     bool compared;
     // off from a majority by more than CLOCK_FAR_MS: no certificates by it
     bool far;
+    // by how much the others' are ahead of it, as most of those that are reached have it
+    int64_t others_ms;
     // ahead of most that are reached by more than CLOCK_FAR_MS, whoever is right
     bool ahead;
     // our clock was set since: what is said here may hold no more, until the next round (a second)

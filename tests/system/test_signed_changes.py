@@ -25,7 +25,7 @@ class SignedChanges(Asking):
         control = f"control:\n  root: \"{spki(cls.key('root'))}\"\n  writer: eastus\n  operators:\n" + "".join(
             row.format(name, spki(cls.key(name)), rights, more)
             for name, rights, more in (("ada", "principals", ""), ("clerk", "registries", ""), ("gone", "all", ", revoked: true")))
-        cls.lab = Lab(topology=TOPOLOGY + control, admin_port=PORT, node_extra="source: feed\n")
+        cls.lab = Lab(topology=TOPOLOGY + control, admin_port=PORT, node_extra="source: feed\n", clocks=True)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__, None, None, None)
 
@@ -141,6 +141,20 @@ class SignedChanges(Asking):
         self.cli("user", "revoke", "bob")
         for region in REGIONS:
             wait_until(5, lambda: refused(region), f"the refresh token is none any more in {region}")
+
+    def test_5_a_revocation_waits_for_no_clock(self):
+        """The writer's is an hour off: what is signed by one that is right is judged by the others' clocks."""
+        for ms in (3_600_000, -3_600_000):
+            self.lab.shift_clock("eastus", ms)
+            for server in ("westeurope", "eastus"):
+                def revoked():
+                    before = self.users("southeastasia")["bob"]["generation"]
+                    r = self.lab.run(MERIDIAN, "user", "revoke", "bob", "--server", server, "--operator", "ada", "--key", self.key("ada"),
+                                     check=False)
+                    self.assertTrue(r.returncode == 0 or "clocks" in r.stderr, r)
+                    return r.returncode == 0 and wait_until(5, lambda: self.users("southeastasia")["bob"]["generation"] > before, "it holds")
+                wait_until(20, revoked, f"a signed revocation is taken, handed to {server}")
+        self.lab.shift_clock("eastus", 0)
 
 
 if __name__ == "__main__":

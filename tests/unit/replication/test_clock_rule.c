@@ -470,6 +470,24 @@ START_TEST(ahead_is_who_most_of_the_others_are_behind)
 }
 END_TEST
 
+START_TEST(what_most_others_have_is_told)
+{
+    struct clock_other o[] = {AT(-3600000, 5), AT(-3600100, 5), AT(20, 5), AT(-3599000, 5)};
+    struct clock_case c = {1, o, 0, S, CLOCK_FINE};
+    ck_assert_int_eq(clock_others_ms(&c), 0);
+    c.n_others = 1;
+    ck_assert_int_eq(clock_others_ms(&c), -3600000);
+    c.n_others = 2;
+    ck_assert_int_eq(clock_others_ms(&c), -3600000);
+    c.n_others = 3; // one that sides with us, or lies
+    ck_assert_int_eq(clock_others_ms(&c), -3600000);
+    c.n_others = 4;
+    ck_assert_int_eq(clock_others_ms(&c), -3599000);
+    o[0].reached = o[1].reached = o[3].reached = false;
+    ck_assert_int_eq(clock_others_ms(&c), 20);
+}
+END_TEST
+
 START_TEST(far_peers_are_named_unless_the_fault_is_ours)
 {
     char text[CLOCK_SENTENCE_SIZE];
@@ -558,5 +576,5 @@ CHECK_MAIN("replication/clock_rule", histories, who_may_judge_stamps,
            one_bad_clock_hurts_itself_only, what_wavers_around_the_limit_does_not_open_and_close,
            a_worse_measurement_does_not_open_writes, sentences_name_the_difference_and_the_regions,
            far_off_is_what_a_majority_says, ahead_is_who_most_of_the_others_are_behind,
-           far_peers_are_named_unless_the_fault_is_ours, a_suspect_is_named_by_what_was_measured,
-           sentences_fit)
+           what_most_others_have_is_told, far_peers_are_named_unless_the_fault_is_ours,
+           a_suspect_is_named_by_what_was_measured, sentences_fit)
