@@ -32,8 +32,17 @@ struct asking {
 
 // "registry/contoso"; NULL: out of memory
 const char *asking_object(const struct asking *q);
-// Has who asks the right to q->verb? False: there is an answer that says no.
+
+// ---- rights.c: false: there is an answer that says no ----
+
+// Has who asks the right to q->verb?
 bool asking_may(struct asking *q);
+// With a plan: may who asks change just that?
+bool asking_may_as_planned(struct asking *q);
+// May who asks go on with, or turn round, what somebody else has begun?
+bool asking_may_touch(struct asking *q, const struct operation *o);
+// With a plan: all that it needs.
+unsigned asking_rights(const struct asking *q);
 
 // ---- planning.c ----
 

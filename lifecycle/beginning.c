@@ -92,7 +92,7 @@ static json_t *record_new(const struct asking *q)
                   "request", q->r->nonce, "locks", locks_json(q), "arguments", q->arguments);
     if (!record)
         return NULL;
-    int rc = 0;
+    int rc = json_object_set_new(record, "rights", json_integer(asking_rights(q)));
     if (q->r->quorum)
         rc |= json_object_set_new(record, "quorum", json_true());
     if (q->plan.goal)

@@ -108,7 +108,7 @@ void asking_cancel(struct asking *q)
         reply_error(q->out, "Refused", "it is of a release that knows more verbs", o->id);
         return;
     }
-    if (!asking_may(q))
+    if (!asking_may(q) || !asking_may_touch(q, o))
         return;
     bool turned = *record_text(o->record, "turned") != 0;
     if (!turned)

@@ -86,6 +86,8 @@ bool asking_plan(struct asking *q)
         reply_nothing(q);
         return false;
     }
+    if (!rc && !asking_may_as_planned(q))
+        return false;
     if (!rc)
         rc = lifecycle_try(q->verb, &q->x, &q->plan, &q->diag, &q->trial);
     else if (!code)

@@ -44,7 +44,7 @@ bool record_whole(const json_t *record)
 
 json_t *record_shown(const json_t *record)
 {
-    static const char *const inner[] = {"goal", "before", "turned", "locks", "arguments"};
+    static const char *const inner[] = {"goal", "before", "turned", "locks", "arguments", "rights"};
     json_t *copy = json_deep_copy(record);
     for (size_t i = 0; copy && i < ARRAY_LEN(inner); i++)
         json_object_del(copy, inner[i]);

@@ -10,7 +10,8 @@
 //    "created":ms,"updated":ms,"error":null,"later":["westus"],"request":"nonce",
 //    "quorum":true}                                     // where it was asked for
 //
-// and for the engine alone: goal, before, turned ("undo", "cancel"), locks, arguments (a digest).
+// and for the engine alone: goal, before, turned ("undo", "cancel"), locks, arguments (a digest),
+// rights (that it needed, enum control_right).
 // Phase states: pending, running, done, undone, failed. Functions that fail do so for want of memory
 // alone, and leave a record that is whole.
 #ifndef MERIDIAN_LIFECYCLE_RECORD_H

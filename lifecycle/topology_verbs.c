@@ -3,7 +3,8 @@
 // (control/document_apply.h). `topology rollback`: back to an earlier version (control/rollback.h).
 // Both are one document, which begins while nothing else runs: whatever an operation is about to do
 // next was made of the rows that they may change. Names that it brings or takes away then go through
-// their stages (document_stages.h), and their registries are held until that has ended.
+// their stages (document_stages.h), and their registries are held until that has ended. Which rights
+// they need goes by what they change (document_needs.h).
 //
 //   topology apply     {"frame": TEXT, "change": TEXT, "from": 41, "whole": true, "exported": 40,
 //                       "force": "file"|"commands"}      // all but one of frame and change may be absent
@@ -20,6 +21,7 @@
 #include "control/document_apply.h"
 #include "control/rollback.h"
 #include "control/topology_reserve.h"
+#include "lifecycle/document_needs.h"
 #include "lifecycle/document_stages.h"
 #include "lifecycle/lifecycle.h"
 #include "lifecycle/many_registries.h"
@@ -286,6 +288,8 @@ static int apply_outcome(const struct plan_ctx *x, struct document_apply *a,
     if (!rc)
         rc = keep_text(x, &a->change, &d.change);
     if (!rc)
+        rc = document_needs(x, d.frame, d.change, out, diag);
+    if (!rc)
         rc = apply_records(x, a, out);
     if (!rc)
         rc = document_phase(x, &d, a->removed, a->n_removed, out, diag);
@@ -405,6 +409,8 @@ static int rollback_outcome(const struct plan_ctx *x, struct topology_rollback *
         rc = keep_text(x, &r->frame, &d.frame);
     if (!rc)
         rc = keep_text(x, &r->change, &d.change);
+    if (!rc)
+        rc = document_needs(x, d.frame, d.change, out, diag);
     if (!rc)
         rc = document_phase(x, &d, r->removed, r->n_removed, out, diag);
     return rc;

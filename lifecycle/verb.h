@@ -85,10 +85,19 @@ struct phase {
     uint32_t rest_s;
 };
 
+// Rights that this very change needs beyond the verb's own.
+struct plan_need {
+    // enum control_right
+    unsigned rights;
+    // "the section identities", "the name contoso, which is reserved for ada,"
+    const char *what;
+};
+
 #define PLAN_LOCKS_MAX 64
 // holds every registry
 #define PLAN_LOCK_REGISTRIES "registries"
 #define PLAN_NOTES_MAX 16
+#define PLAN_NEEDS_MAX 16 // as many as there are sets of rights
 struct plan {
     // of a verb whose plan gives the first phase; name NULL: its step does
     struct phase first;
@@ -106,6 +115,9 @@ struct plan {
     // sentences: what stays, what goes, and when
     const char *notes[PLAN_NOTES_MAX];
     size_t n_notes;
+    // plan_need adds them. Who lacks one is refused, also with a what-if.
+    struct plan_need needs[PLAN_NEEDS_MAX];
+    size_t n_needs;
     // what names are written under in operations: "registry/contoso"; NULL: noun and object
     const char *object;
 };
@@ -147,6 +159,20 @@ int argument_switch(const json_t *arguments, const char *name, bool *out_given, 
                     struct diag *diag);
 int argument_number(const json_t *arguments, const char *name, int64_t min, int64_t max,
                     bool *out_given, int64_t *out, struct diag *diag);
+
+// ---- rights ----
+
+// `rights` are needed for `what`, which lives as long as the plan: the first one of each set of
+// rights is kept, to be told.
+void plan_need(struct plan *out, unsigned rights, const char *what);
+// What an operator owns is under his name: "ada" of "operator:ada", "root" of "root@eastus". In the
+// arena; NULL: out of memory.
+const char *plan_asker(const struct plan_ctx *x);
+// Who is not `owner` needs all rights for `what`; "": nobody is. ERR_NOMEM.
+int plan_need_owner(const struct plan_ctx *x, struct plan *out, const char *owner,
+                    const char *what);
+// Likewise for the name, if it is reserved and its time is not up.
+int plan_need_name(const struct plan_ctx *x, struct plan *out, const char *name);
 
 // A sentence of diag, without a place in a document.
 #define refuse(diag, ...) diag_add(diag, NULL, 0, __VA_ARGS__)

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/endpoints.h"
+#include "config/topology_control.h"
 #include "lifecycle/record.h"
 
 #include <check.h>
@@ -36,6 +37,8 @@ void asked_init(struct asked *a, const char *registries)
     a->l = lifecycle_new(&a->fleet.deps);
     a->n_asked = 0;
     a->bare = false;
+    a->by = "operator:ada";
+    a->rights = CONTROL_RIGHTS_ALL;
 }
 
 void asked_done(struct asked *a)
@@ -76,7 +79,7 @@ int asked_of(struct asked *a, const char *nonce, const char *verb, const char *o
     json_object_del(args, "ifVersion");
     const struct lifecycle_request r = {.verb = verb,
                                         .object = object,
-                                        .by = "operator:ada",
+                                        .by = a->by,
                                         .nonce = nonce,
                                         .arguments = args,
                                         .expires_ms = a->fleet.now_ms + 300000,
@@ -84,7 +87,7 @@ int asked_of(struct asked *a, const char *nonce, const char *verb, const char *o
                                         .what_if = what_if,
                                         .quorum = quorum,
                                         .bare = a->bare,
-                                        .rights = 15};
+                                        .rights = a->rights};
     struct lifecycle_answer answer;
     lifecycle_request(a->l, &r, &answer);
     json_decref(args);

@@ -11,6 +11,9 @@ struct asked {
     unsigned n_asked;
     // as root at the writer's own socket
     bool bare;
+    // who asks, and what that one may; at first "operator:ada", who may all
+    const char *by;
+    unsigned rights;
 };
 
 // Three regions (eastus, westus, north; eastus writes), views corp and lab; registries and private

@@ -15,6 +15,7 @@
 static struct topology *old[OLD_MAX];
 static size_t n_old;
 static struct lifecycle_deps toy;
+const char *documented_by;
 
 // ---- what the feed does beside ----
 
@@ -104,6 +105,7 @@ static int topology_at(void *ctx, uint64_t version, struct diag *diag, struct to
 void documented_begin(struct asked *a, const char *rows)
 {
     asked_init(a, rows);
+    documented_by = "operator:bob";
     toy = a->fleet.deps;
     a->fleet.deps.judge = judge;
     a->fleet.deps.append = append;
@@ -128,13 +130,13 @@ int documented_ask(struct asked *a, const char *verb, json_t *arguments, bool wh
     snprintf(nonce, sizeof nonce, "%032x", 0xabc000 + ++n);
     const struct lifecycle_request r = {.verb = verb,
                                         .object = "",
-                                        .by = "operator:bob",
+                                        .by = documented_by,
                                         .nonce = nonce,
                                         .arguments = arguments,
                                         .expires_ms = a->fleet.now_ms + 300000,
                                         .if_version = if_version,
                                         .what_if = what_if,
-                                        .rights = 15};
+                                        .rights = a->rights};
     struct lifecycle_answer answer;
     lifecycle_request(a->l, &r, &answer);
     json_decref(arguments);

@@ -8,6 +8,9 @@
 
 #include <jansson.h>
 
+// Who asks for documents, with the rights of the fleet's asked.h; operator:bob at each beginning.
+extern const char *documented_by;
+
 void documented_begin(struct asked *a, const char *rows);
 void documented_end(struct asked *a);
 // Takes the arguments. The status; nothing goes on yet.
