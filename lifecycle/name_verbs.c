@@ -23,6 +23,9 @@ static int plan_release(const struct plan_ctx *x, struct plan *out, struct diag 
         refuse(diag, "the name %.80s is not reserved: meridian name list", name);
         return ERR_NOTFOUND;
     }
+    rc = plan_need_name(x, out, name);
+    if (rc)
+        return rc;
     out->locks[out->n_locks++] = arena_printf(x->arena, "registry/%s", name);
     if (!out->locks[0])
         return ERR_NOMEM;

@@ -41,7 +41,7 @@ int plan_need_owner(const struct plan_ctx *x, struct plan *out, const char *owne
 int plan_need_name(const struct plan_ctx *x, struct plan *out, const char *name)
 {
     const struct reserved_name *r = topology_reserved(x->t, name);
-    if (!r || x->now_ms / 1000 >= r->until_s)
+    if (!r || x->sure_ms / 1000 >= r->until_s)
         return 0;
     const char *owner = "nobody by name";
     if (*r->owner)

@@ -27,20 +27,8 @@ static const char *object_name(const struct plan_ctx *x, const char *name)
 
 // ---- create ----
 
-// "ada" of "operator:ada", "root" of "root@eastus"
-static const char *owner_of(const struct plan_ctx *x)
-{
-    static const char operator_form[] = "operator:";
-    if (!strncmp(x->by, operator_form, strlen(operator_form)))
-        return x->by + strlen(operator_form);
-    const char *at = strchr(x->by, '@');
-    if (at)
-        return arena_strndup(x->arena, x->by, (size_t)(at - x->by));
-    return x->by;
-}
-
 static int name_is_free(const struct plan_ctx *x, const char *name, const char *owner,
-                        struct diag *diag, const char **out_code)
+                        struct plan *out, struct diag *diag, const char **out_code)
 {
     const struct reserved_name *reserved = topology_reserved(x->t, name);
     char until[CLOCK_TEXT_SIZE];
@@ -55,7 +43,7 @@ static int name_is_free(const struct plan_ctx *x, const char *name, const char *
         return ERR_CONFLICT;
     }
     if (!reserved || !reserved_name_refuses(reserved, owner, x->sure_ms / 1000))
-        return 0;
+        return plan_need_name(x, out, name);
     *out_code = "NameReserved";
     refuse(diag,
            "the name %s is reserved for %s until %s: its owner may take it again, or release it "
@@ -163,10 +151,10 @@ static int plan_create(const struct plan_ctx *x, struct plan *out, struct diag *
     if (rc)
         return rc;
     if (!owner)
-        owner = owner_of(x);
+        owner = plan_asker(x);
     if (!name || !owner)
         return ERR_NOMEM;
-    rc = name_is_free(x, name, owner, diag, out_code);
+    rc = name_is_free(x, name, owner, out, diag, out_code);
     if (rc)
         return rc;
     out->goal = json_pack("{s:s, s:b}", "registry", name, "present", true);
@@ -264,6 +252,21 @@ static void delete_notes(const struct plan_ctx *x, const struct registry *r, int
     plan_note(x, out, "a registry that takes the name later begins empty");
 }
 
+// A short reservation frees the name, as `name release` does.
+static int early_release_needs(const struct plan_ctx *x, const struct registry *r, int64_t days,
+                               struct plan *out)
+{
+    const char *owner = "nobody";
+    if (days >= RESERVE_DAYS)
+        return 0;
+    if (*r->owner)
+        owner = r->owner;
+    const char *what =
+        arena_printf(x->arena, "a reservation of less than %d days for the name %s, owned by %s,",
+                     RESERVE_DAYS, r->name, owner);
+    return plan_need_owner(x, out, r->owner, what);
+}
+
 static int plan_delete(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                        const char **out_code)
 {
@@ -284,6 +287,9 @@ static int plan_delete(const struct plan_ctx *x, struct plan *out, struct diag *
     const struct registry *r = plan_registry(x, name, diag);
     if (!r)
         return ERR_NOTFOUND;
+    rc = early_release_needs(x, r, days, out);
+    if (rc)
+        return rc;
     delete_notes(x, r, days, purge, out);
     rc = grants_notes(x, r, out, diag);
     if (rc)
