@@ -127,20 +127,28 @@ int cli_operation_print(struct cli *c, json_t *o)
 
 // ---- waiting ----
 
+static const char *end_text(const char *state)
+{
+    if (!strcmp(state, "Failed"))
+        return "failed";
+    if (!strcmp(state, "Canceled"))
+        return "was called off";
+    return "had all in force before it could be called off";
+}
+
 // Where the time is over, or the operation ended: what that is in an exit status.
-static int outcome(struct cli *c, const char *id, const json_t *o)
+static int outcome(struct cli *c, const char *id, const char *wanted, const json_t *o)
 {
     const char *state = json_text(o, "state"), *error = error_text(o);
     const char *later = names_of(c, json_object_get(o, "later"));
-    if (!strcmp(state, "Succeeded")) {
+    if (!strcmp(state, wanted)) {
         if (*later)
             fprintf(stderr, "These regions take it when they are back: %s\n", later);
         return EXIT_DONE;
     }
     if (has_ended(state))
-        return cli_fail(EXIT_FAILED, "%s: operation %s %s%s%s", c->path, id,
-                        !strcmp(state, "Failed") ? "failed" : "was called off", *error ? ": " : "",
-                        error);
+        return cli_fail(EXIT_FAILED, "%s: operation %s %s%s%s", c->path, id, end_text(state),
+                        *error ? ": " : "", error);
     return cli_fail(EXIT_NOT_YET,
                     "%s: operation %s goes on (%s); `meridian operation wait %s` waits", c->path,
                     id, *state ? state : "nothing was heard of it", id);
@@ -175,7 +183,8 @@ static int look(struct cli *c, const char *id, int64_t hold_ms, json_t **out)
     return EXIT_DONE;
 }
 
-int cli_operation_wait(struct cli *c, const char *id, int64_t timeout_ms, json_t **out)
+int cli_operation_wait(struct cli *c, const char *id, const char *wanted, int64_t timeout_ms,
+                       json_t **out)
 {
     int64_t until = clock_mono_ms() + timeout_ms;
     json_t *o = NULL;
@@ -205,7 +214,9 @@ int cli_operation_wait(struct cli *c, const char *id, int64_t timeout_ms, json_t
     *out = o;
     if (rc && rc != EXIT_UNREACHABLE)
         return rc;
-    return outcome(c, id, o);
+    if (!wanted)
+        wanted = "Succeeded";
+    return outcome(c, id, wanted, o);
 }
 
 // ---- commands ----
@@ -291,7 +302,7 @@ static int operation_wait(struct cli *c, int argc, char **argv)
         return rc;
     if (duration_parse(timeout, &ms))
         return cli_fail(EXIT_USAGE, "%s: --timeout %s: give it as in 90s or 10m", c->path, timeout);
-    rc = cli_operation_wait(c, argv[1], (int64_t)ms, &o);
+    rc = cli_operation_wait(c, argv[1], NULL, (int64_t)ms, &o);
     if (!o)
         return rc;
     int shown = cli_operation_print(c, o);
@@ -302,7 +313,11 @@ static int operation_wait(struct cli *c, int argc, char **argv)
 
 static int operation_cancel(struct cli *c, int argc, char **argv)
 {
-    return cli_request_word(c, "operation cancel", argc, argv);
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    return cli_request(
+        c, &(struct request){.verb = "operation cancel", .object = argv[1], .end = "Canceled"});
 }
 
 static const struct command operation_cmds[] = {

@@ -8,9 +8,10 @@
 #include "cli/cli.h"
 
 // The operation when it has ended, with what goes on told on a terminal. A node that does not
-// answer meanwhile is asked again. EXIT_DONE: Succeeded; EXIT_FAILED: Failed or Canceled;
-// EXIT_NOT_YET: the time is over; said. *out: new reference, NULL if nothing was heard.
-int cli_operation_wait(struct cli *c, const char *id, int64_t timeout_ms, json_t **out);
+// answer meanwhile is asked again. EXIT_DONE: it ended as `wanted` (NULL: "Succeeded"); EXIT_FAILED:
+// otherwise; EXIT_NOT_YET: the time is over; said. *out: new reference, NULL if nothing was heard.
+int cli_operation_wait(struct cli *c, const char *id, const char *wanted, int64_t timeout_ms,
+                       json_t **out);
 // One of them, whole. Takes the reference.
 int cli_operation_print(struct cli *c, json_t *operation);
 // "public-dns, waits for westeurope"; "" when none runs. Arena.

@@ -129,7 +129,7 @@ static int post(struct cli *c, struct bytes body, json_t **out)
 }
 
 // Puts the operation as it ended into the answer.
-static int wait_end(struct cli *c, json_t *answer)
+static int wait_end(struct cli *c, const struct request *q, json_t *answer)
 {
     json_t *operation = json_object_get(answer, "operation"), *ended = NULL;
     const char *id = json_string_value(json_object_get(operation, "id"));
@@ -137,7 +137,7 @@ static int wait_end(struct cli *c, json_t *answer)
         return EXIT_DONE;
     uint64_t ms = 0;
     duration_parse(c->change_timeout, &ms); // looked at before it was sent
-    int rc = cli_operation_wait(c, id, (int64_t)ms, &ended);
+    int rc = cli_operation_wait(c, id, q->end, (int64_t)ms, &ended);
     if (ended)
         json_object_set_new(answer, "operation", ended);
     return rc;
@@ -165,7 +165,7 @@ int cli_request_answer(struct cli *c, const struct request *q, json_t **out)
     if (c->what_if)
         rc = what_if_exit(json_object_get(answer, "whatIf"));
     else if (!c->no_wait)
-        rc = wait_end(c, answer);
+        rc = wait_end(c, q, answer);
     *out = answer;
     return rc;
 }

@@ -17,7 +17,8 @@
 //   nothing to do    said so; exit 0
 //   --no-wait        the operation as it stands; exit 0
 //   else             waits (progress on stderr), then `show`, or the operation if that is NULL;
-//                    exit 0 Succeeded, 1 Failed or Canceled, 3 when --timeout has run out
+//                    exit 0 Succeeded (or what `end` says), 1 Failed or Canceled, 3 when --timeout
+//                    has run out
 // Single-threaded.
 #ifndef MERIDIAN_CLI_REQUEST_H
 #define MERIDIAN_CLI_REQUEST_H
@@ -35,6 +36,8 @@ struct request {
     // the operation as it ended: {"operation":{…},"answer":{…}}; borrowed.
     int (*show)(struct cli *c, const json_t *answer, void *ctx);
     void *ctx;
+    // The state that the operation is meant to end in; NULL: "Succeeded".
+    const char *end;
 };
 
 int cli_request(struct cli *c, const struct request *q);

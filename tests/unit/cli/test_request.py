@@ -10,18 +10,19 @@ PREFIX = b"meridian operator request 1\n"
 
 
 class Requests(node_socket.Case):
+    ASK = ["name", "release", "contoso", "--yes"]
     CANCEL = ["operation", "cancel", ID, "--yes"]
 
     def test_a_bare_request_of_root(self):
-        self.answers["POST /v1/requests"] = (202, {"operation": operation("Canceled")})
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
         self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Succeeded"))
-        out = self.cli(*self.CANCEL, "--if-version", "41")
+        out = self.cli(*self.ASK, "--if-version", "41")
         q = self.asked()
         self.assertEqual((q["verb"], q["object"], q["arguments"], q["ifVersion"], q["whatIf"], q["fleet"]),
-                         ("operation cancel", ID, {}, 41, False, "example.io"))
+                         ("name release", "contoso", {}, 41, False, "example.io"))
         self.assertNotIn("operator", q)
         self.assertNotIn("quorum", q)
-        self.cli(*self.CANCEL, "--quorum")
+        self.cli(*self.ASK, "--quorum")
         self.assertIs(self.asked()["quorum"], True)
         self.assertEqual(len(q["nonce"]), 32)
         self.assertIn("registry/contoso", out)
@@ -33,11 +34,11 @@ class Requests(node_socket.Case):
         self.answers["POST /v1/requests"] = (202, {"operation": operation("Succeeded")})
         self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Succeeded"))
         os.chmod(key, 0o644)
-        self.cli(*self.CANCEL, "--operator", "ada", "--key", key, status=1)
+        self.cli(*self.ASK, "--operator", "ada", "--key", key, status=1)
         self.assertIn(key, self.err)
         os.chmod(key, 0o600)
-        self.cli(*self.CANCEL, status=2, MERIDIAN_OPERATOR="ada")
-        self.cli(*self.CANCEL, MERIDIAN_OPERATOR="ada", MERIDIAN_OPERATOR_KEY=key)
+        self.cli(*self.ASK, status=2, MERIDIAN_OPERATOR="ada")
+        self.cli(*self.ASK, MERIDIAN_OPERATOR="ada", MERIDIAN_OPERATOR_KEY=key)
         envelope = self.asked()
         self.assertEqual(envelope["key"], "ada")
         self.assertEqual(json.loads(envelope["request"])["operator"], "ada")
@@ -51,24 +52,39 @@ class Requests(node_socket.Case):
                        check=True, capture_output=True)
 
     def test_from_afar_it_is_signed(self):
-        self.cli(*self.CANCEL, "--server", "https://127.0.0.1:1", status=2)
+        self.cli(*self.ASK, "--server", "https://127.0.0.1:1", status=2)
         self.assertIn("--operator", self.err)
 
     def test_waiting_and_not_waiting(self):
         self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
         self.answers[f"GET /v1/operations/{ID}"] = [(200, operation("Updating")), (503, b"starts"), (200, operation("Succeeded", later=["norway"]))]
-        self.assertEqual(self.cli(*self.CANCEL, "--query", "state", "-o", "tsv"), "Succeeded\n")
+        self.assertEqual(self.cli(*self.ASK, "--query", "state", "-o", "tsv"), "Succeeded\n")
         self.assertIn("norway", self.err)
         self.seen.clear()
-        self.assertEqual(self.cli(*self.CANCEL, "--no-wait", "--query", "state", "-o", "tsv"), "Updating\n")
+        self.assertEqual(self.cli(*self.ASK, "--no-wait", "--query", "state", "-o", "tsv"), "Updating\n")
         self.assertEqual(len([p for _, p, _ in self.seen if p.startswith("/v1/operations")]), 0)
         self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Updating"))
-        self.cli(*self.CANCEL, "--timeout", "200ms", status=3)
+        self.cli(*self.ASK, "--timeout", "200ms", status=3)
         self.assertIn(f"meridian operation wait {ID}", self.err)
-        self.cli(*self.CANCEL, "--timeout", "soon", status=2)
+        self.cli(*self.ASK, "--timeout", "soon", status=2)
         self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Failed", error="no certificate"))
         self.cli("operation", "wait", ID, status=1)
         self.assertIn("failed: no certificate", self.err)
+
+    def test_calling_off_is_done_when_it_is_called_off(self):
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
+        for state, status, said in (("Canceled", 0, ""), ("Failed", 1, "failed: no room"), ("Succeeded", 1, "before it could be called off")):
+            with self.subTest(state=state):
+                self.answers[f"GET /v1/operations/{ID}"] = [(200, operation("Updating")), (200, operation(state, error="no room" if status else None))]
+                self.assertIn(state, self.cli(*self.CANCEL, status=status))
+                self.assertIn(said, self.err)
+                if not status:
+                    self.assertEqual(self.err, "")
+        self.assertEqual(self.asked()["verb"], "operation cancel")
+        # whoever waits for what it was to do did not get it
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Canceled"))
+        self.cli("operation", "wait", ID, status=1)
+        self.assertIn("was called off", self.err)
 
     def test_what_if(self):
         would = {"object": "registry/contoso", "from": 41, "to": 42, "changes": [{"row": "registry/contoso", "change": "~", "member": "regional_endpoints", "was": "disabled", "is": "enabled"}],
@@ -89,7 +105,7 @@ class Requests(node_socket.Case):
 
     def test_nothing_to_do(self):
         self.answers["POST /v1/requests"] = (200, {"result": "NothingToDo"})
-        self.assertIn("nothing to do", self.cli(*self.CANCEL))
+        self.assertIn("nothing to do", self.cli(*self.ASK))
 
     def test_refusals_are_sentences_with_a_status(self):
         for (code, http), status in {("FilesAreTheSource", 409): 1, ("NotTheWriter", 503): 4, ("NoMajority", 503): 4,
@@ -97,20 +113,20 @@ class Requests(node_socket.Case):
                                      ("NotFound", 404): 7, ("AlreadyExists", 409): 11, ("Invalid", 400): 1, ("Denied", 403): 5}.items():
             with self.subTest(code=code):
                 self.answers["POST /v1/requests"] = error(http, code, "the\x1b[31m reason")
-                self.cli(*self.CANCEL, status=status)
-                self.assertEqual(self.err, f"meridian: operation cancel: the?[31m reason ({code})\n")
+                self.cli(*self.ASK, status=status)
+                self.assertEqual(self.err, f"meridian: name release: the?[31m reason ({code})\n")
 
     def test_a_word_that_cannot_be_a_name(self):
         for name in ("con toso", "c\u00f6ntoso", "a" * 600):
             self.cli("registry", "create", name, status=2)
             self.assertIn("cannot be a name", self.err)
         self.assertNotIn("POST", [method for method, _, _ in self.seen])
-        self.cli(*self.CANCEL, "--operator", "\u00c4da", "--key", "/nonexistent", status=2)
+        self.cli(*self.ASK, "--operator", "\u00c4da", "--key", "/nonexistent", status=2)
         self.assertIn("\u00c4da", self.err)
 
     def test_no_node(self):
         os.unlink(self.socket)
-        self.cli(*self.CANCEL, status=4)
+        self.cli(*self.ASK, status=4)
         self.assertNotIn("http://", self.err)
 
     def test_lists(self):
@@ -171,7 +187,7 @@ registries:
             "replication update -r contoso -n westus --global-endpoint-routing disabled": ("replication update", "contoso/westus", {"globalEndpointRouting": False}),
             "replication update contoso/westus --drained": ("replication update", "contoso/westus", {"drained": True}),
             "replication delete contoso/westus -y": ("replication delete", "contoso/westus", {}),
-            "stamp drain eastus/eus-1": ("stamp drain", "eastus/eus-1", {"drained": True}),
+            "stamp drain eastus/eus-1 --yes": ("stamp drain", "eastus/eus-1", {"drained": True}),
             "stamp undrain eastus/eus-1": ("stamp drain", "eastus/eus-1", {"drained": False}),
             "name release Contoso --yes": ("name release", "contoso", {}),
         }.items():
