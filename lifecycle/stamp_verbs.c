@@ -214,6 +214,7 @@ static int plan_drain(const struct plan_ctx *x, struct plan *out, struct diag *d
 const struct verb verb_stamp_drain = {.noun = "stamp",
                                       .word = "drain",
                                       .right = CONTROL_RIGHT_REGISTRIES,
+                                      .takes_away = true,
                                       .state = "Updating",
                                       .plan = plan_drain,
                                       .step = drain_step};

@@ -123,6 +123,8 @@ class Table(unittest.TestCase):
     def test_what_takes_something_away_asks(self):
         away = [c for c in self.commands if c["takesAway"]]
         self.assertGreater(len(away), 8)
+        self.assertLessEqual({"stamp drain", "registry delete", "replication delete", "name release", "region remove", "operation cancel"},
+                             {c["command"] for c in away})
         for command, _, status, out, err in self.everywhere([(c, ["x"] * c["minWords"]) for c in away]):
             with self.subTest(command=command):
                 self.assertEqual((status, out), (2, ""), err)
