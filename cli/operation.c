@@ -13,6 +13,12 @@
 #include <string.h>
 
 #define LOOK_MS 5000 // how long a node holds a question open
+// Between two looks at a node that holds none open (it does not know who asks, or others wait there):
+// short at first, then twice as long each time.
+#define PAUSE_MIN_MS 60
+#define PAUSE_MAX_MS 480
+// An operation that was just begun comes to a node that is not the writer by the feed.
+#define COMES_MS 3000
 
 static bool has_ended(const char *state)
 {
@@ -154,8 +160,17 @@ static int outcome(struct cli *c, const char *id, const char *wanted, const json
                     id, *state ? state : "nothing was heard of it", id);
 }
 
-// One look, which the node may hold open. EXIT_UNREACHABLE is for another look, and not said.
-static int look(struct cli *c, const char *id, int64_t hold_ms, json_t **out)
+// Is it worth asking again? It starts, or stops, or others wait there, or it has not heard of it yet.
+static bool may_change(int status, bool fresh)
+{
+    if (status == 503 || status == 429)
+        return true;
+    return status == 404 && fresh;
+}
+
+// One look, which the node may hold open; `fresh`: the operation may not have come there yet.
+// EXIT_UNREACHABLE is for another look, and not said.
+static int look(struct cli *c, const char *id, int64_t hold_ms, bool fresh, json_t **out)
 {
     struct fetch_result r;
     const char *path = arena_printf(&c->arena, "/v1/operations/%s?wait_ms=%lld",
@@ -167,7 +182,7 @@ static int look(struct cli *c, const char *id, int64_t hold_ms, json_t **out)
     if (rc)
         return rc;
     json_t *doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
-    if (r.status == 503) // it starts, or stops
+    if (may_change(r.status, fresh))
         rc = EXIT_UNREACHABLE;
     else if (r.status != 200)
         rc = cli_node_refused(c, &r);
@@ -186,15 +201,16 @@ static int look(struct cli *c, const char *id, int64_t hold_ms, json_t **out)
 int cli_operation_wait(struct cli *c, const char *id, const char *wanted, int64_t timeout_ms,
                        json_t **out)
 {
-    int64_t until = clock_mono_ms() + timeout_ms;
+    int64_t begin = clock_mono_ms(), until = begin + timeout_ms, pause_ms = PAUSE_MIN_MS;
     json_t *o = NULL;
     int rc = EXIT_DONE;
     for (;;) {
-        int64_t left = until - clock_mono_ms();
+        int64_t asked = clock_mono_ms(), left = until - asked;
         if (left < 0)
             left = 0;
         json_t *now = NULL;
-        rc = look(c, id, left < LOOK_MS ? left : LOOK_MS, &now);
+        bool fresh = !o && left > 0 && asked - begin < COMES_MS;
+        rc = look(c, id, left < LOOK_MS ? left : LOOK_MS, fresh, &now);
         if (now) {
             json_decref(o);
             o = now;
@@ -207,8 +223,10 @@ int cli_operation_wait(struct cli *c, const char *id, const char *wanted, int64_
             break;
         progress_show("%s: %s %s", json_text(o, "object"), json_text(o, "state"),
                       operation_phase(c, o));
-        if (rc)
-            clock_sleep_ms(500);
+        if (clock_mono_ms() - asked < PAUSE_MAX_MS)
+            clock_sleep_ms(left < pause_ms ? left : pause_ms);
+        if (pause_ms < PAUSE_MAX_MS)
+            pause_ms *= 2;
     }
     progress_end();
     *out = o;

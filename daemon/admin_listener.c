@@ -7,7 +7,8 @@
 //   rows with ADMIN_READ, _DRAIN    with such a bearer, judged anew at each call by this node's own
 //                                   principals
 //   rows with ADMIN_SIGNED          without one: the signature in the body says who asks
-//   rows with ADMIN_BY_ID           without one: how far an operation is, by its id
+//   rows with ADMIN_BY_ID           without one: how far an operation is, by its id. With one, which
+//                                   is judged, its end may be waited for
 //   all others                      are not served here
 //
 // The edge of this region, and whoever holds it, sees and may repeat what comes here: so a bearer
@@ -97,7 +98,9 @@ static bool may(struct app *app, const struct admin_route *route, struct http_re
 {
     struct admin_caller who;
     unsigned needed = ADMIN_MAY_READ;
-    if (route->reach == ADMIN_SIGNED || route->reach == ADMIN_BY_ID)
+    if (route->reach == ADMIN_SIGNED)
+        return true;
+    if (route->reach == ADMIN_BY_ID && !http_header_get(req, "Authorization"))
         return true;
     int rc = admin_login_judge(app->operators, req, &who);
     if (rc) {
@@ -106,6 +109,8 @@ static bool may(struct app *app, const struct admin_route *route, struct http_re
     }
     if (route->reach == ADMIN_DRAIN)
         needed = ADMIN_MAY_DRAIN;
+    if (route->reach == ADMIN_BY_ID)
+        return true;
     if (route->reach == ADMIN_LOCAL)
         admin_refuse(req, resp, 403, "Denied",
                      "this is done on the node itself, through its admin socket");

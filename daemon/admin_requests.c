@@ -9,6 +9,7 @@
 #include "config/topology_control.h"
 #include "control/feed.h"
 #include "control/request.h"
+#include "daemon/admin_waiters.h"
 #include "daemon/handed_on.h"
 #include "daemon/operations.h"
 #include "fleet/fleet.h"
@@ -25,6 +26,14 @@
 #define WAIT_STEP_MS 500
 // for an entry of the feed, from the writer to here: an operation that was just begun comes with it
 #define COMES_MS 3000
+// of the admin listener's four threads; of one token
+#define WAITERS_FAR 2
+#define WAITERS_FAR_OF_ONE 1
+// root's, of the threads that clients wait for as well
+#define WAITERS_NEAR 4
+
+static struct admin_waiters near = ADMIN_WAITERS_INIT(WAITERS_NEAR, WAITERS_NEAR),
+                            far = ADMIN_WAITERS_INIT(WAITERS_FAR, WAITERS_FAR_OF_ONE);
 
 // ---- answers ----
 
@@ -384,18 +393,63 @@ static int operation_after(struct app *app, const char *id, int64_t wait_ms, jso
     }
 }
 
+// Whose wait it is; NULL: somebody of whom nothing is known, and for whom nothing is held.
+static const char *waiter_of(const struct http_request *req)
+{
+    if (req->listener == LISTENER_ADMIN)
+        return "root";
+    return req->principal;
+}
+
+static void refuse_waiter(struct http_request *req, struct http_response *resp, int rc)
+{
+    if (rc == ERR_QUOTA)
+        answer_json(req, resp, 429,
+                    error_json("TooManyRequests", "this token waits for an operation already: ask "
+                                                  "without wait_ms, or when that has ended"));
+    else
+        answer_json(req, resp, 503,
+                    error_json("Busy", "others wait for operations here, as many as may: ask "
+                                       "without wait_ms, or again"));
+    (void)http_response_header(req, resp, "Retry-After", "1");
+}
+
+// False: it is answered already.
+static bool operation_of(struct app *app, struct http_request *req, struct http_response *resp,
+                         const char *id, json_t **out, int *out_rc)
+{
+    struct admin_waiters *places = req->listener == LISTENER_ADMIN ? &near : &far;
+    int64_t wait_ms = (int64_t)number_of(req, "wait_ms", 0, WAIT_MAX_MS);
+    const char *waiter = waiter_of(req);
+    *out_rc = operation_after(app, id, 0, out);
+    if (!waiter || !wait_ms || (!*out_rc && has_ended(*out)))
+        return true;
+    json_decref(*out);
+    *out = NULL;
+    int rc = admin_wait_begin(places, waiter);
+    if (rc) {
+        refuse_waiter(req, resp, rc);
+        return false;
+    }
+    *out_rc = operation_after(app, id, wait_ms, out);
+    admin_wait_end(places, waiter);
+    return true;
+}
+
 void admin_get_operation(struct app *app, struct http_request *req, struct http_response *resp)
 {
     const char *id = req->path + strlen("/v1/operations/");
-    size_t wait_ms = number_of(req, "wait_ms", 0, WAIT_MAX_MS);
     json_t *operation = NULL;
+    int rc;
     if (is_of_files(app, req, resp))
         return;
     if (!operation_id_ok(id)) {
         answer_json(req, resp, 404, error_json("NotFound", "no operation has such an id"));
         return;
     }
-    if (operation_after(app, id, (int64_t)wait_ms, &operation)) {
+    if (!operation_of(app, req, resp, id, &operation, &rc))
+        return;
+    if (rc) {
         AUTO_FREE char *why =
             mem_printf("there is no operation %s here: old ones are forgotten", id);
         answer_json(req, resp, 404, error_json("NotFound", why ? why : "there is none"));

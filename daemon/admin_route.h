@@ -25,7 +25,7 @@ enum admin_reach {
     // judges, and of which alone it believes anything
     ADMIN_SIGNED,
     // from afar without a bearer: the path names what only who asked for it, and who carried that,
-    // knows
+    // knows. Nothing is held for who shows none; a bearer that is shown counts, of whatever right.
     ADMIN_BY_ID,
 };
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of a fleet from afar: what an operator has signed, and nothing else, whichever edge or region carries it."""
-import base64, json, os, subprocess, tempfile, time, unittest, urllib.parse
+import base64, json, os, subprocess, tempfile, threading, time, unittest, urllib.parse
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, TOPOLOGY, wait_until
 from test_administration import Asking, PORT
@@ -142,7 +142,57 @@ class SignedChanges(Asking):
         for region in REGIONS:
             wait_until(5, lambda: refused(region), f"the refresh token is none any more in {region}")
 
-    def test_5_a_revocation_waits_for_no_clock(self):
+    def watcher(self, name):
+        """The bearer of a new token that may look at eastus."""
+        made = self.cli("token", "create", name, "--admin", "admin/read", "--regions", "eastus").split("\n")
+        password = next(line for line in made if line.startswith("mrd1_"))
+        basic = base64.b64encode(f"{name}:{password}".encode()).decode()
+        status, answer = self.ask("eastus", "POST", "/v1/token", {"Authorization": f"Basic {basic}"})
+        self.assertEqual(status, 200, answer)
+        return {"Authorization": "Bearer " + json.loads(answer)["token"]}
+
+    def test_5_who_waits_leaves_room_for_others(self):
+        """Who only knows an operation's id holds nothing open; tokens wait one at a time, and not on all of the listener's threads."""
+        one, two, three = (self.watcher(f"watcher{n}") for n in range(3))
+        status, answer = self.as_edge("POST", "/v1/requests", body=self.envelope(
+            self.text(verb="registry delete", name="fabrikam", arguments={}, operator="clerk"), "clerk", "clerk"))
+        self.assertEqual(status, 202, answer)
+        path = f"/v1/operations/{json.loads(answer)['operation']['id']}"  # for a minute and more: caches
+        answers = []
+
+        def stranger(of):
+            begin = time.monotonic()
+            status, _ = self.ask("eastus", "GET", of + "?wait_ms=10000")
+            answers.append((status, time.monotonic() - begin < 5))
+        crowd = [threading.Thread(target=stranger, args=(of,)) for of in [path, "/v1/operations/00000000000000ff"] * 6]
+        for t in crowd:
+            t.start()
+        for t in crowd:
+            t.join()
+        self.assertEqual(sorted(answers), [(200, True)] * 6 + [(404, True)] * 6)
+
+        ended = {}
+
+        def hold(name, bearer):
+            while ended.get(name) in (None, 429):  # it may meet one of those that look whether it waits
+                ended[name] = self.ask("eastus", "GET", path + "?wait_ms=10000", bearer)[0]
+        holders = [threading.Thread(target=hold, args=x) for x in (("one", one), ("two", two))]
+        look = lambda bearer: self.ask("eastus", "GET", path + "?wait_ms=1", bearer)[0]
+        for t in holders:
+            t.start()
+        wait_until(5, lambda: (look(one), look(two)) == (429, 429), "both wait")
+        self.assertEqual(look(three), 503)
+        begin = time.monotonic()
+        self.assertEqual(self.ask("eastus", "GET", "/v1/status", one)[0], 200)
+        self.assertEqual(self.ask("eastus", "GET", path, three)[0], 200)
+        self.assertLess(time.monotonic() - begin, 5)
+        for t in holders:
+            t.join()
+        self.assertEqual(ended, {"one": 200, "two": 200})
+        self.assertEqual(self.ask("eastus", "GET", path + "?wait_ms=10", {"Authorization": "Bearer nonsense"})[0], 401)
+        wait_until(5, lambda: look(three) == 200, "there is room again")
+
+    def test_6_a_revocation_waits_for_no_clock(self):
         """The writer's is an hour off: what is signed by one that is right is judged by the others' clocks."""
         for ms in (3_600_000, -3_600_000):
             self.lab.shift_clock("eastus", ms)

@@ -71,6 +71,23 @@ class Requests(node_socket.Case):
         self.cli("operation", "wait", ID, status=1)
         self.assertIn("failed: no certificate", self.err)
 
+    def test_a_node_that_holds_nothing_open_is_asked_again(self):
+        """It does not know who asks, or others wait there, or the operation has not come to it yet."""
+        self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
+        self.answers[f"GET /v1/operations/{ID}"] = [error(404, "NotFound"), error(429, "TooManyRequests"), error(503, "Busy")] + [
+            (200, operation("Updating"))] * 3 + [(200, operation("Succeeded"))]
+        self.cli(*self.ASK)
+        looks = [p for _, p, _ in self.seen if p.startswith("/v1/operations")]
+        self.assertEqual(len(looks), 7)
+        # and not as fast as it answers
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Updating"))
+        self.seen.clear()
+        self.cli(*self.ASK, "--timeout", "2s", status=3)
+        self.assertLess(len([p for _, p, _ in self.seen if p.startswith("/v1/operations")]), 10)
+        # one that it did have is gone
+        self.answers[f"GET /v1/operations/{ID}"] = [(200, operation("Updating")), error(404, "NotFound")]
+        self.cli(*self.ASK, status=7)
+
     def test_calling_off_is_done_when_it_is_called_off(self):
         self.answers["POST /v1/requests"] = (202, {"operation": operation("Updating")})
         for state, status, said in (("Canceled", 0, ""), ("Failed", 1, "failed: no room"), ("Succeeded", 1, "before it could be called off")):

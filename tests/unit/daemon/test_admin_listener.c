@@ -329,6 +329,20 @@ START_TEST(a_hostile_edge_looks_and_drains_and_no_more)
 }
 END_TEST
 
+// What an operation's path gives away by itself holds nothing open; who shows a bearer must have one.
+START_TEST(an_operation_is_asked_for_by_its_id_or_with_a_bearer_that_counts)
+{
+    const char *path = "/v1/operations/0123456789abcdef?wait_ms=10000";
+    up();
+    ck_assert_int_eq(ask("GET", path, NULL), 409); // files are the source here
+    ck_assert_int_eq(ask("GET", path, "Bearer nonsense"), 401);
+    ck_assert_int_eq(ask("GET", path, basic("reader", "a-good-password")), 401);
+    ck_assert_int_eq(ask("GET", path, bearer("reader")), 409);
+    ck_assert_int_eq(ask("GET", path, bearer("drainer")), 409);
+    down();
+}
+END_TEST
+
 // It has keys of its own in the topology, all principals' hashes, and what operators show it.
 START_TEST(a_hostile_region_gets_nowhere_at_another)
 {
@@ -372,4 +386,5 @@ END_TEST
 CHECK_MAIN("daemon/admin_listener", a_token_of_the_fleet_gets_in_and_nobody_else,
            each_call_asks_its_right_and_changes_are_not_served,
            the_holder_is_judged_anew_at_each_call, a_revoked_bearer_is_none,
+           an_operation_is_asked_for_by_its_id_or_with_a_bearer_that_counts,
            a_hostile_edge_looks_and_drains_and_no_more, a_hostile_region_gets_nowhere_at_another)
