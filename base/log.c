@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/plain.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -103,9 +104,7 @@ static void write_line(enum log_level level, const char *suffix, const char *fmt
     if (len > sizeof line - 64)
         len = sizeof line - 64;
     len += (size_t)snprintf(line + len, sizeof line - len, "%s", suffix);
-    for (size_t i = (size_t)head; i < len; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+    text_plain(line + head, len - (size_t)head);
     line[len++] = '\n';
     keep(line, len);
     ssize_t ignored = write(STDERR_FILENO, line, len);

@@ -3,6 +3,7 @@
 #include "cli/ask.h"
 
 #include "base/mem.h"
+#include "cli/show.h"
 #include "config/endpoints.h"
 
 #include <stdio.h>
@@ -61,7 +62,7 @@ static void ask(struct cli *c, const struct registry *r, const struct region *re
     int rc = cli_endpoint_fetch(c, host, region, "GET", path, &header, 1, (struct bytes){0}, NULL,
                                 NULL, timeout_ms, &res);
     if (!rc && res.status == 200)
-        out->doc = json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
+        out->doc = json_said(&res.body, 0);
     if (rc)
         fill(out, ASK_UNREACHABLE, res.message);
     else if (res.status == 401 || res.status == 403)

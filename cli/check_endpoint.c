@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static const char *header(struct check *k, const struct fetch_result *r, const c
 
 static const char *code_of(struct check *k, const struct fetch_result *r)
 {
-    json_t *doc = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
+    json_t *doc = json_said(&r->body, 0);
     const char *code = json_string_value(
         json_object_get(json_array_get(json_object_get(doc, "errors"), 0), "code"));
     const char *kept = arena_strdup(&k->c->arena, code ? code : "");

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "cli/show.h"
 #include "control/changes_file.h"
 #include "control/topology_file.h"
 
@@ -228,7 +229,7 @@ char *cli_urlencode(struct cli *c, const char *s)
 const char *cli_refusal(struct cli *c, const struct fetch_result *res)
 {
     char id[64] = "";
-    json_t *doc = json_loadb(buf_cstr(&res->body), res->body.n, 0, NULL);
+    json_t *doc = json_said(&res->body, 0);
     const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
     const char *message = json_string_value(json_object_get(first, "message"));
     bool has_id = fetch_result_header(res, "X-Meridian-Request-Id", id, sizeof id) != NULL;
@@ -251,7 +252,7 @@ char *cli_ask_token(struct cli *c, const struct registry *r, const char *host,
                                 c->username, password, c->token_ms ? c->token_ms : 20000, &res);
     json_t *doc = NULL;
     if (!rc)
-        doc = json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
+        doc = json_said(&res.body, 0);
     const char *token = json_string_value(json_object_get(doc, member));
     char *out = NULL;
     if (res.status == 200 && token)

@@ -4,7 +4,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/plain.h"
 #include "cli/server.h"
+#include "cli/show.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -101,7 +103,7 @@ int cli_node_fetch(struct cli *c, const char *method, const char *path_and_query
 // or plain text. *out_code: "" without.
 static const char *sentence(struct cli *c, const struct fetch_result *r, const char **out_code)
 {
-    json_t *doc = json_loadb(buf_cstr(&r->body), r->body.n, 0, NULL);
+    json_t *doc = json_said(&r->body, 0);
     const json_t *error = json_object_get(doc, "error");
     if (!json_is_object(error))
         error = json_array_get(json_object_get(doc, "errors"), 0);
@@ -116,9 +118,7 @@ static const char *sentence(struct cli *c, const struct fetch_result *r, const c
     if (!out)
         return "";
     out[strcspn(out, "\r\n")] = 0;
-    for (char *p = out; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    text_plain(out, strlen(out));
     return out;
 }
 
@@ -155,7 +155,7 @@ int cli_admin(struct cli *c, const char *method, const char *path_and_query, jso
     int rc = cli_node_fetch(c, method, path_and_query, (struct bytes){0}, 60000, &r);
     if (rc)
         return rc;
-    json_t *doc = json_loadb(buf_cstr(&r.body), r.body.n, JSON_DECODE_ANY, NULL);
+    json_t *doc = json_said(&r.body, JSON_DECODE_ANY);
     if (r.status / 100 != 2)
         rc = cli_node_refused(c, &r);
     else if (!doc)

@@ -181,7 +181,7 @@ static int look(struct cli *c, const char *id, int64_t hold_ms, bool fresh, json
     c->quiet = quiet;
     if (rc)
         return rc;
-    json_t *doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+    json_t *doc = json_said(&r.body, 0);
     if (may_change(r.status, fresh))
         rc = EXIT_UNREACHABLE;
     else if (r.status != 200)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,10 +43,10 @@ void cli_complain(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    fputs("meridian: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    char *said = cli_plain(fmt, ap);
     va_end(ap);
+    fprintf(stderr, "meridian: %s\n", said ? said : "out of memory");
+    free(said);
 }
 
 const char *cli_did_you_mean(struct cli *c, const char *near)

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static const json_t *orders_here(struct cli *c)
     if (rc || r.status != 200)
         c->orders = NULL;
     else
-        c->orders = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+        c->orders = json_said(&r.body, 0);
     fetch_result_done(&r);
     return c->orders;
 }

@@ -3,6 +3,7 @@
 #include "cli/print.h"
 
 #include "base/mem.h"
+#include "base/plain.h"
 #include "cli/query.h"
 
 #include <assert.h>
@@ -26,6 +27,15 @@ int print_check(struct cli *c)
 bool cli_json(const struct cli *c)
 {
     return c->query || strcmp(c->output, "table") != 0;
+}
+
+char *cli_plain(const char *fmt, va_list ap)
+{
+    char *said = NULL;
+    if (vasprintf(&said, fmt, ap) < 0)
+        return NULL;
+    text_plain_lines(said, strlen(said));
+    return said;
 }
 
 // ---- yaml ----
@@ -353,9 +363,10 @@ int cli_done(struct cli *c, json_t *doc, const char *fmt, ...)
     json_decref(doc);
     va_list ap;
     va_start(ap, fmt);
-    vprintf(fmt, ap);
+    char *said = cli_plain(fmt, ap);
     va_end(ap);
-    putchar('\n');
+    puts(said ? said : "");
+    free(said);
     return EXIT_DONE;
 }
 
@@ -370,9 +381,10 @@ void cli_tell(struct cli *c, json_t *doc, const char *fmt, ...)
     json_decref(doc);
     va_list ap;
     va_start(ap, fmt);
-    vprintf(fmt, ap);
+    char *said = cli_plain(fmt, ap);
     va_end(ap);
-    putchar('\n');
+    puts(said ? said : "");
+    free(said);
 }
 
 int cli_told(struct cli *c)
@@ -387,12 +399,13 @@ int cli_told(struct cli *c)
 // What a terminal would take as an order is shown as a question mark.
 static void put_cell(const char *s, bool head)
 {
-    for (; *s; s++) {
-        unsigned char ch = (unsigned char)*s;
-        if (ch < 0x20 || ch == 0x7f)
-            ch = '?';
-        putchar(head ? toupper(ch) : ch);
-    }
+    size_t n = strlen(s);
+    char *copy = strdup(s);
+    assert(copy);
+    text_plain(copy, n);
+    for (size_t i = 0; i < n; i++)
+        putchar(head ? toupper((unsigned char)copy[i]) : copy[i]);
+    free(copy);
 }
 
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols)

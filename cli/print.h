@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #define PRINT_FORMATS "table|json|jsonc|yaml|tsv"
@@ -23,6 +24,9 @@
 int print_check(struct cli *c);
 void print_yaml(const json_t *v, FILE *out);
 void print_tsv(const json_t *v, FILE *out);
+// What cli_complain and the like say, with what a terminal would take as an order made question marks;
+// line ends stay. Heap; NULL: out of memory.
+char *cli_plain(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 // Any document as columns; the cells are the arena's.
 void print_generic_table(struct cli *c, const json_t *v);
 

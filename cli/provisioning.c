@@ -35,7 +35,7 @@ void provisioning_open(struct cli *c, const char *object, struct provisioning *o
         return;
     json_t *doc = NULL;
     if (r.status == 200)
-        doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+        doc = json_said(&r.body, 0);
     fetch_result_done(&r);
     if (json_is_array(doc))
         out->newest = newest_by_object(doc);

@@ -113,7 +113,7 @@ void api_close(struct registry_api *api)
 // What is in the way, one a line: the parents of a manifest, say.
 static void details_tell(const struct fetch_result *res)
 {
-    json_t *doc = json_loadb(buf_cstr(&res->body), res->body.n, 0, NULL);
+    json_t *doc = json_said(&res->body, 0);
     const json_t *list =
         json_object_get(json_array_get(json_object_get(doc, "errors"), 0), "detail");
     for (size_t i = 0; i < json_array_size(list) && i < DETAILS_MAX; i++) {
@@ -179,7 +179,7 @@ int api_call(struct registry_api *api, const struct api_request *q, json_t **out
     else if (res.status / 100 != 2)
         status = refused(api, q, &res);
     if (!status && out_doc)
-        *out_doc = json_loadb(buf_cstr(&res.body), res.body.n, 0, NULL);
+        *out_doc = json_said(&res.body, 0);
     fetch_result_done(&res);
     return status;
 }

@@ -111,7 +111,7 @@ static int post(struct cli *c, struct bytes body, json_t **out)
     int rc = cli_node_fetch(c, "POST", "/v1/requests", body, SEND_TIMEOUT_MS, &r);
     if (rc)
         return rc;
-    json_t *doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+    json_t *doc = json_said(&r.body, 0);
     if (r.status / 100 != 2) {
         rc = cli_node_refused(c, &r);
         if (c->what_if && rc != EXIT_DENIED && rc != EXIT_UNREACHABLE)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "cli/show.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -171,7 +172,7 @@ static int ask(struct cli *c, struct cli_server *s, const char *password)
         return EXIT_UNREACHABLE;
     }
     int rc = EXIT_DONE;
-    json_t *doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+    json_t *doc = json_said(&r.body, 0);
     const char *token = json_string_value(json_object_get(doc, "token"));
     if (r.status == 401)
         rc = cli_fail(EXIT_DENIED,

@@ -4,9 +4,13 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/plain.h"
+#include "cli/print.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PROGRESS_MS 200
@@ -24,6 +28,41 @@ const char *size_text(struct cli *c, const json_t *bytes)
     }
     return arena_printf(&c->arena, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
 }
+
+// ---- what others say ----
+
+static void text_said(json_t *v)
+{
+    size_t n = json_string_length(v);
+    if (text_is_plain_lines(json_string_value(v), n))
+        return;
+    char *copy = strndup(json_string_value(v), n);
+    if (copy)
+        text_plain_lines(copy, n);
+    // what cannot be made plain is not shown
+    json_string_setn_nocheck(v, copy ? copy : "", copy ? n : 0);
+    free(copy);
+}
+
+static void all_said(json_t *v)
+{
+    const char *key;
+    json_t *one;
+    size_t i;
+    if (json_is_string(v))
+        text_said(v);
+    json_object_foreach(v, key, one) all_said(one);
+    json_array_foreach(v, i, one) all_said(one);
+}
+
+json_t *json_said(const struct buf *body, size_t flags)
+{
+    json_t *doc = json_loadb(buf_cstr(body), body->n, flags, NULL);
+    all_said(doc);
+    return doc;
+}
+
+// ---- cells ----
 
 const char *json_text(const json_t *o, const char *key)
 {
@@ -76,7 +115,9 @@ void progress_show(const char *fmt, ...)
     progress.shown_mono = now;
     va_list ap;
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    char *said = cli_plain(fmt, ap);
     va_end(ap);
+    fputs(said ? said : "", stderr);
+    free(said);
     fflush(stderr);
 }

@@ -6,6 +6,9 @@
 
 #include "cli/cli.h"
 
+// What another program answered: NULL when it is no JSON. What a terminal would take as an order is
+// made question marks in its texts (line ends stay), whatever is done with them. `flags` of jansson.
+json_t *json_said(const struct buf *body, size_t flags);
 const char *size_text(struct cli *c, const json_t *bytes);               // "12.3 MiB"; "-" without
 const char *json_text(const json_t *o, const char *key);                 // of an object; "" without
 const char *json_count(struct cli *c, const json_t *o, const char *key); // "12"; "-" without

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/plain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,9 +35,7 @@ static json_t *plain_string(const json_t *v)
     char *copy = strndup(text, n);
     if (!copy)
         return NULL;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)copy[i] < ' ' || copy[i] == 127)
-            copy[i] = '?';
+    text_plain(copy, n);
     json_t *out = json_stringn_nocheck(copy, n);
     free(copy);
     return out;
@@ -51,9 +50,7 @@ static json_t *plain_object(const json_t *v, unsigned depth)
     json_t *one;
     json_object_foreach((json_t *)v, key, one)
     {
-        bool good = true;
-        for (const char *c = key; *c; c++)
-            good = good && (unsigned char)*c >= ' ' && *c != 127;
+        bool good = text_is_plain(key, strlen(key));
         // NULL is refused by the setter
         if (out && (!good || json_object_set_new(out, key, plain_copy(one, depth + 1)))) {
             json_decref(out);

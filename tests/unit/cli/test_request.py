@@ -156,6 +156,22 @@ class Requests(node_socket.Case):
         self.assertIn("westeurope", self.cli("operation", "show", ID))
         self.cli("operation", "show", "nothing", status=7)
 
+    def test_what_nodes_say_orders_no_terminal_about(self):
+        """Neither by an escape, nor by the one character of Unicode that means the same."""
+        said = "a\x1b[2Jb\u009b2Jc\u009dd gr\u00fc\u00df"
+        shown = "a?[2Jb??2Jc??d gr\u00fc\u00df"
+        self.answers["GET /v1/operations"] = (200, {"operations": [operation(said, error=said)]})
+        self.answers[f"GET /v1/operations/{ID}"] = (200, operation("Failed", by=said, error={"code": said, "message": said}))
+        self.answers["POST /v1/requests"] = error(400, said, said)
+        for words, status in ((("operation", "list"), 0), (("operation", "list", "-o", "json"), 0), (("operation", "list", "-o", "yaml"), 0),
+                              (("operation", "list", "-o", "tsv"), 0), (("operation", "show", ID), 0), (("operation", "wait", ID), 1),
+                              (self.ASK, 1)):
+            with self.subTest(words=words):
+                out = self.cli(*words, status=status) + self.err
+                self.assertIn(shown, out)
+                for order in "\x1b\u009b\u009d":
+                    self.assertNotIn(order, out)
+
     def test_a_watch_shows_it_when_it_changed(self):
         same = (200, operation("Updating"))
         self.answers[f"GET /v1/operations/{ID}"] = [same, same, (200, operation("Succeeded"))]

@@ -119,6 +119,16 @@ START_TEST(what_is_no_report_is_said_to_be_none)
     ck_assert(reached(all, "westus"));
     ck_assert_str_eq(json_string_value(json_object_get(of(all, "westus"), "version")), "?[2J");
     json_decref(all);
+    // the same order as one character of Unicode; and letters that are none of English
+    w.regions[1].says = "{\"region\":\"westus\",\"version\":\"\\u009b2J gr\\u00fc\\u00df\"}";
+    all = all_of(&w.regions[0]);
+    ck_assert_str_eq(json_string_value(json_object_get(of(all, "westus"), "version")),
+                     "??2J gr\xc3\xbc\xc3\x9f");
+    json_decref(all);
+    w.regions[1].says = "{\"region\":\"westus\",\"a\\u009b\":1}";
+    all = all_of(&w.regions[0]);
+    ck_assert(!reached(all, "westus"));
+    json_decref(all);
     world_done(&w);
 }
 END_TEST
