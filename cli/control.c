@@ -4,7 +4,7 @@
 // and any node takes the signed line.
 //
 //   status     where this node's feed is, and what is wrong with it
-//   takeover   another region writes from now on
+//   takeover   another region writes from now on, or the same one with another control key
 //   confirm    what is written here is done, although no majority can say so
 //   sign       a draft by the root key, offline; submit: the signed line to a node
 //   adopt      a topology file gets the section with which a fleet carries it by itself
@@ -13,8 +13,11 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/plain.h"
 #include "certs/signing_key.h"
+#include "config/document.h"
 #include "config/topology_control.h"
+#include "control/control_key.h"
 #include "control/entry.h"
 #include "control/operators.h"
 
@@ -23,6 +26,7 @@
 #include <unistd.h>
 
 #define CALL_MS 30000
+#define SPKI_SIZE 128
 
 // ---- status ----
 
@@ -126,15 +130,20 @@ static int submit_line(struct cli *c, const char *line, const char *what)
                     place);
 }
 
+static int no_way_to_sign(void)
+{
+    return cli_fail(EXIT_USAGE,
+                    "give --root-key FILE, or --draft FILE and sign that where the root key is "
+                    "(meridian control sign)");
+}
+
 // Signs and submits at once where the key is at hand; else leaves the draft in a file.
 static int act(struct cli *c, json_t *ask, const char *key, const char *out, const char *what)
 {
     const char *line = NULL, *with = NULL;
     if (!key == !out) {
         json_decref(ask);
-        return cli_fail(EXIT_USAGE,
-                        "give --root-key FILE, or --draft FILE and sign that where the root key is "
-                        "(meridian control sign)");
+        return no_way_to_sign();
     }
     int rc = draft(c, ask, &line);
     if (!rc && out)
@@ -151,18 +160,73 @@ static int act(struct cli *c, json_t *ask, const char *key, const char *out, con
     return rc;
 }
 
+// The public half of the key at `path`. *out_made: the path, when the key was made there just now.
+static int key_at(const char *path, char spki[SPKI_SIZE], const char **out_made)
+{
+    struct signing_key *k = NULL;
+    struct diag d;
+    diag_init(&d);
+    int rc = 0;
+    *out_made = NULL;
+    if (access(path, F_OK)) {
+        rc = signing_key_create(path, &d);
+        *out_made = path;
+    }
+    if (!rc)
+        rc = signing_key_open(path, &d, &k);
+    if (!rc)
+        snprintf(spki, SPKI_SIZE, "%s", signing_key_spki(k));
+    signing_key_free(k);
+    return said(&d, rc, path);
+}
+
+// What is to be done at the region's node, and why at once.
+static void tell_key(const char *region, const char *spki, const char *path)
+{
+    char id[CONTROL_KEY_ID_SIZE];
+    if (control_key_id(region, spki, id))
+        return;
+    fprintf(stderr,
+            "%s writes with the control key %s and with no other, as soon as that takeover is in "
+            "force. Put %s in the place of keys/control.pem in the data folder of its node, owned "
+            "by the user that the node runs as (0600), and restart the node: until then nobody "
+            "writes\n",
+            region, id, path ? path : "its private half");
+}
+
 static int control_takeover(struct cli *c, int argc, char **argv)
 {
-    const char *key = NULL, *out = NULL;
+    const char *key = NULL, *out = NULL, *control = NULL, *spki = NULL, *made;
+    char own[SPKI_SIZE];
     const struct opt rows[] = {
         {0, "root-key", "FILE", "the fleet's root key, which signs it at once", &key},
-        {0, "draft", "FILE", "write what is to be signed, for where the root key is", &out}};
+        {0, "draft", "FILE", "write what is to be signed, for where the root key is", &out},
+        {0, "control-key", "FILE",
+         "the region's new control key, made there when there is none: no other counts then",
+         &control},
+        {0, "public-key", "BASE64",
+         "the public half of a control key that was made elsewhere, in the place of --control-key",
+         &spki}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
+    if (!key == !out)
+        return no_way_to_sign();
+    if (control && spki)
+        return cli_fail(EXIT_USAGE, "control takeover: give --control-key or --public-key");
+    if (control)
+        rc = key_at(control, own, &made);
+    if (rc)
+        return rc;
+    if (control)
+        spki = own;
     const char *what = arena_printf(&c->arena, "region %s writes from now on", argv[1]);
-    return act(c, json_pack("{s:s, s:s}", "kind", "takeover", "region", argv[1]), key, out,
-               what ? what : "");
+    rc = act(
+        c, json_pack("{s:s, s:s, s:s*}", "kind", "takeover", "region", argv[1], "controlKey", spki),
+        key, out, what ? what : "");
+    if (!rc && spki)
+        tell_key(argv[1], spki, control);
+    return rc;
 }
 
 static int control_confirm(struct cli *c, int argc, char **argv)
@@ -192,6 +256,32 @@ static int read_line(struct cli *c, const char *path, const char **out)
     return cli_fail(EXIT_FAILED, "out of memory");
 }
 
+// Who writes by that frame, and by which keys: what a takeover is about.
+static int show_writer(struct bytes frame, struct arena *a, struct diag *d)
+{
+    struct doc_node *root;
+    int rc = doc_parse((const char *)frame.p, frame.n, "the frame", a, d, &root);
+    if (rc)
+        return rc;
+    const struct doc_node *writer = doc_get(doc_get(root, "control"), "writer");
+    if (!writer || writer->kind != DOC_SCALAR)
+        return ERR_INVAL;
+    const struct doc_node *keys =
+        doc_get(doc_get(doc_get(root, "identities"), writer->text), "control_keys");
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    buf_printf(&text, "signing: region %.64s writes, by", writer->text);
+    for (const struct doc_node *v = keys ? keys->child : NULL; v; v = v->next) {
+        const struct doc_node *id = doc_get(v, "id");
+        buf_printf(&text, " %.64s", id && id->kind == DOC_SCALAR ? id->text : "?");
+    }
+    if (text.err)
+        return text.err;
+    text_plain((char *)text.p, text.n);
+    fprintf(stderr, "%s\n", buf_cstr(&text));
+    return 0;
+}
+
 // What somebody is about to sign, in words.
 static int show_draft(const char *line)
 {
@@ -206,6 +296,8 @@ static int show_draft(const char *line)
                 "signing: %s, epoch %llu, entry %llu, which makes version %llu of the topology\n",
                 control_kind_name(e.body.kind), (unsigned long long)e.place.epoch,
                 (unsigned long long)e.place.seq, (unsigned long long)e.body.topology);
+    if (!rc && e.body.kind == CONTROL_TAKEOVER && e.body.frame.n)
+        rc = show_writer(e.body.frame, &a, &d);
     arena_done(&a);
     return said(&d, rc, "the draft");
 }
@@ -246,25 +338,6 @@ static int control_submit(struct cli *c, int argc, char **argv)
 
 // ---- adopt ----
 
-static int root_of(const char *path, char spki[128], const char **out_made)
-{
-    struct signing_key *k = NULL;
-    struct diag d;
-    diag_init(&d);
-    int rc = 0;
-    *out_made = NULL;
-    if (access(path, F_OK)) {
-        rc = signing_key_create(path, &d);
-        *out_made = path;
-    }
-    if (!rc)
-        rc = signing_key_open(path, &d, &k);
-    if (!rc)
-        snprintf(spki, 128, "%s", signing_key_spki(k));
-    signing_key_free(k);
-    return said(&d, rc, path);
-}
-
 static bool names_writer(const struct topology *t, const void *ctx)
 {
     const struct region *w = topology_writer(t);
@@ -286,7 +359,7 @@ static int check_keys(struct cli *c)
 static int control_adopt(struct cli *c, int argc, char **argv)
 {
     const char *key = NULL, *made = NULL;
-    char spki[128];
+    char spki[SPKI_SIZE];
     const struct opt rows[] = {
         {0, "root-key", "FILE", "the fleet's root key; made there when there is none", &key}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
@@ -302,7 +375,7 @@ static int control_adopt(struct cli *c, int argc, char **argv)
         return EXIT_FAILED;
     rc = check_keys(c);
     if (!rc)
-        rc = root_of(key, spki, &made);
+        rc = key_at(key, spki, &made);
     if (rc)
         return rc;
     const struct edit_section s = {"control",
@@ -333,14 +406,15 @@ static const struct command control_cmds[] = {
      0,
      {"meridian control status", "meridian control status -o json --query void"}},
     {"takeover",
-     "let another region write, by the fleet's root key",
-     "REGION --root-key FILE | --draft FILE",
+     "let another region write, or the same one with another control key, by the fleet's root key",
+     "REGION --root-key FILE | --draft FILE [--control-key FILE | --public-key BASE64]",
      control_takeover,
      USES_ADMIN | TAKES_AWAY,
      1,
      1,
      {"meridian control takeover westus --root-key root-key.pem --yes",
-      "meridian control takeover westus --draft takeover.json --yes"}},
+      "meridian control takeover eastus --control-key control.pem.new --draft takeover.json "
+      "--yes"}},
     {"confirm",
      "what the writer has written is done, although no majority can say so",
      "--root-key FILE | --draft FILE",

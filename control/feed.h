@@ -129,6 +129,9 @@ struct control_takeover {
     const char *region;
     // the frame of then; empty: as in force, with that writer
     struct bytes frame;
+    // SPKI, standard base64: the one control key of the region from then on, in the place of those
+    // that it has. NULL: those stay.
+    const char *control_key;
 };
 // A line without signature, which goes on from this node's place, for control_entry_sign. It sets the
 // feed's time to this node's when that is far ahead of it (8).

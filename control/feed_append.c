@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "certs/keys.h"
 #include "config/topology_control.h"
+#include "control/control_key.h"
 #include "control/document_fields.h"
 #include "control/frame.h"
 #include "control/ttls_held.h"
@@ -177,16 +178,31 @@ int feed_append_checkpoint(struct control_feed *f, const struct control_place *a
 
 // ---- what the root key signs ----
 
+static int frame_with_key(const struct control_state *s, const struct control_takeover *t,
+                          struct arena *a, struct diag *diag, struct buf *out)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    int rc = frame_text(s->topology, &text);
+    if (!rc)
+        rc = control_key_only(buf_cstr(&text), text.n, s->topology, t->region, t->control_key, a,
+                              diag, out);
+    return rc;
+}
+
 static int takeover_frame(const struct control_state *s, const struct control_takeover *t,
-                          uint64_t version, struct diag *diag, struct buf *out)
+                          uint64_t version, struct arena *a, struct diag *diag, struct buf *out)
 {
     int rc = 0;
     if (t->frame.n)
         buf_add(out, t->frame.p, t->frame.n);
+    else if (t->control_key)
+        rc = frame_with_key(s, t, a, diag, out);
     else
         rc = frame_text(s->topology, out);
-    if (!rc)
-        rc = document_set_version(out, version);
+    if (rc)
+        return rc;
+    rc = document_set_version(out, version);
     if (!rc)
         rc = document_set_writer(out, t->region);
     if (rc)
@@ -235,7 +251,7 @@ static int takeover_entry(const struct control_state *s, const struct control_ta
     e->body.topology += CONTROL_TAKEOVER_GAP;
     if (s->principals)
         e->body.principals += CONTROL_TAKEOVER_GAP;
-    int rc = takeover_frame(s, t, e->body.topology, diag, &frame);
+    int rc = takeover_frame(s, t, e->body.topology, a, diag, &frame);
     if (!rc)
         rc = takeover_principals(s, e->body.principals, &principals);
     if (rc)

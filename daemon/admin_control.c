@@ -126,7 +126,9 @@ static void refuse_feed(struct http_request *req, struct http_response *resp, in
 
 static int draft_takeover(struct app *app, const json_t *o, struct diag *diag, struct buf *line)
 {
-    struct control_takeover t = {.region = json_string_value(json_object_get(o, "region"))};
+    struct control_takeover t = {.region = json_string_value(json_object_get(o, "region")),
+                                 .control_key =
+                                     json_string_value(json_object_get(o, "controlKey"))};
     struct control_state *s = control_feed_state(app->feed);
     bool known = t.region && topology_region(s->topology, t.region);
     snapshot_unref(s);

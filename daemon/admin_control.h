@@ -5,7 +5,8 @@
 //                             "place","applied","topologyVersion","principalsVersion","time",
 //                             "rootWord","epochFrom","entries","alarm",
 //                             "void":[{"place","time","by","what","topologyVersion"}]}
-//   POST /v1/control/draft    {"kind":"takeover","region":R} or {"kind":"confirm"[,"upto":PLACE]}
+//   POST /v1/control/draft    {"kind":"takeover","region":R[,"controlKey":SPKI]} or
+//                           {"kind":"confirm"[,"upto":PLACE]}
 //                             → {"line":TEXT}: what the root key is to sign; nothing changes here
 //   POST /v1/control/signed   the signed line → {"place":PLACE}. Only the signature counts for who
 //                             may

@@ -6,8 +6,9 @@
 3. a region that was away for a hundred changes has them all when it is back, and so has one whose clock is wrong
 4. the writer is killed, and restarted hot, while changes are made: none is lost
 5. a document is applied, keeps what a command has done meanwhile, and is gone back from
-6. a writer that is cut off takes no changes; another region takes over; the old one follows it when it is back
-7. a writer whose clock is wrong changes no names, takes revocations, and moves no time; it goes on when its clock is right
+6. the writer's control key is stolen: it takes over from itself with another one, by the root key, and the stolen one counts no more
+7. a writer that is cut off takes no changes; another region takes over; the old one follows it when it is back
+8. a writer whose clock is wrong changes no names, takes revocations, and moves no time; it goes on when its clock is right
 """
 import base64, datetime, json, os, subprocess, tempfile, threading, time
 
@@ -215,7 +216,29 @@ def test_5_a_document_is_applied_and_gone_back_from(lab):
     wait_until(LIMIT_S, waits, "the rollback waits for the caches")
 
 
-def test_6_another_region_takes_over(lab):
+def test_6_the_writer_gets_another_control_key(lab):
+    fresh, keys = f"{lab.dir}/control.pem.new", f"{lab.dir}/{EAST}/keys"
+    before = json.loads(lab.run(MERIDIAN, "control", "status", "-o", "json", "--admin", lab.socket(EAST)).stdout)
+    done = lab.change("control", "takeover", EAST, "--control-key", fresh, "--root-key", lab.root, "--yes")
+    assert "keys/control.pem" in done.stderr, done
+    same_everywhere(lab)
+    refused = lab.registry("bystolenkey", check=False)
+    assert refused.returncode, refused
+    owner = os.stat(f"{keys}/control.pem")
+    os.rename(fresh, f"{keys}/control.pem")
+    os.chown(f"{keys}/control.pem", owner.st_uid, owner.st_gid)
+    lab.admin(EAST, "node", "restart")
+    wait_until(LIMIT_S, lambda: lab.here(EAST)["control"]["writes"] and lab.here(EAST)["control"]["confirmed"], f"{EAST} writes again")
+    after = json.loads(lab.run(MERIDIAN, "control", "status", "-o", "json", "--admin", lab.socket(EAST)).stdout)
+    assert int(after["place"].split(":")[0]) == int(before["place"].split(":")[0]) + 1, (before, after)
+    lab.registry("bynewkey")
+    for region in REGIONS:
+        wait_until(LIMIT_S, lambda: lab.has("bynewkey", region), f"{region} follows the writer with its new key")
+    assert not lab.has("bystolenkey", WEST)
+    same_everywhere(lab)
+
+
+def test_7_another_region_takes_over(lab):
     lab.cut(EAST)
     try:
         r = wait_until(LIMIT_S, lambda: (r := lab.registry("lonely", check=False)).returncode and r, "a writer that is alone takes nothing")
@@ -245,7 +268,7 @@ def feed_time(lab, region):
     return datetime.datetime.fromisoformat(said.replace("Z", "+00:00")).timestamp() - time.time()
 
 
-def test_7_a_writer_whose_clock_is_wrong(lab):
+def test_8_a_writer_whose_clock_is_wrong(lab):
     """Goes on from westeurope as the writer. The command's own clock is right, and its requests count for five minutes."""
     lab.shift_clock(WEST, 120_000)
     began = time.monotonic()
@@ -271,8 +294,9 @@ def main():
         test_3_who_was_away_and_whose_clock_is_wrong_has_it_all(lab)
         test_4_the_writer_dies_and_is_restarted(lab)
         test_5_a_document_is_applied_and_gone_back_from(lab)
-        test_6_another_region_takes_over(lab)
-        test_7_a_writer_whose_clock_is_wrong(lab)
+        test_6_the_writer_gets_another_control_key(lab)
+        test_7_another_region_takes_over(lab)
+        test_8_a_writer_whose_clock_is_wrong(lab)
 
 
 main()

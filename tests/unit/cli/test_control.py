@@ -64,6 +64,35 @@ class Control(node_socket.Case):
             self.verifies(f.read())
         self.assertIn(PLACE, self.cli("control", "submit", signed))
 
+    def test_a_takeover_with_another_control_key(self):
+        self.adopt()
+        fresh = f"{self.dir}/control.pem.new"
+        self.cli("control", "takeover", "eastus", "--control-key", fresh, "--root-key", self.key, "--yes")
+        self.assertEqual(os.stat(fresh).st_mode & 0o777, 0o600)
+        der = subprocess.run(["openssl", "pkey", "-in", fresh, "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+        spki = base64.b64encode(der).decode()
+        self.assertEqual(json.loads(self.seen[0][2]), {"kind": "takeover", "region": "eastus", "controlKey": spki})
+        self.verifies(self.seen[1][2])
+        id = f"eastus-ctl-{hashlib.sha256(der).hexdigest()[:8]}"
+        for part in (id, fresh, "keys/control.pem", "restart"):
+            self.assertIn(part, self.err)
+        # the key that is there, by way of files; its public half alone
+        draft = f"{self.dir}/draft"
+        for words in (("--control-key", fresh), ("--public-key", spki)):
+            self.seen.clear()
+            self.cli("control", "takeover", "eastus", *words, "--draft", draft, "--yes")
+            self.assertEqual(json.loads(self.seen[0][2])["controlKey"], spki)
+            self.assertEqual(len(self.seen), 1)
+        # who signs is told what, whatever the node has written into it
+        frame = f"control: {{ writer: eastus }}\nidentities:\n  eastus:\n    control_keys: [{{ id: {id}, key: \"{spki}\" }}, {{ id: \"a\\u009b\" }}]\n"
+        with open(draft, "w") as f:
+            f.write(json.dumps(json.loads(DRAFT) | {"b": json.dumps(json.loads(BODY) | {"frame": frame})}) + "\n")
+        self.cli("control", "sign", draft, "--root-key", self.key, "--out", f"{self.dir}/signed")
+        self.assertIn(f"signing: region eastus writes, by {id} a??\n", self.err)
+        self.cli("control", "takeover", "eastus", "--control-key", fresh, "--public-key", spki, "--draft", draft, "--yes", status=2)
+        self.cli("control", "takeover", "eastus", "--control-key", f"{self.dir}/nothere", "--yes", status=2)
+        self.assertFalse(os.path.exists(f"{self.dir}/nothere"))
+
     def test_a_confirmation(self):
         self.adopt()
         self.cli("control", "confirm", "--root-key", self.key)

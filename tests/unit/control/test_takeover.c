@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "config/topology_control.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/control/fleet.h"
 
@@ -273,6 +274,64 @@ START_TEST(the_writer_gets_another_key_by_the_root_key_alone)
 }
 END_TEST
 
+// The way of `meridian control takeover --control-key`: the frame in force, with that key alone.
+START_TEST(a_takeover_is_drafted_with_another_control_key)
+{
+    struct small_fleet *fl = begun(2);
+    char dir[300];
+    struct region_keys *fresh = NULL;
+    struct control_place p;
+    AUTO_BUF struct buf draft, line;
+    buf_init(&draft, 0);
+    buf_init(&line, 0);
+    small_fleet_change(fl, 0, ROW("before"));
+    ck_assert_int_eq(small_fleet_pass(fl, 0, 1), 0);
+    snprintf(dir, sizeof dir, "%s/fresh", fl->dir);
+    ck_assert_int_eq(region_keys_create(dir, "eastus", NULL), 0);
+    ck_assert_int_eq(region_keys_open(dir, "eastus", NULL, &fresh), 0);
+    const char *bad[] = {"no key", "AAAA", region_keys_token_spki(fresh), "a\"b"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        const struct control_takeover t = {.region = "eastus", .control_key = bad[i]};
+        ck_assert_int_eq(
+            control_feed_takeover_draft(fl->nodes[0].feed, &t, &fl->nodes[0].diag, &draft),
+            ERR_INVAL);
+        ck_assert_uint_gt(fl->nodes[0].diag.n, 0);
+        ck_assert_uint_eq(draft.n, 0);
+    }
+    const struct control_takeover t = {.region = "eastus",
+                                       .control_key = region_keys_control_spki(fresh)};
+    ck_assert_int_eq(control_feed_takeover_draft(fl->nodes[1].feed, &t, NULL, &draft), 0);
+    ck_assert_int_eq(control_entry_sign(bytes_of(draft.p, draft.n), fl->root, NULL, &line), 0);
+    ck_assert_int_eq(control_feed_signed(fl->nodes[1].feed, bytes_of(line.p, line.n), NULL, &p), 0);
+    struct control_state *s = control_feed_state(fl->nodes[1].feed);
+    const struct region *writer = topology_writer(s->topology);
+    const struct region *other = topology_region(s->topology, "westus");
+    ck_assert_str_eq(writer->name, "eastus");
+    ck_assert_uint_eq(writer->n_control_keys, 1);
+    ck_assert_str_eq(writer->control_keys[0].id, region_keys_control_id(fresh));
+    ck_assert_str_eq(writer->control_keys[0].spki_b64, region_keys_control_spki(fresh));
+    ck_assert_str_eq(other->control_keys[0].id, region_keys_control_id(fl->nodes[1].keys));
+    ck_assert(small_fleet_has(fl, 1, "before"));
+    snapshot_unref(s);
+    // who has the stolen one writes nothing that counts
+    ck_assert_int_eq(small_fleet_try_change(fl, 0, ROW("stolen")), 0);
+    (void)small_fleet_pass(fl, 0, 1);
+    ck_assert(!small_fleet_has(fl, 1, "stolen"));
+    ck_assert_int_eq(small_fleet_pass(fl, 1, 0), 0);
+    ck_assert(!small_fleet_has(fl, 0, "stolen"));
+    ck_assert_int_eq(small_fleet_try_change(fl, 0, ROW("stolen")), ERR_DENIED);
+    struct region_keys *stolen = fl->nodes[0].keys;
+    fl->nodes[0].keys = fresh;
+    small_fleet_stop(fl, 0);
+    small_fleet_start(fl, 0);
+    small_fleet_change(fl, 0, ROW("after"));
+    ck_assert_int_eq(small_fleet_pass(fl, 0, 1), 0);
+    ck_assert(small_fleet_has(fl, 1, "after"));
+    region_keys_free(stolen);
+    small_fleet_free(fl);
+}
+END_TEST
+
 START_TEST(the_root_key_confirms_where_no_majority_can)
 {
     struct small_fleet *fl = begun(2);
@@ -305,4 +364,5 @@ CHECK_MAIN("control/takeover", what_the_old_writer_did_later_is_void,
            a_writer_restored_from_an_old_copy_learns_its_entries_again,
            another_chain_of_the_writer_is_not_applied,
            the_writer_gets_another_key_by_the_root_key_alone,
+           a_takeover_is_drafted_with_another_control_key,
            the_root_key_confirms_where_no_majority_can)
