@@ -76,9 +76,9 @@ void apply_show_kept(const json_t *answer)
             continue;
         }
         const char *by = json_string_value(json_object_get(row, "by"));
-        printf("kept: %s%s%s: %s, as %s has made it; the file says %s\n", json_text(row, "row"),
-               *member ? " " : "", member, said(row, "inForce"), by ? by : "a command",
-               said(row, "file"));
+        printf("kept: %s%s%s: %s, by a command; the file says %s%s%s%s\n", json_text(row, "row"),
+               *member ? " " : "", member, said(row, "inForce"), said(row, "file"),
+               by ? " (the row was changed last by " : "", by ? by : "", by ? ")" : "");
     }
     tell_more(answer, "kept", "nKept");
 }

@@ -139,6 +139,20 @@ static bool wanted(struct keeping *k, const char *key)
     return false;
 }
 
+// Of a row that has a record: who changes it now is who changed it last.
+static int keep_changer(struct keeping *k, const char *key)
+{
+    json_t *j = is_added(k, key) ? NULL : record_json(k->look_up, k->ctx, key);
+    const char *had = json_string_value(json_object_get(j, "by"));
+    bool same = k->c->by && had && !strcmp(had, k->c->by);
+    if (!j || !k->c->by || same) {
+        json_decref(j);
+        return 0;
+    }
+    json_object_set_new(j, "by", json_string(k->c->by));
+    return add(k, key, dumped(k->arena, j));
+}
+
 static int keep_row(struct keeping *k, const char *key, const struct doc_node *row)
 {
     k->mark.rows++;
@@ -152,7 +166,7 @@ static int keep_registry(struct keeping *k, const char *name)
     if (!key)
         return ERR_NOMEM;
     if (!wanted(k, key))
-        return 0;
+        return keep_changer(k, key);
     int rc = document_registry(k->arena, k->c->before, name, &row);
     if (rc)
         return rc;
@@ -178,7 +192,7 @@ static int keep_private(struct keeping *k, const char *name, const char *likely)
     if (!key)
         return ERR_NOMEM;
     if (!wanted(k, key))
-        return 0;
+        return keep_changer(k, key);
     int rc = document_private(k->arena, k->c->before, likely, name, &row);
     if (!rc && !row) // all registries are looked through for it
         rc = document_private(k->arena, k->c->before, owner_of(k, name), name, &row);
@@ -198,7 +212,7 @@ static int keep_section(struct keeping *k, const struct doc_node *was, const str
     if (!key)
         return ERR_NOMEM;
     if (!wanted(k, key))
-        return 0;
+        return keep_changer(k, key);
     return keep_row(k, key, was);
 }
 

@@ -9,10 +9,11 @@
 //   applied/registry/fabrikam  {"row": null, "by": …}            the document has no such registry
 //   applied/private/NAME, applied/section/KEY                    likewise
 //
-// The first change of a row by a command writes its record, in the entry of that change. An entry
-// that has a record of these itself is an apply, and none are written beside; it takes away those
-// of all rows in which the document and what is in force agree again. What was
-// adopted at the start counts as applied. Beyond APPLIED_ROWS_MAX records none are written any more
+// The first change of a row by a command writes its record, in the entry of that change; a later one
+// by somebody else puts his name there, so that `by` is who changed the row last. An entry that has
+// a record of these itself is an apply, and none are written beside; it takes away those of all rows
+// in which the document and what is in force agree again. What was adopted at the start counts as
+// applied. Beyond APPLIED_ROWS_MAX records none are written any more
 // ("lost"): of rows without one it is then not known who has changed them.
 //
 //   rc = applied_keep(&(struct applied_change){…}, look_up, ctx, &arena, &records, &n);

@@ -50,7 +50,7 @@ struct document_member { // of a row, that is not as in the base
     const char *member;
     // in one line; NULL: absent
     const char *base, *in_force, *file;
-    // who has changed it; NULL: not known
+    // who changed the row last; NULL: not known
     const char *by;
 };
 

@@ -237,10 +237,11 @@ static int refuse_conflicts(const struct document_apply *a, struct diag *diag)
     for (size_t i = 0; i < a->n_conflicts && i < CONFLICTS_TOLD_MAX; i++) {
         const struct document_member *m = &a->conflicts[i];
         refuse(diag,
-               "%s%s%s: was %s when it was applied or exported last, is %s in force%s%s, and %s in "
-               "the file",
+               "%s%s%s: was %s when it was applied or exported last, is %s in force, and %s in the "
+               "file%s%s%s",
                m->row, *m->member ? " " : "", m->member, said(m->base), said(m->in_force),
-               m->by ? " since a command by " : "", m->by ? m->by : "", said(m->file));
+               said(m->file), m->by ? " (the row was changed last by " : "", m->by ? m->by : "",
+               m->by ? ")" : "");
     }
     refuse(
         diag,

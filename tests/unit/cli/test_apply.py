@@ -47,7 +47,7 @@ class Apply(node_socket.Case):
         self.assertIn("contoso", args["change"])
         self.assertNotIn("fabrikam", args["change"])
         self.assertIn("registry/contoso changed", out)
-        self.assertIn("kept: registry/fabrikam replicas/eastus/drained: true, as operator:ada has made it; the file says false", out)
+        self.assertIn("kept: registry/fabrikam replicas/eastus/drained: true, by a command; the file says false (the row was changed last by operator:ada)", out)
         self.assertIn("version 42 is in force; later, when they are back: westeurope", out)
 
     def test_a_dry_run_shows_a_difference_and_sends_no_change(self):

@@ -124,8 +124,8 @@ START_TEST(conflicts_are_named_and_decided)
     const char *message = record_text(json_object_get(body, "error"), "message");
     ck_assert_msg(
         strstr(message, "registry/contoso replicas/eastus/weight: was 100 when it was "
-                        "applied or exported last, is 30 in force since a command by operator:ada, "
-                        "and 70 in the file") != NULL,
+                        "applied or exported last, is 30 in force, and 70 in the file (the row was "
+                        "changed last by operator:ada)") != NULL,
         "%s", message);
     ck_assert_str_eq(asked_code(body), "Refused");
     ck_assert_int_eq(ask("topology apply", document(file, "file"), false, 0, &body), 202);
@@ -134,6 +134,53 @@ START_TEST(conflicts_are_named_and_decided)
     ck_assert_int_eq(ask("topology apply", document(file, "nobody"), false, 0, &body), 400);
     json_decref(body);
     end();
+}
+END_TEST
+
+static const char *kept_by(const json_t *body, size_t i)
+{
+    const json_t *kept = json_object_get(json_object_get(body, "answer"), "kept");
+    return record_text(json_array_get(kept, i), "by");
+}
+
+// Of several who have changed a row, the last one is named; what the first one did is in the base of
+// a document that was exported after it.
+START_TEST(who_changed_a_row_last_is_named)
+{
+    json_t *body;
+    documents_begin(ROWS(CONTOSO("") FABRIKAM));
+    documents.by = "operator:ada";
+    json_decref(asked_to_end(&documents, "replication update", "contoso/eastus", "{'weight':30}",
+                             "Succeeded"));
+    AUTO_FREE char *exported = mem_strdup(with_rows(
+        ROWS("  - { name: contoso, owner: ada, replicas: [{ region: eastus, weight: 30 }, { "
+             "region: westus }] }\n" FABRIKAM)));
+    json_int_t at = (json_int_t)documents.fleet.t->version;
+    documents.by = "operator:eve";
+    json_decref(asked_to_end(&documents, "replication update", "contoso/westus", "{'weight':20}",
+                             "Succeeded"));
+    documents.by = "operator:bob";
+    json_t *arguments = document(exported, NULL);
+    json_object_set_new(arguments, "exported", json_integer(at));
+    ck_assert_int_eq(documents_ask("topology apply", arguments, true, 0, &body), 200);
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    ck_assert_str_eq(kept_by(body, 0), "operator:eve");
+    json_decref(body);
+    // as if it had not been exported: both changes stay, and the row's last changer is one
+    AUTO_FREE char *file = mem_strdup(with_rows(ROWS(CONTOSO("") FABRIKAM)));
+    ck_assert_int_eq(documents_ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    ck_assert_int_eq(count(body, "nKept"), 2);
+    ck_assert_str_eq(kept_by(body, 0), "operator:eve");
+    json_decref(body);
+    // the record is the same otherwise: what was applied last
+    json_decref(asked_to_end(&documents, "replication update", "contoso/eastus", "{'weight':100}",
+                             "Succeeded"));
+    json_decref(asked_to_end(&documents, "replication update", "contoso/westus", "{'weight':100}",
+                             "Succeeded"));
+    ck_assert_int_eq(documents_ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    ck_assert_int_eq(count(body, "nKept") + count(body, "nRows"), 0);
+    json_decref(body);
+    documents_end();
 }
 END_TEST
 
@@ -347,7 +394,8 @@ START_TEST(bad_arguments_are_refused)
 END_TEST
 
 CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_did_stays,
-           conflicts_are_named_and_decided, registries_that_go_leave_their_names_reserved,
+           conflicts_are_named_and_decided, who_changed_a_row_last_is_named,
+           registries_that_go_leave_their_names_reserved,
            registries_that_go_take_content_and_grants_along, sections_are_applied_too,
            nothing_else_runs_meanwhile, back_to_an_earlier_version,
            back_to_the_middle_of_an_operation_is_back_to_whole_names, bad_arguments_are_refused)
