@@ -79,6 +79,8 @@ void apply_show_kept(const json_t *answer)
         printf("kept: %s%s%s: %s, by a command; the file says %s%s%s%s\n", json_text(row, "row"),
                *member ? " " : "", member, said(row, "inForce"), said(row, "file"),
                by ? " (the row was changed last by " : "", by ? by : "", by ? ")" : "");
+        if (*json_text(row, "note"))
+            printf("note: %s\n", json_text(row, "note"));
     }
     tell_more(answer, "kept", "nKept");
 }

@@ -3,7 +3,9 @@
 // control/applied.h, or exported since), theirs (what is in force: the base and what commands have changed since), and
 // ours (the document). What ours changes is made; what commands have changed stays, and is named;
 // where both have changed the same member otherwise, it is a conflict, which is refused unless
-// somebody says whose word holds.
+// somebody says whose word holds. A registry of the document that says another incarnation than the
+// one in force means one that was deleted since: it is not merged with the one of its name, but stays
+// out, or is a conflict, as a whole ("incarnation").
 //
 //   struct document_apply a;
 //   rc = document_apply(&in, &diag, &a);
@@ -52,6 +54,8 @@ struct document_member { // of a row, that is not as in the base
     const char *base, *in_force, *file;
     // who changed the row last; NULL: not known
     const char *by;
+    // a sentence: what the two of them mean, and what to do; NULL: that goes without saying
+    const char *note;
 };
 
 struct document_row_change {

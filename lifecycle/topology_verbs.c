@@ -196,8 +196,9 @@ static int apply_arguments(const struct plan_ctx *x, struct document_apply_in *o
 
 static json_t *member_json(const struct document_member *m)
 {
-    return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s*}", "row", m->row, "member", m->member,
-                     "base", m->base, "inForce", m->in_force, "file", m->file, "by", m->by);
+    return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*}", "row", m->row, "member", m->member,
+                     "base", m->base, "inForce", m->in_force, "file", m->file, "by", m->by, "note",
+                     m->note);
 }
 
 static json_t *members_json(const struct document_member *list, size_t n)
@@ -242,6 +243,8 @@ static int refuse_conflicts(const struct document_apply *a, struct diag *diag)
                m->row, *m->member ? " " : "", m->member, said(m->base), said(m->in_force),
                said(m->file), m->by ? " (the row was changed last by " : "", m->by ? m->by : "",
                m->by ? ")" : "");
+        if (m->note)
+            refuse(diag, "%s", m->note);
     }
     refuse(
         diag,

@@ -170,5 +170,8 @@ json_t *documented_apply(const struct asked *a, const char *text, const char *fo
 char *documented_text(const struct asked *a, const char *rows)
 {
     const struct topology_frame *f = a->fleet.t->frame;
-    return mem_printf("%.*s\n%s", (int)f->text_n, f->text, rows);
+    const char *rest = strchr(f->text, '\n');
+    ck_assert_int_eq(strncmp(f->text, "version: ", 9), 0);
+    return mem_printf("version: %llu%.*s\n%s", (unsigned long long)a->fleet.t->version,
+                      (int)(f->text_n - (size_t)(rest - f->text)), rest, rows);
 }

@@ -19,7 +19,7 @@ int documented_ask(struct asked *a, const char *verb, json_t *arguments, bool wh
 // The arguments of an apply of that text, as the command line sends them. force: NULL, or whose word
 // holds.
 json_t *documented_apply(const struct asked *a, const char *text, const char *force);
-// The frame in force, then `rows`. Heap.
+// The frame in force, with the version in force, then `rows`. Heap.
 char *documented_text(const struct asked *a, const char *rows);
 
 #endif

@@ -48,8 +48,8 @@ static json_t *document(const char *text, const char *force)
 static const char *with_rows(const char *rows)
 {
     static char text[16384];
-    snprintf(text, sizeof text, "%.*s\n%s", (int)a.fleet.t->frame->text_n, a.fleet.t->frame->text,
-             rows);
+    AUTO_FREE char *made = documented_text(&a, rows);
+    snprintf(text, sizeof text, "%s", made);
     return text;
 }
 
@@ -148,39 +148,171 @@ static const char *kept_by(const json_t *body, size_t i)
 START_TEST(who_changed_a_row_last_is_named)
 {
     json_t *body;
-    documents_begin(ROWS(CONTOSO("") FABRIKAM));
-    documents.by = "operator:ada";
-    json_decref(asked_to_end(&documents, "replication update", "contoso/eastus", "{'weight':30}",
-                             "Succeeded"));
+    begin(ROWS(CONTOSO("") FABRIKAM));
+    a.by = "operator:ada";
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/eastus", "{'weight':30}", "Succeeded"));
     AUTO_FREE char *exported = mem_strdup(with_rows(
         ROWS("  - { name: contoso, owner: ada, replicas: [{ region: eastus, weight: 30 }, { "
              "region: westus }] }\n" FABRIKAM)));
-    json_int_t at = (json_int_t)documents.fleet.t->version;
-    documents.by = "operator:eve";
-    json_decref(asked_to_end(&documents, "replication update", "contoso/westus", "{'weight':20}",
-                             "Succeeded"));
-    documents.by = "operator:bob";
+    json_int_t at = (json_int_t)a.fleet.t->version;
+    a.by = "operator:eve";
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/westus", "{'weight':20}", "Succeeded"));
+    a.by = "operator:bob";
     json_t *arguments = document(exported, NULL);
     json_object_set_new(arguments, "exported", json_integer(at));
-    ck_assert_int_eq(documents_ask("topology apply", arguments, true, 0, &body), 200);
+    ck_assert_int_eq(ask("topology apply", arguments, true, 0, &body), 200);
     ck_assert_int_eq(count(body, "nKept"), 1);
     ck_assert_str_eq(kept_by(body, 0), "operator:eve");
     json_decref(body);
     // as if it had not been exported: both changes stay, and the row's last changer is one
     AUTO_FREE char *file = mem_strdup(with_rows(ROWS(CONTOSO("") FABRIKAM)));
-    ck_assert_int_eq(documents_ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 200);
     ck_assert_int_eq(count(body, "nKept"), 2);
     ck_assert_str_eq(kept_by(body, 0), "operator:eve");
     json_decref(body);
     // the record is the same otherwise: what was applied last
-    json_decref(asked_to_end(&documents, "replication update", "contoso/eastus", "{'weight':100}",
-                             "Succeeded"));
-    json_decref(asked_to_end(&documents, "replication update", "contoso/westus", "{'weight':100}",
-                             "Succeeded"));
-    ck_assert_int_eq(documents_ask("topology apply", document(file, NULL), true, 0, &body), 200);
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/eastus", "{'weight':100}", "Succeeded"));
+    json_decref(
+        asked_to_end(&a, "replication update", "contoso/westus", "{'weight':100}", "Succeeded"));
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), true, 0, &body), 200);
     ck_assert_int_eq(count(body, "nKept") + count(body, "nRows"), 0);
     json_decref(body);
-    documents_end();
+    end();
+}
+END_TEST
+
+// ---- a registry that was deleted and created again since the document was exported ----
+
+#define CONTOSO_OF(incarnation, more) \
+    CONTOSO(", incarnation: " incarnation ", anonymous_pull: " more)
+
+static json_int_t exported_at;
+
+// Exported with contoso of incarnation 7, which another of that name takes the place of.
+static void created_again(const char *settings)
+{
+    begin(ROWS(CONTOSO_OF("7", "false") FABRIKAM));
+    a.by = "operator:ada";
+    json_decref(asked_to_end(&a, "registry update", "fabrikam", "{'anonymousPullEnabled':true}",
+                             "Succeeded"));
+    exported_at = (json_int_t)a.fleet.t->version;
+    json_decref(asked_to_end(&a, "registry delete", "contoso", "{}", "Succeeded"));
+    json_decref(asked_to_end(&a, "registry create", "contoso", settings, "Succeeded"));
+    a.by = "operator:bob";
+    ck_assert_uint_gt(in_force("contoso")->incarnation, 7);
+}
+
+#define FABRIKAM_OPEN \
+    "  - { name: fabrikam, anonymous_pull: true, replicas: [{ region: westus }] }\n"
+#define ANEW "{'replicas':['eastus','north'],'anonymousPullEnabled':true}"
+
+static int apply_exported(const char *rows, const char *force, json_t **out_body)
+{
+    json_t *arguments = document(with_rows(rows), force);
+    json_object_set_new(arguments, "exported", json_integer(exported_at));
+    return ask("topology apply", arguments, false, 0, out_body);
+}
+
+// The file says of it what it said when it was exported: that one is gone, and the new one stays.
+START_TEST(a_registry_that_was_created_again_stays_out_of_what_was_exported_before)
+{
+    json_t *body;
+    created_again(ANEW);
+    uint64_t incarnation = in_force("contoso")->incarnation;
+    ck_assert_int_eq(
+        apply_exported(ROWS(CONTOSO_OF("7", "false") FABRIKAM_OPEN TAILSPIN), NULL, &body), 202);
+    ck_assert_int_eq(count(body, "nRows"), 1);
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    const json_t *kept =
+        json_array_get(json_object_get(json_object_get(body, "answer"), "kept"), 0);
+    ck_assert_str_eq(record_text(kept, "row"), "registry/contoso");
+    ck_assert_str_eq(record_text(kept, "member"), "incarnation");
+    ck_assert_str_eq(record_text(kept, "file"), "7");
+    ck_assert_str_eq(record_text(kept, "by"), "operator:ada");
+    ck_assert_ptr_nonnull(strstr(record_text(kept, "note"), "deleted and created again"));
+    json_decref(body);
+    ck_assert_ptr_nonnull(in_force("tailspin"));
+    ck_assert_uint_eq(in_force("contoso")->incarnation, incarnation);
+    ck_assert(in_force("contoso")->anonymous_pull);
+    end();
+}
+END_TEST
+
+// The file changes the one that is gone: that is a conflict, and it says what to write.
+START_TEST(a_change_of_a_registry_that_was_created_again_is_a_conflict_with_a_cure)
+{
+    json_t *body;
+    char cure[64];
+    const char *rows = ROWS("  - { name: contoso, owner: ada, incarnation: 7, quota: 1GiB, "
+                            "replicas: [{ region: eastus }] }\n" FABRIKAM_OPEN);
+    created_again(ANEW);
+    uint64_t incarnation = in_force("contoso")->incarnation;
+    ck_assert_int_eq(apply_exported(rows, NULL, &body), 409);
+    const char *said = record_text(json_object_get(body, "error"), "message");
+    snprintf(cure, sizeof cure, "write `incarnation: %llu`", (unsigned long long)incarnation);
+    ck_assert_msg(strstr(said, cure) != NULL, "%s", said);
+    ck_assert_ptr_nonnull(strstr(said, "registry contoso was deleted and created again since"));
+    ck_assert_ptr_nonnull(strstr(said, "--force-conflicts"));
+    ck_assert_ptr_nonnull(strstr(said, "1 conflict"));
+    json_decref(body);
+    ck_assert_int_eq(apply_exported(rows, "commands", &body), 202); // the base alone
+    ck_assert_int_eq(count(body, "nRows"), 0);
+    json_decref(body);
+    ck_assert(in_force("contoso")->anonymous_pull);
+    end();
+    created_again(ANEW);
+    incarnation = in_force("contoso")->incarnation;
+    ck_assert_int_eq(apply_exported(rows, "file", &body), 202);
+    json_decref(body);
+    // it is the one in force that is as the file says, and no third one
+    ck_assert_uint_eq(in_force("contoso")->incarnation, incarnation);
+    ck_assert_uint_eq(in_force("contoso")->n_replicas, 1);
+    ck_assert(!in_force("contoso")->anonymous_pull);
+    end();
+}
+END_TEST
+
+// The cures: the incarnation in force, or none.
+START_TEST(the_file_may_mean_the_registry_that_was_created_again)
+{
+    for (int says = 0; says < 2; says++) {
+        json_t *body;
+        char which[64] = "";
+        created_again(ANEW);
+        if (says)
+            snprintf(which, sizeof which, ", incarnation: %llu",
+                     (unsigned long long)in_force("contoso")->incarnation);
+        AUTO_FREE char *rows =
+            mem_printf(ROWS("  - { name: contoso, owner: ada, anonymous_pull: true%s, quota: 1GiB, "
+                            "replicas: [{ region: eastus }, { region: north }] }\n" FABRIKAM_OPEN),
+                       which);
+        int status = apply_exported(rows, NULL, &body);
+        ck_assert_msg(status == 202, "%s", json_dumps(body, 0));
+        json_decref(body);
+        ck_assert_ptr_nonnull(in_force("contoso")->policy);
+        end();
+    }
+}
+END_TEST
+
+// What is out of the file is the one that was exported: the other one is nobody's to delete.
+START_TEST(a_registry_that_was_created_again_is_not_deleted_by_a_file_of_before)
+{
+    json_t *body;
+    created_again("{'replicas':['eastus','westus']}");
+    ck_assert_int_eq(apply_exported(ROWS(FABRIKAM_OPEN TAILSPIN), NULL, &body), 202);
+    ck_assert_int_eq(count(body, "nRemoved"), 0);
+    ck_assert_int_eq(count(body, "nKept"), 1);
+    const json_t *kept =
+        json_array_get(json_object_get(json_object_get(body, "answer"), "kept"), 0);
+    ck_assert_ptr_nonnull(strstr(record_text(kept, "note"), "the one in force stays"));
+    json_decref(body);
+    ck_assert_ptr_nonnull(in_force("contoso"));
+    ck_assert_ptr_nonnull(in_force("tailspin"));
+    end();
 }
 END_TEST
 
@@ -395,6 +527,10 @@ END_TEST
 
 CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_did_stays,
            conflicts_are_named_and_decided, who_changed_a_row_last_is_named,
+           a_registry_that_was_created_again_stays_out_of_what_was_exported_before,
+           a_change_of_a_registry_that_was_created_again_is_a_conflict_with_a_cure,
+           the_file_may_mean_the_registry_that_was_created_again,
+           a_registry_that_was_created_again_is_not_deleted_by_a_file_of_before,
            registries_that_go_leave_their_names_reserved,
            registries_that_go_take_content_and_grants_along, sections_are_applied_too,
            nothing_else_runs_meanwhile, back_to_an_earlier_version,
