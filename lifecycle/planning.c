@@ -118,6 +118,17 @@ static size_t touched(const struct asking *q, const char *names[PLAN_LOCKS_MAX])
     return n;
 }
 
+// Does the plan write any document, or a record that is all that it is about? The base that apply keeps
+// beside is none.
+static bool changes_any(const struct asking *q)
+{
+    const struct phase *p = &q->plan.first;
+    bool is_record = p->name && !strcmp(p->name, "record");
+    if (p->frame.n || p->change.n || p->principals.n || is_record)
+        return true;
+    return q->plan.goal && json_array_size(q->trial.phases);
+}
+
 void asking_what_if(struct asking *q)
 {
     json_t *shown = NULL;
@@ -137,7 +148,7 @@ void asking_what_if(struct asking *q)
     for (size_t i = 0; i < q->plan.n_notes; i++)
         json_array_append_new(notes, json_string(q->plan.notes[i]));
     json_object_set(shown, "phases", q->trial.phases);
-    if (q->verb->right == CONTROL_RIGHT_PRINCIPALS || q->plan.first.principals.n)
+    if (changes_any(q))
         json_object_set_new(shown, "exit", json_integer(WHAT_IF_CHANGES));
     *q->out = (struct lifecycle_answer){
         200, json_pack("{s:o, s:O*}", "whatIf", shown, "answer", q->plan.answer)};
