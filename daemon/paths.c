@@ -122,6 +122,17 @@ static int complain(struct diag *diag, const char *path, const char *what, int r
     return rc;
 }
 
+// A service manager may forbid the set-group bit (RestrictSUIDSGID of systemd): then without. The
+// store gives its files their group itself.
+static int mode_set(int fd, mode_t mode)
+{
+    if (!fchmod(fd, mode))
+        return 0;
+    if (errno != EPERM || !(mode & S_ISGID))
+        return -1;
+    return fchmod(fd, mode & ~(mode_t)S_ISGID);
+}
+
 struct dir_spec {
     // below `at`, one component
     const char *name;
@@ -147,7 +158,7 @@ static int dir_below(int at, const char *label, const struct dir_spec *d, const 
                  (unsigned)st.st_uid, (unsigned)d->uid);
         return ERR_DENIED;
     }
-    if (fchown(fd, d->uid, d->gid) || fchmod(fd, d->mode))
+    if (fchown(fd, d->uid, d->gid) || mode_set(fd, d->mode))
         return complain(diag, label, "owner and mode cannot be set", err_from_errno(errno));
     *out_fd = fd_keep(&fd);
     return 0;

@@ -43,12 +43,11 @@ static int damaged_make(struct file_store *fs, int *out_fd)
 {
     bool made;
     int fd;
-    struct stat st;
     int rc = file_dir_at(fs->root_fd, "damaged", 02700, true, &made, &fd);
     if (rc)
         return rc;
-    if (made && fstat(fs->blobs_fd, &st) == 0 && fchown(fd, (uid_t)-1, st.st_gid) == 0)
-        (void)fchmod(fd, 02700);
+    if (made)
+        file_group_ensure(fd, fs->group);
     *out_fd = fd;
     return 0;
 }

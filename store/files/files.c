@@ -25,14 +25,35 @@
 // The set-group-ID bit makes files inherit the group through which the edge reads. It usually comes
 // from the parent; chmod is left out where it would change nothing, because for an owner outside
 // that group it would clear the bit.
+// A service manager may forbid the bit (RestrictSUIDSGID of systemd): then the directory does
+// without, and all that is made below it is given the group one by one.
 static int mode_ensure(int fd, unsigned mode)
 {
     struct stat st;
     if (fstat(fd, &st))
         return err_from_errno(errno);
-    if ((st.st_mode & 07777) != mode && fchmod(fd, mode))
+    if ((st.st_mode & 07777) == mode || !fchmod(fd, mode))
+        return 0;
+    if (errno == EPERM && mode & S_ISGID && !fchmod(fd, mode & ~(unsigned)S_ISGID))
+        return 0;
+    return err_from_errno(errno);
+}
+
+void file_group_ensure(int fd, gid_t group)
+{
+    struct stat st;
+    if (!fstat(fd, &st) && st.st_gid != group)
+        (void)!fchown(fd, (uid_t)-1, group);
+}
+
+// The group of the directory that it is made in.
+static int made_ready(int parent_fd, int fd, unsigned mode)
+{
+    struct stat parent;
+    if (fstat(parent_fd, &parent))
         return err_from_errno(errno);
-    return 0;
+    file_group_ensure(fd, parent.st_gid);
+    return mode_ensure(fd, mode);
 }
 
 int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made,
@@ -49,7 +70,7 @@ int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool 
     if (fd < 0)
         return err_from_errno(errno);
     if (made) {
-        int rc = mode_ensure(fd, mode);
+        int rc = made_ready(parent_fd, fd, mode);
         if (rc)
             return rc;
     }
@@ -70,7 +91,7 @@ static int growing_dir(int root_fd, const char *name, gid_t group, int *out_fd)
         return rc;
     struct stat st;
     if (fstat(fd, &st) == 0 && st.st_gid != group && fchown(fd, (uid_t)-1, group) == 0)
-        (void)fchmod(fd, 02700);
+        (void)mode_ensure(fd, 02700);
     *out_fd = fd;
     return 0;
 }
@@ -101,6 +122,7 @@ static int layout_open(struct file_store *fs, const char *dir)
     struct stat st;
     if (fstat(fs->blobs_fd, &st))
         return err_from_errno(errno);
+    fs->group = st.st_gid;
     rc = growing_dir(fs->root_fd, "uploads", st.st_gid, &fs->uploads_fd);
     if (rc)
         return rc;

@@ -21,7 +21,8 @@
 //                             there; directory 02700
 // A new file has the group of its directory and keeps it when it is renamed. The daemon gives
 // blobs/ to the edge's group before it opens the store; opening hands that group on to the other
-// two directories.
+// two directories. Where the set-group bit is forbidden, the directories do without it, and each file
+// is given the group when it is made.
 //
 // The digest's state: OpenSSL exports the state of a running hash only by an interface that it
 // declares deprecated, so none is stored. An open upload keeps its hash in memory; one that is

@@ -7,6 +7,7 @@
 #include "store/blob_backend.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 struct file_upload;
 
@@ -14,6 +15,8 @@ struct file_store {
     struct blob_store base;
     // directories; all access goes through them, without following symlinks
     int root_fd, blobs_fd, uploads_fd, part_fd;
+    // of blobs/: the edge's, which reads by it
+    gid_t group;
     // guards `open`
     pthread_mutex_t lock;
     // every upload that is open now
@@ -54,6 +57,8 @@ static inline struct file_store *file_store_of(struct blob_store *bs)
 // --- directories (files.c) ---
 int file_dir_at(int parent_fd, const char *name, unsigned mode, bool make, bool *out_made,
                 int *out_fd);
+// Gives it the group if it has another one, and the caller may.
+void file_group_ensure(int fd, gid_t group);
 // The directory that holds d's file: blobs/sha256/ab. With `make` it is created, and its parent is
 // synced.
 int file_shard_open(struct file_store *fs, const struct digest *d, bool make, int *out_fd);

@@ -136,6 +136,8 @@ int file_upload_open(struct blob_store *bs, enum blob_area area, const char *nam
     }
     struct stat st;
     int rc = file_open(u->dir_fd, name, O_RDWR | O_CREAT, &u->fd, &st);
+    if (!rc)
+        file_group_ensure(u->fd, fs->group);
     if (!rc && (st.st_mode & 07777) != 0640 && fchmod(u->fd, 0640)) // whatever the umask was
         rc = err_from_errno(errno);
     if (rc) {

@@ -8,11 +8,14 @@
 #include "base/mem.h"
 #include "store/files/files_test.h"
 #include "tests/support/check_main.h"
+#include "tests/support/no_setgid.h"
 
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -214,7 +217,79 @@ START_TEST(full_disk_loses_nothing_that_was_acknowledged)
 }
 END_TEST
 
+#define DAEMON 65534
+#define EDGE 64102
+
+static void expect_group(const char *relative, gid_t group, unsigned mode)
+{
+    AUTO_FREE char *path = mem_printf("%s/%s", dir, relative);
+    struct stat st;
+    ck_assert_msg(stat(path, &st) == 0, "%s is missing", relative);
+    ck_assert_msg(st.st_gid == group && (st.st_mode & 07777) == mode, "%s: group %u, mode %o",
+                  relative, (unsigned)st.st_gid, st.st_mode & 07777);
+}
+
+// In a child, as the daemon's user, whose second group is the edge's.
+static int put_without_the_bit(int tell_fd)
+{
+    const gid_t groups[] = {EDGE};
+    struct blob_upload *u;
+    struct blob_name d;
+    const struct digest broken = digest_str("broken");
+    if (setgroups(1, groups) || setgid(DAEMON) || setuid(DAEMON) || no_setgid_enter())
+        return 2;
+    struct blob_serve how;
+    if (blob_files_open(dir, &bs) || blob_put(bs, "hello world", 11, &d))
+        return 3;
+    if (blob_serve(bs, &(struct blob_serve_want){.name = &d, .size = 11}, &how) ||
+        fd_write_all(tell_fd, how.path, strlen(how.path)))
+        return 6;
+    if (blob_upload_open(bs, "u", &u) || blob_upload_write(u, "abc", 3))
+        return 4;
+    blob_upload_close(u);
+    if (blob_damaged_note(bs, &broken))
+        return 5;
+    blob_store_close(bs);
+    return 0;
+}
+
+// A service manager may forbid it (RestrictSUIDSGID); the edge must read the blobs all the same.
+START_TEST(files_have_the_group_of_the_edge_without_the_set_group_bit)
+{
+    if (geteuid() != 0)
+        return;
+    strcpy(dir, "/tmp/meridian-files-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    AUTO_FREE char *blobs = mem_printf("%s/blobs", dir);
+    // as the supervisor makes them
+    ck_assert_int_eq(chown(dir, DAEMON, EDGE) || chmod(dir, 0710), 0);
+    ck_assert_int_eq(mkdir(blobs, 0750) || chown(blobs, DAEMON, EDGE) || chmod(blobs, 0750), 0);
+    int told[2];
+    ck_assert_int_eq(pipe(told), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (!pid)
+        _exit(put_without_the_bit(told[1]));
+    close(told[1]);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    expect_group("blobs", EDGE, 0750);
+    expect_group("blobs/sha256", EDGE, 0750);
+    expect_group("blobs/sha256/b9", EDGE, 0750);
+    expect_group("uploads", EDGE, 0700);
+    expect_group("uploads/u", EDGE, 0640);
+    expect_group("damaged", EDGE, 0700);
+    char served[300] = "blobs/";
+    ck_assert_int_gt(read(told[0], served + 6, sizeof served - 7), 0);
+    expect_group(served, EDGE, 0640);
+    close(told[0]);
+    ck_assert_int_eq(dir_remove_tree(dir), 0);
+}
+END_TEST
+
 CHECK_MAIN("store/blob_files", the_edge_is_told_a_path_that_it_may_read,
+           files_have_the_group_of_the_edge_without_the_set_group_bit,
            what_is_there_is_digested_when_it_is_needed, a_torn_blob_is_not_served,
            files_from_before_generations_are_served, a_walk_passes_over_what_is_no_blob,
            symlinks_are_not_followed, full_disk_loses_nothing_that_was_acknowledged)
