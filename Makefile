@@ -16,7 +16,7 @@ help:
 	@echo 'make test-asan  all tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
-	@echo 'make test-image     the OCI image of this build, made and run; needs root and a Debian mirror'
+	@echo 'make test-image     packages and image as they are for others, made and run; needs root and a Debian mirror'
 	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
 	@echo 'make kills      kill -9 at KILLS=1000 random points of pushes, deletions and collection, each judged'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'

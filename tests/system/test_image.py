@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The OCI image of this build's packages: made, looked at, and run by podman as examples/compose and examples/kubernetes say it. It needs a
-Debian mirror, so `make test-image` runs it, and `make test` does not."""
+"""Packages and OCI image, made as `make deb` and `make image` do: built with Debian's flags, looked at, and run by podman as examples/compose
+and examples/kubernetes say it. It needs a Debian mirror, so `make test-image` runs it, and `make test` does not."""
 import json, os, re, resource, shutil, subprocess, sys, tempfile, unittest
 
-from lab import BUILD, SKIP, SOURCE, need_root, unshare, wait_until
+from lab import SKIP, SOURCE, need_root, unshare, wait_until
 
 try:
     import yaml
@@ -39,7 +39,7 @@ class Image(unittest.TestCase):
             f.write(f'[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc=4096:4096"]\n'
                     f'[engine]\ncgroup_manager = "cgroupfs"\nruntime = "runc"\nevents_logger = "file"\n')
         os.environ["CONTAINERS_CONF"] = f"{cls.dir}/containers.conf"
-        out_of(f"{SOURCE}/tools/build-deb", f"{cls.dir}/deb", "--programs", BUILD)
+        out_of(f"{SOURCE}/tools/build-deb", f"{cls.dir}/deb")
         out_of(f"{SOURCE}/tools/build-image", f"{cls.dir}/deb", "--storage", cls.storage, "--archive", f"{cls.dir}/image.tar")
         unshare()  # from here on there is no network but the test's own
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
@@ -60,6 +60,10 @@ class Image(unittest.TestCase):
         return out_of("podman", "--root", cls.storage, "--runroot", f"{cls.storage}-run", *words, check=check, timeout=180, **more)
 
     # ---- what it is ----
+    def test_0_the_packages(self):
+        changes = next(f"{self.dir}/deb/{name}" for name in os.listdir(f"{self.dir}/deb") if name.endswith(".changes"))
+        self.assertEqual(out_of("lintian", "--allow-root", "--fail-on", "error,warning", "--info", changes), "")
+
     def test_1_the_image(self):
         made = json.loads(self.podman("image", "inspect", IMAGE))[0]
         config = made["Config"]
