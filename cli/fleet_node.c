@@ -323,7 +323,9 @@ int fleet_node_start(const struct fleet_node *n)
     if (!settings)
         return EXIT_FAILED;
     if (n->no_start) {
-        printf("It was not started: meridiand --config %s\n", settings);
+        printf("It was not started: systemctl start meridiand (with the packages), or meridiand "
+               "--config %s\n",
+               settings);
         return EXIT_DONE;
     }
     if (!program)

@@ -133,7 +133,11 @@ class Packages(unittest.TestCase):
 
     # ---- without a service manager ----
     def test_03_installed(self):
-        self.install(self.old.values())
+        self.install([self.old[CLIENT]])  # alone, as on a machine that runs no region
+        self.assertEqual(self.root.check("meridian", "version").split()[-1], "0.1.0")
+        self.assertFalse(self.root.run("getent", "passwd", "meridian", check=False).stdout)
+        self.assertFalse(self.root.lies_there("/etc/meridian"))
+        self.install([self.old[NODE]])
         self.assertEqual(self.version(), f"{OLD} installed")
         for user in ("meridian", "meridian-edge"):
             account = self.root.check("getent", "passwd", user).strip().split(":")
@@ -144,7 +148,6 @@ class Packages(unittest.TestCase):
         self.assertEqual(owner("/run/meridian"), "root:meridian 1771")
         self.assertEqual(self.root.check("readlink", f"{DATA}/run").strip(), "/run/meridian")
         self.assertEqual(owner("/etc/meridian"), "root:root 755")
-        self.assertEqual(self.root.check("meridian", "version").split()[-1], "0.1.0")
         for page in ("meridiand.8", "meridiand.yaml.5", "meridian.1", "meridian.7", "meridian-topology.5"):
             self.assertTrue(self.root.lies_there(f"/usr/share/man/man{page[-1]}/{page}.gz"), page)
         completed = self.root.check("bash", "-c", ". /usr/share/bash-completion/completions/meridian; COMP_WORDS=(meridian fle); COMP_CWORD=1; "
