@@ -51,6 +51,10 @@ void auth_service_stop(struct auth_service *s);
 void auth_service_begin(struct auth_service *s, struct http_request *req, const struct topology *t,
                         const struct registry *reg, const struct hostname *host,
                         struct http_plan *plan);
+// What a token for one repository may hold (enum action): the rules of the principal (NULL:
+// anonymous), and what the registry gives everybody. Whether he may log in at all is another matter.
+unsigned auth_repository_actions(const struct registry *r, const struct principal *who,
+                                 const char *repository);
 // Would other regions accept the tokens of this one? Checks that the topology names this region's
 // token key, and that this node's own verifier accepts a token signed with it now, for some
 // registry that lives here. 0, or an error (ERR_AUTH, …) with a sentence that says what to do.

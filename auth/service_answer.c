@@ -151,6 +151,17 @@ static unsigned asked_for(unsigned words)
     return all;
 }
 
+unsigned auth_repository_actions(const struct registry *r, const struct principal *who,
+                                 const char *repository)
+{
+    unsigned held = 0;
+    if (who)
+        held = principal_actions(who, r->name, repository);
+    if (r->anonymous_pull)
+        held |= ACTION_PULL | ACTION_META_READ;
+    return held;
+}
+
 static unsigned actions_held(const struct call *c, const struct principal *who,
                              const struct access_grant *asked)
 {
@@ -160,11 +171,7 @@ static unsigned actions_held(const struct call *c, const struct principal *who,
             held = principal_registry_actions(who, c->r->name);
         return held & asked->actions;
     }
-    if (who)
-        held = principal_actions(who, c->r->name, asked->repository);
-    if (c->r->anonymous_pull)
-        held |= ACTION_PULL | ACTION_META_READ;
-    held &= asked_for(asked->actions);
+    held = auth_repository_actions(c->r, who, asked->repository) & asked_for(asked->actions);
     if (held & ACTION_PUSH)
         held &= ~(unsigned)ACTION_ADD; // who may replace may add
     return held;

@@ -16,6 +16,7 @@
 //   GET  /v1/topology[?version=N]                the whole document in force, or as it was
 //   GET  /v1/topology/history[?n=COUNT]          (daemon/admin_topology.h)
 //   GET  /v1/principals                          users, tokens, scope maps: no hash of a password
+//   GET  /v1/principals/judge?registry=&repository=&principal=   (daemon/admin_principals.h)
 //   GET  /v1/replication?registry=NAME
 //   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended
 //                                                        (daemon/admin_repair.c)
@@ -46,13 +47,13 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/entry.h"
-#include "control/principals_change.h"
 #include "control/request.h"
 #include "control/source.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_control.h"
 #include "daemon/admin_fleet.h"
 #include "daemon/admin_log.h"
+#include "daemon/admin_principals.h"
 #include "daemon/admin_requests.h"
 #include "daemon/admin_tasks.h"
 #include "daemon/admin_tokens.h"
@@ -212,19 +213,6 @@ static void get_config(struct app *app, struct http_request *req, struct http_re
                          "principals", b));
 }
 
-static void get_principals(struct app *app, struct http_request *req, struct http_response *resp)
-{
-    struct principals *all = snapshot_get(app->principals);
-    json_t *doc = NULL;
-    if (all)
-        doc = principals_view(all);
-    snapshot_unref(all);
-    if (all)
-        serve_json(req, resp, doc);
-    else
-        http_response_text(req, resp, 404, "no principals are in force on this node\n");
-}
-
 static void post_reload(struct app *app, struct http_request *req, struct http_response *resp)
 {
     topology_source_look(app->source);
@@ -352,7 +340,8 @@ static const struct admin_route routes[] = {
     {HTTP_POST, "/v1/config/reload", ADMIN_LOCAL, post_reload},
     {HTTP_GET, "/v1/topology", ADMIN_READ, admin_get_topology},
     {HTTP_GET, "/v1/topology/history", ADMIN_READ, admin_get_topology_history},
-    {HTTP_GET, "/v1/principals", ADMIN_READ, get_principals},
+    {HTTP_GET, "/v1/principals", ADMIN_READ, admin_get_principals},
+    {HTTP_GET, "/v1/principals/judge", ADMIN_READ, admin_get_judgement},
     {HTTP_GET, "/v1/replication", ADMIN_READ, get_replication},
     {HTTP_POST, "/v1/replication/repair-clock", ADMIN_LOCAL, admin_post_repair_clock},
     {HTTP_GET, "/v1/tasks", ADMIN_READ, admin_get_tasks},

@@ -383,7 +383,70 @@ START_TEST(a_hostile_region_gets_nowhere_at_another)
 }
 END_TEST
 
-CHECK_MAIN("daemon/admin_listener", a_token_of_the_fleet_gets_in_and_nobody_else,
+// What a token for a repository would hold, by the node's own principals.
+static json_t *judged(const char *bearer_text, const char *query, int status)
+{
+    AUTO_FREE char *path = mem_printf("/v1/principals/judge?%s", query);
+    ck_assert_int_eq(ask("GET", path, bearer_text), status);
+    if (status != 200)
+        return NULL;
+    json_t *doc = json_loads(body, 0, NULL);
+    ck_assert_ptr_nonnull(doc);
+    ck_assert_ptr_null(strstr(body, "$y$"));
+    return doc;
+}
+
+static bool holds(json_t *doc, const char *action) // takes it
+{
+    bool found = false;
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(doc, "actions"), i, one) found |=
+        !strcmp(json_string_value(one), action);
+    json_decref(doc);
+    return found;
+}
+
+START_TEST(a_node_judges_what_a_token_would_hold)
+{
+    up();
+    publish(arena_printf(&arena,
+                         "%s%s  - {name: old, registry: contoso, scope_map: _pull, repositories: "
+                         "['app'], passwords: [{id: 1, password_hash: '%s', expires: "
+                         "2001-01-01T00:00:00Z}]}\n",
+                         row(READER, hash), row(CI, hash), hash));
+    const char *b = bearer("reader");
+    json_t *doc = judged(b, "registry=contoso&repository=app&principal=ada", 200);
+    ck_assert(json_is_true(json_object_get(doc, "known")));
+    ck_assert(json_is_true(json_object_get(doc, "enabled")));
+    ck_assert_str_eq(json_string_value(json_object_get(doc, "kind")), "user");
+    ck_assert_int_eq(json_integer_value(json_object_get(doc, "passwords")), 1);
+    ck_assert(holds(doc, "pull"));
+    ck_assert(!holds(judged(b, "registry=openlib&repository=app&principal=ada", 200), "push"));
+    // what anybody may
+    ck_assert(holds(judged(b, "registry=openlib&repository=app", 200), "pull"));
+    ck_assert(!holds(judged(b, "registry=contoso&repository=app", 200), "pull"));
+    // somebody who is not there holds not even that
+    doc = judged(b, "registry=openlib&repository=app&principal=nobody", 200);
+    ck_assert(json_is_false(json_object_get(doc, "known")));
+    ck_assert(!holds(doc, "pull"));
+    doc = judged(b, "registry=contoso&repository=app&principal=old", 200);
+    ck_assert_str_eq(json_string_value(json_object_get(doc, "kind")), "token");
+    ck_assert_int_eq(json_integer_value(json_object_get(doc, "passwords")), 0);
+    ck_assert(holds(doc, "pull"));
+    static const char *const bad[] = {"", "registry=contoso", "registry=contoso&repository=A",
+                                      "repository=app",
+                                      "registry=contoso&repository=app&principal=a%20b"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        judged(b, bad[i], 400);
+    judged(b, "registry=nosuch&repository=app", 404);
+    judged(NULL, "registry=contoso&repository=app", 401);
+    down();
+}
+END_TEST
+
+CHECK_MAIN("daemon/admin_listener", a_node_judges_what_a_token_would_hold,
+           a_token_of_the_fleet_gets_in_and_nobody_else,
            each_call_asks_its_right_and_changes_are_not_served,
            the_holder_is_judged_anew_at_each_call, a_revoked_bearer_is_none,
            an_operation_is_asked_for_by_its_id_or_with_a_bearer_that_counts,
