@@ -4,9 +4,9 @@
 // nothing is left behind. See check.h.
 #include "cli/check.h"
 
-#include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/bearer.h"
 #include "cli/show.h"
 
 #include <stdio.h>
@@ -143,31 +143,6 @@ static bool check_tls(struct check *k, const struct place *p, bool *out_on)
 
 // ---- tokens ----
 
-// Does the token grant this on the repository? Its payload is read and not believed: the region
-// judges it.
-static bool grants(const char *token, const char *repository, const char *action)
-{
-    uint8_t payload[8192];
-    size_t n;
-    const char *from = strchr(token, '.'), *to = from ? strchr(from + 1, '.') : NULL;
-    if (!to || b64url_parse(from + 1, (size_t)(to - from - 1), payload, sizeof payload, &n))
-        return false;
-    json_t *doc = json_loadb((const char *)payload, n, 0, NULL);
-    const json_t *list = json_object_get(doc, "access"), *one, *what;
-    bool found = false;
-    size_t i, j;
-    json_array_foreach(list, i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (!name || strcmp(name, repository) != 0)
-            continue;
-        json_array_foreach(json_object_get(one, "actions"), j, what) found |=
-            json_is_string(what) && !strcmp(json_string_value(what), action);
-    }
-    json_decref(doc);
-    return found;
-}
-
 // On the arena; NULL after telling why not, with *out_go as check_report gives it.
 static const char *token_get(struct check *k, const struct place *p, bool *out_go)
 {
@@ -214,7 +189,7 @@ static bool check_use(struct check *k, const struct place *p, const char *what, 
 
 static bool check_pull(struct check *k, const struct place *p, const char *token)
 {
-    if (!grants(token, k->repository, "pull")) {
+    if (!bearer_grants(token, k->repository, "pull")) {
         check_not_tried(k, p, "pull",
                         arena_printf(&k->c->arena, "%s may not pull %s; --repository names another",
                                      k->c->username, k->repository));
@@ -242,7 +217,7 @@ static const char *path_of(const char *location)
 // Begins an upload and cancels it.
 static bool check_writes(struct check *k, const struct place *p, const char *token)
 {
-    if (!grants(token, k->repository, "push")) {
+    if (!bearer_grants(token, k->repository, "push")) {
         check_not_tried(k, p, "writes",
                         arena_printf(&k->c->arena,
                                      "%s may not push to %s; --repository names another",

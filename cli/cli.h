@@ -221,6 +221,7 @@ int cmd_stamp(struct cli *c, int argc, char **argv);
 int cmd_name(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
-int cmd_debug(struct cli *c, int argc, char **argv); // debug.c
+int cmd_debug(struct cli *c, int argc, char **argv);   // debug.c
+int cmd_explain(struct cli *c, int argc, char **argv); // explain.c
 
 #endif

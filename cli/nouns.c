@@ -124,6 +124,7 @@ const struct command nouns[] = {
      0,
      {"meridian status --all", "meridian status -o tsv --query 'conditions[].sentence'"}},
     {"node", "a node's program, restarted without a gap", "restart", cmd_node},
+    {"explain", "why an image can be pulled or not, step by step", "pull", cmd_explain},
     {"debug", "what a bug report needs, in one file", "bundle", cmd_debug},
     {"identities", "fingerprints and keys of the regions; dropping old ones",
      "list | show | retire", cmd_identities},

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The admin listener in three regions: looking and draining from afar, and how far a hostile edge and a hostile region get."""
-import base64, json, re, subprocess, tarfile, unittest, urllib.parse
+import base64, glob, json, os, re, subprocess, tarfile, unittest, urllib.parse
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, STAMPS, USER, wait_until
 
@@ -189,6 +189,136 @@ class Administration(Asking):
         self.assertEqual(self.ask("eastus", "GET", "/v1/status", bearer)[0], 401)
         self.publish()
         self.assertEqual(self.ask("eastus", "GET", "/v1/status", bearer)[0], 200)
+
+    # ---- explain pull ----
+    def explain(self, *words, status=0, input=None, **env):
+        """[{region, led, …, steps: {name: step}}] of each way, and the first that failed of each as region: (step, code)."""
+        r = self.lab.run(MERIDIAN, "explain", "pull", *words, "-o", "json", check=False, input=input,
+                         env={"MERIDIAN_ADMIN": f"{self.lab.dir}/eastus/run/admin.sock"} | env)
+        self.assertEqual(r.returncode, status, (words, r.stdout, r.stderr))
+        doc = json.loads(r.stdout)
+        for w in doc["ways"]:
+            w["steps"] = {s["step"]: s for s in w["steps"]}
+            failed = w["firstFailure"]
+            self.assertEqual(failed is None, all(s["state"] != "Failed" for s in w["steps"].values()))
+            if failed:
+                self.assertTrue(w["steps"][failed]["why"] and w["steps"][failed]["cure"], w)
+        self.assertEqual(doc["ok"], status == 0)
+        return doc, {w["region"]: (w["firstFailure"], w["steps"][w["firstFailure"]]["code"]) for w in doc["ways"] if w["firstFailure"]}
+
+    def everywhere(self, *failure):
+        return {region: failure for region in REGIONS}
+
+    def test_6_explain_pull(self):
+        lab, image = self.lab, "contoso/explained/app:1"
+        digest = lab.push("explained", f"contoso.{DOMAIN}", "explained/app", "1", layers=2)
+        lab.wait_replicated(image)
+        self.names_and_ways(image, digest)
+        self.who_may(image)
+        self.content()
+
+    def names_and_ways(self, image, digest):
+        doc, failed = self.explain(image, "--client", "10.88.0.100")
+        self.assertEqual((failed, doc["user"], doc["view"]), ({}, USER, "public"))
+        self.assertEqual({w["region"]: w["led"] for w in doc["ways"]}, {"eastus": True, "westeurope": False, "southeastasia": False})
+        for w in doc["ways"]:
+            self.assertEqual((w["digest"], w["blobs"], w["address"]), (digest, 3, REGIONS[w["region"]]))
+            self.assertGreater(w["bytes"], 400_000)
+            self.assertRegex(w["steps"]["tls"]["why"], r"^verified at \S+, good until 20")
+        doc, _ = self.explain(image, "--client", "10.88.0.101")  # whom an override leads elsewhere
+        self.assertEqual([w["region"] for w in doc["ways"] if w["led"]], ["southeastasia"])
+        # a regional name is that region and no other, by name, by option, and by both
+        for words in ([f"contoso.westeurope.geo.{DOMAIN}/explained/app:1"], [image, "--region", "westeurope"],
+                      [f"docker://contoso.{DOMAIN}/explained/app@{digest}", "--region", "westeurope"]):
+            doc, failed = self.explain(*words)
+            self.assertEqual([(w["region"], w["host"]) for w in doc["ways"]], [("westeurope", f"contoso.westeurope.geo.{DOMAIN}")])
+        r = self.lab.run(MERIDIAN, "explain", "pull", f"contoso.westeurope.geo.{DOMAIN}/explained/app:1", "--region", "eastus", check=False)
+        self.assertEqual((r.returncode, "never means another region" in r.stderr), (2, True), r.stderr)
+        # a private view: the endpoint's address, and the region that answers there
+        doc, failed = self.explain(image, "--view", "corp")
+        led = [w for w in doc["ways"] if w["led"]]
+        self.assertEqual((failed, doc["view"], [(w["region"], w["address"]) for w in led]), ({}, "corp", [("westeurope", "10.88.0.2")]))
+        self.assertIn("contoso-corp", led[0]["steps"]["dns"]["why"])
+        _, failed = self.explain(image, "--view", "nowhere", status=7)
+        self.assertEqual(failed, self.everywhere("view", "VIEW_UNKNOWN"))
+        # names that are not there
+        _, failed = self.explain("nosuch/app:1", status=7)
+        self.assertEqual(failed, {"": ("dns", "NAME_UNKNOWN")})
+        doc, failed = self.explain(f"fabrikam.southeastasia.geo.{DOMAIN}/app:1", status=7)
+        self.assertIn("meridian replication create fabrikam/southeastasia", doc["ways"][0]["steps"]["dns"]["cure"])
+        doc, failed = self.explain(f"contoso.nowhere.geo.{DOMAIN}/app:1", status=7)
+        self.assertIn("meridian region list", doc["ways"][0]["steps"]["dns"]["cure"])
+        # another authority than that of the fleet
+        other = f"{self.lab.dir}/other.pem"
+        self.lab.check("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=other",
+                       "-keyout", f"{other}.key", "-out", other)
+        doc, failed = self.explain(image, "--ca", other, status=1)
+        self.assertEqual(failed, self.everywhere("tls", "CERTIFICATE"))
+        self.assertEqual(doc["ways"][0]["steps"]["token"]["state"], "NotTried")
+
+    def who_may(self, image):
+        _, failed = self.explain(image, "--user", USER, "--password-stdin", input="not the password", status=5)
+        self.assertEqual(failed, self.everywhere("token", "CREDENTIALS"))
+        self.lab.check(MERIDIAN, "user", "add", "bob", "--registry", "contoso", "--repositories", "other/*", "--actions", "pull", "--principals",
+                       self.lab.principals)
+        with open(self.lab.principals) as f:
+            version = int(re.search("^version: ([0-9]+)", f.read(), re.M)[1])
+        for region in REGIONS:
+            wait_until(10, lambda: self.lab.admin(region, "config", "check", "--in-force")["principals"]["version"] == version, f"bob is known in {region}")
+        _, failed = self.explain(image, "--user", "bob", "--password-stdin", input=self.lab.password, status=5)
+        self.assertEqual(failed, self.everywhere("scope", "NO_PULL"))
+        # without his password a node judges, by its socket or from afar; content is asked for by ada
+        afar = {"MERIDIAN_ADMIN": "/nowhere.sock", "MERIDIAN_SERVER": "eastus", "MERIDIAN_TOKEN_NAME": "reader", "MERIDIAN_TOKEN_FILE": self.lab.password_file}
+        for env in ({}, afar):
+            doc, failed = self.explain(image, "--user", "bob", status=5, **env)
+            self.assertEqual(failed, self.everywhere("scope", "NO_PULL"))
+            self.assertEqual({w["steps"]["blobs"]["state"] for w in doc["ways"]}, {"OK"})
+            _, failed = self.explain(image, "--user", "nobody", status=5, **env)
+            self.assertEqual(failed, self.everywhere("token", "USER_UNKNOWN"))
+        # nobody asks for content: what was tried is fine, and yet it is not known whether the pull works
+        doc, failed = self.explain(image, "--user", USER, status=1, MERIDIAN_USERNAME="", MERIDIAN_PASSWORD_FILE="")
+        self.assertEqual((failed, doc["ways"][0]["steps"]["manifest"]["state"]), ({}, "NotTried"))
+        _, failed = self.explain(image, status=5, MERIDIAN_USERNAME="", MERIDIAN_PASSWORD_FILE="")
+        self.assertEqual(failed, self.everywhere("scope", "NO_PULL"))  # contoso is not for everybody
+        # with no node at hand the name servers answer this machine
+        doc, failed = self.explain(image, MERIDIAN_ADMIN="/nowhere.sock")
+        self.assertEqual((failed, [w["region"] for w in doc["ways"] if w["led"]]), ({}, ["eastus"]))
+        _, failed = self.explain(image, "--client", "10.88.0.101", status=4, MERIDIAN_ADMIN="/nowhere.sock")
+        self.assertEqual(failed, self.everywhere("dns", "DNS_UNREACHABLE"))
+
+    def content(self):
+        lab = self.lab
+        _, failed = self.explain("contoso/explained/app:never", status=7)
+        self.assertEqual(failed, self.everywhere("manifest", "MANIFEST_UNKNOWN"))
+        lab.cut("southeastasia")
+        try:
+            lab.push("later", f"contoso.eastus.geo.{DOMAIN}", "explained/app", "2", layers=1)
+            lab.wait_replicated("contoso/explained/app:2", region="westeurope")
+            doc, failed = self.explain("contoso/explained/app:2", status=1)
+            self.assertEqual(failed, {"southeastasia": ("manifest", "NOT_REPLICATED")})
+            cure = next(w for w in doc["ways"] if w["region"] == "southeastasia")["steps"]["manifest"]["cure"]
+            self.assertIn("meridian replication wait contoso/explained/app:2 --region southeastasia", cure)
+        finally:
+            lab.heal("southeastasia")
+        lab.wait_replicated("contoso/explained/app:2", region="southeastasia")
+        # the bytes of a blob are lost on one disk
+        host = f"contoso.westeurope.geo.{DOMAIN}"
+        auth = lab.bearer("repository:explained/app:pull", host=host, region="westeurope")
+        layer = json.loads(lab.request("GET", host, "/v2/explained/app/manifests/2", "westeurope", auth)[2])["layers"][0]["digest"]
+        for path in glob.glob(f"{lab.dir}/westeurope/store/blobs/sha256/{layer[7:9]}/{layer[7:]}*"):
+            os.unlink(path)
+        doc, failed = self.explain("contoso/explained/app:2", status=1)
+        self.assertEqual(failed, {"westeurope": ("blobs", "BLOB_MISSING")})
+        self.assertIn(layer, next(w for w in doc["ways"] if w["region"] == "westeurope")["steps"]["blobs"]["why"])
+        # a region that is down
+        lab.kill("westeurope")
+        doc, failed = self.explain("contoso/explained/app:1", status=4)
+        self.assertEqual(failed, {"westeurope": ("tls", "UNREACHABLE")})
+        table = lab.run(MERIDIAN, "explain", "pull", "contoso/explained/app:1", check=False, env={"MERIDIAN_ADMIN": f"{lab.dir}/eastus/run/admin.sock"})
+        self.assertRegex(table.stdout, r"(?m)^westeurope +contoso\.\S+ +no +ok +ok +FAILED +not tried")
+        self.assertRegex(table.stdout, r"(?m)^westeurope: tls: 10.88.0.2: ")
+        self.assertIn("is meridiand running in westeurope", table.stdout)
+        lab.start("westeurope")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Walks the table of commands, as `meridian help -o json` prints it: at every command help with its own options and two
 examples that it takes, and an unknown word, an unknown option and a bad number refused with exit status 2."""
-import json, os, shlex, subprocess, sys, tempfile, unittest
+import json, os, re, shlex, subprocess, sys, tempfile, unittest
 from concurrent.futures import ThreadPoolExecutor
 
 MERIDIAN = os.path.abspath(sys.argv.pop(1))
@@ -129,6 +129,19 @@ class Table(unittest.TestCase):
             with self.subTest(command=command):
                 self.assertEqual((status, out), (2, ""), err)
                 self.assertIn("--yes", err)
+
+    def test_cures_name_commands_that_are_there(self):
+        """Those of `explain pull`: what mends a pull is typed as it stands there."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../cli/pull_judge.c")) as f:
+            text = re.sub(r'"\s*\n\s*"', "", f.read())
+        named = re.findall(r"`meridian ([^`]*)`", text)
+        self.assertGreater(len(named), 15)
+        for words in map(str.split, named):
+            path = next((" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in self.by_path), None)
+            with self.subTest(words=words):
+                self.assertTrue(path and not self.by_path[path]["group"])
+                options = {f"--{o['name']}" for o in self.by_path[path]["options"]} | {f"-{o.get('letter')}" for o in self.by_path[path]["options"]}
+                self.assertEqual([w for w in words if w.startswith("-") and w not in options], [])
 
     def test_every_level_names_the_nearest(self):
         for c in self.doc["commands"]:
