@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -25,30 +26,20 @@ static int text_sign(const char *text, struct region_keys *keys, uint8_t out[64]
 int signed_request_format(const struct signed_request *q, struct region_keys *keys, struct buf *out)
 {
     uint8_t sig[64];
-    char sig_text[b64_size(sizeof sig)];
+    AUTO_BUF struct buf text;
+    buf_init(&text, SIGNED_REQUEST_MAX_BYTES);
     json_t *root =
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "domain", q->domain, "region",
                   q->region, "kind", cert_kind_name(q->kind), "nonce", q->nonce, "csr", q->csr);
-    AUTO_FREE char *text = NULL;
-    if (root)
-        text = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    if (!text)
-        return ERR_NOMEM;
-    int rc = text_sign(text, keys, sig);
+    int rc = json_text_add(root, &text);
+    if (!rc)
+        rc = text_sign(buf_cstr(&text), keys, sig);
     if (rc)
         return rc;
-    b64url_format(sig, sizeof sig, sig_text);
-    root = json_pack("{s:s, s:s, s:s}", "request", text, "key", region_keys_feed_id(keys),
-                     "signature", sig_text);
-    AUTO_FREE char *whole = NULL;
-    if (root)
-        whole = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    if (!whole)
-        return ERR_NOMEM;
-    buf_str(out, whole);
-    return out->err;
+    return json_text_add(json_pack("{s:s, s:s, s:o}", "request", buf_cstr(&text), "key",
+                                   region_keys_feed_id(keys), "signature",
+                                   json_binary(sig, sizeof sig)),
+                         out);
 }
 
 // --- reading ---
@@ -68,12 +59,9 @@ static const char *member(const json_t *o, const char *key)
 static int signature_judge(const struct topology *t, const struct region *from, const json_t *outer,
                            struct diag *diag)
 {
-    const char *text = member(outer, "request"), *id = member(outer, "key"),
-               *sig_text = member(outer, "signature");
+    const char *text = member(outer, "request"), *id = member(outer, "key");
     uint8_t sig[64];
-    size_t n_sig = 0;
-    if (!text || !id || !sig_text ||
-        b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n_sig) || n_sig != 64)
+    if (!text || !id || !json_binary_take(outer, "signature", sig, sizeof sig))
         return refuse(diag, "it must have a text, a key and a signature");
     const struct public_key *key = topology_feed_key_in_use(t, id);
     if (!key || key->region != from->index) {

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "certs/keys.h"
 #include "certs/signing_key.h"
+#include "net/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,21 +72,15 @@ int control_entry_sign(struct bytes line, const struct signing_key *root, struct
 
 void control_entry_format(const struct control_entry *e, struct buf *out)
 {
-    char before[2 * SHA256_BYTES + 1], signature[b64_size(CONTROL_SIGNATURE_BYTES)];
+    char before[2 * SHA256_BYTES + 1];
     hex_format(e->before, sizeof e->before, before);
-    b64url_format(e->signature, sizeof e->signature, signature);
-    json_t *o = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s%}", "e", (json_int_t)e->place.epoch, "s",
-                          (json_int_t)e->place.seq, "p", before, "k", e->key, "g", signature, "b",
+    json_t *o = json_pack("{s:I, s:I, s:s, s:s, s:o, s:s%}", "e", (json_int_t)e->place.epoch, "s",
+                          (json_int_t)e->place.seq, "p", before, "k", e->key, "g",
+                          json_binary(e->signature, sizeof e->signature), "b",
                           (const char *)e->text.p, e->text.n);
-    AUTO_FREE char *text = NULL;
-    if (o)
-        text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text) {
-        out->err = ERR_NOMEM;
-        return;
-    }
-    buf_str(out, text);
+    int rc = json_text_add(o, out);
+    if (rc)
+        out->err = rc;
     buf_str(out, "\n");
 }
 
@@ -123,13 +118,6 @@ static bool key_ok(const char *key)
            !key[strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-")];
 }
 
-static bool signature_of(const char *text, uint8_t out[CONTROL_SIGNATURE_BYTES])
-{
-    size_t n = 0;
-    return text && !b64url_parse(text, strlen(text), out, CONTROL_SIGNATURE_BYTES, &n) &&
-           n == CONTROL_SIGNATURE_BYTES;
-}
-
 static int read_line(const json_t *o, struct arena *a, struct diag *diag, struct control_entry *e)
 {
     if (!json_is_object(o))
@@ -140,7 +128,7 @@ static int read_line(const json_t *o, struct arena *a, struct diag *diag, struct
         return malformed(diag, "p is not the hash of the entry before");
     if (!key_ok(string_of(o, "k")))
         return malformed(diag, "k is not a key's id");
-    if (!signature_of(string_of(o, "g"), e->signature))
+    if (!json_binary_take(o, "g", e->signature, sizeof e->signature))
         return malformed(diag, "g is not a signature");
     const json_t *body = json_object_get(o, "b");
     if (!json_is_string(body))

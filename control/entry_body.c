@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <string.h>
 
@@ -135,15 +136,7 @@ int control_body_format(const struct control_body *b, struct buf *out)
 {
     if (!writable(b))
         return ERR_INVAL;
-    json_t *o = body_json(b);
-    AUTO_FREE char *text = NULL;
-    if (o)
-        text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text)
-        return ERR_NOMEM;
-    buf_str(out, text);
-    return out->err;
+    return json_text_add(body_json(b), out);
 }
 
 // ---- reading ----

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/keys.h"
+#include "net/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,18 +76,6 @@ int control_request_nonce(char out[CONTROL_NONCE_SIZE])
 
 // --- writing ---
 
-static int json_append(json_t *o, struct buf *out)
-{
-    AUTO_FREE char *text = NULL;
-    if (o)
-        text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text)
-        return ERR_NOMEM;
-    buf_str(out, text);
-    return out->err;
-}
-
 static bool request_ok(const struct control_request *q)
 {
     if (!verb_ok(q->verb) || !object_ok(q->object) || !fleet_ok(q->fleet) || !nonce_ok(q->nonce))
@@ -124,7 +113,7 @@ int control_request_format(const struct control_request *q, struct buf *out)
     }
     AUTO_BUF struct buf text;
     buf_init(&text, CONTROL_REQUEST_MAX_BYTES);
-    int rc = json_append(o, &text);
+    int rc = json_text_add(o, &text);
     if (rc)
         return rc;
     buf_add(out, text.p, text.n);
@@ -146,16 +135,14 @@ int control_request_sign(const struct signing_key *key, const char *operator_nam
     AUTO_BUF struct buf b;
     buf_init(&b, CONTROL_REQUEST_MAX_BYTES + sizeof CONTROL_REQUEST_PREFIX);
     uint8_t sig[64];
-    char sig_text[b64_size(sizeof sig)];
     int rc = signed_bytes(text, &b);
     if (!rc)
         rc = signing_key_sign(key, b.p, b.n, sig);
     if (rc)
         return rc;
-    b64url_format(sig, sizeof sig, sig_text);
-    return json_append(json_pack("{s:s%, s:s, s:s}", "request", (const char *)text.p, text.n, "key",
-                                 operator_name, "signature", sig_text),
-                       out);
+    return json_text_add(json_pack("{s:s%, s:s, s:o}", "request", (const char *)text.p, text.n,
+                                   "key", operator_name, "signature", json_binary(sig, sizeof sig)),
+                         out);
 }
 
 // --- reading ---
@@ -283,12 +270,9 @@ static int time_judge(const struct control_request *q, int64_t now_ms, struct di
 static int signature_judge(const json_t *outer, const struct control_signers *who,
                            const struct control_request *q, struct diag *diag)
 {
-    const char *text = text_of(outer, "request"), *name = text_of(outer, "key"),
-               *sig_text = text_of(outer, "signature");
+    const char *text = text_of(outer, "request"), *name = text_of(outer, "key");
     uint8_t sig[64];
-    size_t n_sig = 0;
-    if (!text || !name || !sig_text ||
-        b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n_sig) || n_sig != sizeof sig)
+    if (!text || !name || !json_binary_take(outer, "signature", sig, sizeof sig))
         return refuse(diag, ERR_INVAL, "it must have a text, a key and a signature");
     if (!control_operator_name_ok(name))
         return refuse(diag, ERR_INVAL, "its key must be the name of an operator");

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "certs/keys.h"
 #include "config/topology_control.h"
+#include "net/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -53,25 +54,15 @@ static int read_place(const json_t *said, struct beat *b)
     return hex_parse(hash, strlen(hash), b->place.hash, sizeof b->place.hash);
 }
 
-static int read_signature(const json_t *doc, const char *member,
-                          uint8_t out[CONTROL_SIGNATURE_BYTES])
-{
-    const char *text = json_string_value(json_object_get(doc, member));
-    size_t n = 0;
-    if (!text || b64url_parse(text, strlen(text), out, CONTROL_SIGNATURE_BYTES, &n))
-        return ERR_INVAL;
-    if (n != CONTROL_SIGNATURE_BYTES)
-        return ERR_INVAL;
-    return 0;
-}
-
 static int read_key(const json_t *doc, struct beat *b)
 {
     const char *key = json_string_value(json_object_get(doc, "k"));
     if (!key || !*key || strlen(key) > CONTROL_KEY_MAX)
         return ERR_INVAL;
     memcpy(b->key, key, strlen(key) + 1);
-    return read_signature(doc, "g", b->signature);
+    if (!json_binary_take(doc, "g", b->signature, CONTROL_SIGNATURE_BYTES))
+        return ERR_INVAL;
+    return 0;
 }
 
 // It may have none.
@@ -84,7 +75,9 @@ static int read_answer(const json_t *doc, struct beat *b)
     if (!nonce || hex_parse(nonce, strlen(nonce), b->nonce, sizeof b->nonce))
         return ERR_INVAL;
     b->has_answer = true;
-    return read_signature(doc, "a", b->answer);
+    if (!json_binary_take(doc, "a", b->answer, CONTROL_SIGNATURE_BYTES))
+        return ERR_INVAL;
+    return 0;
 }
 
 int beat_parse(struct bytes line, struct beat *out)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/joiner.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -22,32 +23,21 @@ int join_answer_format(const struct join_answer *w, const struct region_keys *wr
     json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "v", 1, "domain", w->domain,
                           "token", w->token, "region", w->region, "joiner", w->joiner, "ca", w->ca,
                           "certificate", w->certificate, "topology", w->topology);
-    AUTO_FREE char *text = NULL;
-    if (o)
-        text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text)
-        return ERR_NOMEM;
-    AUTO_BUF struct buf b;
+    AUTO_BUF struct buf text, b;
+    buf_init(&text, JOIN_ANSWER_MAX_BYTES);
     buf_init(&b, JOIN_ANSWER_MAX_BYTES);
     uint8_t sig[64];
-    char sig_text[b64_size(sizeof sig)];
-    int rc = signed_bytes(text, &b);
+    int rc = json_text_add(o, &text);
+    if (!rc)
+        rc = signed_bytes(buf_cstr(&text), &b);
     if (!rc)
         rc = region_keys_sign_control(writer, b.p, b.n, sig);
     if (rc)
         return rc;
-    b64url_format(sig, sizeof sig, sig_text);
-    o = json_pack("{s:s, s:s, s:s}", "answer", text, "spki", region_keys_control_spki(writer),
-                  "signature", sig_text);
-    AUTO_FREE char *whole = NULL;
-    if (o)
-        whole = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!whole)
-        return ERR_NOMEM;
-    buf_str(out, whole);
-    return out->err;
+    return json_text_add(json_pack("{s:s, s:s, s:o}", "answer", buf_cstr(&text), "spki",
+                                   region_keys_control_spki(writer), "signature",
+                                   json_binary(sig, sizeof sig)),
+                         out);
 }
 
 static int malformed(struct diag *diag)
@@ -70,13 +60,10 @@ static int false_writer(const struct join_token *t, struct diag *diag, const cha
 static int signature_judge(const json_t *o, const struct join_token *t, struct diag *diag)
 {
     const char *text = json_string_value(json_object_get(o, "answer")),
-               *spki = json_string_value(json_object_get(o, "spki")),
-               *sig_text = json_string_value(json_object_get(o, "signature"));
+               *spki = json_string_value(json_object_get(o, "spki"));
     uint8_t sig[64], key[SHA256_BYTES];
-    size_t n = 0;
     char hex[65];
-    if (!text || !spki || !sig_text ||
-        b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n) || n != sizeof sig)
+    if (!text || !spki || !json_binary_take(o, "signature", sig, sizeof sig))
         return malformed(diag);
     if (signing_key_fingerprint(spki, hex) || hex_parse(hex, 64, key, sizeof key) ||
         memcmp(key, t->writer_key, sizeof key) != 0)

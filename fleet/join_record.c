@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -40,12 +41,7 @@ int join_record_format(const struct join_record *r, struct buf *out)
     set_time(o, "used", r->used_ms);
     set_text(o, "certificate", r->certificate);
     set_time(o, "refused", r->refused_ms);
-    AUTO_FREE char *text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text)
-        return ERR_NOMEM;
-    buf_str(out, text);
-    return out->err;
+    return json_text_add(o, out);
 }
 
 static const char *text_get(const json_t *o, const char *key, struct arena *a, bool *nomem)

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static json_t *key_json(const char *id, const char *spki)
     return json_pack("{s:s, s:s}", "id", id, "key", spki);
 }
 
-static char *text_of(const struct join_request *q, const struct region_keys *k)
+static json_t *text_json(const struct join_request *q, const struct region_keys *k)
 {
     char peer[ENDPOINT_TEXT_SIZE];
     json_t *o = json_pack(
@@ -41,11 +42,7 @@ static char *text_of(const struct join_request *q, const struct region_keys *k)
         key_json(region_keys_control_id(k), region_keys_control_spki(k)), "csr", q->csr);
     if (o && q->row.location)
         json_object_set_new(o, "location", json_string(q->row.location));
-    char *text = NULL;
-    if (o)
-        text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    return text;
+    return o;
 }
 
 static int signed_bytes(const char *text, struct buf *out)
@@ -58,31 +55,23 @@ static int signed_bytes(const char *text, struct buf *out)
 int join_request_format(const struct join_request *q, const struct signing_key *token,
                         struct region_keys *keys, struct buf *out)
 {
-    AUTO_FREE char *text = text_of(q, keys);
-    AUTO_BUF struct buf b;
+    AUTO_BUF struct buf text, b;
+    buf_init(&text, JOIN_REQUEST_MAX_BYTES);
     buf_init(&b, JOIN_REQUEST_MAX_BYTES);
     uint8_t by_token[64], by_feed[64];
-    char t[b64_size(64)], f[b64_size(64)];
-    if (!text)
-        return ERR_NOMEM;
-    int rc = signed_bytes(text, &b);
+    int rc = json_text_add(text_json(q, keys), &text);
+    if (!rc)
+        rc = signed_bytes(buf_cstr(&text), &b);
     if (!rc)
         rc = signing_key_sign(token, b.p, b.n, by_token);
     if (!rc)
         rc = region_keys_sign_feed(keys, b.p, b.n, by_feed);
     if (rc)
         return rc;
-    b64url_format(by_token, sizeof by_token, t);
-    b64url_format(by_feed, sizeof by_feed, f);
-    json_t *o = json_pack("{s:s, s:s, s:s}", "request", text, "byToken", t, "byFeed", f);
-    AUTO_FREE char *whole = NULL;
-    if (o)
-        whole = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!whole)
-        return ERR_NOMEM;
-    buf_str(out, whole);
-    return out->err;
+    return json_text_add(json_pack("{s:s, s:o, s:o}", "request", buf_cstr(&text), "byToken",
+                                   json_binary(by_token, sizeof by_token), "byFeed",
+                                   json_binary(by_feed, sizeof by_feed)),
+                         out);
 }
 
 // --- reading ---
@@ -220,13 +209,6 @@ static int strings_keep(struct join_request *q, struct arena *a)
     return 0;
 }
 
-static bool signature_take(const json_t *o, const char *key, uint8_t out[64])
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    size_t n = 0;
-    return s && !b64url_parse(s, strlen(s), out, 64, &n) && n == 64;
-}
-
 int join_request_parse(struct bytes body, struct arena *a, struct diag *diag,
                        struct join_request *out)
 {
@@ -235,8 +217,9 @@ int join_request_parse(struct bytes body, struct arena *a, struct diag *diag,
         return refuse(diag, "it is larger than 48 KiB");
     json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
     const char *text = json_string_value(json_object_get(o, "request"));
-    if (!text || json_object_size(o) != 3 || !signature_take(o, "byToken", q.by_token) ||
-        !signature_take(o, "byFeed", q.by_feed)) {
+    if (!text || json_object_size(o) != 3 ||
+        !json_binary_take(o, "byToken", q.by_token, sizeof q.by_token) ||
+        !json_binary_take(o, "byFeed", q.by_feed, sizeof q.by_feed)) {
         json_decref(o);
         return refuse(diag, "it must have a text and two signatures");
     }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "certs/joiner.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -95,13 +96,6 @@ int join_token_set_ca(struct join_token *t, struct bytes pem)
 
 // --- writing ---
 
-static json_t *binary(const uint8_t *p, size_t n)
-{
-    char text[b64_size(SHA256_BYTES)];
-    b64url_format(p, n, text);
-    return json_string(text);
-}
-
 static json_t *places(const struct join_token *t)
 {
     json_t *list = json_array();
@@ -118,9 +112,9 @@ int join_token_format(const struct join_token *t, struct buf *out)
     ca_to_base64(t->ca, &ca);
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:I}", "d", t->domain, "r", t->region,
-                  "i", t->id, "s", binary(t->seed, sizeof t->seed), "c", buf_cstr(&ca), "w",
-                  t->writer, "k", binary(t->writer_key, sizeof t->writer_key), "a", places(t), "e",
-                  (json_int_t)t->expires_ms);
+                  "i", t->id, "s", json_binary(t->seed, sizeof t->seed), "c", buf_cstr(&ca), "w",
+                  t->writer, "k", json_binary(t->writer_key, sizeof t->writer_key), "a", places(t),
+                  "e", (json_int_t)t->expires_ms);
     AUTO_FREE char *text = NULL;
     if (o)
         text = json_dumps(o, JSON_COMPACT);
@@ -145,13 +139,6 @@ static bool text_take(const json_t *o, const char *key, char *out, size_t cap)
         return false;
     memcpy(out, s, strlen(s) + 1);
     return true;
-}
-
-static bool binary_take(const json_t *o, const char *key, uint8_t out[32])
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    size_t n = 0;
-    return s && !b64url_parse(s, strlen(s), out, 32, &n) && n == 32;
 }
 
 static bool places_take(const json_t *list, struct join_token *t)
@@ -197,8 +184,9 @@ static bool token_take(const json_t *o, struct join_token *t)
         !text_take(o, "i", t->id, sizeof t->id) ||
         !text_take(o, "w", t->writer, sizeof t->writer) || !hostname_region_ok(t->writer))
         return false;
-    if (!binary_take(o, "s", t->seed) || !ca || !ca_from_base64(ca, t->ca) ||
-        !binary_take(o, "k", t->writer_key) || !places_take(json_object_get(o, "a"), t))
+    if (!json_binary_take(o, "s", t->seed, sizeof t->seed) || !ca || !ca_from_base64(ca, t->ca) ||
+        !json_binary_take(o, "k", t->writer_key, sizeof t->writer_key) ||
+        !places_take(json_object_get(o, "a"), t))
         return false;
     t->expires_ms = json_integer_value(expires);
     return json_is_integer(expires) && t->expires_ms > 0 && id_holds(t);

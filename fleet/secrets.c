@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -120,23 +121,15 @@ static int sign_text(const char *prefix, const char *member, const char *text,
     AUTO_BUF struct buf b;
     buf_init(&b, SECRETS_ANSWER_MAX_BYTES);
     uint8_t sig[64];
-    char sig_text[b64_size(sizeof sig)];
     int rc = signed_bytes(prefix, text, &b);
     if (!rc)
         rc = region_keys_sign_feed(keys, b.p, b.n, sig);
     if (rc)
         return rc;
-    b64url_format(sig, sizeof sig, sig_text);
-    json_t *o = json_pack("{s:s, s:s, s:s}", member, text, "key", region_keys_feed_id(keys),
-                          "signature", sig_text);
-    AUTO_FREE char *whole = NULL;
-    if (o)
-        whole = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!whole)
-        return ERR_NOMEM;
-    buf_str(out, whole);
-    return out->err;
+    return json_text_add(json_pack("{s:s, s:s, s:o}", member, text, "key",
+                                   region_keys_feed_id(keys), "signature",
+                                   json_binary(sig, sizeof sig)),
+                         out);
 }
 
 static int refuse(struct diag *diag, int rc, const char *why)
@@ -150,12 +143,9 @@ static int signature_judge(const struct topology *t, const char *region, const j
                            const char *prefix, const char *text, struct diag *diag)
 {
     const struct region *r = topology_region(t, region);
-    const char *id = json_string_value(json_object_get(o, "key")),
-               *sig_text = json_string_value(json_object_get(o, "signature"));
+    const char *id = json_string_value(json_object_get(o, "key"));
     uint8_t sig[64];
-    size_t n = 0;
-    if (!r || !id || !sig_text || b64url_parse(sig_text, strlen(sig_text), sig, sizeof sig, &n) ||
-        n != sizeof sig)
+    if (!r || !id || !json_binary_take(o, "signature", sig, sizeof sig))
         return refuse(diag, ERR_AUTH, "it has no signature of a region");
     const struct public_key *key = topology_feed_key_in_use(t, id);
     AUTO_BUF struct buf b;
@@ -190,28 +180,24 @@ int secrets_request_format(const struct topology *t, struct region_keys *keys, c
                            const char *to, const struct sealed_box *box,
                            const struct secrets_want *want, char out_hash[65], struct buf *out)
 {
-    char key[b64_size(SEALED_KEY_BYTES)];
-    b64url_format(sealed_box_key(box), SEALED_KEY_BYTES, key);
     json_t *names = json_array();
     for (size_t i = 0; names && i < want->n; i++)
         json_array_append_new(names, json_string(want->names[i]));
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o}", "v", 1, "domain", t->domain, "region",
-                          region, "to", to, "box", key, "want", names);
-    AUTO_FREE char *text = NULL;
-    if (o)
-        text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (!text)
-        return ERR_NOMEM;
-    hash_of(text, out_hash);
-    return sign_text(SECRETS_REQUEST_PREFIX, "request", text, keys, out);
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o}", "v", 1, "domain", t->domain, "region",
+                          region, "to", to, "box",
+                          json_binary(sealed_box_key(box), SEALED_KEY_BYTES), "want", names);
+    AUTO_BUF struct buf text;
+    buf_init(&text, SECRETS_ANSWER_MAX_BYTES);
+    int rc = json_text_add(o, &text);
+    if (rc)
+        return rc;
+    hash_of(buf_cstr(&text), out_hash);
+    return sign_text(SECRETS_REQUEST_PREFIX, "request", buf_cstr(&text), keys, out);
 }
 
 static bool box_take(const json_t *o, uint8_t out[SEALED_KEY_BYTES])
 {
-    const char *s = json_string_value(json_object_get(o, "box"));
-    size_t n = 0;
-    return s && !b64url_parse(s, strlen(s), out, SEALED_KEY_BYTES, &n) && n == SEALED_KEY_BYTES;
+    return json_binary_take(o, "box", out, SEALED_KEY_BYTES);
 }
 
 static bool text_is(const json_t *o, const char *key, const char *want)
@@ -383,18 +369,15 @@ static int answer_make(const struct secrets_places *at, const struct topology *t
     if (rc)
         return rc;
     b64url_format(sealed.p, sealed.n, room);
-    char box[b64_size(SEALED_KEY_BYTES)];
-    b64url_format(ours, sizeof ours, box);
-    json_t *answer =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s}", "v", 1, "domain", t->domain, "region",
-                  region, "to", peer, "request", request_hash, "box", box, "sealed", room);
-    AUTO_FREE char *whole = NULL;
-    if (answer)
-        whole = json_dumps(answer, JSON_COMPACT);
-    json_decref(answer);
-    if (!whole)
-        return ERR_NOMEM;
-    return sign_text(SECRETS_ANSWER_PREFIX, "answer", whole, keys, out);
+    AUTO_BUF struct buf whole;
+    buf_init(&whole, SECRETS_ANSWER_MAX_BYTES);
+    rc = json_text_add(json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:s}", "v", 1, "domain", t->domain,
+                                 "region", region, "to", peer, "request", request_hash, "box",
+                                 json_binary(ours, sizeof ours), "sealed", room),
+                       &whole);
+    if (rc)
+        return rc;
+    return sign_text(SECRETS_ANSWER_PREFIX, "answer", buf_cstr(&whole), keys, out);
 }
 
 int secrets_answer(const struct secrets_places *at, const struct topology *t,

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -46,32 +47,25 @@ int observation_format(const struct observation *o, const char *domain,
                        const struct observation_signer *s, struct buf *out)
 {
     uint8_t sig[64];
-    char sig_text[b64_size(sizeof sig)];
+    AUTO_BUF struct buf text;
+    buf_init(&text, OBSERVATION_MAX_BYTES);
     json_t *root =
         json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o}", "v", 1, "domain", domain,
                   "region", o->region, "stamp", o->stamp, "boot", (json_int_t)o->boot, "sequence",
                   (json_int_t)o->sequence, "expiresMs", (json_int_t)o->expires_ms, "abstains",
                   (int)o->abstains, "votes", votes_json(o));
-    AUTO_FREE char *text = NULL;
-    if (root && !health_orders_put(&o->orders, root))
-        text = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    if (!text)
+    if (root && health_orders_put(&o->orders, root)) {
+        json_decref(root);
         return ERR_NOMEM;
-    int rc = sign_text(text, s, sig);
+    }
+    int rc = json_text_add(root, &text);
+    if (!rc)
+        rc = sign_text(buf_cstr(&text), s, sig);
     if (rc)
         return rc;
-    b64url_format(sig, sizeof sig, sig_text);
-    root =
-        json_pack("{s:s, s:s, s:s}", "observation", text, "key", s->key_id, "signature", sig_text);
-    AUTO_FREE char *whole = NULL;
-    if (root)
-        whole = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    if (!whole)
-        return ERR_NOMEM;
-    buf_str(out, whole);
-    return out->err;
+    return json_text_add(json_pack("{s:s, s:s, s:o}", "observation", buf_cstr(&text), "key",
+                                   s->key_id, "signature", json_binary(sig, sizeof sig)),
+                         out);
 }
 
 // --- reading ---
