@@ -36,6 +36,8 @@ struct mark_claim {
     unsigned n_unproven;
     // the next look: not before
     int64_t look_mono;
+    // to be looked at again, said since the last look began
+    bool again;
     // "": none
     char strange_key[ENTRY_KEY_SIZE];
 };
@@ -106,6 +108,8 @@ enum claim_due mark_claim_due(struct mark_claim *c, struct feed_mark *out_mark)
         if (clock_mono_ms() >= c->look_mono)
             due = CLAIM_DUE;
     }
+    if (due == CLAIM_DUE)
+        c->again = false;
     lock_give(&c->lock);
     return due;
 }
@@ -129,6 +133,9 @@ void mark_claim_looked(struct mark_claim *c, const struct claim_look *l)
         rest_ms = wait_backoff_ms(c->n_unproven, FAILED_FIRST_MS, FAILED_MAX_MS);
     else if (!l->held && !l->settled)
         rest_ms = wait_backoff_ms(c->n_unproven, UNPROVEN_FIRST_MS, UNPROVEN_MAX_MS);
+    // A look that began before the topology changed may have failed for what that mended.
+    if (c->again && c->strange_key[0])
+        rest_ms = 0;
     c->look_mono = 0;
     if (rest_ms)
         c->look_mono = clock_mono_ms() + rest_ms;
@@ -145,6 +152,7 @@ void mark_claim_strange_key(struct mark_claim *c, const char *key)
 void mark_claim_look_again(struct mark_claim *c)
 {
     lock_take(&c->lock);
+    c->again = true;
     if (c->strange_key[0])
         c->look_mono = 0;
     lock_give(&c->lock);

@@ -37,6 +37,7 @@ bool mark_claim_is_settled(struct mark_claim *c, const struct feed_mark *mark);
 
 enum claim_due { CLAIM_FINE, CLAIM_LATER, CLAIM_DUE };
 // Is the peer to be looked at? The mark that it claims goes to *out_mark unless the claim is fine.
+// With CLAIM_DUE a look begins.
 enum claim_due mark_claim_due(struct mark_claim *c, struct feed_mark *out_mark);
 
 struct claim_look { // a look at what the peer holds of us
@@ -51,7 +52,8 @@ void mark_claim_looked(struct mark_claim *c, const struct claim_look *l);
 
 // Signed entries of ours that it holds need this key, and the topology does not let it sign them.
 void mark_claim_strange_key(struct mark_claim *c, const char *key);
-// The key may be in the topology now: the next look is due at once.
+// The key may be in the topology now: the next look is due at once, also after one that is under
+// way.
 void mark_claim_look_again(struct mark_claim *c);
 // Why what `peer` holds of `self` cannot be taken back, and what mends that. false: nothing is
 // known to be wrong.
