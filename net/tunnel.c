@@ -264,6 +264,11 @@ size_t tunnels_open(struct tunnels *all)
     return all->n_open;
 }
 
+size_t tunnels_far(struct tunnels *all)
+{
+    return all->n_far;
+}
+
 void tunnels_drain(struct tunnels *all, unsigned drain_ms)
 {
     if (!all)

@@ -108,6 +108,7 @@ static int far_connect(struct tunnel *t, const struct endpoint *to, enum heard h
     t->far.fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (t->far.fd < 0)
         return err_from_errno(errno);
+    t->all->n_far++;
     far_options(t->far.fd, heard);
     t->far_over = false;
     if (connect(t->far.fd, (struct sockaddr *)&sa, n) && errno != EINPROGRESS)

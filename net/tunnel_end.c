@@ -30,6 +30,8 @@ void tunnel_far_close(struct tunnel *t)
     SSL_free(t->ssl);
     ERR_clear_error();
     t->ssl = NULL;
+    if (t->far.fd >= 0)
+        t->all->n_far--;
     end_close(&t->far);
     t->far_over = true;
 }

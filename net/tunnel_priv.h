@@ -94,7 +94,8 @@ struct tunnels {
     int epoll_fd, wake_fd;
     pthread_t thread;
     struct tunnel *open, *dead;
-    _Atomic size_t n_open;
+    // n_far: of them, those with a connection to the other region
+    _Atomic size_t n_open, n_far;
     bool accepting;
     // not before, when descriptors ran out
     int64_t accept_mono;

@@ -10,6 +10,7 @@
 #include "net/http.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
+#include "tests/support/wait_for.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -29,7 +30,7 @@ static struct pool *pool;
 static struct http_server *server;
 static struct fetcher *f;
 static _Atomic size_t sunk;
-static _Atomic int hold;
+static _Atomic int hold, n_begun;
 
 static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
 {
@@ -61,6 +62,7 @@ static void run(struct http_request *req, struct http_response *resp)
 static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     (void)ctx, (void)req;
+    n_begun++;
     *plan = (struct http_plan){.kind = HTTP_PLAN_STREAM, .run = run, .sink = &sink};
 }
 
@@ -470,12 +472,12 @@ START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
     running_start(&lost, "westeurope", false);
     running_start(&looks, "westeurope", true);
     running_start(&other, "eastus", false);
-    clock_sleep_ms(50);
+    WAIT_FOR(n_begun == 3, 10000);
     fetcher_peer_lost(f, "westeurope");
     ck_assert(done_within(&lost, 5000));
     ck_assert_int_eq(lost.err, ERR_UNREACHABLE);
     running_start(&later, "westeurope", false); // it may be back
-    clock_sleep_ms(50);
+    WAIT_FOR(n_begun == 4, 10000);
     ck_assert(!looks.done && !other.done && !later.done);
     hold = 0;
     ck_assert(done_within(&looks, 10000) && done_within(&other, 10000) &&

@@ -12,6 +12,7 @@
 #include "net/http.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
+#include "tests/support/wait_for.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -406,15 +407,13 @@ START_TEST(a_kept_connection_outlives_what_it_led_to)
         body_send(fd, 10);
         const char *said = answer_read(fd, false);
         ck_assert_msg(strstr(said, "201 Created") && strstr(said, "X-Body: 10\r\n"), "%s", said);
-        for (int k = 0; n_over + 1 < i && k < 2000; k++)
-            clock_sleep_ms(5);
-        clock_sleep_ms(50);
+        WAIT_FOR(tunnels_far(tunnels) == 0, 10000);
     }
     manner = ANSWERS;
     head_send(fd, 0);
     ck_assert_ptr_nonnull(strstr(answer_read(fd, false), "201 Created"));
     tunnels_peer(tunnels, "westeurope", true);
-    clock_sleep_ms(100);
+    WAIT_FOR(tunnels_far(tunnels) == 0, 10000);
     head_send(fd, 0); // the edge could not know
     const char *said = answer_read(fd, true);
     ck_assert_msg(strstr(said, "503 ") && strstr(said, "silent"), "%s", said);
@@ -558,9 +557,8 @@ START_TEST(tunnels_are_bounded)
         fd[i] = edge_connect();
         head_send(fd[i], i < 2 ? 10 : 0);
     }
-    for (int i = 0; n_connections < 2 && i < 2000; i++)
-        clock_sleep_ms(5);
-    clock_sleep_ms(300);
+    WAIT_FOR(n_connections == 2, 10000);
+    clock_sleep_ms(300); // in which a third would come
     ck_assert_uint_eq(n_connections, 2);
     ck_assert_uint_eq(tunnels_open(tunnels), 2);
     manner = ANSWERS;

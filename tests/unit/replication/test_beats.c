@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "net/response_reader.h"
+#include "replication/cursor.h"
 #include "tests/support/check_main.h"
 
 #include <stdio.h>
@@ -85,11 +86,53 @@ static void hold_pool(void *arg)
 
 static struct pool_job holds[N_REGIONS][4];
 
+static bool mark_is_written(const struct test_region *at, const struct test_region *of)
+{
+    struct arena a;
+    struct origin_status *list = NULL;
+    struct feed_mark head;
+    size_t n = 0;
+    ck_assert_int_eq(meta_head(of->meta, of->name, &head), 0);
+    bool is = mark_is_zero(&head);
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_origins(at->meta, &a, &list, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(list[i].origin, of->name))
+            is = mark_equal(&list[i].read, &head);
+    arena_done(&a);
+    return is;
+}
+
+// Has every region written down that it has read all of the others?
+static bool marks_are_written(void)
+{
+    bool all = true;
+    for (size_t i = 0; i < N_REGIONS; i++)
+        for (size_t k = 0; k < N_REGIONS; k++)
+            all = all && (i == k || mark_is_written(&w.regions[i], &w.regions[k]));
+    return all;
+}
+
 static void wal_stat(const struct test_region *r, struct stat *out)
 {
     char path[400];
     snprintf(path, sizeof path, "%s/meta.db-wal", r->dir);
     ck_assert_int_eq(stat(path, out), 0);
+}
+
+// In that time.
+static bool nothing_is_written(int64_t ms)
+{
+    struct stat before[N_REGIONS], after;
+    bool same = true;
+    for (size_t i = 0; i < N_REGIONS; i++)
+        wal_stat(&w.regions[i], &before[i]);
+    clock_sleep_ms(ms);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        wal_stat(&w.regions[i], &after);
+        same = same && !memcmp(&after.st_mtim, &before[i].st_mtim, sizeof after.st_mtim);
+    }
+    return same;
 }
 
 START_TEST(a_busy_pool_is_not_silence_and_beats_write_nothing)
@@ -102,7 +145,8 @@ START_TEST(a_busy_pool_is_not_silence_and_beats_write_nothing)
                  region_has(south, "contoso", "app", "1", &d),
              10000);
     WAIT_FOR(all_ready(), 20000);
-    clock_sleep_ms(300); // the last marks are written
+    WAIT_FOR(marks_are_written(), 10000);
+    WAIT_FOR(nothing_is_written(300), 10000);
     pools_held = true;
     for (size_t i = 0; i < N_REGIONS; i++) {
         wal_stat(&w.regions[i], &before[i]);
