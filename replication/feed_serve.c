@@ -252,8 +252,10 @@ static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, boo
     bool hole = s->heads && !mark_equal(&s->proven, &s->at);
     if (moved && (n < BATCH_ENTRIES || hole))
         (void)progress_add(s, false, out);
-    if (cut)
+    if (cut) { // it has no more to give, however often it is asked
+        (void)progress_add(s, true, out);
         *out_end = true;
+    }
     return moved && !cut;
 }
 

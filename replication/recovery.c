@@ -34,6 +34,8 @@ struct recovery {
     struct feed_proof *hashes;
     // this pass only follows the hashes
     bool proving;
+    // the last line said that there is no more (invariant 3)
+    bool whole;
     struct arena batch;
     struct feed_entry entries[RECOVER_BATCH];
     size_t n, n_put_back, n_restated;
@@ -117,6 +119,7 @@ static int recovery_line(void *ctx, struct bytes line)
     int rc = feed_line_accept(&rec->rules, line, &rec->batch, &l, &why);
     if (rc)
         return line_refused(rec, rc, why);
+    rec->whole = l.kind == FEED_PROGRESS && l.caught_up;
     if (rec->proving)
         return proving_line(rec, &l);
     if (l.kind == FEED_PROGRESS || l.kind == FEED_MALFORMED || l.kind == FEED_VOID)
@@ -136,17 +139,28 @@ static int recovery_line(void *ctx, struct bytes line)
     return 0;
 }
 
+// The stream has ended. A peer whose topology changes, or that stops, ends it before its time, and
+// has then said nothing of what it did not give.
+static int flow_ended(struct recovery *rec)
+{
+    int rc = batch_flush(rec);
+    if (!rc && !rec->whole)
+        rc = ERR_CLOSED;
+    return rc;
+}
+
 static int recovery_flow(struct recovery *rec, struct response_reader *f)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, 2 * FEED_LINE_MAX);
+    rec->whole = false;
     for (;;) {
         char piece[16384];
         ssize_t n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS);
         if (n < 0)
             return (int)n;
         if (n == 0)
-            return batch_flush(rec);
+            return flow_ended(rec);
         buf_add(&text, piece, (size_t)n);
         int rc = text.err;
         if (!rc)

@@ -12,6 +12,7 @@
 // Invariants
 //   1. Only entries that this region signed are taken, and with the signature that they had.
 //   2. The gate is closed before the first of them is put back.
+//   3. What a peer gives is all that it has only where it says so: a stream that just ends was cut.
 #ifndef MERIDIAN_REPLICATION_RECOVERY_H
 #define MERIDIAN_REPLICATION_RECOVERY_H
 

@@ -62,6 +62,8 @@ struct test_region {
     _Atomic unsigned n_mute_feeds;
     // asked for what it has of another's feed
     _Atomic unsigned n_relays;
+    // so many of them end behind the greeting, as they do where the topology changes just then
+    _Atomic unsigned n_short_relays;
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
     // its store was handed over
     bool continues;

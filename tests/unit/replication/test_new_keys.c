@@ -141,6 +141,23 @@ START_TEST(a_key_that_stays_in_the_topology_needs_nobody)
 }
 END_TEST
 
+// A relay that ends before it has given all says nothing of what it did not give: who reads that as
+// the whole has lost for good what it wrote.
+START_TEST(a_relay_that_ends_early_is_read_again)
+{
+    struct digest before;
+    come_back_with_new_keys(NULL, &before);
+    east->more_feed_keys = old_key;
+    world_topology(&w, 2, false);
+    for (size_t i = 1; i < N_REGIONS; i++)
+        w.regions[i].n_short_relays = 2;
+    region_up(east);
+    heals(&before);
+    ck_assert_uint_eq(west->n_short_relays, 0);
+    world_done(&w);
+}
+END_TEST
+
 // One epoch for one start, however often it was tried; and what the log says is so.
 START_TEST(after_the_patience_writes_open_once_and_the_fault_stays_named)
 {
@@ -177,6 +194,6 @@ END_TEST
 
 CHECK_MAIN("replication/new_keys",
            a_lost_key_is_named_with_its_cure_and_nothing_is_said_that_is_not_so,
-           a_key_that_stays_in_the_topology_needs_nobody,
+           a_key_that_stays_in_the_topology_needs_nobody, a_relay_that_ends_early_is_read_again,
            after_the_patience_writes_open_once_and_the_fault_stays_named,
            a_retired_key_signs_nothing_later)
