@@ -116,11 +116,14 @@ static int registry_needs(struct needing *n, const struct spec_registry *row)
         return plan_need_name(n->x, n->out, row->name);
     if (row->owner)
         owner = row->owner;
-    if (!*r->owner || !strcmp(r->owner, owner))
+    if (!strcmp(r->owner, owner))
         return 0;
-    return plan_need_owner(
-        n->x, n->out, r->owner,
-        arena_printf(n->x->arena, "another owner of %s, which is %s's,", row->name, r->owner));
+    // nobody may make a registry his own and then do as its owner may
+    const char *what = arena_printf(n->x->arena, "an owner of %s, which has none,", row->name);
+    if (*r->owner)
+        what =
+            arena_printf(n->x->arena, "another owner of %s, which is %s's,", row->name, r->owner);
+    return plan_need_owner(n->x, n->out, r->owner, what);
 }
 
 static int rows_need(struct needing *n, struct bytes rows)

@@ -103,6 +103,7 @@ START_TEST(what_a_document_changes_needs_its_right)
 }
 END_TEST
 
+#define OWNED_FABRIKAM "  - { name: fabrikam, owner: bob, replicas: [{ region: westus }] }\n"
 #define MINE                                                                              \
     "  - { name: contoso, owner: bob, replicas: [{ region: eastus }, { region: westus }]" \
     " }\n"
@@ -128,5 +129,18 @@ START_TEST(a_document_takes_no_name_from_its_owner)
 }
 END_TEST
 
+// One without an owner is not had by taking it, and its name not freed so.
+START_TEST(a_registry_of_nobody_is_not_made_ones_own)
+{
+    documented_begin(&a, ROWS(FABRIKAM));
+    a.rights = CONTROL_RIGHT_TOPOLOGY | CONTROL_RIGHT_REGISTRIES;
+    expect_denied("topology apply", apply_rows(ROWS(OWNED_FABRIKAM)),
+                  "fabrikam, which has none, needs all");
+    a.rights = CONTROL_RIGHTS_ALL;
+    expect_done("topology apply", apply_rows(ROWS(OWNED_FABRIKAM)));
+    documented_end(&a);
+}
+END_TEST
+
 CHECK_MAIN("lifecycle/document_needs", what_a_document_changes_needs_its_right,
-           a_document_takes_no_name_from_its_owner)
+           a_document_takes_no_name_from_its_owner, a_registry_of_nobody_is_not_made_ones_own)
