@@ -64,6 +64,12 @@ int asking_begin(struct asking *q);
 // The record by which the same nonce gets the same operation. ERR_NOMEM.
 int asking_nonce_record(const struct asking *q, struct control_record *out);
 
+// ---- lifecycle_request.c ----
+
+// The request counts as used for an operation that runs: it must not make another one later. With
+// `quorum` the operation does not wait for regions that are behind any more.
+int asking_join(struct asking *q, struct operation *o);
+
 // ---- canceling.c ----
 
 // Turns the operation round that q->r->object names, and answers.

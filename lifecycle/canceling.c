@@ -120,6 +120,8 @@ void asking_cancel(struct asking *q)
     }
     if (!rc && !turned)
         rc = cancel_append(q, o);
+    else if (!rc && q->r->quorum) // on its way back it waits for regions, too
+        rc = asking_join(q, o);
     if (rc)
         reply_append_failed(q, rc);
     else

@@ -90,9 +90,7 @@ static bool asked_before(struct asking *q)
     return used != REQUEST_NEW;
 }
 
-// The request counts as used for an operation that runs: it must not make another one later. With
-// `quorum` the operation does not wait for regions that are behind any more.
-static int join_running(struct asking *q, struct operation *o)
+int asking_join(struct asking *q, struct operation *o)
 {
     struct control_record records[2];
     struct control_place place;
@@ -129,7 +127,7 @@ static bool asked_already(struct asking *q)
         return false;
     if (!asking_may_touch(q, o))
         return true;
-    int rc = join_running(q, o);
+    int rc = asking_join(q, o);
     if (rc)
         reply_append_failed(q, rc);
     else

@@ -450,6 +450,29 @@ START_TEST(with_a_quorum_a_region_that_is_behind_is_left_behind)
 }
 END_TEST
 
+// What has turned round waits as well; nothing else can be asked of it.
+START_TEST(what_goes_back_is_told_to_go_on_with_a_quorum)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, TWO);
+    a.fleet.slow[2] = true;
+    ck_assert_int_eq(asked(&a, "registry update", "contoso", "{'regionalEndpoints':true}", &body),
+                     202);
+    char *id = id_of(body);
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 202);
+    asked_pass(&a, 1000);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{'quorum':true}", NULL), 202);
+    asked_restart(&a); // it stands in the ledger
+    asked_settle(&a, 100);
+    ck_assert_str_eq(asked_state(&a, id), "Canceled");
+    ck_assert_str_eq(asked_names(&a, "contoso"), "g:public");
+    free(id);
+    asked_done(&a);
+}
+END_TEST
+
 // Which regions can be reached is known only once they have had the time to say so.
 START_TEST(a_writer_that_has_just_begun_passes_nobody_over)
 {
@@ -1102,6 +1125,7 @@ CHECK_MAIN("lifecycle/operations", an_operation_goes_through_its_phases,
            what_if_says_which_operation_stands_against_it, a_canceled_operation_goes_back,
            a_region_that_is_away_is_listed, a_region_that_is_behind_is_waited_for,
            with_a_quorum_a_region_that_is_behind_is_left_behind,
+           what_goes_back_is_told_to_go_on_with_a_quorum,
            a_writer_that_has_just_begun_passes_nobody_over, certificates_that_do_not_come_undo_it,
            a_refused_phase_is_undone, a_phase_that_comes_too_late_again_and_again_backs_off,
            a_writer_that_dies_at_any_entry_changes_nothing, another_region_goes_on_after_a_takeover,
