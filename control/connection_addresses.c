@@ -138,7 +138,8 @@ const char *rest_key(struct arena *arena, const char *view, const struct ip *ip)
 int rest_record(struct arena *arena, const char *view, const struct ip *ip, const struct rest *r,
                 struct control_record *out)
 {
-    json_t *j = json_pack("{s:I, s:s}", "until", (json_int_t)r->until_ms, "was", r->was);
+    json_t *j = json_pack("{s:I, s:s, s:s*}", "until", (json_int_t)r->until_ms, "was", r->was,
+                          "wasOf", r->was_of);
     AUTO_FREE char *text = control_record_text(j);
     json_decref(j);
     if (!text)
@@ -151,11 +152,13 @@ int rest_parse(const char *text, struct arena *arena, struct rest *out)
 {
     json_t *j = json_loads(text, 0, NULL);
     const json_t *until = json_object_get(j, "until");
-    const char *was = json_string_value(json_object_get(j, "was"));
+    const char *was = json_string_value(json_object_get(j, "was")),
+               *was_of = json_string_value(json_object_get(j, "wasOf"));
     int rc = ERR_INVAL;
     if (json_is_integer(until) && was) {
-        *out = (struct rest){json_integer_value(until), arena_strdup(arena, was)};
-        rc = out->was ? 0 : ERR_NOMEM;
+        *out = (struct rest){json_integer_value(until), arena_strdup(arena, was),
+                             arena_strdup(arena, was_of ? was_of : "")};
+        rc = out->was && out->was_of ? 0 : ERR_NOMEM;
     }
     json_decref(j);
     return rc;

@@ -8,7 +8,7 @@
 //                            "members":{"registry":["10.4.0.4"], "registry_data_eastus":["10.4.0.5"]},
 //                            "static":false, "answeredBy":"edge", "answeredMs":0, "restMs":0,
 //                            "moves":[{"state":"Pending", "by":"operator:ada", "at":ms, "text":""}]}
-//   rest/corp/10.4.0.9      {"until":ms, "was":"corp-pe"}
+//   rest/corp/10.4.0.9      {"until":ms, "was":"corp-pe", "wasOf":"contoso@42"}
 //
 // An address is held from Pending until a day after DNS has answered it for the last time
 // (CONNECTION_REST_MS and the private TTL): by a row, by a record that holds (connection_holds), or
@@ -133,7 +133,8 @@ int addresses_held(const struct ledger_look *l, const struct topology *t, uint32
 
 struct rest {
     int64_t until_ms;
-    const char *was;
+    // the connection, and the key of the registry that it led to ("" or NULL: not known)
+    const char *was, *was_of;
 };
 // "rest/corp/10.4.0.9". NULL: out of memory.
 const char *rest_key(struct arena *arena, const char *view, const struct ip *ip);

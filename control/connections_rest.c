@@ -4,7 +4,7 @@
 // Invariants
 // 1. An address of a view that DNS has answered less than a day ago is held, after every entry, by
 //    the connection that had it, or rests.
-// 2. No address comes to a connection while it is held for another one.
+// 2. No address comes to a connection while it is held for another one, or for another registry.
 #include "control/connections_follow_priv.h"
 
 #include "base/clock.h"
@@ -159,7 +159,7 @@ static int leave(struct following *f, const struct owning *before, const struct 
 {
     for (size_t i = 0; i < before->n; i++) {
         const struct owned *x = &before->list[i];
-        const struct rest r = {until_ms(f, x), x->link->name};
+        const struct rest r = {until_ms(f, x), x->link->name, x->registry};
         struct control_record out;
         if (owner_of(after, x->view, &x->ip) || r.until_ms <= f->c->now_ms)
             continue;
@@ -190,15 +190,20 @@ static int held_by(struct following *f, const struct owned *x, const char *other
     return ERR_INVAL;
 }
 
-// One that another connection gives up in the same entry. Caches find the same name there.
+static bool same_registry(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+// One that another connection gives up in the same entry, or that leads to another registry with it.
+// Caches find the same name there.
 static int judge_handed_over(struct following *f, const struct owned *x,
                              const struct owning *before)
 {
     const struct owned *was = owner_of(before, x->view, &x->ip);
-    if (!was || was->link == x->link || until_ms(f, was) <= f->c->now_ms)
+    if (!was || until_ms(f, was) <= f->c->now_ms)
         return 0;
-    if (was->registry && x->registry && !strcmp(was->registry, x->registry) &&
-        !strcmp(was->key, x->key))
+    if (same_registry(was->registry, x->registry) && !strcmp(was->key, x->key))
         return 0;
     return held_by(f, x, was->link->name, until_ms(f, was));
 }
@@ -217,7 +222,8 @@ static int judge_rest(struct following *f, const struct owned *x)
     rc = rest_parse(buf_cstr(&text), f->arena, &r);
     if (rc == ERR_NOMEM)
         return rc;
-    if (!rc && r.until_ms > f->c->now_ms && strcmp(r.was, x->link->name) != 0)
+    bool own = !rc && !strcmp(r.was, x->link->name) && same_registry(r.was_of, x->registry);
+    if (!rc && r.until_ms > f->c->now_ms && !own)
         return held_by(f, x, r.was, r.until_ms);
     return follow_add(f, &(struct control_record){key, NULL});
 }
@@ -230,7 +236,7 @@ static int come(struct following *f, const struct owning *before, const struct o
         const struct owned *first = owner_of(after, x->view, &x->ip);
         if (first->link != x->link)
             return held_by(f, x, first->link->name, 0);
-        if (was && was->link == x->link)
+        if (was && was->link == x->link && same_registry(was->registry, x->registry))
             continue;
         int rc = judge_handed_over(f, x, before);
         if (!rc)

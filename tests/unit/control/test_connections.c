@@ -209,7 +209,7 @@ static void put(struct ledger *l, struct connection c)
 
 static void put_rest(struct ledger *l, const char *view, const char *ip, int64_t until)
 {
-    const struct rest r = {until, "someone"};
+    const struct rest r = {until, "someone", "contoso"};
     const struct ip at = ip_of(ip);
     ck_assert_int_eq(rest_record(&a, view, &at, &r, &l->list[l->n++]), 0);
 }

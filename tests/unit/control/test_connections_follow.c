@@ -229,6 +229,33 @@ START_TEST(a_row_that_leads_elsewhere_is_another_connection)
 }
 END_TEST
 
+// What caches have leads the clients of one registry to another, whatever the row is called.
+START_TEST(another_registry_gets_no_address_under_the_same_name)
+{
+    static const char elsewhere[] =
+        "private_endpoints:\n" ROW("pe", "fabrikam", "", "registry: 10.4.0.4");
+    static const char why[] = "10.4.0.4 (view corp) was private endpoint pe's";
+    begin();
+    world_entry(PE("", FOUR), NULL);
+    refused(elsewhere, why);
+    world_entry(GONE, NULL);
+    refused(elsewhere, why); // the connection holds it
+    forget(NULL, "pe");
+    ck_assert_str_eq(world_rests(), "corp/10.4.0.4 " HOLD ", corp/10.4.0.5 " HOLD);
+    refused(elsewhere, why);
+    world_entry(PE("", "registry: 10.4.0.4"), NULL); // its own registry has it back
+    world_entry(GONE, NULL);
+    world_pass(DAY + TTL);
+    world_entry(elsewhere, NULL);
+    ck_assert_str_eq(world_connection("pe"), "Approved registry=10.4.0.4");
+    world_entry(GONE, NULL);
+    // what was never answered rests nowhere
+    verb(NULL, "late", CONNECTION_PENDING, "registry=10.4.0.8");
+    world_entry("private_endpoints:\n" ROW("late", "fabrikam", "", "registry: 10.4.0.8"), NULL);
+    end();
+}
+END_TEST
+
 // ---- by verbs ----
 
 #define MEMBERS "registry=10.4.0.4 registry_data_eastus=10.4.0.5"
@@ -497,6 +524,7 @@ CHECK_MAIN("control/connections_follow", a_row_by_hand_gets_a_connection,
            a_row_that_leaves_dns_first_rests_from_then_on, given_again_it_has_its_addresses_back,
            an_address_changes_hands_only_where_caches_do_no_harm,
            a_row_that_leads_elsewhere_is_another_connection,
+           another_registry_gets_no_address_under_the_same_name,
            a_stranger_holds_addresses_and_leads_nobody_to_them,
            gone_after_a_rejection_its_addresses_rest_all_the_same,
            an_approval_that_never_reached_dns_rests_nothing,
