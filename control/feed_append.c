@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "certs/keys.h"
 #include "config/topology_control.h"
+#include "control/applied.h"
 #include "control/control_key.h"
 #include "control/document_fields.h"
 #include "control/frame.h"
@@ -223,29 +224,50 @@ static int takeover_principals(const struct control_state *s, uint64_t version, 
     return rc;
 }
 
-// Its frame may shorten the TTLs as any other may.
-static int takeover_ttls(const struct control_state *s, struct arena *a, struct control_entry *e)
+static int in_ledger(void *ctx, const char *key, struct buf *out)
 {
-    struct control_record *held = arena_alloc(a, sizeof *held);
-    bool any = false;
-    if (!held)
-        return ERR_NOMEM;
-    int rc = ttls_held_keep(s->topology, e->body.frame, e->body.topology, a, held, &any);
-    if (rc || !any)
-        return rc;
-    e->body.records = held;
-    e->body.n_records = 1;
+    const struct control_state *s = ctx;
+    const char *value = control_ledger_get(s->ledger, key);
+    if (!value)
+        return ERR_NOTFOUND;
+    if (out)
+        buf_str(out, value);
     return 0;
 }
 
-static int takeover_entry(const struct control_state *s, const struct control_takeover *t,
-                          int64_t date_ms, struct arena *a, struct diag *diag,
+// Its frame may shorten the TTLs as any other may, and to the next apply it is what a command did.
+static int takeover_records(const struct control_feed *f, const struct control_state *s,
+                            struct arena *a, struct control_entry *e)
+{
+    const struct applied_change c = {
+        .before = s->topology, .frame = e->body.frame, .by = e->body.by};
+    struct applied_record *kept = NULL;
+    size_t n = 0;
+    bool any = false;
+    int rc = 0;
+    if (f->o.form != TOPOLOGY_COMPACT)
+        rc = applied_keep(&c, in_ledger, (void *)s, a, &kept, &n);
+    if (rc)
+        return rc;
+    struct control_record *records = arena_array(a, n + 1, sizeof *records);
+    if (!records)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        records[i] = (struct control_record){kept[i].key, kept[i].value};
+    rc = ttls_held_keep(s->topology, e->body.frame, e->body.topology, a, &records[n], &any);
+    e->body.records = records;
+    e->body.n_records = n + any;
+    return rc;
+}
+
+static int takeover_entry(const struct control_feed *f, const struct control_state *s,
+                          const struct control_takeover *t, struct arena *a, struct diag *diag,
                           struct control_entry *e)
 {
     AUTO_BUF struct buf frame, principals;
     buf_init(&frame, 0);
     buf_init(&principals, 0);
-    begin_entry(s, CONTROL_TAKEOVER, "root-key", date_ms, e);
+    begin_entry(s, CONTROL_TAKEOVER, "root-key", feed_date_takeover(f, s), e);
     e->place.epoch++;
     e->body.at = s->place;
     e->body.topology += CONTROL_TAKEOVER_GAP;
@@ -258,7 +280,7 @@ static int takeover_entry(const struct control_state *s, const struct control_ta
         return rc;
     e->body.frame = bytes_of(frame.p, frame.n);
     e->body.principals_text = bytes_of(principals.p, principals.n);
-    rc = takeover_ttls(s, a, e);
+    rc = takeover_records(f, s, a, e);
     if (rc)
         return rc;
     return finish_entry(e, a);
@@ -288,7 +310,7 @@ int control_feed_takeover_draft(struct control_feed *f, const struct control_tak
     struct control_entry e;
     struct control_state *s = control_feed_state(f);
     arena_init(&a, 0);
-    int rc = takeover_entry(s, t, feed_date_takeover(f, s), &a, diag, &e);
+    int rc = takeover_entry(f, s, t, &a, diag, &e);
     if (!rc)
         rc = draft_line(f, s, &e, &a, diag, out);
     arena_done(&a);

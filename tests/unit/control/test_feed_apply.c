@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "certs/keys.h"
 #include "config/frontend.h"
 #include "config/policy.h"
 #include "config/reserved.h"
@@ -329,6 +330,40 @@ START_TEST(connections_follow_every_entry)
 }
 END_TEST
 
+// Whoever keeps the document in git has the old key in it: what a takeover says stays.
+START_TEST(a_takeover_with_another_key_is_what_a_command_did)
+{
+    char dir[300];
+    bool changed;
+    struct region_keys *fresh = NULL;
+    struct control_place p;
+    AUTO_BUF struct buf draft, line;
+    buf_init(&draft, 0);
+    buf_init(&line, 0);
+    begin(2);
+    AUTO_FREE char *file = small_fleet_document(fl, 10, ROWS(ROW("first", "")));
+    ck_assert_uint_eq(apply(0, file, &changed), 0);
+    ck_assert_int_eq(small_fleet_pass(fl, 0, 1), 0);
+    snprintf(dir, sizeof dir, "%s/fresh", fl->dir);
+    ck_assert_int_eq(region_keys_create(dir, "westus", NULL), 0);
+    ck_assert_int_eq(region_keys_open(dir, "westus", NULL, &fresh), 0);
+    const struct control_takeover t = {.region = "westus",
+                                       .control_key = region_keys_control_spki(fresh)};
+    ck_assert_int_eq(control_feed_takeover_draft(fl->nodes[1].feed, &t, NULL, &draft), 0);
+    ck_assert_int_eq(control_entry_sign(bytes_of(draft.p, draft.n), fl->root, NULL, &line), 0);
+    ck_assert_int_eq(control_feed_signed(fl->nodes[1].feed, bytes_of(line.p, line.n), NULL, &p), 0);
+    struct region_keys *stolen = fl->nodes[1].keys;
+    fl->nodes[1].keys = fresh;
+    small_fleet_stop(fl, 1);
+    small_fleet_start(fl, 1);
+    ck_assert_uint_gt(apply(1, file, &changed), 0);
+    ck_assert(!changed);
+    region_keys_free(stolen);
+    small_fleet_free(fl);
+}
+END_TEST
+
 CHECK_MAIN("control/feed_apply", connections_follow_every_entry,
            the_base_is_at_every_node_and_outlives_the_writer,
-           going_back_takes_back_nothing_that_must_not_come_back)
+           going_back_takes_back_nothing_that_must_not_come_back,
+           a_takeover_with_another_key_is_what_a_command_did)
