@@ -55,7 +55,8 @@ static int operator_create(struct cli *c, int argc, char **argv)
         {0, "out", "FILE", "where the private key goes (0600)", &out},
         {0, "public-key", "BASE64",
          "the public half of a key that the operator made, in the place of --out", &key},
-        {0, "rights", "RIGHT", "registries, principals, regions, topology, or all (when not given)",
+        {0, "rights", "RIGHT",
+         "registries, principals, regions, topology, private-endpoints, or all (when not given)",
          .list = &rights}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     unsigned bits;

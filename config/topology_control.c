@@ -28,11 +28,13 @@ static bool operator_name_ok(const char *s)
 
 // ---- rows ----
 
-static const struct option_word right_words[] = {{"all", CONTROL_RIGHTS_ALL},
-                                                 {"registries", CONTROL_RIGHT_REGISTRIES},
-                                                 {"principals", CONTROL_RIGHT_PRINCIPALS},
-                                                 {"regions", CONTROL_RIGHT_REGIONS},
-                                                 {"topology", CONTROL_RIGHT_TOPOLOGY}};
+static const struct option_word right_words[] = {
+    {"all", CONTROL_RIGHTS_ALL},
+    {"registries", CONTROL_RIGHT_REGISTRIES},
+    {"principals", CONTROL_RIGHT_PRINCIPALS},
+    {"regions", CONTROL_RIGHT_REGIONS},
+    {"topology", CONTROL_RIGHT_TOPOLOGY},
+    {"private-endpoints", CONTROL_RIGHT_PRIVATE_ENDPOINTS}};
 static const struct option operator_rows[] = {
     {"name", OPT_STRING, OPT_AT(struct spec_operator, name), .required = true,
      .check = operator_name_ok,

@@ -25,8 +25,10 @@ enum control_right { // what an operator may ask for
     CONTROL_RIGHT_PRINCIPALS = 2,
     CONTROL_RIGHT_REGIONS = 4,
     CONTROL_RIGHT_TOPOLOGY = 8, // the document as a whole
+    // connections of networks, from the networks' side
+    CONTROL_RIGHT_PRIVATE_ENDPOINTS = 16,
 };
-#define CONTROL_RIGHTS_ALL 15u
+#define CONTROL_RIGHTS_ALL 31u
 #define CONTROL_OPERATORS_MAX 256
 
 struct control_operator {

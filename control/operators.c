@@ -17,7 +17,8 @@ static const struct {
 } rights_known[] = {{"registries", CONTROL_RIGHT_REGISTRIES},
                     {"principals", CONTROL_RIGHT_PRINCIPALS},
                     {"regions", CONTROL_RIGHT_REGIONS},
-                    {"topology", CONTROL_RIGHT_TOPOLOGY}};
+                    {"topology", CONTROL_RIGHT_TOPOLOGY},
+                    {"private-endpoints", CONTROL_RIGHT_PRIVATE_ENDPOINTS}};
 
 bool control_right_parse(const char *word, unsigned *out)
 {

@@ -9,6 +9,7 @@
 #include "control/change.h"
 #include "control/document_rows.h"
 #include "control/document_text.h"
+#include "lifecycle/private_endpoints.h"
 
 #include <string.h>
 
@@ -126,6 +127,19 @@ static int registry_needs(struct needing *n, const struct spec_registry *row)
     return plan_need_owner(n->x, n->out, r->owner, what);
 }
 
+// A document speaks for both sides of a private endpoint.
+static int private_needs(struct needing *n, const struct spec_private *row)
+{
+    const char *what = arena_printf(n->x->arena, "the private endpoint %s", row->name);
+    if (!what)
+        return ERR_NOMEM;
+    plan_need(n->out, CONTROL_RIGHT_REGISTRIES | CONTROL_RIGHT_PRIVATE_ENDPOINTS, what);
+    int rc = plan_need_view(n->x, n->out, row->view);
+    if (!rc)
+        rc = plan_need_registry(n->x, n->out, topology_registry(n->x->t, row->registry));
+    return rc;
+}
+
 static int rows_need(struct needing *n, struct bytes rows)
 {
     struct change c;
@@ -143,7 +157,7 @@ static int rows_need(struct needing *n, struct bytes rows)
     for (size_t i = 0; !rc && i < c.n_remove; i++)
         rc = row_needs(n, "the registry", c.remove[i]);
     for (size_t i = 0; !rc && i < c.n_private_endpoints; i++)
-        rc = row_needs(n, "the private endpoint", c.private_endpoints[i].name);
+        rc = private_needs(n, &c.private_endpoints[i]);
     for (size_t i = 0; !rc && i < c.n_remove_private_endpoints; i++)
         rc = row_needs(n, "the private endpoint", c.remove_private_endpoints[i]);
     return rc;

@@ -91,7 +91,9 @@ static int rights_take(const json_t *list, struct diag *diag, unsigned *out)
         const char *word = json_string_value(v);
         unsigned bit = 0;
         if (!word || !control_right_parse(word, &bit)) {
-            diag_add(diag, NULL, 0, "rights: registries, principals, regions, topology, or all");
+            diag_add(
+                diag, NULL, 0,
+                "rights: registries, principals, regions, topology, private-endpoints, or all");
             return ERR_INVAL;
         }
         all |= bit;

@@ -45,6 +45,12 @@ struct lifecycle_stored {
     region_set behind, away;
 };
 
+struct lifecycle_unheard { // members of a private endpoint that nobody has heard yet
+    size_t n;
+    // the first of them, and what became of asking there
+    char what[256];
+};
+
 // What the engine stands on. The daemon gives the control feed and the fleet; tests give a feed in
 // memory and a clock of their own.
 struct lifecycle_deps {
@@ -81,6 +87,9 @@ struct lifecycle_deps {
     int (*stored)(void *ctx, const struct control_place *p, struct lifecycle_stored *out);
     // Which regions in `of` lack a certificate that `t` asks for.
     region_set (*certificates_missing)(void *ctx, const struct topology *t, region_set of);
+    // Of a private endpoint's members that have to be heard (config/member_probe.h).
+    void (*members_unheard)(void *ctx, const struct topology *t, const char *endpoint,
+                            struct lifecycle_unheard *out);
 };
 
 // A request that was verified (control/request.h), or that root gave at the writer's admin socket.

@@ -26,6 +26,8 @@ struct operation { // one that has not ended
     int64_t again_ms;
     // how often that was in a row
     unsigned conflicts;
+    // wall; since when members of private endpoints alone are waited for; 0: they are not
+    int64_t members_since_ms;
 };
 
 struct ended { // in the ledger still

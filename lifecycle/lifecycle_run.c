@@ -17,6 +17,8 @@
 #define HEARD_MS FLEET_SILENT_MS
 // Certificates that are not there by then will not come by themselves.
 #define CERTIFICATES_MAX_MS ((int64_t)15 * 60 * 1000)
+// Members that nobody has heard by then are not where the document says.
+#define MEMBERS_MAX_MS ((int64_t)2 * 60 * 1000)
 // After a failure that may pass (disk, memory).
 #define AGAIN_MS 1000
 // After another change came in between: longer each time that it does in a row.
@@ -135,6 +137,30 @@ static bool certificates_there(struct run *x, struct operation *o, region_set pa
     return false;
 }
 
+// Has somebody heard all members of the private endpoints that the phase brings?
+static bool members_there(struct run *x, struct operation *o)
+{
+    const struct lifecycle_deps *deps = &x->l->deps;
+    const json_t *names = json_object_get(record_running(o->record), "members");
+    struct lifecycle_unheard left = {0};
+    for (size_t i = 0; i < json_array_size(names) && !left.n && deps->members_unheard; i++)
+        deps->members_unheard(deps->ctx, x->t, record_text_at(names, i), &left);
+    if (!left.n) {
+        o->members_since_ms = 0;
+        return true;
+    }
+    if (!o->members_since_ms || o->members_since_ms > x->now_ms)
+        o->members_since_ms = x->now_ms;
+    if (x->now_ms - o->members_since_ms <= MEMBERS_MAX_MS)
+        return false;
+    AUTO_FREE char *why = mem_printf("for %d s nobody got the right answer at a private address "
+                                     "that names are to lead to: %s",
+                                     (int)(MEMBERS_MAX_MS / 1000), left.what);
+    o->members_since_ms = 0;
+    turn(x, o, "MembersUnanswered", why ? why : left.what);
+    return false;
+}
+
 // Has every region that counts stored the entry, and got its certificates?
 static bool is_everywhere(struct run *x, struct operation *o)
 {
@@ -156,7 +182,7 @@ static bool is_everywhere(struct run *x, struct operation *o)
         waits_for(x, o, waited);
         return false;
     }
-    if (!certificates_there(x, o, s.behind | s.away))
+    if (!certificates_there(x, o, s.behind | s.away) || !members_there(x, o))
         return false;
     waits_for(x, o, 0);
     later(x, o, s.behind | s.away);

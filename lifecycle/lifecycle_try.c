@@ -3,7 +3,10 @@
 // judge of changes. It finds a refusal before anything is written, names the phases to come, and
 // gives what-if its "after".
 #include "base/err.h"
+#include "base/mem.h"
+#include "control/change_number.h"
 #include "lifecycle/lifecycle_priv.h"
+#include "lifecycle/trial_ledger.h"
 
 #include <string.h>
 
@@ -25,6 +28,14 @@ struct control_draft phase_draft(const struct plan_ctx *x, const struct phase *p
     return d;
 }
 
+static json_t *members_json(const struct phase *p)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; names && i < p->n_members; i++)
+        json_array_append_new(names, json_string(p->members[i]));
+    return names;
+}
+
 int phase_begin(const struct plan_ctx *x, const struct phase *p, uint64_t version, json_t *record)
 {
     int rc = 0;
@@ -44,6 +55,8 @@ int phase_begin(const struct plan_ctx *x, const struct phase *p, uint64_t versio
     json_t *phase = record_running(record);
     if (p->waits & WAIT_CERTIFICATES)
         rc |= json_object_set_new(phase, "certificates", json_true());
+    if (p->waits & WAIT_MEMBERS)
+        rc |= json_object_set_new(phase, "members", members_json(p));
     if (p->rest_s)
         rc |= json_object_set_new(phase, "restSeconds", json_integer(p->rest_s));
     if (version)
@@ -87,37 +100,92 @@ static int try_one(const struct plan_ctx *x, const struct plan *plan, struct dia
     return 0;
 }
 
-// The next step from t->after; *out_more: there was one.
-static int try_step(const struct verb *v, const struct plan_ctx *x, const json_t *goal,
-                    struct changer *c, struct diag *diag, struct trial *t, bool *out_more)
+struct trying {
+    const struct verb *v;
+    // with the trial's ledger
+    struct plan_ctx x;
+    const struct plan *plan;
+    struct changer *changer;
+    struct trial_ledger ledger;
+    struct diag *diag;
+    struct trial *t;
+};
+
+// What the document that begins it leaves in the ledger; the feed numbers it.
+static int try_first(struct trying *y)
 {
-    struct plan_ctx here = *x;
+    struct control_draft d = phase_draft(&y->x, &y->plan->first, NULL);
+    AUTO_BUF struct buf text;
+    int front, rc = 0;
+    d.records = y->plan->first.records;
+    d.n_records = y->plan->first.n_records;
+    buf_init(&text, 0);
+    if (d.change.n)
+        rc = change_number((const char *)d.change.p, d.change.n, y->x.t->version + 1, y->x.t, &text,
+                           &front);
+    if (rc)
+        return rc == ERR_NOMEM ? rc : 0;
+    const void *copy = arena_copy(y->x.arena, buf_cstr(&text), text.n + 1);
+    if (!copy)
+        return ERR_NOMEM;
+    d.change = bytes_of(copy, text.n);
+    return trial_ledger_entry(&y->ledger, &d, y->x.t, y->x.now_ms, y->diag);
+}
+
+static int apply_change(struct trying *y, struct bytes change)
+{
+    struct topology *next = NULL;
+    if (!change.n)
+        return 0;
+    int rc = changer_apply(y->changer, y->t->after, (const char *)change.p, change.n, "change", 1,
+                           y->diag, &next);
+    if (rc)
+        return rc;
+    snapshot_unref(y->t->after);
+    y->t->after = next;
+    return 0;
+}
+
+// The next step from t->after; *out_more: there was one.
+static int try_step(struct trying *y, bool *out_more)
+{
+    struct plan_ctx here = y->x;
     struct phase p = {0};
-    here.t = t->after;
-    int rc = v->step(&here, goal, &p, diag);
+    here.t = y->t->after;
+    int rc = y->v->step(&here, y->plan->goal, &p, y->diag);
     if (rc)
         return rc;
     // A step that changes the frame can be tried only once that frame is in force.
     *out_more = p.name && !p.frame.n;
     if (!p.name)
         return 0;
-    rc = phases_add(t->phases, &p);
-    if (rc || !p.change.n)
-        return rc;
-    struct topology *next = NULL;
-    rc = changer_apply(c, t->after, (const char *)p.change.p, p.change.n, "change", 1, diag, &next);
-    if (rc)
-        return rc;
-    snapshot_unref(t->after);
-    t->after = next;
-    return 0;
+    rc = phases_add(y->t->phases, &p);
+    struct control_draft d = phase_draft(&here, &p, NULL);
+    d.records = p.records;
+    d.n_records = p.n_records;
+    if (!rc)
+        rc = trial_ledger_entry(&y->ledger, &d, here.t, y->x.now_ms, y->diag);
+    if (!rc)
+        rc = apply_change(y, p.change);
+    return rc;
+}
+
+static int try_all(struct trying *y)
+{
+    bool more = y->plan->goal != NULL;
+    int rc = 0;
+    changer_at(y->changer, y->x.now_ms);
+    if (y->plan->first.name)
+        rc = try_first(y);
+    for (int i = 0; !rc && more && i < TRIAL_STEPS_MAX; i++)
+        rc = try_step(y, &more);
+    return rc;
 }
 
 static int try_steps(const struct verb *v, const struct plan_ctx *x, const struct plan *plan,
                      struct diag *diag, struct trial *t)
 {
-    struct changer *c;
-    bool more = plan->goal != NULL;
+    struct trying y = {.v = v, .x = *x, .plan = plan, .diag = diag, .t = t};
     int rc = 0;
     if (plan->first.name)
         rc = try_one(x, plan, diag, t);
@@ -125,13 +193,15 @@ static int try_steps(const struct verb *v, const struct plan_ctx *x, const struc
         t->after = snapshot_ref((struct topology *)x->t);
     if (rc)
         return rc;
-    c = changer_new();
-    if (!c)
-        return ERR_NOMEM;
-    changer_at(c, x->now_ms);
-    for (int i = 0; !rc && more && i < TRIAL_STEPS_MAX; i++)
-        rc = try_step(v, x, plan->goal, c, diag, t, &more);
-    changer_free(c);
+    y.changer = changer_new();
+    rc = trial_ledger_init(&y.ledger, x->deps, x->arena);
+    y.x.deps = &y.ledger.deps;
+    if (!y.changer)
+        rc = ERR_NOMEM;
+    if (!rc)
+        rc = try_all(&y);
+    trial_ledger_done(&y.ledger);
+    changer_free(y.changer);
     return rc;
 }
 

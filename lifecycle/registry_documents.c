@@ -251,5 +251,10 @@ int works_documents(struct work *w, size_t n, struct phase *out)
 {
     if (w->goes)
         return deletion_documents(w, n, out);
-    return rows_documents(w, n, out);
+    int rc = rows_documents(w, n, out);
+    if (!rc && !strcmp(out->name, "members"))
+        rc = works_members_wait(w, n, out);
+    if (!rc)
+        rc = works_connections(w, n, out);
+    return rc;
 }

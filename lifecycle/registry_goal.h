@@ -49,7 +49,10 @@ int registry_step(const struct plan_ctx *x, const json_t *goal, struct phase *ou
 // reference. ERR_NOMEM.
 int registry_goal_before(const struct plan_ctx *x, const json_t *goal, json_t **out);
 
-// Which members of private endpoints will be lacking, as sentences in diag: ERR_INVAL.
-int registry_goal_members(const struct plan_ctx *x, const json_t *goal, struct diag *diag);
+// Addresses for the members of private endpoints that the goal brings: those of connections with a
+// pool go into the goal's `ip`, with a note each in `out`; the others must be there already. All or
+// none: ERR_INVAL, and diag says which are lacking, or which pool is short.
+int registry_goal_members(const struct plan_ctx *x, json_t *goal, struct plan *out,
+                          struct diag *diag);
 
 #endif

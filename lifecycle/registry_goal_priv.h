@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared by the files of registry goals: the row under work (registry_work.c), its members
-// (registry_members.c), the steps (registry_goal.c), their documents (registry_documents.c), the way
+// (registry_members.c, registry_lacking.c) and connections (registry_connections.c), the steps (registry_goal.c), their documents (registry_documents.c), the way
 // back (registry_before.c).
 #ifndef MERIDIAN_LIFECYCLE_REGISTRY_GOAL_PRIV_H
 #define MERIDIAN_LIFECYCLE_REGISTRY_GOAL_PRIV_H
@@ -45,6 +45,10 @@ int work_settings(struct work *w);
 int work_step(struct work *w, struct phase *out);
 // The documents of one step of n registries, which all go or all stay. ERR_NOMEM.
 int works_documents(struct work *w, size_t n, struct phase *out);
+// Adds to the phase what becomes of their connections in the ledger. ERR_NOMEM.
+int works_connections(struct work *w, size_t n, struct phase *out);
+// Adds to a phase that brings members whom it has to wait for. ERR_NOMEM.
+int works_members_wait(struct work *w, size_t n, struct phase *out);
 int change_text(const struct plan_ctx *x, const struct change *c, struct bytes *out);
 
 // ---- members ----

@@ -193,7 +193,7 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
     if (!rc)
         rc = goal_ip(x, r, out->goal, diag);
     if (!rc)
-        rc = registry_goal_members(x, out->goal, diag);
+        rc = registry_goal_members(x, out->goal, out, diag);
     if (rc)
         return rc;
     return plan_goal(x, object_name(x, name), out, diag);

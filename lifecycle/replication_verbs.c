@@ -117,7 +117,7 @@ static int plan_create(const struct plan_ctx *x, struct plan *out, struct diag *
     if (!rc)
         rc = goal_ip(x, p.r, out->goal, diag);
     if (!rc)
-        rc = registry_goal_members(x, out->goal, diag);
+        rc = registry_goal_members(x, out->goal, out, diag);
     if (rc)
         return rc;
     if (json_object_get(said, "globalRouting") != json_false())

@@ -64,11 +64,13 @@ struct plan_ctx {
 enum phase_wait {
     // the regions that can be reached hold all certificates that the document asks for
     WAIT_CERTIFICATES = 1,
+    // somebody has heard all members of `members` that wait for it (config/member_probe.h)
+    WAIT_MEMBERS = 2,
 };
 
 struct phase {
-    // "edge", "members", "private-dns", "public-dns", "document", "principals", "frame"; NULL: there
-    // is no phase left, the goal is reached
+    // "edge", "members", "private-dns", "public-dns", "document", "record", "principals", "frame";
+    // NULL: there is no phase left, the goal is reached
     const char *name;
     // names of two more that the same document carries, or NULL: they are listed before it
     const char *with[2];
@@ -79,6 +81,9 @@ struct phase {
     // further records of the ledger in the same entry; the operation's own is the engine's
     const struct control_record *records;
     size_t n_records;
+    // with WAIT_MEMBERS: names of private endpoints
+    const char *const *members;
+    size_t n_members;
     // enum phase_wait; the engine always waits for the regions that it can reach to store it
     unsigned waits;
     // after that, how long caches may still hold what the document took away
@@ -97,7 +102,7 @@ struct plan_need {
 // holds every registry
 #define PLAN_LOCK_REGISTRIES "registries"
 #define PLAN_NOTES_MAX 16
-#define PLAN_NEEDS_MAX 16 // as many as there are sets of rights
+#define PLAN_NEEDS_MAX 32 // as many as there are sets of rights
 struct plan {
     // of a verb whose plan gives the first phase; name NULL: its step does
     struct phase first;

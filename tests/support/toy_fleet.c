@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/member_probe.h"
 #include "control/connections_follow.h"
 #include "control/document_fields.h"
 #include "control/frame.h"
@@ -332,6 +333,24 @@ static region_set certificates_missing(void *ctx, const struct topology *t, regi
     return ((struct toy_fleet *)ctx)->without_certificates & of;
 }
 
+static void members_unheard(void *ctx, const struct topology *t, const char *endpoint,
+                            struct lifecycle_unheard *out)
+{
+    const char *silent = ((struct toy_fleet *)ctx)->silent;
+    struct member_iter it = {0};
+    struct member_probe p;
+    char ip[IP_TEXT_SIZE];
+    *out = (struct lifecycle_unheard){0};
+    while (member_probe_next(t, &it, &p)) {
+        bool is = silent && !strcmp(p.endpoint->name, endpoint) &&
+                  !strcmp(ip_format(&p.member->ip, ip), silent);
+        if (!is)
+            continue;
+        snprintf(out->what, sizeof out->what, "%s: connection refused", ip);
+        out->n++;
+    }
+}
+
 void toy_fleet_init(struct toy_fleet *f, struct topology *t)
 {
     *f = (struct toy_fleet){
@@ -347,7 +366,8 @@ void toy_fleet_init(struct toy_fleet *f, struct topology *t)
                  .records = records,
                  .place = place,
                  .stored = stored,
-                 .certificates_missing = certificates_missing},
+                 .certificates_missing = certificates_missing,
+                 .members_unheard = members_unheard},
         .t = t,
         .changer = changer_new(),
         .principals = mem_strdup("version: 1\n"),

@@ -41,6 +41,8 @@ struct toy_fleet {
     bool slow[TOPOLOGY_MAX_REGIONS];
     uint64_t stored[TOPOLOGY_MAX_REGIONS];
     region_set without_certificates;
+    // a private address where nobody is heard; NULL: there is none
+    const char *silent;
     int64_t now_ms;
     // how far the clock is sure (lifecycle_deps.sure_ms); 0: it is
     int64_t sure_ms;

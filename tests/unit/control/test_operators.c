@@ -88,7 +88,8 @@ END_TEST
 
 START_TEST(rights_have_words)
 {
-    static const char *const words[] = {"registries", "principals", "regions", "topology"};
+    static const char *const words[] = {"registries", "principals", "regions", "topology",
+                                        "private-endpoints"};
     arena_init(&arena, 1 << 20);
     unsigned all = 0, one;
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {

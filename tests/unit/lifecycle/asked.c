@@ -24,13 +24,18 @@
 void asked_init(struct asked *a, const char *registries)
 {
     AUTO_BUF struct buf text;
-    struct topology *t = NULL;
-    struct diag d;
     buf_init(&text, 0);
     buf_str(&text, FRAME);
     buf_str(&text, registries);
+    asked_begin(a, buf_cstr(&text));
+}
+
+void asked_begin(struct asked *a, const char *document)
+{
+    struct topology *t = NULL;
+    struct diag d;
     diag_init(&d);
-    int rc = topology_parse(text.p, text.n, "t.yaml", &d, &t);
+    int rc = topology_parse(document, strlen(document), "t.yaml", &d, &t);
     ck_assert_msg(rc == 0, "%s", d.n ? d.lines[0] : "?");
     diag_done(&d);
     toy_fleet_init(&a->fleet, t);

@@ -19,6 +19,8 @@ struct asked {
 // Three regions (eastus, westus, north; eastus writes), views corp and lab; registries and private
 // endpoints as text.
 void asked_init(struct asked *a, const char *registries);
+// The same of a whole document.
+void asked_begin(struct asked *a, const char *document);
 void asked_done(struct asked *a);
 // Arguments as JSON text with ' for ". The status; *out_body may be NULL.
 int asked_of(struct asked *a, const char *nonce, const char *verb, const char *object,

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/topology_control.h"
 #include "control/applied.h"
 #include "control/document_diff.h"
 
