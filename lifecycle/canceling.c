@@ -113,14 +113,14 @@ void asking_cancel(struct asking *q)
     bool turned = *record_text(o->record, "turned") != 0;
     if (!turned)
         rc = is_too_late(q, o, &late);
-    if (!rc && late) {
+    if (!rc && late && !q->r->quorum) {
         reply_error(q->out, "Refused",
                     "all that it changes is in force by now: another change takes it back", o->id);
         return;
     }
-    if (!rc && !turned)
+    if (!rc && !turned && !late)
         rc = cancel_append(q, o);
-    else if (!rc && q->r->quorum) // on its way back it waits for regions, too
+    else if (!rc && q->r->quorum) // all that is left of it may be to wait for regions
         rc = asking_join(q, o);
     if (rc)
         reply_append_failed(q, rc);

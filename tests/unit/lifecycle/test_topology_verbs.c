@@ -525,6 +525,30 @@ START_TEST(bad_arguments_are_refused)
 }
 END_TEST
 
+// A document is compared with what is in force: asked again it is another request, or none.
+START_TEST(a_document_that_is_in_force_is_told_to_wait_for_nobody)
+{
+    json_t *body;
+    begin(ROWS(CONTOSO("") FABRIKAM));
+    const char *file = with_rows(ROWS(CONTOSO(", anonymous_pull: true") FABRIKAM));
+    a.fleet.slow[2] = true;
+    ck_assert_int_eq(ask("topology apply", document(file, NULL), false, 0, &body), 202);
+    char *id = mem_strdup(record_text(json_object_get(body, "operation"), "id"));
+    json_decref(body);
+    ck_assert_str_eq(asked_state(&a, id), "Updating");
+    ck_assert_int_eq(ask("topology apply", document(with_rows(ROWS(CONTOSO("") FABRIKAM)), NULL),
+                         false, 0, &body),
+                     409); // everything waits for that region
+    json_decref(body);
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{}", NULL), 409);
+    ck_assert_int_eq(asked(&a, "operation cancel", id, "{'quorum':true}", NULL), 202);
+    asked_settle(&a, 100);
+    ck_assert_str_eq(asked_state(&a, id), "Succeeded");
+    free(id);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_did_stays,
            conflicts_are_named_and_decided, who_changed_a_row_last_is_named,
            a_registry_that_was_created_again_stays_out_of_what_was_exported_before,
@@ -534,4 +558,5 @@ CHECK_MAIN("lifecycle/topology_verbs", a_document_is_applied_and_what_commands_d
            registries_that_go_leave_their_names_reserved,
            registries_that_go_take_content_and_grants_along, sections_are_applied_too,
            nothing_else_runs_meanwhile, back_to_an_earlier_version,
-           back_to_the_middle_of_an_operation_is_back_to_whole_names, bad_arguments_are_refused)
+           back_to_the_middle_of_an_operation_is_back_to_whole_names, bad_arguments_are_refused,
+           a_document_that_is_in_force_is_told_to_wait_for_nobody)
