@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/plain.h"
 #include "cli/server.h"
 
 #include <stdarg.h>
@@ -29,9 +30,8 @@ void bundle_lacks(struct bundle *b, const char *name, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vprintf(&b->errors, fmt, ap);
     va_end(ap);
-    for (size_t i = begin; i < b->errors.n; i++)
-        if ((unsigned char)b->errors.p[i] < 0x20 || b->errors.p[i] == 0x7f)
-            b->errors.p[i] = ' ';
+    if (b->errors.p)
+        text_plain(b->errors.p + begin, b->errors.n - begin);
     buf_str(&b->errors, "\n");
     b->n_errors++;
 }

@@ -9,8 +9,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/print.h"
 #include "cli/show.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,7 +93,7 @@ static void ask_judgement(struct pull_run *run)
     if (cli_node_fetch(c, "GET", path, (struct bytes){0}, JUDGE_MS, &r))
         return;
     if (r.status == 200)
-        run->judgement = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+        run->judgement = json_said(&r.body, 0);
     if (run->judgement)
         run->login = PULL_LOGIN_JUDGED;
     fetch_result_done(&r);
@@ -120,7 +122,7 @@ static void take_ends(struct pull_run *run)
     struct fetch_result r;
     if (!pull_has_node(c) || cli_node_fetch(c, "GET", "/v1/fleet", (struct bytes){0}, JUDGE_MS, &r))
         return;
-    json_t *fleet = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+    json_t *fleet = json_said(&r.body, 0);
     for (size_t i = 0; i < run->n_ways; i++) {
         struct pull_findings *f = &run->ways[i].f;
         const char *kind = f->regional ? "region" : "shared";
@@ -260,6 +262,17 @@ static void print_lag(const struct pull_run *run)
     }
 }
 
+// A line, of which regions may have written a part.
+__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    AUTO_FREE char *text = cli_plain(fmt, ap);
+    va_end(ap);
+    if (text)
+        puts(text);
+}
+
 // What is told of a way: the first step that failed, else the first that was not tried; NULL: nothing.
 static const struct pull_step *told_of(const struct pull_step *steps)
 {
@@ -302,9 +315,9 @@ static void print_reasons(const struct pull_run *run, const struct pull_step *st
             if (other && same_told(s, other))
                 printf(", %s", place_of(&run->ways[k]));
         }
-        printf(": %s: %s\n", pull_step_names[s - of], s->why);
+        say(": %s: %s", pull_step_names[s - of], s->why);
         if (s->cure)
-            printf("  %s\n", s->cure);
+            say("  %s", s->cure);
     }
 }
 

@@ -134,6 +134,8 @@ struct pull_findings {
         size_t n;
         uint64_t bytes;
         size_t n_missing, n_wrong;
+        // beyond what is looked at
+        size_t n_left_out;
         // the first that is missing or has another size, and in what words
         const char *first, *words;
         // manifests of the index that are not there

@@ -4,6 +4,7 @@
 // bytes are looked for on the disk, and not in the metadata. See pull_walk.h.
 #include "cli/pull_walk.h"
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -33,18 +34,42 @@ struct looking { // of one way
 
 // ---- what a manifest needs ----
 
+// What stands in a manifest becomes a part of a path only if it is one.
+static bool is_digest(const char *text)
+{
+    struct digest d;
+    return text && !digest_parse(text, strlen(text), &d);
+}
+
+// One more of those that are not there, or not right; the first is told.
+static void lacks(struct looking *l, size_t *count, const char *what, const char *words)
+{
+    struct pull_findings *f = &l->way->f;
+    (*count)++;
+    if (f->blobs.first)
+        return;
+    f->blobs.first = arena_strdup(&l->run->c->arena, what);
+    f->blobs.words = words;
+}
+
 static void blob_note(struct looking *l, const json_t *descriptor)
 {
     const char *digest = json_string_value(json_object_get(descriptor, "digest"));
     json_int_t size = json_integer_value(json_object_get(descriptor, "size"));
     // layers with addresses of their own are not the registry's to have
-    if (!digest || size < 0 || json_array_size(json_object_get(descriptor, "urls")))
+    if (json_array_size(json_object_get(descriptor, "urls")))
         return;
+    if (!is_digest(digest) || size < 0) {
+        lacks(l, &l->way->f.blobs.n_missing, "what is no digest with a size", "in the manifest");
+        return;
+    }
     for (size_t i = 0; i < l->n; i++)
         if (!strcmp(l->blobs[i].digest, digest))
             return;
-    if (l->n == BLOBS_MAX)
+    if (l->n == BLOBS_MAX) {
+        l->way->f.blobs.n_left_out++;
         return;
+    }
     l->blobs[l->n++] = (struct blob){arena_strdup(&l->run->c->arena, digest), (uint64_t)size};
 }
 
@@ -63,15 +88,6 @@ static const char *manifest_path(struct looking *l, const char *reference)
                         reference);
 }
 
-static void child_lacks(struct looking *l, const char *digest, const char *words)
-{
-    struct pull_findings *f = &l->way->f;
-    if (!f->blobs.n_children_missing++) {
-        f->blobs.first = arena_strdup(&l->run->c->arena, digest);
-        f->blobs.words = words;
-    }
-}
-
 static void children_of(struct looking *l, const json_t *index)
 {
     size_t i;
@@ -79,8 +95,14 @@ static void children_of(struct looking *l, const json_t *index)
     json_array_foreach(json_object_get(index, "manifests"), i, one)
     {
         const char *digest = json_string_value(json_object_get(one, "digest"));
-        if (!digest || i >= CHILDREN_MAX)
+        if (i >= CHILDREN_MAX) {
+            l->way->f.blobs.n_left_out++;
             continue;
+        }
+        if (!is_digest(digest)) {
+            lacks(l, &l->way->f.blobs.n_children_missing, "what is no digest", "in the index");
+            continue;
+        }
         struct pull_reply a = pull_get(l->run, l->way, NULL, manifest_path(l, digest), ACCEPT);
         json_t *child = NULL;
         if (!a.err && a.status == 200)
@@ -88,7 +110,7 @@ static void children_of(struct looking *l, const json_t *index)
         if (child)
             blobs_of(l, child);
         else
-            child_lacks(l, digest, a.words);
+            lacks(l, &l->way->f.blobs.n_children_missing, digest, a.words);
         json_decref(child);
     }
 }
@@ -146,14 +168,10 @@ static void look_at_blob(struct looking *l, const struct blob *b)
     bool right = a.status != 206 || range_says(a.range, b->size);
     if (there && right)
         return;
-    if (!f->blobs.first) {
-        f->blobs.first = b->digest;
-        f->blobs.words = a.words;
-    }
     if (there)
-        f->blobs.n_wrong++;
+        lacks(l, &f->blobs.n_wrong, b->digest, a.words);
     else
-        f->blobs.n_missing++;
+        lacks(l, &f->blobs.n_missing, b->digest, a.words);
 }
 
 static void look_at_blobs(struct looking *l)

@@ -149,7 +149,8 @@ static void judge_tls(struct judging *j)
 {
     const struct pull_findings *f = j->f;
     const char *where = or_words(f->region, "the region");
-    bool other = f->tls.answered_by && *f->region && strcmp(f->tls.answered_by, f->region) != 0;
+    const char *by = or_words(f->tls.answered_by, "something that does not say which region it is");
+    bool other = !f->tls.answered_by || !f->region_known || strcmp(by, f->region) != 0;
     if (!f->tls.tried)
         not_tried(j, "there is no address to try");
     else if (f->tls.err == ERR_CRYPTO)
@@ -166,11 +167,11 @@ static void judge_tls(struct judging *j)
                SAY(j, "is meridiand running in %s, and does its firewall let this machine in?",
                    where));
     else if (other)
-        failed(
-            j, EXIT_FAILED, "OTHER_REGION",
-            SAY(j, "%s answers at %s, and not %s", f->tls.answered_by, f->tls.address, f->region),
-            "the address of that stamp in the topology is not that region's, or something in "
-            "between leads elsewhere");
+        failed(j, EXIT_FAILED, "OTHER_REGION",
+               SAY(j, "%s answers at %s, and not %s", by, f->tls.address,
+                   f->region_known ? f->region : "a region of the topology"),
+               "the address in the topology is not that region's, or something in between leads "
+               "elsewhere");
     else if (f->tls.until)
         fine(j, SAY(j, "verified at %s, good until %s", f->tls.address, f->tls.until));
     else
@@ -408,6 +409,15 @@ static void blobs_missing(struct judging *j)
                cure);
 }
 
+static const char *blobs_words(struct judging *j)
+{
+    const struct pull_findings *f = j->f;
+    const char *words = SAY(j, "%zu, %llu bytes", f->blobs.n, (unsigned long long)f->blobs.bytes);
+    if (!f->blobs.n_left_out)
+        return words;
+    return SAY(j, "%s; %zu more were not looked at", words, f->blobs.n_left_out);
+}
+
 static void judge_blobs(struct judging *j)
 {
     const struct pull_findings *f = j->f;
@@ -416,7 +426,7 @@ static void judge_blobs(struct judging *j)
     else if (f->blobs.n_missing || f->blobs.n_wrong || f->blobs.n_children_missing)
         blobs_missing(j);
     else
-        fine(j, SAY(j, "%zu, %llu bytes", f->blobs.n, (unsigned long long)f->blobs.bytes));
+        fine(j, blobs_words(j));
 }
 
 void pull_judge(const struct pull_findings *f, struct arena *arena,

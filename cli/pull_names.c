@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/dns_ask.h"
+#include "cli/show.h"
 #include "config/endpoints.h"
 
 #include <stdio.h>
@@ -96,7 +97,7 @@ static void ask_node(struct pull_run *run, const char *host, struct named *out)
     }
     json_t *doc = NULL;
     if (r.status == 200)
-        doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+        doc = json_said(&r.body, 0);
     if (doc)
         take_explanation(c, doc, out);
     else

@@ -5,7 +5,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/plain.h"
 #include "cli/bearer.h"
+#include "cli/show.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +19,10 @@
 static const char *header(struct cli *c, const struct fetch_result *r, const char *name)
 {
     char text[4096] = "";
-    if (fetch_result_header(r, name, text, sizeof text))
-        return arena_strdup(&c->arena, text);
-    return "";
+    if (!fetch_result_header(r, name, text, sizeof text))
+        return "";
+    text_plain(text, strlen(text));
+    return arena_strdup(&c->arena, text);
 }
 
 // A region for cli_endpoint_fetch to name, though the address may be of none.
@@ -99,10 +102,11 @@ static bool connect_to(struct pull_run *run, struct pull_way *way)
     if (!way->region && *a.region) { // a private address says whose it is
         way->region = topology_region(c->topo, a.region);
         way->f.region = a.region;
+        way->f.region_known = way->region != NULL;
     }
     take_challenge(run, way, &a);
-    return !strcmp(way->f.region, a.region) && a.status == 401 && way->f.challenge.realm_good &&
-           way->f.challenge.service_good;
+    return way->region && !strcmp(way->f.region, a.region) && a.status == 401 &&
+           way->f.challenge.realm_good && way->f.challenge.service_good;
 }
 
 // ---- token and scope ----
@@ -124,7 +128,7 @@ static const char *token_for(struct pull_run *run, const struct pull_way *way, c
     *out_words = r.err ? arena_strdup(&c->arena, r.message) : cli_refusal(c, &r);
     json_t *doc = NULL;
     if (!r.err && r.status == 200)
-        doc = json_loadb(buf_cstr(&r.body), r.body.n, 0, NULL);
+        doc = json_said(&r.body, 0);
     const char *text = json_string_value(json_object_get(doc, "access_token"));
     const char *token = NULL;
     if (text)

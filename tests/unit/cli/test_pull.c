@@ -179,6 +179,9 @@ START_TEST(a_pull_that_works_is_fine_in_every_step)
     f.tls.until = "2026-12-07T00:00:00Z";
     pull_judge(&f, &arena, steps);
     ck_assert_str_eq(steps[PULL_TLS].why, "verified at 192.0.2.1, good until 2026-12-07T00:00:00Z");
+    f.blobs.n_left_out = 2;
+    pull_judge(&f, &arena, steps);
+    ck_assert_str_eq(steps[PULL_BLOBS].why, "3, 4096 bytes; 2 more were not looked at");
     f.led = false; // another region than the one that the name leads to
     f.region = "westus";
     f.tls.answered_by = "westus";
@@ -242,8 +245,14 @@ START_TEST(a_regional_name_never_means_another_region)
     f.dns.private_endpoint = "contoso-corp"; // its address is the network's own
     pull_judge(&f, &arena, steps);
     ck_assert(pull_all_ok(steps));
+    f.tls.answered_by = NULL; // what answers must say whose it is
+    fails(&f, PULL_TLS, "OTHER_REGION", EXIT_FAILED, "in between");
+    f.tls.answered_by = "eastus";
+    f.region_known = false;
+    fails(&f, PULL_TLS, "OTHER_REGION", EXIT_FAILED, "in between");
+    f.region_known = true;
     f.tls.answered_by = "westus"; // and yet it is the region that must answer there
-    fails(&f, PULL_TLS, "OTHER_REGION", EXIT_FAILED, "stamp");
+    fails(&f, PULL_TLS, "OTHER_REGION", EXIT_FAILED, "in between");
     down();
 }
 END_TEST
