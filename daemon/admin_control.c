@@ -7,48 +7,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/feed.h"
-#include "fleet/fleet.h"
-#include "net/refuse.h"
+#include "daemon/admin_answer.h"
 
 #include <jansson.h>
 #include <string.h>
 
 #define VOIDS_LISTED 1000
 
-// Takes `doc`; NULL: out of memory.
-static void answer(struct http_request *req, struct http_response *resp, int status, json_t *doc)
-{
-    struct buf b;
-    AUTO_FREE char *text = NULL;
-    if (doc)
-        text = json_dumps(doc, JSON_COMPACT);
-    json_decref(doc);
-    buf_init(&b, 0);
-    if (text)
-        buf_str(&b, text);
-    if (!text || fleet_answer_text(resp, "application/json", &b))
-        serve_refuse(req, resp, 500, "out of memory");
-    else
-        resp->status = status;
-    buf_done(&b);
-}
-
-static void refuse(struct http_request *req, struct http_response *resp, int status,
-                   const char *code, const char *message)
-{
-    answer(req, resp, status,
-           json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message));
-}
-
 static bool is_of_files(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (app->feed)
         return false;
-    AUTO_FREE char *why =
-        mem_printf("this node takes its topology from files (%s): edit and copy them, or let the "
-                   "fleet take it over: meridian control adopt",
-                   app->node->topology);
-    refuse(req, resp, 409, "FilesAreTheSource", why ? why : "files are the source");
+    admin_answer(req, resp, 409, admin_files_json(app));
     return true;
 }
 
@@ -92,15 +62,15 @@ static json_t *view_json(struct app *app, const struct control_view *v)
 void admin_get_control(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (!app->feed) {
-        answer(req, resp, 200,
-               json_pack("{s:s, s:s}", "source", "files", "region", app->node->region));
+        admin_answer(req, resp, 200,
+                     json_pack("{s:s, s:s}", "source", "files", "region", app->node->region));
         return;
     }
     struct control_view v;
     control_feed_view(app->feed, &v);
     json_t *doc = view_json(app, &v);
     control_view_done(&v);
-    answer(req, resp, 200, doc);
+    admin_answer(req, resp, 200, doc);
 }
 
 // ---- what the root key signs ----
@@ -121,7 +91,10 @@ static void refuse_feed(struct http_request *req, struct http_response *resp, in
         code = "Unavailable";
         status = 503;
     }
-    refuse(req, resp, status, code, why && *why ? why : err_text(rc));
+    const char *said = err_text(rc);
+    if (why && *why)
+        said = why;
+    admin_answer(req, resp, status, admin_error_json(code, said));
 }
 
 static int draft_takeover(struct app *app, const json_t *o, struct diag *diag, struct buf *line)
@@ -177,7 +150,7 @@ void admin_post_control_draft(struct app *app, struct http_request *req, struct 
     if (rc)
         refuse_feed(req, resp, rc, &diag);
     else
-        answer(req, resp, 200, json_pack("{s:s}", "line", buf_cstr(&line)));
+        admin_answer(req, resp, 200, json_pack("{s:s}", "line", buf_cstr(&line)));
     json_decref(o);
     diag_done(&diag);
 }
@@ -196,7 +169,7 @@ void admin_post_control_signed(struct app *app, struct http_request *req,
     } else {
         log_info("control feed: what the root key signed is in force: epoch %llu, entry %llu",
                  (unsigned long long)place.epoch, (unsigned long long)place.seq);
-        answer(req, resp, 200, json_pack("{s:o}", "place", place_json(&place)));
+        admin_answer(req, resp, 200, json_pack("{s:o}", "place", place_json(&place)));
     }
     diag_done(&diag);
 }

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "net/refuse.h"
+#include "daemon/admin_answer.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -130,16 +130,5 @@ void admin_get_fleet(struct app *app, struct http_request *req, struct http_resp
     json_t *all = fleet_all_json(app->fleet, timeout_of(req)), *one;
     size_t i;
     json_array_foreach(all, i, one) admin_fleet_clock(app, one);
-    AUTO_FREE char *text = json_dumps(all, JSON_COMPACT);
-    json_decref(all);
-    if (!text) {
-        serve_refuse(req, resp, 500, "out of memory");
-        return;
-    }
-    struct buf b;
-    buf_init(&b, 0);
-    buf_str(&b, text);
-    if (fleet_answer_text(resp, "application/json", &b))
-        serve_refuse(req, resp, 500, "out of memory");
-    buf_done(&b);
+    admin_answer(req, resp, 200, all);
 }

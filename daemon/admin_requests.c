@@ -9,12 +9,12 @@
 #include "config/topology_control.h"
 #include "control/feed.h"
 #include "control/request.h"
+#include "daemon/admin_answer.h"
 #include "daemon/admin_waiters.h"
 #include "daemon/handed_on.h"
 #include "daemon/operations.h"
 #include "fleet/fleet.h"
 #include "lifecycle/lifecycle.h"
-#include "net/refuse.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -37,56 +37,11 @@ static struct admin_waiters near = ADMIN_WAITERS_INIT(WAITERS_NEAR, WAITERS_NEAR
 
 // ---- answers ----
 
-// For the log, which has a line for each refusal.
-static void tell_refusal(struct http_request *req, const json_t *answer)
-{
-    const json_t *error = json_object_get(answer, "error");
-    const char *code = json_string_value(json_object_get(error, "code"));
-    const char *why = json_string_value(json_object_get(error, "message"));
-    if (code && why)
-        http_request_refused(req, code, why);
-}
-
-// Of any size. Takes `doc`; NULL: out of memory.
-static void answer_json(struct http_request *req, struct http_response *resp, int status,
-                        json_t *doc)
-{
-    struct buf b;
-    AUTO_FREE char *text = NULL;
-    if (doc)
-        text = json_dumps(doc, JSON_COMPACT);
-    if (status >= 400)
-        tell_refusal(req, doc);
-    json_decref(doc);
-    buf_init(&b, 0);
-    if (text)
-        buf_str(&b, text);
-    if (!text || fleet_answer_text(resp, "application/json", &b))
-        serve_refuse(req, resp, 500, "out of memory");
-    else
-        resp->status = status;
-    buf_done(&b);
-}
-
-static json_t *error_json(const char *code, const char *message)
-{
-    return json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
-}
-
-static json_t *files_json(const struct app *app)
-{
-    AUTO_FREE char *why =
-        mem_printf("this node takes its topology from files (%s): edit and copy them, or let the "
-                   "fleet take it over: meridian control adopt",
-                   app->node->topology);
-    return error_json("FilesAreTheSource", why ? why : "files are the source");
-}
-
 static bool is_of_files(struct app *app, struct http_request *req, struct http_response *resp)
 {
     if (app->operations)
         return false;
-    answer_json(req, resp, 409, files_json(app));
+    admin_answer(req, resp, 409, admin_files_json(app));
     return true;
 }
 
@@ -170,7 +125,7 @@ static void refuse_given(struct given *g, int rc, const struct diag *diag)
     if (why && *why)
         said = why;
     g->status = status_of_bad(rc);
-    g->answer = error_json(code_of_bad(g->status), said);
+    g->answer = admin_error_json(code_of_bad(g->status), said);
 }
 
 // Who changed what, or wanted to; what-if changes nothing.
@@ -277,7 +232,7 @@ static void hand_on(struct given *g, const char *writer)
                        "(--key FILE)",
                        writer);
         g->status = 503;
-        g->answer = error_json("NotTheWriter", why ? why : "another region is the writer");
+        g->answer = admin_error_json("NotTheWriter", why ? why : "another region is the writer");
         return;
     }
     diag_init(&diag);
@@ -287,7 +242,7 @@ static void hand_on(struct given *g, const char *writer)
     } else if (rc) {
         AUTO_FREE char *text = diag_text(&diag);
         g->status = 503;
-        g->answer = error_json("NotTheWriter", text && *text ? text : err_text(rc));
+        g->answer = admin_error_json("NotTheWriter", text && *text ? text : err_text(rc));
     } else {
         g->answer = handed_on_answer(writer, &a, &g->status);
     }
@@ -309,7 +264,7 @@ void admin_post_request(struct app *app, struct http_request *req, struct http_r
         take_given(&g);
     else
         hand_on(&g, writer);
-    answer_json(req, resp, g.status, g.answer);
+    admin_answer(req, resp, g.status, g.answer);
 }
 
 void admin_forwarded_request(void *ctx, const char *from_region, struct bytes envelope,
@@ -320,13 +275,13 @@ void admin_forwarded_request(void *ctx, const char *from_region, struct bytes en
     struct given g = {.app = app, .body = envelope, .from = from_region};
     if (!app->operations) {
         g.status = 409;
-        g.answer = files_json(app);
+        g.answer = admin_files_json(app);
     } else if (is_writer(app, writer)) {
         take_given(&g);
     } else {
         AUTO_FREE char *why = mem_printf("region %s is the fleet's writer by now", writer);
         g.status = 503;
-        g.answer = error_json("NotTheWriter", why ? why : "another region is the writer");
+        g.answer = admin_error_json("NotTheWriter", why ? why : "another region is the writer");
     }
     AUTO_FREE char *text = NULL;
     if (g.answer)
@@ -355,10 +310,10 @@ void admin_get_operations(struct app *app, struct http_request *req, struct http
     if (is_of_files(app, req, resp))
         return;
     size_t max = number_of(req, "max", OPERATIONS_LISTED, OPERATIONS_LISTED_MAX);
-    answer_json(req, resp, 200,
-                lifecycle_operations(operations_engine(app->operations),
-                                     http_query_get(req, "object", 0),
-                                     http_query_get(req, "state", 0), max));
+    admin_answer(req, resp, 200,
+                 lifecycle_operations(operations_engine(app->operations),
+                                      http_query_get(req, "object", 0),
+                                      http_query_get(req, "state", 0), max));
 }
 
 static bool has_ended(const json_t *operation)
@@ -404,13 +359,15 @@ static const char *waiter_of(const struct http_request *req)
 static void refuse_waiter(struct http_request *req, struct http_response *resp, int rc)
 {
     if (rc == ERR_QUOTA)
-        answer_json(req, resp, 429,
-                    error_json("TooManyRequests", "this token waits for an operation already: ask "
-                                                  "without wait_ms, or when that has ended"));
+        admin_answer(req, resp, 429,
+                     admin_error_json("TooManyRequests",
+                                      "this token waits for an operation already: ask "
+                                      "without wait_ms, or when that has ended"));
     else
-        answer_json(req, resp, 503,
-                    error_json("Busy", "others wait for operations here, as many as may: ask "
-                                       "without wait_ms, or again"));
+        admin_answer(req, resp, 503,
+                     admin_error_json("Busy",
+                                      "others wait for operations here, as many as may: ask "
+                                      "without wait_ms, or again"));
     (void)http_response_header(req, resp, "Retry-After", "1");
 }
 
@@ -444,7 +401,7 @@ void admin_get_operation(struct app *app, struct http_request *req, struct http_
     if (is_of_files(app, req, resp))
         return;
     if (!operation_id_ok(id)) {
-        answer_json(req, resp, 404, error_json("NotFound", "no operation has such an id"));
+        admin_answer(req, resp, 404, admin_error_json("NotFound", "no operation has such an id"));
         return;
     }
     if (!operation_of(app, req, resp, id, &operation, &rc))
@@ -452,10 +409,10 @@ void admin_get_operation(struct app *app, struct http_request *req, struct http_
     if (rc) {
         AUTO_FREE char *why =
             mem_printf("there is no operation %s here: old ones are forgotten", id);
-        answer_json(req, resp, 404, error_json("NotFound", why ? why : "there is none"));
+        admin_answer(req, resp, 404, admin_error_json("NotFound", why ? why : "there is none"));
         return;
     }
-    answer_json(req, resp, 200, operation);
+    admin_answer(req, resp, 200, operation);
 }
 
 static json_t *name_json(const struct reserved_name *n)
@@ -473,5 +430,5 @@ void admin_get_names(struct app *app, struct http_request *req, struct http_resp
     for (size_t i = 0; list && i < topology_reserved_count(t); i++)
         json_array_append_new(list, name_json(topology_reserved_at(t, i)));
     snapshot_unref(t);
-    answer_json(req, resp, 200, json_pack("{s:o}", "names", list));
+    admin_answer(req, resp, 200, json_pack("{s:o}", "names", list));
 }

@@ -8,6 +8,8 @@
 #include "config/catalogue.h"
 #include "control/document_rows.h"
 #include "control/feed.h"
+#include "daemon/admin_answer.h"
+#include "fleet/fleet.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -15,45 +17,6 @@
 #include <string.h>
 
 #define TEXT_TYPE "text/yaml; charset=utf-8"
-#define JSON_TYPE "application/json"
-
-// ---- a text as a body, of half a million registries maybe ----
-
-struct text_body {
-    struct buf text;
-    size_t at;
-};
-
-static ssize_t text_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
-{
-    struct text_body *b = ctx;
-    size_t n = b->text.n - b->at;
-    (void)s;
-    if (!n)
-        return HTTP_STREAM_END;
-    if (n > cap)
-        n = cap;
-    memcpy(to, b->text.p + b->at, n);
-    b->at += n;
-    return (ssize_t)n;
-}
-
-static void text_close(void *ctx)
-{
-    struct text_body *b = ctx;
-    buf_done(&b->text);
-    free(b);
-}
-
-static void reply_text(struct http_request *req, struct http_response *resp, const char *type,
-                       struct text_body *b)
-{
-    static const struct http_stream_ops ops = {.read = text_read, .close = text_close};
-    if (!http_response_stream(resp, 200, type, &ops, b, NULL))
-        return;
-    text_close(b);
-    http_response_text(req, resp, 503, "%s\n", err_text(ERR_NOMEM));
-}
 
 // ---- the document ----
 
@@ -67,18 +30,13 @@ static bool is_compact(const struct topology *t)
 static void reply_document(struct http_request *req, struct http_response *resp,
                            const struct topology *t)
 {
-    struct text_body *b = mem_zalloc(sizeof *b);
-    if (!b) {
-        http_response_text(req, resp, 503, "%s\n", err_text(ERR_NOMEM));
+    AUTO_BUF struct buf text;
+    buf_init(&text, TOPOLOGY_MAX_BYTES);
+    int rc = document_export(t, &text);
+    if (!rc)
+        rc = fleet_answer_text(resp, TEXT_TYPE, &text);
+    if (!rc)
         return;
-    }
-    buf_init(&b->text, TOPOLOGY_MAX_BYTES);
-    int rc = document_export(t, &b->text);
-    if (!rc) {
-        reply_text(req, resp, TEXT_TYPE, b);
-        return;
-    }
-    text_close(b);
     if (rc == ERR_UNSUPPORTED)
         http_response_text(req, resp, 409,
                            "the document in force is not in block style, so that its registries "
@@ -226,15 +184,10 @@ void admin_get_topology_history(struct app *app, struct http_request *req,
     struct telling t = {.list = json_array(), .max = n ? n : HISTORY_USUAL};
     int rc = control_feed_history(app->feed, NULL, tell, &t);
     json_t *doc = json_pack("{s:o}", "history", latest_first(t.list));
-    AUTO_FREE char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-    struct text_body *b = mem_zalloc(sizeof *b);
-    json_decref(doc);
-    if (rc || !text || !b) {
-        free(b);
-        http_response_text(req, resp, 503, "%s\n", err_text(rc ? rc : ERR_NOMEM));
+    if (rc) {
+        json_decref(doc);
+        http_response_text(req, resp, 503, "%s\n", err_text(rc));
         return;
     }
-    buf_init(&b->text, 0);
-    buf_str(&b->text, text);
-    reply_text(req, resp, JSON_TYPE, b);
+    admin_answer(req, resp, 200, doc);
 }
