@@ -108,15 +108,12 @@ static int show_changed(struct cli *c, const json_t *answer, void *ctx)
 // Asks with these arguments (taken), unless `rc` says that they could not be had.
 static int change(struct cli *c, const char *verb, const char *name, json_t *arguments, int rc)
 {
-    if (rc) {
-        json_decref(arguments);
-        return rc;
-    }
-    return cli_request(c, &(struct request){.verb = verb,
-                                            .object = name,
-                                            .arguments = arguments,
-                                            .show = show_changed,
-                                            .ctx = (void *)name});
+    const struct request q = {.verb = verb,
+                              .object = name,
+                              .arguments = arguments,
+                              .show = show_changed,
+                              .ctx = (void *)name};
+    return cli_request_if(c, rc, &q);
 }
 
 static int registry_create(struct cli *c, int argc, char **argv)

@@ -105,15 +105,9 @@ static int show_changed(struct cli *c, const json_t *answer, void *ctx)
 // Asks with these arguments (taken), unless `rc` says that they could not be had.
 static int change(struct cli *c, const char *verb, struct place_words *p, json_t *arguments, int rc)
 {
-    if (rc) {
-        json_decref(arguments);
-        return rc;
-    }
-    return cli_request(c, &(struct request){.verb = verb,
-                                            .object = p->object,
-                                            .arguments = arguments,
-                                            .show = show_changed,
-                                            .ctx = p});
+    const struct request q = {
+        .verb = verb, .object = p->object, .arguments = arguments, .show = show_changed, .ctx = p};
+    return cli_request_if(c, rc, &q);
 }
 
 static void put_switch(json_t *arguments, const char *member, const char *choice)

@@ -193,6 +193,14 @@ int cli_request(struct cli *c, const struct request *q)
     return shown;
 }
 
+int cli_request_if(struct cli *c, int rc, const struct request *q)
+{
+    if (!rc)
+        return cli_request(c, q);
+    json_decref(q->arguments);
+    return rc;
+}
+
 int cli_request_word(struct cli *c, const char *verb, int argc, char **argv)
 {
     int rc = opt_parse(c, NULL, 0, argc, argv, &argc);

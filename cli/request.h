@@ -41,6 +41,9 @@ struct request {
 };
 
 int cli_request(struct cli *c, const struct request *q);
+// The same, unless `rc` says that the arguments could not be had: then they are released, and it is
+// the status.
+int cli_request_if(struct cli *c, int rc, const struct request *q);
 
 // The whole of a command without options of its own whose only word is the object.
 int cli_request_word(struct cli *c, const char *verb, int argc, char **argv);
