@@ -39,7 +39,7 @@ class SignedChanges(Asking):
         return r.stdout + r.stderr
 
     def text(self, verb="user update", name="bob", arguments=None, operator="ada", nonce=None, life_s=120, fleet=DOMAIN):
-        return json.dumps({"v": 1, "verb": verb, "object": name, "arguments": arguments or {"enabled": False}, "whatIf": False,
+        return json.dumps({"v": 1, "verb": verb, "object": name, "arguments": {"enabled": False} if arguments is None else arguments, "whatIf": False,
                            "nonce": nonce or os.urandom(16).hex(), "expires": int(1000 * (time.time() + life_s)),
                            "operator": operator, "fleet": fleet}, separators=(",", ":"))
 
