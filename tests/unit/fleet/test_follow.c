@@ -263,7 +263,7 @@ END_TEST
 START_TEST(a_base_that_is_none_is_not_read_again_and_again)
 {
     fleet_make(3);
-    w.cut[1][0] = true;
+    w.cut[1][0] = w.cut[0][2] = true; // only westus reads from northeurope
     at(2)->says_status = 410;
     at(2)->says = "no base\n";
     unsigned before = at(2)->n_polls;
