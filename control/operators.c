@@ -100,6 +100,13 @@ int operators_add(const struct topology *t, const char *name, const char *key, u
                  name);
         return ERR_INVAL;
     }
+    if (!strcmp(name, "root")) {
+        diag_add(diag, NULL, 0,
+                 "no operator can be called root: that is who asks at the writer's own admin "
+                 "socket, and "
+                 "owns what was made there");
+        return ERR_INVAL;
+    }
     const struct control_operator *had = topology_operator(t, name);
     if (had) {
         diag_add(diag, NULL, 0, "there is an operator %s already%s", name,

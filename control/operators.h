@@ -24,8 +24,8 @@ const char *control_section_text(const char *root, const char *writer,
                                  const struct control_operator *operators, size_t n,
                                  struct arena *a);
 // The section of `t` with one more operator, or with one revoked, for ever. ERR_EXISTS: of that name
-// there is one, or it is revoked already; ERR_NOTFOUND; ERR_FULL; ERR_INVAL: no name of an operator;
-// ERR_UNSUPPORTED: `t` has no section `control`. With a sentence.
+// there is one, or it is revoked already; ERR_NOTFOUND; ERR_FULL; ERR_INVAL: no name of an operator,
+// or root; ERR_UNSUPPORTED: `t` has no section `control`. With a sentence.
 int operators_add(const struct topology *t, const char *name, const char *key, unsigned rights,
                   struct arena *a, struct diag *diag, const char **out_text);
 int operators_revoke(const struct topology *t, const char *name, struct arena *a, struct diag *diag,

@@ -76,6 +76,8 @@ START_TEST(what_is_no_operator_is_refused)
     struct topology *t = parsed(document);
     const char *text = NULL;
     ck_assert_int_eq(operators_add(t, "Ada", ADA, 1, &arena, NULL, &text), ERR_INVAL);
+    // root at the admin socket owns registries under that name
+    ck_assert_int_eq(operators_add(t, "root", ADA, 1, &arena, NULL, &text), ERR_INVAL);
     ck_assert_int_eq(operators_add(t, "a\", key: \"x", ADA, 1, &arena, NULL, &text), ERR_INVAL);
     t->control = NULL;
     ck_assert_int_eq(operators_add(t, "ada", ADA, 1, &arena, NULL, &text), ERR_UNSUPPORTED);
