@@ -5,8 +5,17 @@
 #include "base/err.h"
 #include "config/topology_make.h"
 
-// ERR_NOMEM; else *out_s, or it cannot be read and *out_s is as it was.
-static int frame_cached_s(struct bytes frame, uint32_t *out_s)
+struct held { // seconds that caches may hold a name, and that there is none
+    uint32_t cached, negative;
+};
+
+static struct held held_by(const struct topology *t)
+{
+    return (struct held){ttls_cached_s(&t->ttl), t->ttl.negative};
+}
+
+// ERR_NOMEM; else *out, or it cannot be read and *out is as it was.
+static int frame_held(struct bytes frame, struct held *out)
 {
     struct diag unheard;
     struct topology *t = NULL;
@@ -17,7 +26,7 @@ static int frame_cached_s(struct bytes frame, uint32_t *out_s)
         return rc;
     if (rc)
         return 0;
-    *out_s = ttls_cached_s(&t->ttl);
+    *out = held_by(t);
     snapshot_unref(t);
     return 0;
 }
@@ -25,16 +34,22 @@ static int frame_cached_s(struct bytes frame, uint32_t *out_s)
 int ttls_held_keep(const struct topology *before, struct bytes frame, uint64_t version,
                    struct arena *arena, struct control_record *out, bool *out_any)
 {
-    uint32_t was_s = ttls_cached_s(&before->ttl), now_s = was_s;
+    const struct held was = held_by(before);
+    struct held now = was;
+    const char *negative = "";
     *out_any = false;
     int rc = 0;
     if (frame.n)
-        rc = frame_cached_s(frame, &now_s);
-    if (rc || now_s >= was_s)
+        rc = frame_held(frame, &now);
+    if (rc || (now.cached >= was.cached && now.negative >= was.negative))
         return rc;
+    if (now.negative < was.negative)
+        negative = arena_printf(arena, "\"negative\":%u,", (unsigned)was.negative);
+    if (!negative)
+        return ERR_NOMEM;
     *out = (struct control_record){
         .key = arena_printf(arena, TTLS_HELD_PREFIX "%llu", (unsigned long long)version),
-        .value = arena_printf(arena, "{\"seconds\":%u}", (unsigned)was_s)};
+        .value = arena_printf(arena, "{%s\"seconds\":%u}", negative, (unsigned)was.cached)};
     if (!out->key || !out->value)
         return ERR_NOMEM;
     *out_any = true;

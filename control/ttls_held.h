@@ -6,8 +6,11 @@
 //   ttl/41   {"seconds": 86400}                  by the version of the topology that shortened them
 //   ttl/41   {"seconds": 86400, "until": ms}     once every region has that version
 //
+// Where it is the TTL of denials that became shorter, "negative" says what that was; "seconds" stands
+// beside it, shorter now or not.
+//
 // Whoever makes an entry asks for the record here; lifecycle/caches.h reads it, sets `until` (wall,
-// the last answer's time and `seconds`), and takes the record away when that is past. The ledger is
+// the last answer's time and the longer of both), and takes the record away when that is past. The ledger is
 // the same at every node, so a writer that starts, or takes over, waits no less than the one before.
 //
 //   rc = ttls_held_keep(s->topology, frame, version, &arena, &record, &any);

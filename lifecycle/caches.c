@@ -23,7 +23,8 @@
 #define SETTLE_MAX 64
 
 struct held {
-    uint32_t seconds;
+    // of names, and of denials (0: those were not shortened)
+    uint32_t seconds, negative;
     // wall; 0: not all regions have the shorter ones
     int64_t until_ms;
 };
@@ -33,12 +34,23 @@ static struct held held_of(const char *value)
 {
     struct held h = {.seconds = TTL_MAX_S};
     json_t *j = json_loads(value, 0, NULL);
-    int64_t seconds = record_number(j, "seconds");
+    int64_t seconds = record_number(j, "seconds"), negative = record_number(j, "negative");
     if (seconds > 0 && seconds < TTL_MAX_S)
         h.seconds = (uint32_t)seconds;
+    if (!j)
+        h.negative = TTL_MAX_S;
+    if (negative > 0 && negative < TTL_MAX_S)
+        h.negative = (uint32_t)negative;
     h.until_ms = record_number(j, "until");
     json_decref(j);
     return h;
+}
+
+static uint32_t longer(uint32_t a, uint32_t b)
+{
+    if (a > b)
+        return a;
+    return b;
 }
 
 // ---- how long ----
@@ -46,21 +58,29 @@ static struct held held_of(const char *value)
 struct holding {
     // as far as it is sure
     int64_t now_ms;
-    uint32_t seconds;
+    uint32_t seconds, negative;
 };
+
+// What is left of `seconds`.
+static uint32_t left_of(const struct holding *x, const struct held *h, uint32_t seconds)
+{
+    if (!h->until_ms)
+        return seconds;
+    int64_t left_s = (h->until_ms - x->now_ms + 999) / 1000;
+    if (left_s > seconds) // the other of both is longer, or a clock was ahead when it was noted
+        return seconds;
+    if (left_s < 0)
+        return 0;
+    return (uint32_t)left_s;
+}
 
 static bool hold_one(void *v, const char *key, const char *value)
 {
     struct holding *x = v;
     const struct held h = held_of(value);
-    int64_t left_s = h.seconds;
     (void)key;
-    if (h.until_ms)
-        left_s = (h.until_ms - x->now_ms + 999) / 1000;
-    if (left_s > h.seconds) // a clock was ahead when it was noted
-        left_s = h.seconds;
-    if (left_s > x->seconds)
-        x->seconds = (uint32_t)left_s;
+    x->seconds = longer(x->seconds, left_of(x, &h, h.seconds));
+    x->negative = longer(x->negative, left_of(x, &h, h.negative));
     return true;
 }
 
@@ -69,6 +89,13 @@ uint32_t caches_hold_s(const struct plan_ctx *x)
     struct holding h = {.now_ms = x->sure_ms, .seconds = ttls_cached_s(&x->t->ttl)};
     x->deps->records(x->deps->ctx, TTLS_HELD_PREFIX, hold_one, &h);
     return h.seconds;
+}
+
+uint32_t caches_deny_s(const struct plan_ctx *x)
+{
+    struct holding h = {.now_ms = x->sure_ms, .negative = x->t->ttl.negative};
+    x->deps->records(x->deps->ctx, TTLS_HELD_PREFIX, hold_one, &h);
+    return h.negative;
 }
 
 uint32_t caches_rest_s(const struct plan_ctx *x)
@@ -113,9 +140,10 @@ static bool settle_one(void *v, const char *key, const char *value)
     if (!over && !begins)
         return true;
     *r = (struct control_record){.key = arena_strdup(&x->arena, key)};
+    int64_t until_ms = x->now_ms + (int64_t)longer(h.seconds, h.negative) * 1000;
     if (begins)
-        r->value = arena_printf(&x->arena, "{\"seconds\":%u,\"until\":%lld}", (unsigned)h.seconds,
-                                (long long)(x->now_ms + (int64_t)h.seconds * 1000));
+        r->value = arena_printf(&x->arena, "{\"negative\":%u,\"seconds\":%u,\"until\":%lld}",
+                                (unsigned)h.negative, (unsigned)h.seconds, (long long)until_ms);
     if (!r->key || (begins && !r->value))
         return false;
     return ++x->n < SETTLE_MAX;

@@ -17,6 +17,10 @@ uint32_t caches_hold_s(const struct plan_ctx *x);
 // The same with a margin: how long an edge serves a name on that has left DNS.
 uint32_t caches_rest_s(const struct plan_ctx *x);
 
+// Seconds from now that a resolver may still believe a denial that it has, were it answered now or
+// before the negative TTL was shortened.
+uint32_t caches_deny_s(const struct plan_ctx *x);
+
 // Notes since when every region has the shorter TTLs, and forgets what no cache can hold any more.
 // The engine's thread, with its lock; it appends to the feed.
 void caches_settle(struct lifecycle *l, int64_t now_ms);

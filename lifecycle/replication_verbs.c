@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "config/topology_control.h"
 #include "control/change.h"
+#include "dns/dnskey.h"
 #include "lifecycle/caches.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
@@ -186,6 +187,22 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
 
 // ---- rebind ----
 
+// The command has counted with the negative TTL of now. A time that is past (--now) is taken as said.
+static int judge_denials(const struct plan_ctx *x, const struct place *p, const char *since,
+                         struct diag *diag)
+{
+    uint32_t deny_s = caches_deny_s(x), counted_s = x->t->ttl.negative;
+    int64_t since_s = dnskey_time_parse(since), now_s = x->sure_ms / 1000;
+    if (deny_s <= counted_s || since_s <= x->now_ms / 1000 || since_s >= now_s + deny_s)
+        return 0;
+    refuse(
+        diag,
+        "registry %s: replicas: %s: ttl.negative was shortened lately, and resolvers may say for "
+        "%u s more that the new stamp does not exist: ask again in %u s",
+        p->registry, p->region, (unsigned)deny_s, (unsigned)(deny_s - counted_s));
+    return ERR_CONFLICT;
+}
+
 // The command has asked all who answer for fe.D, and says where names lead until when; whether that
 // is enough is for the judge of changes to say (control/moves.h).
 static int rebind_row(const struct plan_ctx *x, const struct place *p, struct spec_registry *row,
@@ -209,7 +226,7 @@ static int rebind_row(const struct plan_ctx *x, const struct place *p, struct sp
     rep->stamp = stamp;
     rep->was = was;
     rep->since = since;
-    return 0;
+    return judge_denials(x, p, since, diag);
 }
 
 static int plan_rebind(const struct plan_ctx *x, struct plan *out, struct diag *diag,

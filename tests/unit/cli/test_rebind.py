@@ -231,6 +231,24 @@ class Rebind(unittest.TestCase):
             self.assertNotIn("eus-1.eastus", said)
             self.assertEqual(self.text(), FRAME + FLOW)
 
+    def test_a_secondary_that_missed_its_notice_is_waited_for(self):
+        """It lags by its refresh, an hour. The time counts from its answer, not from when the others had the name."""
+        told, hidden = self.add(TOLD, 0, "nxdomain"), self.add(HIDDEN, 0, "nxdomain")
+        self.write(FRAME + FLOW + f"transfer:\n  allow: [127.9.0.0/24]\n  notify: [{{ address: '{TOLD}:{told}' }}]\n  secondaries: ['{HIDDEN}:{hidden}']\n")
+        before = self.text()
+        said = self.rebind(status=3)
+        self.assertIn(f"notify target {TOLD}:{told}: says that the name does not exist", said)
+        self.assertIn(f"secondary {HIDDEN}:{hidden}: says that the name does not exist", said)
+        self.servers[TOLD].how = "has"
+        said = self.rebind(status=3)
+        self.assertNotIn("notify target", said)
+        self.assertIn("secondary", said)
+        self.assertEqual(self.text(), before)
+        self.servers[HIDDEN].how = "has"
+        asked = time.time()
+        self.rebind()
+        self.check_written(asked)
+
     def test_who_is_down_blocks_nothing(self):
         self.write(FRAME + FLOW)
         self.down(NS2)

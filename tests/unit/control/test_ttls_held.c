@@ -86,6 +86,21 @@ START_TEST(a_frame_that_shortens_ttls_says_what_they_were)
 }
 END_TEST
 
+// Of denials, whatever becomes of the names' TTLs.
+START_TEST(so_does_one_that_shortens_the_negative_ttl)
+{
+    begin();
+    ttl("300s, negative: 900s");
+    ck_assert_uint_eq(count(1), 0);
+    ttl("300s, negative: 20s");
+    expect(small_fleet_version(fl, 0), "{\"negative\":900,\"seconds\":300}");
+    ttl("200s, negative: 30s");
+    expect(small_fleet_version(fl, 0), "{\"seconds\":300}");
+    ck_assert_uint_eq(count(1), 2);
+    small_fleet_free(fl);
+}
+END_TEST
+
 START_TEST(a_takeover_may_shorten_them_too)
 {
     AUTO_BUF struct buf frame, draft, line;
@@ -112,4 +127,4 @@ START_TEST(a_takeover_may_shorten_them_too)
 END_TEST
 
 CHECK_MAIN("control/ttls_held", a_frame_that_shortens_ttls_says_what_they_were,
-           a_takeover_may_shorten_them_too)
+           so_does_one_that_shortens_the_negative_ttl, a_takeover_may_shorten_them_too)

@@ -4,6 +4,7 @@
 // endpoints that stay, the last replica, the same place twice, names that stay reserved.
 #include "lifecycle/lifecycle.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "config/reserved.h"
 #include "lifecycle/record.h"
@@ -173,6 +174,65 @@ START_TEST(replicas_have_their_rules)
     to_end(&a, "replication rebind", "contoso/eastus",
            "{'stamp':'eus-2','was':'eus-1','since':'2030-01-01T00:00:00Z'}");
     ck_assert_uint_eq(topology_registry(a.fleet.t, "contoso")->replicas[0].stamp, 1);
+    asked_done(&a);
+}
+END_TEST
+
+// The frame in force with that negative TTL, as an apply would have it.
+static void deny_for(struct asked *a, unsigned seconds)
+{
+    AUTO_BUF struct buf text;
+    const struct topology_frame *f = a->fleet.t->frame;
+    const char *had = memmem(f->text, f->text_n, "ttl:", 4);
+    struct control_place p;
+    struct diag diag;
+    buf_init(&text, 0);
+    buf_add(&text, f->text, had ? (size_t)(had - f->text) : f->text_n);
+    buf_printf(&text, "ttl: { negative: %us }\n", seconds);
+    const struct control_draft d = {.by = "hand", .frame = bytes_of(text.p, text.n)};
+    diag_init(&diag);
+    ck_assert_int_eq(a->fleet.deps.append(&a->fleet, &d, &diag, &p), 0);
+    diag_done(&diag);
+}
+
+// As the command asks for it: everybody had the name at this moment. The status; `says`: of a refusal.
+static int rebind_now(struct asked *a, unsigned counted_s, const char *says)
+{
+    char since[CLOCK_TEXT_SIZE], arguments[160];
+    json_t *body;
+    clock_format_s(a->fleet.now_ms / 1000 + counted_s, since);
+    snprintf(arguments, sizeof arguments, "{'stamp':'eus-2','was':'eus-1','since':'%s'}", since);
+    int status = asked(a, "replication rebind", "contoso/eastus", arguments, &body);
+    const char *said = record_text(json_object_get(body, "error"), "message");
+    ck_assert_msg(!says || strstr(said, says), "%s", said);
+    json_decref(body);
+    return status;
+}
+
+// A resolver believes a denial for as long as it was told to, whatever the document says by now.
+START_TEST(denials_of_a_longer_negative_ttl_are_waited_for)
+{
+    struct asked a;
+    asked_init(&a, "registries:\n  - { name: contoso, replicas: [{ region: eastus }] }\n");
+    deny_for(&a, 900);
+    deny_for(&a, 60);
+    asked_pass(&a, 10);
+    ck_assert_int_eq(rebind_now(&a, 65, "ttl.negative was shortened lately, and resolvers may say"),
+                     409);
+    ck_assert_int_eq(rebind_now(&a, 65, "ask again in 8"), 409);
+    // at once: the old stamp is dead
+    ck_assert_int_eq(rebind_now(&a, 0, NULL), 202);
+    asked_done(&a);
+
+    asked_init(&a, "registries:\n  - { name: contoso, replicas: [{ region: eastus }] }\n");
+    deny_for(&a, 900);
+    deny_for(&a, 60);
+    asked_pass(&a, 830);
+    ck_assert_int_eq(rebind_now(&a, 65, "ask again"), 409);
+    asked_pass(&a, 12);
+    ck_assert_int_eq(rebind_now(&a, 65, NULL), 202);
+    asked_pass(&a, 100);
+    ck_assert_ptr_null(toy_fleet_record(&a.fleet, "ttl/42"));
     asked_done(&a);
 }
 END_TEST
@@ -392,6 +452,7 @@ END_TEST
 
 CHECK_MAIN("lifecycle/registries", regional_endpoints_are_all_or_nothing,
            members_come_and_go_with_names, private_names_come_first_and_go_last,
-           replicas_have_their_rules, a_replica_comes_back_at_once, a_registry_is_made_and_named,
-           a_deleted_name_is_reserved, grants_go_with_their_registry, a_stamp_drains_by_batches,
+           replicas_have_their_rules, denials_of_a_longer_negative_ttl_are_waited_for,
+           a_replica_comes_back_at_once, a_registry_is_made_and_named, a_deleted_name_is_reserved,
+           grants_go_with_their_registry, a_stamp_drains_by_batches,
            a_drain_that_is_called_off_leaves_what_others_drained)

@@ -244,6 +244,9 @@ static int64_t wrong_seconds(struct topology *const v[3], int64_t lag_s, int64_t
             bool has = answers_for(&n[k], now, "eus-11");
             n[k].has_new_s = !has ? INT64_MAX : n[k].has_new_s == INT64_MAX ? now : n[k].has_new_s;
         }
+        // one that has just come, with nothing but the version of now, leads nowhere else
+        const struct node fresh = {n[0].in_force, now};
+        ck_assert_str_eq(led_by(&fresh, now), led_by(&n[0], now));
         bool new = !strcmp(led_by(&n[0], now), "eus-11") || !strcmp(led_by(&n[1], now), "eus-11");
         bool forgotten = n[0].has_new_s <= now - NEGATIVE_S && n[1].has_new_s <= now - NEGATIVE_S;
         wrong += new && !forgotten;
