@@ -219,6 +219,8 @@ int cmd_client_config(struct cli *c, int argc, char **argv);
 int cmd_import(struct cli *c, int argc, char **argv);
 int cmd_stamp(struct cli *c, int argc, char **argv);
 int cmd_name(struct cli *c, int argc, char **argv);
+int cmd_private_endpoint(struct cli *c, int argc, char **argv);
+int cmd_private_connection(struct cli *c, int argc, char **argv);
 int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
 int cmd_debug(struct cli *c, int argc, char **argv);   // debug.c

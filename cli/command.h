@@ -77,7 +77,7 @@ struct command {
 };
 
 struct opt_list {
-    const char *v[64];
+    const char *v[160];
     size_t n;
 };
 

@@ -76,6 +76,21 @@ static void offer_stamps(struct completing *x)
             offer(x, t->regions[i].stamps[k].name, t->regions[i].name);
 }
 
+static void offer_views(struct completing *x)
+{
+    const struct topology *t = topology(x->c);
+    for (size_t i = 0; t && i < t->n_views; i++)
+        offer(x, t->views[i].name, NULL);
+}
+
+static void offer_pools(struct completing *x)
+{
+    const struct topology *t = topology(x->c);
+    for (size_t i = 0; t && i < t->n_views; i++)
+        for (size_t k = 0; k < t->views[i].n_pools; k++)
+            offer(x, t->views[i].pools[k].name, t->views[i].name);
+}
+
 static void offer_registries(struct completing *x, const char *end)
 {
     const struct topology *t = topology(x->c);
@@ -96,6 +111,10 @@ static void offer_value(struct completing *x, const char *value)
         offer_regions(x);
     else if (!strncmp(value, "STAMP", 5))
         offer_stamps(x);
+    else if (!strncmp(value, "VIEW", 4))
+        offer_views(x);
+    else if (!strncmp(value, "POOL", 4))
+        offer_pools(x);
     else if (!strncmp(value, "DIR", 3))
         puts(":dirs");
     else if (!isupper((unsigned char)value[0]))

@@ -143,6 +143,18 @@ static int wait_end(struct cli *c, const struct request *q, json_t *answer)
     return rc;
 }
 
+static void say_notes(const json_t *answer)
+{
+    size_t i;
+    json_t *note;
+    json_array_foreach(json_object_get(answer, "notes"), i, note)
+    {
+        const char *text = json_string_value(note);
+        if (text)
+            fprintf(stderr, "note: %s\n", text);
+    }
+}
+
 int cli_request_answer(struct cli *c, const struct request *q, json_t **out)
 {
     AUTO_BUF struct buf body;
@@ -164,7 +176,9 @@ int cli_request_answer(struct cli *c, const struct request *q, json_t **out)
         return rc;
     if (c->what_if)
         rc = what_if_exit(json_object_get(answer, "whatIf"));
-    else if (!c->no_wait)
+    else if (q->says_notes)
+        say_notes(answer);
+    if (!c->what_if && !c->no_wait)
         rc = wait_end(c, q, answer);
     *out = answer;
     return rc;

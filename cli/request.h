@@ -38,6 +38,9 @@ struct request {
     void *ctx;
     // The state that the operation is meant to end in; NULL: "Succeeded".
     const char *end;
+    // What the writer notes of the change (as its what-if says it) goes to stderr, before it is
+    // waited for.
+    bool says_notes;
 };
 
 int cli_request(struct cli *c, const struct request *q);

@@ -13,6 +13,9 @@ name_servers: [eus-1.eastus]
 registries:
   - { name: contoso, replicas: [{ region: eastus }] }
   - { name: fabrikam, replicas: [{ region: westus }] }
+views:
+  - { name: corp, sources: [10.4.0.0/16], pools: [{ name: corp-pool, subnet: 10.4.0.0/27 }, { name: more, subnet: 10.4.1.0/27 }] }
+  - { name: lab, sources: [10.5.0.0/16] }
 """
 
 
@@ -60,6 +63,12 @@ class Completion(unittest.TestCase):
         "meridian token credential ": ["delete", "generate"],
         "meridian completion ": ["bash", "fish", "zsh"],
         "meridian help tok": ["token"],
+        "meridian private-": ["private-endpoint", "private-endpoint-connection"],
+        "meridian private-endpoint ": ["create", "delete", "list", "show"],
+        "meridian private-endpoint create pe --view ": ["corp", "lab"],
+        "meridian private-endpoint create pe --view corp --pool c": ["corp-pool"],
+        "meridian private-endpoint create pe --answered-by b": ["balancer"],
+        "meridian private-endpoint-connection approve pe -r f": ["fabrikam"],
         "meridian nothing ": [],
     }
 
