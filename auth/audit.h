@@ -56,6 +56,8 @@ struct audit_event {
     // the caller, as far as it is known; never what somebody typed as a name without its password
     const char *principal;
     struct ip client;
+    // by whose address the caller came, when it was one's
+    const char *private_endpoint;
     // the registry by its key (config/registry_key.h): what an earlier one of its name did is not its own
     const char *registry, *repository, *reference;
     // n 0 or NULL: none

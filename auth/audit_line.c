@@ -86,6 +86,7 @@ size_t audit_line_format(const struct audit_event *e, uint64_t n_lines, int64_t 
     if (!ip_equal(&e->client, &nowhere))
         put_member(&l, "client", ip_format(&e->client, client));
     put_member(&l, "principal", e->principal);
+    put_member(&l, "private_endpoint", e->private_endpoint);
     if (e->digest && e->digest->n)
         put_member(&l, "digest", digest_format(e->digest, digest));
     put_member(&l, "region", region);

@@ -24,6 +24,7 @@ static void tell(const struct call *c, const struct http_request *req, const cha
                                   .outcome = outcome,
                                   .principal = who ? who->name : NULL,
                                   .client = req->client,
+                                  .private_endpoint = req->private_endpoint,
                                   .registry = c->r->key,
                                   .code = done ? NULL : req->refused_code,
                                   .why = done ? NULL : req->refused_why,

@@ -24,8 +24,9 @@ static void refuse(struct http_request *req, struct http_plan *plan, int status,
 }
 
 // `public_access` is judged by the transport address: CIDRs, and always the networks of the
-// registry's private endpoints.
-static bool access_from(const struct topology *t, const struct registry *r, const struct ip *client)
+// registry's private endpoints, and who came by the address of one of them (`by`; NULL: by none).
+static bool access_from(const struct topology *t, const struct registry *r, const struct ip *client,
+                        const char *by)
 {
     if (r->public_access == ACCESS_ENABLED)
         return true;
@@ -34,6 +35,8 @@ static bool access_from(const struct topology *t, const struct registry *r, cons
             if (cidr_contains(&r->public_cidrs[i], client))
                 return true;
     for (size_t i = 0; i < r->n_private_endpoints; i++) {
+        if (by && !strcmp(by, r->private_endpoints[i]->name))
+            return true;
         const struct view *v = &t->views[r->private_endpoints[i]->view];
         for (size_t j = 0; j < v->n_sources; j++)
             if (cidr_contains(&v->sources[j], client))
@@ -65,7 +68,8 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
         refuse(req, plan, 421, REFUSED_HOST, "no such registry endpoint lives in this region");
         return NULL;
     }
-    if (req->listener == LISTENER_PUBLIC && !access_from(t, r, &req->client)) {
+    if (req->listener == LISTENER_PUBLIC &&
+        !access_from(t, r, &req->client, req->private_endpoint)) {
         refuse(req, plan, 403, REFUSED_DENIED,
                "this registry's network rules do not admit your address");
         auditing_refused(app, req, r->key);
@@ -125,6 +129,7 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
     if (peer && passed) {
         req->listener = LISTENER_PUBLIC;
         req->peer_cert_fingerprint = NULL;
+        req->private_endpoint = http_header_get(req, EDGE_HEADER_PASSED_PRIVATE);
         if (ip_parse(passed, &req->client))
             refuse(req, plan, 400, REFUSED_UNSUPPORTED, "the request is malformed");
         else

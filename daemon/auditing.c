@@ -74,6 +74,7 @@ void auditing_refused(const struct app *app, const struct http_request *req, con
     const struct audit_event e = {.what = "refusal",
                                   .outcome = "refused",
                                   .client = req->client,
+                                  .private_endpoint = req->private_endpoint,
                                   .registry = registry,
                                   .code = req->refused_code,
                                   .why = req->refused_why,

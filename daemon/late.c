@@ -67,6 +67,8 @@ static void lines_make(struct lines *l, const struct late *late)
     line(l, EDGE_HEADER_CLIENT, ip_format(&late->client, ip));
     if (req->peer_cert)
         line(l, EDGE_HEADER_PEER_CERT, req->peer_cert);
+    if (req->private_endpoint && late->listener == LISTENER_PUBLIC)
+        line(l, EDGE_HEADER_PRIVATE, req->private_endpoint);
 }
 
 // A HEAD is asked as a GET: this server leaves the body out, and knows how long it would be.

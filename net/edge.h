@@ -47,6 +47,18 @@ struct edge_peer { // another region, for passed-on uploads
     const char *region;
 };
 
+// An address of this machine that belongs to one private endpoint: over it the names of that registry
+// are served, and any other gets 421. The daemon is told by which private endpoint a request came.
+struct edge_private {
+    struct ip ip;
+    const char *endpoint;
+    // the registry's login label
+    const char *label;
+    // It needs a socket of its own: no wildcard listener without PROXY headers has that port.
+    bool listens;
+};
+#define EDGE_PRIVATES_MAX 4096
+
 // Called in a child before its own work: each gives up the privileges that the child does not need
 // and returns 0; otherwise the child ends. A change of user clears the parent-death signal, which
 // the function must set again. NULL: nothing to give up.
@@ -120,6 +132,10 @@ struct edge_config {
     unsigned per_network;
     const struct edge_peer *peers;
     size_t n_peers;
+    // in the order of their addresses, each once; all of the port private_port
+    const struct edge_private *privates;
+    size_t n_privates;
+    uint16_t private_port;
     // which requests are logged (net/edge_access.h)
     enum node_access access;
     // where; read when the edge is made, lives as long as it
@@ -174,5 +190,9 @@ void edge_stop(struct edge *e, unsigned drain_ms); // frees
 // address. Such a request carries the client's authority only, never that of the region whose
 // certificate brought it.
 #define EDGE_HEADER_PASSED "X-Meridian-Passed-Client"
+// By which private endpoint the request came, by the address that it was sent to. Absent: by none.
+#define EDGE_HEADER_PRIVATE "X-Meridian-Private-Endpoint"
+// Beside EDGE_HEADER_PASSED: the same, of the request that is passed on.
+#define EDGE_HEADER_PASSED_PRIVATE "X-Meridian-Passed-Private-Endpoint"
 
 #endif

@@ -36,6 +36,8 @@ enum field {
     F_METHOD,
     F_HOST,
     F_PATH,
+    // workers that began with an earlier release leave it out
+    F_PRIVATE,
     N_FIELDS,
 };
 
@@ -53,6 +55,9 @@ static bool fields_split(const uint8_t *record, size_t n, struct text out[N_FIEL
 {
     const char *p = (const char *)record, *end = p + n;
     for (size_t i = 0; i < N_FIELDS; i++) {
+        out[i] = (struct text){end, 0};
+        if (p == end && i == F_PRIVATE)
+            return true;
         if (p >= end || *p != EDGE_ACCESS_MARK)
             return false;
         const char *from = ++p;
@@ -195,6 +200,7 @@ bool edge_access_format(const uint8_t *record, size_t n, char out[EDGE_ACCESS_LI
     put_path(&l, f[F_PATH]);
     put_text(&l, "client", f[F_CLIENT], 64);
     put_text(&l, "principal", f[F_PRINCIPAL], 128);
+    put_text(&l, "private_endpoint", f[F_PRIVATE], 63);
     put_text(&l, "region", f[F_REGION], 32);
     put_text(&l, "stamp", f[F_STAMP], 64);
     put_number(&l, "sent", f[F_SENT]);

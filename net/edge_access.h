@@ -10,7 +10,7 @@
 //    "principal":"ada","region":"eastus","stamp":"eus-1","sent":117,"received":512,"seconds":0.004}
 //
 // `by`: "edge" when nginx alone refused it; then `reason` is nginx's own, of edge_own_reason.
-// `region` and `stamp` answered. `path` ends in "[cut]" before the first byte that a path of ours
+// `region` and `stamp` answered. `private_endpoint` is there when the request came by one's address. `path` ends in "[cut]" before the first byte that a path of ours
 // never has.
 #ifndef MERIDIAN_NET_EDGE_ACCESS_H
 #define MERIDIAN_NET_EDGE_ACCESS_H
@@ -29,7 +29,8 @@
     "meridian_"                                                                                   \
     "log_by\t"                                                                                    \
     "$meridian_request_id\t$meridian_log_reason\t$meridian_log_principal\t$meridian_log_region\t" \
-    "$meridian_log_stamp\t$meridian_log_method\t$meridian_log_host\t$meridian_log_path"
+    "$meridian_log_stamp\t$meridian_log_method\t$meridian_log_host\t$meridian_log_path\t"         \
+    "$meridian_private"
 
 // A record → a line with its end. False: not a record of that form; *out_n is untouched.
 bool edge_access_format(const uint8_t *record, size_t n, char out[EDGE_ACCESS_LINE_MAX],

@@ -41,6 +41,15 @@ static bool stamp_ok(const char *s)
     return n >= 1 && n <= 63 && !s[n];
 }
 
+// Names of private endpoints, and labels.
+static bool word_ok(const char *s)
+{
+    size_t n = 0;
+    if (s)
+        n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return n >= 1 && n <= 63 && !s[n];
+}
+
 static bool path_ok(const char *s)
 {
     return text_ok(s) && s[0] == '/';
@@ -75,6 +84,24 @@ static int paths_check(const struct edge_config *c, struct diag *diag)
     return rc;
 }
 
+static int privates_check(const struct edge_config *c, struct diag *diag)
+{
+    if (c->n_privates > EDGE_PRIVATES_MAX) {
+        diag_add(diag, NULL, 0, "edge: more than %d addresses of private endpoints",
+                 EDGE_PRIVATES_MAX);
+        return ERR_TOOBIG;
+    }
+    for (size_t i = 0; i < c->n_privates; i++) {
+        const struct edge_private *p = &c->privates[i];
+        bool sorted = !i || memcmp(&p[-1].ip, &p->ip, sizeof p->ip) < 0;
+        if (sorted && c->private_port && word_ok(p->endpoint) && word_ok(p->label))
+            continue;
+        diag_add(diag, NULL, 0, "edge: private address %zu is malformed, or not in order", i);
+        return ERR_INVAL;
+    }
+    return 0;
+}
+
 int edge_config_check(const struct edge_config *c, struct diag *diag)
 {
     int rc = paths_check(c, diag);
@@ -92,6 +119,8 @@ int edge_config_check(const struct edge_config *c, struct diag *diag)
         diag_add(diag, NULL, 0, "edge: peer %zu has a malformed region name", i);
         rc = ERR_INVAL;
     }
+    if (privates_check(c, diag))
+        rc = ERR_INVAL;
     if (!c->n_https && !c->n_https_proxied) {
         diag_add(diag, NULL, 0, "edge: no address to listen on");
         rc = ERR_INVAL;

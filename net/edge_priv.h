@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the edge share, lowest first: edge_check.c (what may enter nginx.conf),
-// edge_answers.c (what nginx answers by itself), edge_render.c (the text), edge_pems.c (copies of
+// edge_answers.c (what nginx answers by itself), edge_private.c (private endpoints), edge_render.c (the text), edge_pems.c (copies of
 // certificates and keys), edge_child.c (processes of nginx's), edge_conf.c (nginx.conf in the
 // runtime folder), edge.c (life).
 #ifndef MERIDIAN_NET_EDGE_PRIV_H
@@ -26,6 +26,14 @@ void edge_put_proxy_refusal(struct buf *b, const struct edge_config *c);
 // the same for requests that are passed on to `region`
 void edge_put_passed_pages(struct buf *b, const char *region);
 void edge_put_passed_answers(struct buf *b, const struct edge_config *c, const char *region);
+
+// --- edge_private.c ---
+// $meridian_private, the private endpoint by whose address a request came ("": by none), and
+// $meridian_elsewhere, whether it is for another name than that one's
+void edge_put_privates(struct buf *b, const struct edge_config *c);
+// of one server; `first`: it has what is meant for no other
+void edge_put_private_listen(struct buf *b, const struct edge_config *c, bool first);
+bool edge_private_listens(const struct edge_config *c); // some have a socket of their own
 
 // --- edge_pems.c ---
 #define EDGE_PEMS 4

@@ -10,7 +10,8 @@
 //      out in full each time.
 //   3. What the edge answers by itself is the registry's error JSON with region, stamp and request
 //      id, as the daemon's.
-//   4. A name of another region is never served under this region's or the shared certificate's
+//   4. What comes to an address of a private endpoint is served under that registry's names alone.
+//   5. A name of another region is never served under this region's or the shared certificate's
 //      block: leading wildcards are this region's only, the shared names are one label deep, all
 //      else under the domain gets 421.
 #include "net/edge.h"
@@ -250,9 +251,9 @@ static void put_upstreams(struct buf *b, const struct edge_config *c)
                    c->peers[i].region, c->tunnel_socket);
 }
 
-// What the daemon may believe, and what a client may not say. `cert`: the value of the peer
-// certificate header.
-static void put_headers(struct buf *b, const char *indent, const char *cert)
+// What the daemon may believe, and what a client may not say. `cert` and `private`: the values of the
+// headers of the peer certificate and of the private endpoint.
+static void put_headers(struct buf *b, const char *indent, const char *cert, const char *private)
 {
     static const char *const blank[] = {"Forwarded",
                                         "X-Forwarded-For",
@@ -283,8 +284,9 @@ static void put_headers(struct buf *b, const char *indent, const char *cert)
     buf_printf(b,
                "%sproxy_set_header Connection \"\";\n%sproxy_set_header Host $meridian_host;\n"
                "%sproxy_set_header " EDGE_HEADER_CLIENT
-               " $remote_addr;\n%sproxy_set_header " EDGE_HEADER_PEER_CERT " %s;\n",
-               indent, indent, indent, indent, cert);
+               " $remote_addr;\n%sproxy_set_header " EDGE_HEADER_PEER_CERT
+               " %s;\n%sproxy_set_header " EDGE_HEADER_PRIVATE " %s;\n",
+               indent, indent, indent, indent, cert, indent, private);
     for (size_t i = 0; i < ARRAY_LEN(blank); i++)
         buf_printf(b, "%sproxy_set_header %s \"\";\n", indent, blank[i]);
 }
@@ -333,8 +335,8 @@ static void put_shared_locations(struct buf *b, const struct edge_config *c)
 // How clients come: straight, or through load balancers that say who they are.
 enum way { WAY_STRAIGHT, WAY_PROXIED };
 
-static void put_listen(struct buf *b, const struct edge_config *c, enum way way,
-                       const char *options)
+// `first`: this server has what is meant for no other.
+static void put_listen(struct buf *b, const struct edge_config *c, enum way way, bool first)
 {
     char at[ENDPOINT_TEXT_SIZE];
     const struct endpoint *list = c->https;
@@ -345,7 +347,10 @@ static void put_listen(struct buf *b, const struct edge_config *c, enum way way,
     }
     for (size_t i = 0; i < n; i++)
         buf_printf(b, "    listen %s ssl%s%s%s;\n", endpoint_format(&list[i], at),
-                   c->http2 ? " http2" : "", way == WAY_PROXIED ? " proxy_protocol" : "", options);
+                   c->http2 ? " http2" : "", way == WAY_PROXIED ? " proxy_protocol" : "",
+                   first ? " default_server backlog=1024" : "");
+    if (way == WAY_STRAIGHT)
+        edge_put_private_listen(b, c, first);
     if (way == WAY_PROXIED)
         buf_str(b, "    if ($meridian_unproxied) { rewrite ^ /_edge/proxy last; }\n");
 }
@@ -364,7 +369,7 @@ static void put_public_root(struct buf *b, const struct edge_config *c)
     buf_printf(b,
                "    limit_conn by_client %lu; limit_conn by_network %lu; limit_conn clients %lu;\n",
                s.client, s.network, s.clients);
-    put_headers(b, "    ", "\"\"");
+    put_headers(b, "    ", "\"\"", "$meridian_private");
     buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON
                "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n");
     put_shared_locations(b, c);
@@ -389,7 +394,7 @@ static void put_region_server(struct buf *b, const struct edge_config *c, enum w
 {
     static const char *const forms[] = {"geo", "data", "fe", "geo.privatelink", "data.privatelink"};
     buf_str(b, "  server {\n");
-    put_listen(b, c, way, "");
+    put_listen(b, c, way, false);
     buf_str(b, "    server_name");
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         buf_printf(b, " *.%s.%s.%s", c->region, forms[i], c->domain);
@@ -419,12 +424,13 @@ static void put_passed_on(struct buf *b, const struct edge_config *c)
                    "\"^/v2/[a-z0-9/._-]+/blobs/uploads/%s\\.[0-9a-f]+([?]|$)\") { return 404; "
                    "}\n"
                    "      proxy_set_header " EDGE_HEADER_PASSED " $remote_addr;\n"
+                   "      proxy_set_header " EDGE_HEADER_PASSED_PRIVATE " $meridian_private;\n"
                    "      proxy_pass http://region_%s;\n"
                    "      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate "
                    "X-Accel-Buffering "
                    "X-Accel-Charset;\n",
                    r, r, r);
-        put_headers(b, "      ", "\"\"");
+        put_headers(b, "      ", "\"\"", "\"\"");
         edge_put_passed_pages(b, r); // the first that fits counts
         buf_str(b, "    }\n");
         edge_put_passed_answers(b, c, r);
@@ -444,7 +450,7 @@ static void put_misdirected(struct buf *b, const struct edge_config *c)
 static void put_global_server(struct buf *b, const struct edge_config *c, enum way way)
 {
     buf_str(b, "  server {\n");
-    put_listen(b, c, way, "");
+    put_listen(b, c, way, false);
     buf_str(b, "    server_name \"~^[^.]+\\.");
     put_domain_pattern(b, c->domain);
     buf_str(b, "$\" \"~^[^.]+\\.privatelink\\.");
@@ -455,7 +461,7 @@ static void put_global_server(struct buf *b, const struct edge_config *c, enum w
     put_public_root(b, c);
     // deeper names and other regions': misdirected (RFC 9110 section 15.5.20)
     buf_str(b, "  }\n  server {\n");
-    put_listen(b, c, way, "");
+    put_listen(b, c, way, false);
     buf_str(b, "    server_name \"~^.+\\.");
     put_domain_pattern(b, c->domain);
     buf_str(b, "$\";\n");
@@ -499,8 +505,9 @@ static void put_join(struct buf *b)
            "      client_max_body_size 48k; client_body_buffer_size 48k; client_body_timeout 10s;\n"
            "      proxy_request_buffering on; proxy_read_timeout 60s; proxy_pass "
            "http://meridian_peer;\n");
-    put_headers(b, "      ", "\"\"");
-    buf_str(b, "      proxy_set_header " EDGE_HEADER_PASSED " \"\";\n    }\n");
+    put_headers(b, "      ", "\"\"", "\"\"");
+    buf_str(b, "      proxy_set_header " EDGE_HEADER_PASSED
+               " \"\"; proxy_set_header " EDGE_HEADER_PASSED_PRIVATE " \"\";\n    }\n");
 }
 
 static void put_peer_server(struct buf *b, const struct edge_config *c)
@@ -515,7 +522,7 @@ static void put_peer_server(struct buf *b, const struct edge_config *c)
                c->ca_pem);
     put_certificate_refusal(b, c);
     put_join(b);
-    put_headers(b, "    ", "$ssl_client_escaped_cert");
+    put_headers(b, "    ", "$ssl_client_escaped_cert", "\"\"");
     put_shared_locations(b, c);
     buf_str(b, "    location / { proxy_pass http://meridian_peer; }\n  }\n");
 }
@@ -539,7 +546,7 @@ static void put_admin_servers(struct buf *b, const struct edge_config *c)
                "    client_max_body_size 64m; client_body_timeout 15s;\n",
                at, c->region, c->domain);
     put_certificate(b, c->region_pem, "admin");
-    put_headers(b, "    ", "\"\"");
+    put_headers(b, "    ", "\"\"", "\"\"");
     buf_str(b, "    proxy_hide_header " HTTP_HEADER_REASON
                "; proxy_hide_header " HTTP_HEADER_PRINCIPAL ";\n"
                "    proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate "
@@ -554,7 +561,7 @@ static void put_client_servers(struct buf *b, const struct edge_config *c, enum 
 {
     // unknown names get no handshake; an unknown Host behind a known name gets 421
     buf_str(b, "  server {\n");
-    put_listen(b, c, way, " default_server backlog=1024");
+    put_listen(b, c, way, true);
     buf_str(b, "    server_name _;\n    ssl_reject_handshake on;\n");
     put_misdirected(b, c);
     put_region_server(b, c, way);
@@ -572,12 +579,13 @@ int edge_render(const struct edge_config *c, struct buf *out, struct diag *diag)
     put_maps(&b);
     put_proxies(&b, c);
     put_names(&b, c);
+    edge_put_privates(&b, c);
     put_access_log(&b, c);
     put_clients(&b);
     put_strangers(&b);
     edge_put_error_pages(&b, "  ");
     put_upstreams(&b, c);
-    if (c->n_https)
+    if (c->n_https || edge_private_listens(c))
         put_client_servers(&b, c, WAY_STRAIGHT);
     if (c->n_https_proxied)
         put_client_servers(&b, c, WAY_PROXIED);

@@ -79,6 +79,8 @@ struct http_request {
     enum http_listener listener;
     // transport address of the client, as the edge saw it
     struct ip client;
+    // LISTENER_PUBLIC: the private endpoint by whose address it came, as the edge saw it; NULL: none
+    const char *private_endpoint;
     // 32 hex digits, ours; sent back as X-Meridian-Request-Id
     char request_id[33];
     // LISTENER_PEER: SHA-256 hex of the client certificate the edge verified, else NULL

@@ -15,8 +15,9 @@
 struct ingest {
     struct http_request *req;
     enum http_listener listener;
-    unsigned n_headers, n_host, n_length, n_coding, n_client, n_cert, n_authorization, n_type;
-    const char *client, *cert;
+    unsigned n_headers, n_host, n_length, n_coding, n_client, n_cert, n_private, n_authorization,
+        n_type;
+    const char *client, *cert, *private;
     bool chunked;
     int status;
 };
@@ -55,6 +56,11 @@ static bool edge_header(struct ingest *in, const char *name, const char *value)
     if (!strcasecmp(name, EDGE_HEADER_PEER_CERT)) {
         in->n_cert++;
         in->cert = value;
+        return true;
+    }
+    if (!strcasecmp(name, EDGE_HEADER_PRIVATE)) {
+        in->n_private++;
+        in->private = value;
         return true;
     }
     return false;
@@ -155,8 +161,13 @@ static int ingest_origin(struct ingest *in, struct MHD_Connection *conn)
     }
     if (in->listener == LISTENER_METRICS)
         return 0; // no edge in front: such headers mean nothing
-    if (in->n_client > 1 || in->n_cert > 1)
+    if (in->n_client > 1 || in->n_cert > 1 || in->n_private > 1)
         return 400;
+    if (in->listener == LISTENER_PUBLIC && in->private && *in->private) {
+        req->private_endpoint = arena_strdup(&req->arena, in->private);
+        if (!req->private_endpoint)
+            return 503;
+    }
     if (in->client && ip_parse(in->client, &req->client))
         return 400;
     if (in->listener == LISTENER_PEER && in->cert && *in->cert && fingerprint(req, in->cert))

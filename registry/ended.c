@@ -185,6 +185,7 @@ void op_ended(struct op *op, const struct http_response *resp)
                                   .outcome = outcome_of(resp->status),
                                   .principal = caller(op),
                                   .client = req->client,
+                                  .private_endpoint = req->private_endpoint,
                                   .registry = op->registry,
                                   .repository = op->route.name,
                                   .reference = op->route.tag,

@@ -142,6 +142,43 @@ START_TEST(network_rules_are_judged_by_the_transport_address)
 }
 END_TEST
 
+// Who comes by an address of the registry's private endpoint is in it, whatever the view's sources
+// say; and by none of another registry's, nor by one that has no row any more.
+START_TEST(who_came_by_a_private_endpoint_is_admitted)
+{
+    setup();
+    static const struct {
+        const char *by;
+        int status;
+    } rows[] = {{"p", 404}, {NULL, 403}, {"q", 403}, {"", 403}, {"p2", 403}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int passed = 0; passed < 2; passed++) {
+            struct http_request *req =
+                http_request_test_new("GET", "/nothing", "fenced.example.io");
+            struct http_response resp = {0};
+            struct http_app http = {.begin = app_begin_public, .finish = app_finish, .ctx = &app};
+            ck_assert_int_eq(ip_parse("203.0.113.5", &req->client), 0);
+            if (passed) {
+                http.begin = app_begin_peer;
+                req->listener = LISTENER_PEER;
+                req->peer_cert_fingerprint =
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+                http_request_test_header(req, EDGE_HEADER_PASSED, "203.0.113.5");
+                if (rows[i].by)
+                    http_request_test_header(req, EDGE_HEADER_PASSED_PRIVATE, rows[i].by);
+            } else {
+                req->listener = LISTENER_PUBLIC;
+                req->private_endpoint = rows[i].by;
+            }
+            http_app_test_run(&http, req, 1024, &resp);
+            ck_assert_msg(resp.status == rows[i].status, "%zu, %d: %d, want %d", i, passed,
+                          resp.status, rows[i].status);
+            http_request_test_free(req);
+        }
+    snapshot_done(&topology_cell);
+}
+END_TEST
+
 START_TEST(health_says_down_when_the_store_takes_no_writes)
 {
     setup();
@@ -426,6 +463,7 @@ CHECK_MAIN("daemon/app", a_challenge_leads_to_the_host_that_was_called,
            a_signed_url_holds_at_the_host_that_stands_in_it,
            endpoints_that_do_not_live_here_are_misdirected,
            network_rules_are_judged_by_the_transport_address,
+           who_came_by_a_private_endpoint_is_admitted,
            health_says_down_when_the_store_takes_no_writes,
            health_says_short_when_the_disk_takes_no_content, the_deep_document_is_bounded,
            peers_are_known_by_their_fingerprint,

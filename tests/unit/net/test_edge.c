@@ -61,8 +61,9 @@ static void run(struct http_request *req, struct http_response *resp)
     struct buf b;
     buf_init(&b, 0);
     char ip[IP_TEXT_SIZE];
-    buf_printf(&b, "%s %s?%s host=%s listener=%d client=%s fp=%s sunk=%zu\n", req->method_text,
-               req->path, req->query, req->host, req->listener, ip_format(&req->client, ip),
+    buf_printf(&b, "%s %s?%s host=%s listener=%d client=%s private=%s fp=%s sunk=%zu\n",
+               req->method_text, req->path, req->query, req->host, req->listener,
+               ip_format(&req->client, ip), req->private_endpoint ? req->private_endpoint : "-",
                req->peer_cert_fingerprint ? req->peer_cert_fingerprint : "-", atomic_load(&sunk));
     for (const struct http_header *h = req->headers; h; h = h->next)
         buf_printf(&b, "%s: %s\n", h->name, h->value);
@@ -420,17 +421,25 @@ START_TEST(test_requests)
     char text[8192];
     struct fetch_request q =
         to(&one.https, "https://contoso.eastus.geo.example.test/v2//a%2Fb/?x=%20");
-    static const char *const forged[] = {
-        "X-Meridian-Client: 6.6.6.6",    "X-Meridian-Peer-Cert: evil", "X-Meridian-Other: evil",
-        "X_Meridian_Client: 6.6.6.6",    "Forwarded: for=evil",        "X-Forwarded-For: evil",
-        "X-Forwarded-Host: evil",        "X-Forwarded-Proto: evil",    "X-Real-IP: evil",
-        "X-Accel-Redirect: /_blob/evil", "X-Meridian-Region: evil",    "Proxy: evil",
-        "Authorization: Bearer abc"};
+    static const char *const forged[] = {"X-Meridian-Client: 6.6.6.6",
+                                         "X-Meridian-Peer-Cert: evil",
+                                         "X-Meridian-Other: evil",
+                                         "X_Meridian_Client: 6.6.6.6",
+                                         "Forwarded: for=evil",
+                                         "X-Forwarded-For: evil",
+                                         "X-Forwarded-Host: evil",
+                                         "X-Forwarded-Proto: evil",
+                                         "X-Real-IP: evil",
+                                         "X-Meridian-Private-Endpoint: evil",
+                                         "X-Accel-Redirect: /_blob/evil",
+                                         "X-Meridian-Region: evil",
+                                         "Proxy: evil",
+                                         "Authorization: Bearer abc"};
     q.headers = forged, q.n_headers = ARRAY_LEN(forged);
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_ptr_nonnull(
         strstr(text, "GET /v2//a%2Fb/?x=%20 host=contoso.eastus.geo.example.test listener=0 "
-                     "client=127.0.0.1 fp=- "));
+                     "client=127.0.0.1 private=- fp=- "));
     ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
     ck_assert_ptr_null(strstr(text, "evil"));
     ck_assert_ptr_null(strstr(text, "6.6.6.6"));
@@ -457,6 +466,143 @@ START_TEST(test_requests)
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_ptr_nonnull(strstr(text, "sunk=8388608"));
     region_down(&one);
+    world_end();
+}
+END_TEST
+
+static struct endpoint at_port(const char *ip, uint16_t port)
+{
+    struct endpoint e = {.port = port};
+    ck_assert_int_eq(ip_parse(ip, &e.ip), 0);
+    return e;
+}
+
+// Over each of its addresses a private endpoint's registry is served under all its names, and nothing
+// else is; requests tell by which they came, whatever a client says.
+static void ask_privates(bool publicly)
+{
+    static const char forged[] = "X-Meridian-Private-Endpoint: evil";
+    static const char *const header[] = {forged};
+    static const struct {
+        const char *to, *url, *by;
+    } rows[] = {
+        {"127.9.0.4", "https://contoso.example.test/v2/", "corp-pe"},
+        {"127.9.0.4", "https://contoso.privatelink.example.test/v2/", "corp-pe"},
+        {"127.9.0.4", "https://contoso.eastus.data.example.test/", "corp-pe"},
+        {"127.9.0.4", "https://contoso.eastus.geo.example.test/healthz", "corp-pe"},
+        {"127.9.0.5", "https://contoso.example.test/", "lab-pe"},
+        {"127.9.0.5", "https://fabrikam.example.test/", NULL},
+        {"127.9.0.5", "https://con.toso.example.test/", NULL},
+        {"127.9.0.6", "https://fabrikam.example.test/oauth2/token", "corp-other"},
+        {"127.9.0.6", "https://contoso.example.test/healthz", NULL},
+        {"127.9.0.6", "https://contoso.eastus.geo.example.test/", NULL},
+        {"127.9.0.6", "https://contosofabrikam.example.test/", NULL},
+        {"::1", "https://fabrikam.eastus.geo.example.test/", "corp-six"},
+        {"::1", "https://contoso.example.test/", NULL},
+        {"127.0.0.1", "https://contoso.example.test/", "-"},
+        {"127.0.0.1", "https://fabrikam.example.test/", "-"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[8192], want[64];
+        struct endpoint at = at_port(rows[i].to, one.https.port);
+        if (!publicly && !strcmp(rows[i].to, "127.0.0.1"))
+            continue;
+        struct fetch_request q = to(&at, rows[i].url);
+        q.headers = header, q.n_headers = 1;
+        if (!rows[i].by && strstr(rows[i].url, "con.toso")) {
+            ck_assert_int_eq(status_of(&q, NULL, 0), ERR_CRYPTO); // no certificate has it
+            continue;
+        }
+        if (!rows[i].by) {
+            own_answer(&q, 421, "NAME_UNKNOWN");
+            continue;
+        }
+        ck_assert_msg(status_of(&q, text, sizeof text) == 200, "%zu: %s", i, text);
+        snprintf(want, sizeof want, " private=%s ", rows[i].by);
+        ck_assert_msg(strstr(text, want) != NULL, "%zu: %s", i, text);
+        ck_assert_ptr_null(strstr(text, "evil"));
+    }
+    // another Host behind the right name
+    static const char *const other[] = {"Host: fabrikam.example.test"};
+    struct endpoint at = at_port("127.9.0.4", one.https.port);
+    struct fetch_request q = to(&at, "https://contoso.example.test/");
+    q.headers = other, q.n_headers = 1;
+    own_answer(&q, 421, "NAME_UNKNOWN");
+}
+
+START_TEST(test_private_addresses)
+{
+    struct edge_private privates[] = {{.endpoint = "corp-pe", .label = "contoso"},
+                                      {.endpoint = "lab-pe", .label = "contoso"},
+                                      {.endpoint = "corp-other", .label = "fabrikam"},
+                                      {.endpoint = "corp-six", .label = "fabrikam"}};
+    static const char *const ips[] = {"127.9.0.4", "127.9.0.5", "127.9.0.6", "::1"};
+    struct edge_private sorted[ARRAY_LEN(privates)];
+    for (size_t i = 0; i < ARRAY_LEN(privates); i++)
+        ck_assert_int_eq(ip_parse(ips[i], &privates[i].ip), 0);
+    sorted[0] = privates[3]; // 16 bytes, IPv4 mapped
+    memcpy(sorted + 1, privates, 3 * sizeof *privates);
+    world();
+    region_config(&one, "eastus");
+    one.c.privates = sorted, one.c.n_privates = ARRAY_LEN(sorted);
+    one.c.private_port = one.https.port;
+    // sockets of their own beside that of 127.0.0.1
+    for (size_t i = 0; i < ARRAY_LEN(sorted); i++)
+        sorted[i].listens = true;
+    region_up(&one);
+    ask_privates(true);
+    region_down(&one);
+    // the IPv4 ones at a wildcard listener, which is not listened to twice
+    for (size_t i = 1; i < ARRAY_LEN(sorted); i++)
+        sorted[i].listens = false;
+    struct endpoint any = at_port("0.0.0.0", one.https.port);
+    one.c.https = &any;
+    region_up(&one);
+    ask_privates(true);
+    region_down(&one);
+    // beside a wildcard listener for balancers they are told apart, too
+    struct cidr proxy;
+    ck_assert_int_eq(cidr_parse("192.0.2.80", &proxy), 0);
+    one.c.n_https = 0;
+    one.c.https_proxied = &any, one.c.n_https_proxied = 1;
+    one.c.proxies = &proxy, one.c.n_proxies = 1;
+    for (size_t i = 0; i < ARRAY_LEN(sorted); i++)
+        sorted[i].listens = true;
+    region_up(&one);
+    ask_privates(false);
+    region_down(&one);
+    world_end();
+}
+END_TEST
+
+START_TEST(test_private_addresses_checked)
+{
+    struct edge_private p[2] = {{.endpoint = "corp-pe", .label = "contoso"},
+                                {.endpoint = "lab-pe", .label = "contoso"}};
+    ck_assert_int_eq(ip_parse("10.4.0.4", &p[0].ip), 0);
+    ck_assert_int_eq(ip_parse("10.4.0.5", &p[1].ip), 0);
+    world();
+    region_config(&one, "eastus");
+    struct edge_config c = one.c;
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    c.privates = p, c.n_privates = 2, c.private_port = 443;
+    ck_assert_int_eq(edge_render(&c, &b, NULL), 0);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&b), "10.4.0.4 corp-pe/contoso;"));
+    ck_assert_ptr_null(strstr(buf_cstr(&b), "listen 10.4.0.4"));
+    p[0].listens = true;
+    ck_assert_int_eq(edge_render(&c, &b, NULL), 0);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&b), "listen 10.4.0.4:443 ssl;"));
+    static const char *const bad[] = {NULL, "", "a b", "a;", "a/b", "A", "a{"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        p[1].endpoint = bad[i];
+        ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+        p[1].endpoint = "lab-pe", p[1].label = bad[i];
+        ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
+        p[1].label = "contoso";
+    }
+    p[1].ip = p[0].ip; // twice
+    ck_assert_int_eq(edge_render(&c, &b, NULL), ERR_INVAL);
     world_end();
 }
 END_TEST
@@ -489,7 +635,7 @@ START_TEST(test_the_admin_listener_is_apart)
     q.headers = forged, q.n_headers = ARRAY_LEN(forged);
     ck_assert_int_eq(status_of(&q, text, sizeof text), 200);
     ck_assert_msg(strstr(text, "GET /v1/status?a=b host=eus-1.eastus.fe.example.test listener=4 "
-                               "client=127.0.0.1 fp=- ") != NULL,
+                               "client=127.0.0.1 private=- fp=- ") != NULL,
                   "%s", text);
     ck_assert_ptr_nonnull(strstr(text, "Bearer abc"));
     ck_assert_ptr_null(strstr(text, "evil"));
@@ -1306,8 +1452,8 @@ START_TEST(test_start_refused)
 }
 END_TEST
 
-CHECK_MAIN("net/edge", test_render, test_render_protocols, test_requests,
-           test_the_admin_listener_is_apart, test_blobs, test_peers, test_a_slow_body,
-           test_own_answers, test_refused_early, test_reload, test_reload_of_the_same,
-           test_listeners_users_limits_drain, test_backoff_cap, test_master_killed,
-           test_parent_killed, test_start_refused)
+CHECK_MAIN("net/edge", test_render, test_render_protocols, test_requests, test_private_addresses,
+           test_private_addresses_checked, test_the_admin_listener_is_apart, test_blobs, test_peers,
+           test_a_slow_body, test_own_answers, test_refused_early, test_reload,
+           test_reload_of_the_same, test_listeners_users_limits_drain, test_backoff_cap,
+           test_master_killed, test_parent_killed, test_start_refused)

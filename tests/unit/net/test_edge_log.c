@@ -353,8 +353,13 @@ START_TEST(a_request_is_a_line_of_json)
         strstr(access_line(RECORD("429", "edge", "-", "/v2/")), "\"reason\":\"TOO_MANY_AT_ONCE\""));
     ck_assert_ptr_nonnull(
         strstr(access_line(RECORD("000", "edge", "-", "-")), "\"status\":0,\"by\""));
+    // by the address of a private endpoint, or of none
+    ck_assert_ptr_nonnull(strstr(access_line(RECORD("200", "daemon", "-", "/v2/") "\tcorp-pe\n"),
+                                 "\"principal\":\"ada\",\"private_endpoint\":\"corp-pe\","));
+    ck_assert_ptr_null(
+        strstr(access_line(RECORD("200", "daemon", "-", "/v2/") "\t-\n"), "private"));
     static const char *const bad[] = {
-        "", "\t", "x", "\t1\t2", RECORD("403", "daemon", "X", "/a") "\t", "\n"};
+        "", "\t", "x", "\t1\t2", RECORD("403", "daemon", "X", "/a") "\tcorp-pe\t", "\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_ptr_null(access_line(bad[i]));
 }
