@@ -48,6 +48,7 @@
     X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")           \
     X(DRIFT, "drift", "the regions do not have the same configuration")                          \
     X(CONTROL, "control_feed", "changes may not reach it")                                       \
+    X(PRIVATE_ADDRESSES, "private_addresses", "a private endpoint is not answered")              \
     X(PRINCIPALS, "principals_stale", "it was cut off too long to issue tokens")
 
 enum condition {

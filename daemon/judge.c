@@ -240,6 +240,16 @@ void judge_fleet(struct app *app)
     judge_principals(app);
 }
 
+void judge_private_addresses(struct app *app, const char *why)
+{
+    struct conditions *c = &app->vitals->conditions;
+    if (*why)
+        condition_set(c, CONDITION_PRIVATE_ADDRESSES, CONDITION_WARNING,
+                      "the edge does not serve an address of a private endpoint: %s", why);
+    else
+        condition_clear(c, CONDITION_PRIVATE_ADDRESSES);
+}
+
 // ---- all of it ----
 
 void judge_identity(struct app *app)

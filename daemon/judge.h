@@ -39,5 +39,8 @@ void judge_issuers(struct app *app);
 // What the nodes of the fleet have in force differs for too long (fleet/drift.h), or the control feed
 // does not come: warnings. Principals older than tokens.max_stale: down, for no tokens are issued.
 void judge_fleet(struct app *app);
+// The supervisor's word on addresses of private endpoints that the machine has and the edge does not
+// serve; "": none. A warning.
+void judge_private_addresses(struct app *app, const char *why);
 
 #endif

@@ -49,6 +49,7 @@ int paths_of(const struct node *n, struct diag *diag, struct paths *out)
         {p.health_state, sizeof p.health_state, d, "state/health.json"},
         {p.spare, sizeof p.spare, d, "state/spare"},
         {p.frame, sizeof p.frame, d, "state/frame.yaml"},
+        {p.private_edge, sizeof p.private_edge, d, "state/private-edge"},
         {p.public_sock, sizeof p.public_sock, r, "public.sock"},
         {p.peer_sock, sizeof p.peer_sock, r, "peer.sock"},
         {p.tunnel_sock, sizeof p.tunnel_sock, r, "tunnel.sock"},

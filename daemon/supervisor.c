@@ -223,6 +223,7 @@ static int stop_all(struct supervisor *s, int status)
     unlink(s->paths->admin_sock);
     unlink(s->paths->operator_sock);
     snapshot_unref(s->topology);
+    private_edge_done(&s->private);
     free(s->peers);
     free(s->fds);
     return status;

@@ -20,8 +20,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define RELOAD_EVERY_MS 1000 // however often the worker asks
-#define RELOAD_RETRY_MS 5000 // of what the disk had no room for
+#define RELOAD_EVERY_MS 1000  // however often the worker asks
+#define RELOAD_RETRY_MS 5000  // of what the disk had no room for
+#define PRIVATE_EVERY_MS 2000 // addresses come to a machine, and go
 
 static int read_source(struct supervisor *s, const char *path, struct buf *out)
 {
@@ -167,6 +168,9 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .n_workers = n->edge_workers,
                                 .per_client = n->edge_per_client,
                                 .per_network = n->edge_per_network,
+                                .privates = s->private.served,
+                                .n_privates = s->private.n_served,
+                                .private_port = s->private.port,
                                 .peers = s->peers,
                                 .n_peers = n_peers,
                                 .access = n->access_requests,
@@ -174,12 +178,67 @@ static struct edge_config edge_config_of(struct supervisor *s)
                                 .access_max_bytes = n->access_max_bytes};
 }
 
+// ---- addresses of private endpoints ----
+
+// True: what the edge is to serve has changed.
+static bool private_look(struct supervisor *s)
+{
+    struct edge_status now = {0};
+    struct ip *machine = NULL;
+    size_t n = 0;
+    char path[600];
+    AUTO_BUF struct buf conf;
+    buf_init(&conf, 0);
+    s->private_ms = clock_mono_ms() + PRIVATE_EVERY_MS;
+    if (!s->topology || private_edge_machine(&machine, &n))
+        return false;
+    if (s->edge)
+        edge_status(s->edge, &now);
+    snprintf(path, sizeof path, "%s/nginx.conf", s->paths->edge_dir);
+    bool known =
+        s->edge && now.state == EDGE_RUNNING && !file_read(path, FRAME_FILE_MAX_BYTES, &conf);
+    const struct private_edge_where w = {.node = s->node,
+                                         .topology = s->topology,
+                                         .conf = known ? buf_cstr(&conf) : NULL,
+                                         .machine = machine,
+                                         .n_machine = n};
+    bool changed = private_edge_look(&s->private, &w);
+    free(machine);
+    return changed;
+}
+
+static void private_load(struct supervisor *s)
+{
+    static struct log_limit limit = LOG_LIMIT(60000);
+    int rc = private_edge_load(&s->private, s->paths->private_edge, s->id->uid);
+    if (rc && rc != ERR_NOTFOUND) // a worker of an earlier release leaves none
+        log_limited(&limit, LOG_WARN,
+                    "edge: %s: it cannot be read, the addresses of private endpoints stay: %s",
+                    s->paths->private_edge, err_text(rc));
+    (void)private_look(s);
+}
+
+static void private_turn(struct supervisor *s)
+{
+    if (s->private.n_rows && clock_mono_ms() >= s->private_ms && private_look(s))
+        s->reload_due = true;
+    if (strcmp(s->private.why, s->private_told) == 0)
+        return;
+    struct ipc_message m = {.kind = IPC_PRIVATE};
+    snprintf(m.edge.last_error, sizeof m.edge.last_error, "%s", s->private.why);
+    if (!ipc_send(s->ipc_fd, &m))
+        memcpy(s->private_told, s->private.why, sizeof s->private_told);
+}
+
+// ---- the edge ----
+
 void supervisor_edge_apply(struct supervisor *s)
 {
     s->reload_due = false;
     load_topology(s);
     if (!s->topology)
         return;
+    private_load(s);
     struct edge_config c = edge_config_of(s);
     struct diag d;
     diag_init(&d);
@@ -232,6 +291,7 @@ void supervisor_edge_turn(struct supervisor *s)
         supervisor_edge_apply(s);
         s->reload_ms = clock_mono_ms() + (s->reload_due ? RELOAD_RETRY_MS : RELOAD_EVERY_MS);
     }
+    private_turn(s);
     edge_tick(s->edge);
     struct edge_status now = {0};
     edge_status(s->edge, &now);

@@ -11,7 +11,7 @@
 
 static bool has_status(char kind)
 {
-    return kind == IPC_EDGE || kind == IPC_FAILED;
+    return kind == IPC_EDGE || kind == IPC_FAILED || kind == IPC_PRIVATE;
 }
 
 int ipc_send(int fd, const struct ipc_message *m)

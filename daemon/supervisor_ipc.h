@@ -11,9 +11,12 @@ enum ipc_kind {
     IPC_READY = 'r',  // worker: sockets listen, start the edge
     IPC_RELOAD = 'c', // worker: certificates or peers changed, reload the edge
     IPC_EDGE = 'e',   // supervisor: struct edge_status follows
-    IPC_DRAIN = 'd',  // supervisor: the edge is about to drain, end what never ends by itself
-    IPC_PING = 'p',   // supervisor: are you alive? Workers of earlier versions do not answer
-    IPC_ALIVE = 'v',  // worker, from its main thread: yes
+    // supervisor: which addresses of private endpoints the edge does not serve, and why, in
+    // edge.last_error; "": it serves all that the machine has
+    IPC_PRIVATE = 'b',
+    IPC_DRAIN = 'd', // supervisor: the edge is about to drain, end what never ends by itself
+    IPC_PING = 'p',  // supervisor: are you alive? Workers of earlier versions do not answer
+    IPC_ALIVE = 'v', // worker, from its main thread: yes
     // A restart (daemon/restart.c), in this order
     IPC_RESTART = 'R', // worker: an operator asked for it over the admin socket
     IPC_SERVING = 's', // new worker: names are answered, the rest waits for IPC_ALONE
@@ -29,7 +32,7 @@ enum ipc_kind {
 
 struct ipc_message {
     char kind;
-    // IPC_EDGE; its last_error: IPC_FAILED
+    // IPC_EDGE; its last_error: IPC_FAILED, IPC_PRIVATE
     struct edge_status edge;
 };
 

@@ -6,6 +6,7 @@
 
 #include "config/topology.h"
 #include "daemon/handover.h"
+#include "daemon/private_edge.h"
 #include "daemon/service_manager.h"
 #include "daemon/sockets.h"
 #include "daemon/supervisor.h"
@@ -31,6 +32,11 @@ struct supervisor {
     // for the edge's list of peers
     struct topology *topology;
     struct edge_peer *peers;
+    // addresses of private endpoints here; looked at again at private_ms, mono
+    struct private_edge private;
+    int64_t private_ms;
+    // private.why as the worker was told last
+    char private_told[256];
     // the topology could not be written as the last good one
     bool unkept;
     // then: not before

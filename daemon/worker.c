@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/resident.h"
 #include "control/source.h"
+#include "daemon/judge.h"
 #include "daemon/preflight.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/worker_priv.h"
@@ -39,7 +40,9 @@ static void take_message(struct worker *w, const struct ipc_message *m)
         memcpy(w->vitals.restart_error, m->edge.last_error, sizeof w->vitals.restart_error);
     pthread_mutex_unlock(&w->vitals.lock);
     tell_up(w);
-    if (m->kind == IPC_DRAIN)
+    if (m->kind == IPC_PRIVATE)
+        judge_private_addresses(&w->app, m->edge.last_error);
+    else if (m->kind == IPC_DRAIN)
         replicator_drain(w->app.replicator);
     else if (m->kind == IPC_PING)
         ipc_send(w->ipc_fd, &(struct ipc_message){.kind = IPC_ALIVE});
@@ -117,6 +120,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     pthread_mutex_init(&w.vitals.lock, NULL);
     pthread_mutex_init(&w.replicator_lock, NULL);
     housekeeping_init(&w.housekeeping, &w.app);
+    members_init(&w.members, &w.app);
     impairment_init(&w.vitals.impairment);
     conditions_init(&w.vitals.conditions);
     w.app.node = n;
@@ -142,6 +146,8 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     }
     if (!rc)
         rc = housekeeping_start(&w.housekeeping);
+    if (!rc)
+        rc = members_start(&w.members);
     for (size_t i = 0; i < d.n; i++)
         log_error("%s", d.lines[i]);
     diag_done(&d);

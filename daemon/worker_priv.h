@@ -9,6 +9,7 @@
 #include "daemon/app.h"
 #include "daemon/guard.h"
 #include "daemon/housekeeping.h"
+#include "daemon/members.h"
 #include "daemon/retention.h"
 #include "daemon/retire.h"
 #include "daemon/sockets.h"
@@ -48,6 +49,7 @@ struct worker {
     struct http_server *operator_server;
     struct pool *operator_pool;
     struct housekeeping housekeeping;
+    struct members members;
     // the main thread's
     bool ready, edge_runs, told_up;
     // a forerunner still ends what it has begun

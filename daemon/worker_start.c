@@ -149,6 +149,7 @@ static void on_topology(void *ctx, bool frame)
     if (r)
         replicator_reconfigure(r);
     task_runner_look(atomic_load(&w->tasks));
+    members_wake(&w->members);
     if (!frame)
         return;
     zone_maintainer_poke(atomic_load(&w->zone_maintainer));
@@ -229,6 +230,8 @@ static int start_config(struct worker *w, struct diag *d)
     snapshot_unref(t);
     if (!rc)
         leave_frame(w);
+    if (!rc)
+        members_leave(&w->members);
     return rc;
 }
 

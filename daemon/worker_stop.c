@@ -80,6 +80,7 @@ static void hand_over(struct worker *w)
         http_server_yield_begin(w->peer_server, w->app.late_pool);
     tunnels_drain(w->tunnels, drain_ms);
     housekeeping_stop(&w->housekeeping);
+    members_stop(&w->members);
     http_server_stop(take_ptr(w->admin_server), 1000);
     http_server_stop(take_ptr(w->operator_server), 1000);
     http_server_stop(take_ptr(w->metrics_server), 1000);

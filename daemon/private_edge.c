@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+// The edge's private addresses, from the rows to what is served; see private_edge.h.
+#include "daemon/private_edge.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "config/catalogue.h"
+#include "daemon/frame_file.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+// ---- rows, as the worker knows them ----
+
+struct row_list {
+    struct private_edge_row *list;
+    size_t n, cap;
+};
+
+static int row_add(struct row_list *l, const struct private_edge_row *row)
+{
+    if (l->n >= PRIVATE_EDGE_ROWS_MAX)
+        return ERR_TOOBIG;
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 64;
+        struct private_edge_row *more = realloc(l->list, cap * sizeof *more);
+        if (!more)
+            return ERR_NOMEM;
+        l->list = more;
+        l->cap = cap;
+    }
+    l->list[l->n++] = *row;
+    return 0;
+}
+
+static int row_order(const void *a, const void *b)
+{
+    const struct private_edge_row *x = a, *y = b;
+    int c = memcmp(&x->ip, &y->ip, sizeof x->ip);
+    if (c)
+        return c;
+    return strcmp(x->endpoint, y->endpoint);
+}
+
+static bool belongs(const struct private_member *m, const struct catalogue_registry *r,
+                    const struct region *here)
+{
+    if (m->region != REGION_NONE)
+        return m->region == here->index;
+    return r->replicas >> here->index & 1;
+}
+
+static int rows_of_registry(const struct topology *t, const struct catalogue_registry *r,
+                            const struct region *here, struct row_list *out)
+{
+    const struct private_endpoint *const *list;
+    size_t n = catalogue_private_endpoints(t->catalogue, r, &list);
+    int rc = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct private_endpoint *pe = list[i];
+        for (size_t k = 0; k < pe->n_members && !rc; k++) {
+            if (pe->answered_by != ANSWERED_BY_EDGE || !belongs(&pe->members[k], r, here))
+                continue;
+            struct private_edge_row row = {.ip = pe->members[k].ip};
+            snprintf(row.endpoint, sizeof row.endpoint, "%s", pe->name);
+            snprintf(row.label, sizeof row.label, "%.*s", (int)r->label_n,
+                     (const char *)catalogue_label(r));
+            rc = row_add(out, &row);
+        }
+    }
+    return rc;
+}
+
+static int rows_of(const struct topology *t, const char *region, struct row_list *out)
+{
+    const struct region *here = topology_region(t, region);
+    struct catalogue_iter it = {0};
+    const struct catalogue_registry *r;
+    int rc = 0;
+    if (!here)
+        return 0;
+    while (!rc && (r = catalogue_next(t->catalogue, &it)))
+        if (r->flags & CATALOGUE_ENDPOINTS)
+            rc = rows_of_registry(t, r, here, out);
+    if (!rc && out->n)
+        qsort(out->list, out->n, sizeof *out->list, row_order);
+    return rc;
+}
+
+int private_edge_write(const char *path, const struct topology *t, const char *region,
+                       bool *out_changed)
+{
+    struct row_list rows = {0};
+    char ip[IP_TEXT_SIZE];
+    AUTO_BUF struct buf text, before;
+    buf_init(&text, 0);
+    buf_init(&before, 0);
+    int rc = rows_of(t, region, &rows);
+    for (size_t i = 0; i < rows.n; i++)
+        buf_printf(&text, "%s %s %s\n", ip_format(&rows.list[i].ip, ip), rows.list[i].endpoint,
+                   rows.list[i].label);
+    free(rows.list);
+    if (rc || text.err)
+        return rc ? rc : text.err;
+    bool same = !file_read(path, FRAME_FILE_MAX_BYTES, &before) && before.n == text.n &&
+                (!text.n || !memcmp(before.p, text.p, text.n));
+    if (!same)
+        rc = file_write_atomic(path, text.p, text.n, 0600);
+    if (!rc)
+        *out_changed = !same;
+    return rc;
+}
+
+// ---- rows, as the supervisor reads them ----
+
+static bool word_ok(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return n >= 1 && n < HOSTNAME_LABEL_SIZE && !s[n];
+}
+
+static bool row_parse(char *line, struct private_edge_row *out)
+{
+    char *save = NULL;
+    const char *ip = strtok_r(line, " ", &save), *endpoint = strtok_r(NULL, " ", &save),
+               *label = strtok_r(NULL, " ", &save);
+    if (!label || strtok_r(NULL, " ", &save) || ip_parse(ip, &out->ip))
+        return false;
+    if (!word_ok(endpoint) || !word_ok(label))
+        return false;
+    snprintf(out->endpoint, sizeof out->endpoint, "%s", endpoint);
+    snprintf(out->label, sizeof out->label, "%s", label);
+    return true;
+}
+
+static int rows_parse(char *text, size_t n, struct row_list *out)
+{
+    char *save = NULL;
+    int rc = 0;
+    if (strlen(text) != n || (n && text[n - 1] != '\n'))
+        return ERR_INVAL;
+    for (char *l = strtok_r(text, "\n", &save); l && !rc; l = strtok_r(NULL, "\n", &save)) {
+        struct private_edge_row row = {0};
+        if (!row_parse(l, &row) || (out->n && row_order(&out->list[out->n - 1], &row) > 0))
+            return ERR_INVAL;
+        rc = row_add(out, &row);
+    }
+    return rc;
+}
+
+int private_edge_load(struct private_edge *p, const char *path, uid_t owner)
+{
+    struct row_list rows = {0};
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    int rc = frame_file_read(path, owner, &text);
+    if (rc)
+        return rc;
+    AUTO_FREE char *copy = mem_strdup(buf_cstr(&text));
+    rc = ERR_NOMEM;
+    if (copy)
+        rc = rows_parse(copy, text.n, &rows);
+    if (rc) {
+        free(rows.list);
+        return rc;
+    }
+    private_edge_done(p);
+    p->rows = rows.list;
+    p->n_rows = rows.n;
+    return 0;
+}
+
+void private_edge_done(struct private_edge *p)
+{
+    free(p->rows);
+    free(p->served);
+    p->rows = NULL;
+    p->served = NULL;
+    p->n_rows = p->n_served = 0;
+}
+
+// ---- what the machine has ----
+
+static int ip_order(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct ip));
+}
+
+int private_edge_machine(struct ip **out, size_t *out_n)
+{
+    struct ifaddrs *all;
+    size_t n = 0;
+    if (getifaddrs(&all))
+        return err_from_errno(errno);
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next)
+        n++;
+    struct ip *list = mem_zalloc_array(n + 1, sizeof *list);
+    n = 0;
+    for (const struct ifaddrs *i = all; list && i; i = i->ifa_next) {
+        struct endpoint e;
+        bool v4 = i->ifa_addr && i->ifa_addr->sa_family == AF_INET,
+             v6 = i->ifa_addr && i->ifa_addr->sa_family == AF_INET6;
+        socklen_t size = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        if ((v4 || v6) && !endpoint_from_sockaddr(i->ifa_addr, size, &e))
+            list[n++] = e.ip;
+    }
+    freeifaddrs(all);
+    if (!list)
+        return ERR_NOMEM;
+    qsort(list, n, sizeof *list, ip_order);
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+// ---- which are served ----
+
+struct look {
+    const struct private_edge_where *w;
+    struct edge_private *list;
+    size_t n, n_refused;
+    char why[200];
+};
+
+static void refuse(struct look *k, const struct private_edge_row *row, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct look *k, const struct private_edge_row *row, const char *fmt, ...)
+{
+    char ip[IP_TEXT_SIZE];
+    va_list ap;
+    if (k->n_refused++)
+        return;
+    size_t n =
+        (size_t)snprintf(k->why, sizeof k->why,
+                         "%s of private endpoint %s: ", ip_format(&row->ip, ip), row->endpoint);
+    va_start(ap, fmt);
+    vsnprintf(k->why + n, sizeof k->why - n, fmt, ap);
+    va_end(ap);
+}
+
+static bool is_wildcard(const struct ip *ip)
+{
+    static const struct ip v6;
+    struct ip v4 = {{0}};
+    v4.b[10] = v4.b[11] = 0xff;
+    return ip_equal(ip, &v6) || ip_equal(ip, &v4);
+}
+
+// Does a listener of that list have the port for all addresses of the family?
+static bool has_wildcard(const struct endpoint *list, size_t n, const struct endpoint *at)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i].port == at->port && is_wildcard(&list[i].ip) &&
+            ip_is_v4(&list[i].ip) == ip_is_v4(&at->ip))
+            return true;
+    return false;
+}
+
+static bool has_endpoint(const struct endpoint *list, size_t n, const struct endpoint *at)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i].port == at->port && ip_equal(&list[i].ip, &at->ip))
+            return true;
+    return false;
+}
+
+// An address at which the region's other names are served, or its peers and operators.
+static bool is_public(const struct private_edge_where *w, const struct endpoint *at)
+{
+    const struct node *n = w->node;
+    if (has_endpoint(n->https, n->n_https, at) ||
+        has_endpoint(n->https_proxied, n->n_https_proxied, at))
+        return true;
+    const struct endpoint others[] = {n->peer, n->admin};
+    if (has_endpoint(others, 2, at) || has_wildcard(others, 2, at))
+        return true;
+    const struct region *here = topology_region(w->topology, n->region);
+    for (size_t i = 0; here && i < here->n_stamps; i++) {
+        const struct stamp *s = &here->stamps[i];
+        for (size_t k = 0; k < s->n_ipv4; k++)
+            if (ip_equal(&s->ipv4[k], &at->ip))
+                return true;
+        for (size_t k = 0; k < s->n_ipv6; k++)
+            if (ip_equal(&s->ipv6[k], &at->ip))
+                return true;
+    }
+    return false;
+}
+
+// 0, or the errno of the attempt to bind it.
+static int try_bind(const struct endpoint *at)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(at, &sa);
+    int on = 1;
+    AUTO_CLOSE int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(fd, (struct sockaddr *)&sa, n))
+        return errno;
+    return 0;
+}
+
+// nginx has it already.
+static bool is_bound(const struct private_edge_where *w, const struct endpoint *at)
+{
+    char text[ENDPOINT_TEXT_SIZE], line[ENDPOINT_TEXT_SIZE + 16];
+    snprintf(line, sizeof line, "listen %s ssl", endpoint_format(at, text));
+    return w->conf && strstr(w->conf, line);
+}
+
+static bool can_listen(struct look *k, const struct private_edge_row *row,
+                       const struct endpoint *at)
+{
+    int e = 0;
+    if (!is_bound(k->w, at) &&
+        !has_wildcard(k->w->node->https_proxied, k->w->node->n_https_proxied, at))
+        e = try_bind(at);
+    if (e == EADDRINUSE)
+        refuse(k, row, "another program has port %u there: end it (ss -Hltnp shows it)", at->port);
+    else if (e && e != EADDRNOTAVAIL) // that one: it is going, or still coming
+        refuse(k, row, "port %u cannot be bound there: %s", at->port, strerror(e));
+    return !e;
+}
+
+static void look_at(struct look *k, const struct private_edge_row *row, bool shared, uint16_t port)
+{
+    const struct node *n = k->w->node;
+    const struct endpoint at = {row->ip, port};
+    struct edge_private one = {.ip = row->ip, .endpoint = row->endpoint, .label = row->label};
+    if (!bsearch(&row->ip, k->w->machine, k->w->n_machine, sizeof row->ip, ip_order))
+        return;
+    one.listens = !has_wildcard(n->https, n->n_https, &at);
+    if (k->n >= EDGE_PRIVATES_MAX)
+        refuse(k, row, "one machine serves at most %d of them", EDGE_PRIVATES_MAX);
+    else if (shared)
+        refuse(k, row,
+               "another private endpoint has the same address here: give the machine one of "
+               "them only");
+    else if (is_public(k->w, &at))
+        refuse(k, row, "the region itself is at that address: exclude it from the pool");
+    else if (!one.listens || can_listen(k, row, &at))
+        k->list[k->n++] = one;
+}
+
+// A port below is given to nobody who does not listen there anyway.
+static bool port_ok(const struct node *n, uint16_t port)
+{
+    bool own = port == 443;
+    for (size_t i = 0; i < n->n_https; i++)
+        own = own || n->https[i].port == port;
+    for (size_t i = 0; i < n->n_https_proxied; i++)
+        own = own || n->https_proxied[i].port == port;
+    return own;
+}
+
+static bool served_same(const struct private_edge *p, const struct look *k, uint16_t port)
+{
+    if (p->port != port || p->n_served != k->n)
+        return false;
+    for (size_t i = 0; i < k->n; i++) {
+        const struct edge_private *a = &p->served[i], *b = &k->list[i];
+        if (!ip_equal(&a->ip, &b->ip) || a->listens != b->listens ||
+            strcmp(a->endpoint, b->endpoint) != 0 || strcmp(a->label, b->label) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void say(char out[256], const struct look *k)
+{
+    if (!k->n_refused)
+        out[0] = 0;
+    else if (k->n_refused == 1)
+        snprintf(out, 256, "%s", k->why);
+    else
+        snprintf(out, 256, "%s; and %zu more", k->why, k->n_refused - 1);
+}
+
+bool private_edge_look(struct private_edge *p, const struct private_edge_where *w)
+{
+    uint16_t port = w->topology->https_port;
+    struct look k = {.w = w, .list = mem_zalloc_array(p->n_rows + 1, sizeof *k.list)};
+    char why[256];
+    if (!k.list)
+        return false;
+    for (size_t i = 0; i < p->n_rows; i++) {
+        const struct private_edge_row *row = &p->rows[i];
+        bool shared = (i && ip_equal(&row->ip, &row[-1].ip)) ||
+                      (i + 1 < p->n_rows && ip_equal(&row->ip, &row[1].ip));
+        if (port_ok(w->node, port))
+            look_at(&k, row, shared, port);
+        else
+            refuse(&k, row, "no listener of listen.https has port %u, which names lead to", port);
+    }
+    say(why, &k);
+    bool changed = !served_same(p, &k, port) || strcmp(why, p->why) != 0;
+    free(p->served);
+    p->served = k.list;
+    p->n_served = k.n;
+    p->port = port;
+    memcpy(p->why, why, sizeof p->why);
+    return changed;
+}
