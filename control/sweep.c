@@ -7,6 +7,7 @@
 #include "config/catalogue.h"
 #include "config/registry_key.h"
 #include "config/reserved.h"
+#include "control/connections.h"
 #include "control/request.h"
 
 #include <inttypes.h>
@@ -93,6 +94,37 @@ static bool look_gone(void *ctx, const char *key, const char *value)
     return goes(w, key);
 }
 
+static bool has_word(const json_t *record, const char *member, const char *word)
+{
+    const char *is = json_string_value(json_object_get(record, member));
+    return is && !strcmp(is, word);
+}
+
+// When nothing was to be done for it any more; 0: it is under way, or in force, or it does not say.
+static int64_t connection_over_ms(const json_t *record)
+{
+    const json_t *moves = json_object_get(record, "moves");
+    int64_t moved_ms = 0, rest_ms = number_of(record, "restMs");
+    bool is_over =
+        has_word(record, "state", "Rejected") || has_word(record, "state", "Disconnected");
+    if (!is_over || has_word(record, "provisioning", "Updating"))
+        return 0;
+    if (json_array_size(moves))
+        moved_ms = number_of(json_array_get(moves, json_array_size(moves) - 1), "at");
+    return rest_ms > moved_ms ? rest_ms : moved_ms;
+}
+
+static bool look_connection(void *ctx, const char *key, const char *value)
+{
+    struct sweep *w = ctx;
+    json_t *record = json_loads(value, JSON_DECODE_ANY, NULL);
+    int64_t over_ms = connection_over_ms(record);
+    json_decref(record);
+    if (!over_ms || w->at->now_ms - over_ms < SWEEP_CONNECTIONS_KEPT_MS)
+        return true;
+    return goes(w, key);
+}
+
 static void look(struct sweep *w, const struct control_ledger *l)
 {
     const struct sweep_at *at = w->at;
@@ -101,6 +133,7 @@ static void look(struct sweep *w, const struct control_ledger *l)
         return;
     control_ledger_visit(l, JOIN, look_join, w);
     control_ledger_visit(l, GONE, look_gone, w);
+    control_ledger_visit(l, CONNECTION_PREFIX, look_connection, w);
 }
 
 // Puts into *l, which is a reference.

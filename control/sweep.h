@@ -19,6 +19,10 @@
 //   is still reserved with that incarnation, or a registry in force has the key. Every region has deleted
 //   that content by then; one that was away for longer keeps what nobody serves. No key comes a second
 //   time: an incarnation is a version of the topology, which only go up.
+// - `connection/<private endpoint>` that is Rejected or Disconnected goes SWEEP_CONNECTIONS_KEPT_MS
+//   after its last move, or after its addresses are free if that is later: until then it may be
+//   approved again, and is listed. Those have no row (control/connections_follow.h), unless an
+//   operation has them in hand ("Updating"): that one stays. The network may ask again by that name.
 //
 // A takeover may set the time back, after a writer's clock was ahead. Requests that were carried out by
 // a clock that was right expire no later than CONTROL_REQUEST_LIFE_MAX_MS after that time, and up to
@@ -36,6 +40,7 @@
 #define SWEEP_HOUR_MS 3600000
 #define SWEEP_JOINS_KEPT_MS (30 * INT64_C(86400000))
 #define SWEEP_GONE_KEPT_MS (180 * INT64_C(86400000))
+#define SWEEP_CONNECTIONS_KEPT_MS (90 * INT64_C(86400000))
 #define SWEEP_REQUESTS "request/"
 #define SWEEP_REQUESTS_UPTO "swept/request"
 

@@ -215,6 +215,46 @@ START_TEST(registries_that_are_gone_are_forgotten_when_nobody_can_have_them)
 }
 END_TEST
 
+// What a connection is and since when, and until when it rests; times after NOW.
+static void connection(const char *name, const char *state, const char *provisioning,
+                       int64_t moved_ms, int64_t rest_ms)
+{
+    char key[64], value[300];
+    snprintf(key, sizeof key, "connection/%s", name);
+    snprintf(value, sizeof value,
+             "{\"state\":\"%s\",\"provisioning\":\"%s\",\"restMs\":%lld,\"moves\":[{\"state\":"
+             "\"Pending\",\"at\":1},{\"state\":\"%s\",\"at\":%lld}]}",
+             state, provisioning, (long long)(NOW + rest_ms), state, (long long)(NOW + moved_ms));
+    put(key, value);
+}
+
+START_TEST(connections_that_are_over_go_some_time_after_their_addresses_are_free)
+{
+    begin();
+    connection("rejected", "Rejected", "Succeeded", 0, -NOW);
+    connection("failed", "Rejected", "Failed", 0, -NOW);
+    connection("ended", "Disconnected", "Succeeded", 0, -NOW);
+    connection("rests", "Rejected", "Succeeded", 0, DAY_MS);
+    connection("moved", "Rejected", "Succeeded", DAY_MS, 0);
+    connection("pending", "Pending", "Succeeded", 0, -NOW);
+    connection("approved", "Approved", "Succeeded", 0, -NOW);
+    connection("busy", "Rejected", "Updating", 0, -NOW); // an operation has it in hand
+    put("connection/odd", "{\"state\":\"Rejected\"}");
+    put("connection/strange", "{\"state\":\"Lost\",\"restMs\":1}");
+    sweep(SWEEP_CONNECTIONS_KEPT_MS - 1);
+    ck_assert_uint_eq(control_ledger_count(l), 10);
+    sweep(SWEEP_CONNECTIONS_KEPT_MS + SWEEP_HOUR_MS);
+    ck_assert(!has("connection/rejected") && !has("connection/failed") && !has("connection/ended"));
+    ck_assert(has("connection/rests") && has("connection/moved"));
+    sweep(SWEEP_CONNECTIONS_KEPT_MS + DAY_MS + SWEEP_HOUR_MS);
+    ck_assert(!has("connection/rests") && !has("connection/moved"));
+    sweep(SWEEP_CONNECTIONS_KEPT_MS + 4000 * DAY_MS);
+    ck_assert(has("connection/pending") && has("connection/approved") && has("connection/busy"));
+    ck_assert(has("connection/odd") && has("connection/strange"));
+    end();
+}
+END_TEST
+
 // Requests every minute; the rest once an hour, of which there may be many.
 START_TEST(what_is_rare_is_looked_at_once_an_hour)
 {
@@ -238,4 +278,5 @@ CHECK_MAIN("control/sweep", requests_that_are_over_go_and_it_is_noted_up_to_when
            what_is_noted_never_goes_back, root_s_own_count_for_nothing,
            nothing_to_forget_leaves_the_ledger_as_it_is, join_tokens_go_a_month_after_their_end,
            registries_that_are_gone_are_forgotten_when_nobody_can_have_them,
+           connections_that_are_over_go_some_time_after_their_addresses_are_free,
            what_is_rare_is_looked_at_once_an_hour)
