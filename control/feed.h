@@ -81,6 +81,9 @@ struct control_feed_options {
     void *clock_ctx;
     // see control/log.h; 0: as usual
     size_t segment_entries, segment_bytes, keep_entries, keep_bytes;
+    // bytes of the ledger up to which drafts that spare its reserve are taken; 0:
+    // CONTROL_LEDGER_MAX_BYTES less CONTROL_LEDGER_RESERVE_BYTES
+    size_t ledger_spared_bytes;
 };
 
 // Reads what is on disk, or the files. Borrows the keys. ERR_INVAL, ERR_CORRUPT, …: diag says what
@@ -109,11 +112,15 @@ struct control_draft {
     struct bytes frame, change, principals;
     const struct control_record *records;
     size_t n_records;
+    // It may not use what is kept free in the ledger for revocations, and for what has begun already:
+    // ERR_FULL. What makes the ledger no larger is taken all the same. The writer alone looks at it:
+    // an entry is an entry to all nodes.
+    bool spares_reserve;
 };
 
 // Judged, signed, on disk and in force when it returns. ERR_DENIED: this node is not the writer, or
 // not confirmed; ERR_BUSY: its clock is wrong (6); ERR_CONFLICT: not what was expected (diag names what is in force); ERR_INVAL: it
-// cannot be; ERR_EXISTS: it changes nothing; ERR_TOOBIG; ERR_NOSPACE and the like: nothing happened.
+// cannot be; ERR_EXISTS: it changes nothing; ERR_FULL: the ledger is, but for its reserve; ERR_TOOBIG; ERR_NOSPACE and the like: nothing happened.
 int control_feed_append(struct control_feed *f, const struct control_draft *d, struct diag *diag,
                         struct control_place *out);
 // What append would come to (snapshot_unref), with its errors but ERR_DENIED and ERR_BUSY. Any node.

@@ -68,14 +68,36 @@ static int commit_one(struct control_feed *f, const struct control_entry *e,
     return feed_commit(f, &b, true, diag);
 }
 
-int feed_append_entry(struct control_feed *f, struct control_entry *e, struct diag *diag)
+// Else what fills the ledger could keep a revocation out.
+static int check_reserve(const struct control_feed *f, const struct control_draft *d,
+                         const struct control_state *s, const struct control_state *next,
+                         struct diag *diag)
+{
+    size_t before = control_ledger_bytes(s->ledger), after = control_ledger_bytes(next->ledger);
+    size_t limit = f->o.ledger_spared_bytes;
+    if (!limit)
+        limit = CONTROL_LEDGER_MAX_BYTES - CONTROL_LEDGER_RESERVE_BYTES;
+    if (!d || !d->spares_reserve || after <= before || after <= limit)
+        return 0;
+    diag_add(diag, NULL, 0,
+             "the ledger of the control feed has %zu records of %zu bytes, and its last bytes are "
+             "kept for revocations: operations are forgotten with time, and what is deleted makes "
+             "room",
+             control_ledger_count(s->ledger), before);
+    return ERR_FULL;
+}
+
+int feed_append_entry(struct control_feed *f, struct control_entry *e,
+                      const struct control_draft *d, struct diag *diag)
 {
     struct control_state *next = NULL;
     const struct control_how how = feed_how(f);
     int rc = control_state_try(f->state, e, &how, diag, &next);
     if (rc)
         return rc;
-    rc = sign(f, e);
+    rc = check_reserve(f, d, f->state, next, diag);
+    if (!rc)
+        rc = sign(f, e);
     if (!rc)
         return commit_one(f, e, next, diag);
     snapshot_unref(next);
@@ -95,7 +117,7 @@ int control_feed_append(struct control_feed *f, const struct control_draft *d, s
     if (!rc)
         rc = feed_draft_entry(f, f->state, d, &a, diag, &e);
     if (!rc)
-        rc = feed_append_entry(f, &e, diag);
+        rc = feed_append_entry(f, &e, d, diag);
     pthread_mutex_unlock(&f->write);
     if (!rc)
         *out = e.place;
@@ -172,7 +194,7 @@ int feed_append_checkpoint(struct control_feed *f, const struct control_place *a
     memcpy(e.body.digest, digest, SHA256_BYTES);
     rc = finish_entry(&e, &a);
     if (!rc)
-        rc = feed_append_entry(f, &e, diag);
+        rc = feed_append_entry(f, &e, NULL, diag);
     arena_done(&a);
     return rc;
 }

@@ -125,8 +125,10 @@ int feed_take_lines(struct control_feed *f, struct bytes lines, bool store, stru
 
 // ---- feed_append.c ----
 
-// Of this region, in its own name: signed, stored, in force. Under `write`.
-int feed_append_entry(struct control_feed *f, struct control_entry *e, struct diag *diag);
+// Of this region, in its own name: signed, stored, in force. `d`: what it was drafted from, or NULL.
+// Under `write`.
+int feed_append_entry(struct control_feed *f, struct control_entry *e,
+                      const struct control_draft *d, struct diag *diag);
 int feed_append_checkpoint(struct control_feed *f, const struct control_place *at,
                            const uint8_t digest[SHA256_BYTES], struct diag *diag);
 

@@ -22,6 +22,8 @@
 #include <stdint.h>
 
 #define CONTROL_LEDGER_MAX_BYTES (256u << 20) // keys and values
+// Of them; what begins and takes nobody anything away leaves them free (control_draft.spares_reserve)
+#define CONTROL_LEDGER_RESERVE_BYTES (16u << 20)
 
 struct control_ledger;
 

@@ -53,6 +53,7 @@ const char *reply_code(int rc)
     case ERR_DENIED:
         return "Denied";
     case ERR_CONFLICT:
+    case ERR_FULL:
         return "Refused";
     case ERR_INVAL:
     case ERR_RANGE:

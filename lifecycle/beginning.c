@@ -225,6 +225,7 @@ static int begin_append(struct asking *q, struct beginning *b)
     struct control_draft d = phase_draft(&q->x, &b->phase, q->r->nonce);
     d.records = b->records;
     d.n_records = b->n_records;
+    d.spares_reserve = !q->verb->takes_away && !q->verb->revokes;
     rc = l->deps.append(l->deps.ctx, &d, &q->diag, &place);
     if (rc)
         return rc;

@@ -92,27 +92,28 @@ static int plan_principals(const struct plan_ctx *x, struct plan *out, struct di
     return rc;
 }
 
-#define VERB(id, noun_text, word_text, away, state_text)              \
+#define VERB(id, noun_text, word_text, away, revoking, state_text)    \
     const struct verb verb_##id = {.noun = (noun_text),               \
                                    .word = (word_text),               \
                                    .right = CONTROL_RIGHT_PRINCIPALS, \
                                    .takes_away = (away),              \
+                                   .revokes = (revoking),             \
                                    .state = (state_text),             \
                                    .plan = plan_principals}
 
-VERB(user_create, "user", "create", false, "Creating");
-VERB(user_update, "user", "update", false, "Updating");
-VERB(user_passwd, "user", "passwd", false, "Updating");
-VERB(user_grant, "user", "grant", false, "Updating");
-VERB(user_revoke, "user", "revoke", false, "Updating");
-VERB(user_delete, "user", "delete", true, "Deleting");
-VERB(user_import, "user", "import", false, "Creating");
-VERB(token_create, "token", "create", false, "Creating");
-VERB(token_update, "token", "update", false, "Updating");
-VERB(token_delete, "token", "delete", true, "Deleting");
-VERB(token_credential_generate, "token", "credential generate", false, "Updating");
-VERB(token_credential_delete, "token", "credential delete", true, "Updating");
-VERB(token_revoke, "token", "revoke", false, "Updating");
-VERB(scope_map_create, "scope-map", "create", false, "Creating");
-VERB(scope_map_update, "scope-map", "update", false, "Updating");
-VERB(scope_map_delete, "scope-map", "delete", true, "Deleting");
+VERB(user_create, "user", "create", false, false, "Creating");
+VERB(user_update, "user", "update", false, true, "Updating");
+VERB(user_passwd, "user", "passwd", false, true, "Updating");
+VERB(user_grant, "user", "grant", false, false, "Updating");
+VERB(user_revoke, "user", "revoke", false, true, "Updating");
+VERB(user_delete, "user", "delete", true, true, "Deleting");
+VERB(user_import, "user", "import", false, false, "Creating");
+VERB(token_create, "token", "create", false, false, "Creating");
+VERB(token_update, "token", "update", false, true, "Updating");
+VERB(token_delete, "token", "delete", true, true, "Deleting");
+VERB(token_credential_generate, "token", "credential generate", false, true, "Updating");
+VERB(token_credential_delete, "token", "credential delete", true, true, "Updating");
+VERB(token_revoke, "token", "revoke", false, true, "Updating");
+VERB(scope_map_create, "scope-map", "create", false, false, "Creating");
+VERB(scope_map_update, "scope-map", "update", false, true, "Updating");
+VERB(scope_map_delete, "scope-map", "delete", true, true, "Deleting");

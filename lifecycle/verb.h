@@ -134,6 +134,9 @@ struct verb {
     unsigned right;
     // the command line asks first, or wants --yes
     bool takes_away;
+    // It takes a right from somebody, though nobody is asked first: as those that take away it may
+    // begin with what the ledger keeps free for that.
+    bool revokes;
     // its operation's state while it runs: "Creating", "Updating" or "Deleting"
     const char *state;
     // A running operation of this verb on the same object does not stand against it, but is

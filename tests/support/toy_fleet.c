@@ -250,6 +250,10 @@ static int append_locked(struct toy_fleet *f, const struct control_draft *d, str
     struct topology *next;
     if (f->dead || f->not_writer)
         return ERR_DENIED;
+    if (f->ledger_full && d->spares_reserve) {
+        diag_add(diag, NULL, 0, "the ledger is full");
+        return ERR_FULL;
+    }
     if (f->clock_wrong && d->change.n) {
         diag_add(diag, NULL, 0, "its clock is wrong");
         return ERR_BUSY;

@@ -52,6 +52,8 @@ struct toy_fleet {
     // entries until then; 1: the next
     unsigned dies_in;
     bool dead;
+    // but for its reserve
+    bool ledger_full;
     // of another region: no entry is taken
     bool not_writer;
     // called after each entry that is durable

@@ -90,6 +90,51 @@ START_TEST(changes_come_to_all_and_are_there_after_a_restart)
 }
 END_TEST
 
+static int try_record(struct small_fleet *fl, const char *key, size_t bytes, bool spares)
+{
+    struct control_place p;
+    struct buf value;
+    buf_init(&value, 0);
+    buf_u8(&value, '"');
+    for (size_t i = 2; i < bytes; i++)
+        buf_u8(&value, 'x');
+    buf_u8(&value, '"');
+    const struct control_record r = {key, bytes ? buf_cstr(&value) : NULL};
+    const struct control_draft d = {.records = &r, .n_records = 1, .spares_reserve = spares};
+    int rc = control_feed_append(fl->nodes[0].feed, &d, &fl->nodes[0].diag, &p);
+    buf_done(&value);
+    return rc;
+}
+
+START_TEST(a_ledger_that_is_full_of_other_things_takes_a_revocation)
+{
+    struct small_fleet *fl = small_fleet_new(2);
+    fl->how.ledger_spared_bytes = 4000;
+    for (size_t i = 0; i < 2; i++)
+        small_fleet_start(fl, i);
+    ck_assert_int_eq(try_record(fl, "part/a", 3000, true), 0);
+    ck_assert_int_eq(try_record(fl, "part/b", 2000, true), ERR_FULL);
+    ck_assert(small_fleet_said(&fl->nodes[0], "its last bytes are kept for revocations"));
+    struct control_state *s = NULL;
+    const struct control_record b = {"part/b", "\"b\""};
+    const struct control_draft small = {.records = &b, .n_records = 1, .spares_reserve = true};
+    ck_assert_int_eq(control_feed_judge(fl->nodes[0].feed, &small, &fl->nodes[0].diag, &s), 0);
+    snapshot_unref(s);
+    ck_assert_int_eq(try_record(fl, "operation/revokes", 2000, false), 0);
+    // over the limit nothing more comes, also what is small; less does, and in place of another
+    ck_assert_int_eq(try_record(fl, "part/b", 3, true), ERR_FULL);
+    ck_assert_int_eq(try_record(fl, "part/a", 2900, true), 0);
+    ck_assert_int_eq(try_record(fl, "part/a", 0, true), 0);
+    ck_assert_int_eq(try_record(fl, "part/b", 100, true), 0);
+    // what one node is spared, all have
+    ck_assert_int_eq(small_fleet_pass(fl, 0, 1), 0);
+    s = control_feed_state(fl->nodes[1].feed);
+    ck_assert_ptr_nonnull(control_ledger_get(s->ledger, "operation/revokes"));
+    snapshot_unref(s);
+    small_fleet_free(fl);
+}
+END_TEST
+
 START_TEST(all_parts_of_an_entry_take_effect_together)
 {
     struct small_fleet *fl = small_fleet_new(2);
@@ -424,8 +469,10 @@ START_TEST(a_document_without_control_is_not_adopted)
 END_TEST
 
 CHECK_MAIN("control/feed", changes_come_to_all_and_are_there_after_a_restart,
-           all_parts_of_an_entry_take_effect_together, only_the_confirmed_writer_appends,
-           what_is_expected_must_be_in_force, a_draft_is_judged_without_being_appended,
-           history_and_earlier_versions_are_told, history_says_who_and_what,
-           who_is_far_behind_begins_with_a_signed_base, another_process_follows_until_it_owns,
-           tellers_hear_of_each_advance, a_document_without_control_is_not_adopted)
+           all_parts_of_an_entry_take_effect_together,
+           a_ledger_that_is_full_of_other_things_takes_a_revocation,
+           only_the_confirmed_writer_appends, what_is_expected_must_be_in_force,
+           a_draft_is_judged_without_being_appended, history_and_earlier_versions_are_told,
+           history_says_who_and_what, who_is_far_behind_begins_with_a_signed_base,
+           another_process_follows_until_it_owns, tellers_hear_of_each_advance,
+           a_document_without_control_is_not_adopted)

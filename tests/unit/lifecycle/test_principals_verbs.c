@@ -131,6 +131,34 @@ START_TEST(grants_go_with_a_registry_that_is_deleted)
 }
 END_TEST
 
+START_TEST(a_full_ledger_takes_what_takes_away_and_what_has_begun)
+{
+    struct asked a;
+    json_t *body;
+    asked_init(&a, REGISTRIES);
+    json_decref(asked_to_end(&a, "user create", "carl",
+                             "{'passwordHash':'" HASH "','registry':'contoso'}", "Succeeded"));
+    int status = asked(&a, "registry update", "contoso", "{'regionalEndpoints':'Enabled'}", &body);
+    ck_assert_int_eq(status, 202);
+    json_decref(body);
+    a.fleet.ledger_full = true;
+    asked_settle(&a, 1000); // that goes on to its end
+    ck_assert_uint_ge(strlen(asked_names(&a, "contoso")), strlen("g:public r.eastus:public"));
+    ck_assert_int_eq(asked(&a, "user create", "dora", "{'passwordHash':'" HASH "'}", &body), 409);
+    ck_assert_ptr_nonnull(
+        strstr(record_text(json_object_get(body, "error"), "message"), "the ledger is full"));
+    ck_assert_str_eq(asked_code(body), "Refused");
+    ck_assert_int_eq(asked(&a, "registry create", "northwind", "{'location':'eastus'}", NULL), 409);
+    json_decref(asked_to_end(&a, "user revoke", "carl", "{}", "Succeeded"));
+    json_decref(
+        asked_to_end(&a, "user passwd", "carl", "{'passwordHash':'" HASH "'}", "Succeeded"));
+    json_decref(asked_to_end(&a, "user delete", "carl", "{}", "Succeeded"));
+    json_decref(asked_to_end(&a, "registry delete", "contoso", "{}", "Succeeded"));
+    asked_done(&a);
+}
+END_TEST
+
 CHECK_MAIN("lifecycle/principals_verbs", users_tokens_and_scope_maps_are_changed_by_requests,
            what_cannot_be_is_refused_by_its_code, every_verb_of_the_principals_is_in_the_table,
-           grants_go_with_a_registry_that_is_deleted)
+           grants_go_with_a_registry_that_is_deleted,
+           a_full_ledger_takes_what_takes_away_and_what_has_begun)
