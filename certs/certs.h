@@ -21,11 +21,12 @@
 //
 // The peer certificate is different, because the topology pins its fingerprint: a region that
 // swapped it by itself would shut itself out. So a renewed one is written to peer-next.pem, and
-// `certs show` prints its fingerprint (next_fingerprint). The operator adds that to the region's
-// peer_fingerprints. Each check looks whether the topology in force has it; once it has,
-// peer-next.pem is renamed to peer.pem, and the operator takes the old fingerprint out. A peer
-// certificate lives 365 days and renewal begins after two thirds of them, so the operator has
-// months; the log says that the renewal waits.
+// `certs show` prints its fingerprint (next_fingerprint). Each check looks whether the topology in
+// force has it, and whether peer_ready agrees; then peer-next.pem is renamed to peer.pem. Where the
+// topology comes over the control feed, the writer names the new fingerprint and drops the old one
+// by itself (fleet/peer_roll.h). Where files are the source, the operator adds it to the region's
+// peer_fingerprints and takes the old one out. A peer certificate lives 365 days and renewal begins
+// after two thirds of them, so there are months for that; the log says that the renewal waits.
 #ifndef MERIDIAN_CERTS_CERTS_H
 #define MERIDIAN_CERTS_CERTS_H
 
@@ -105,6 +106,12 @@ struct certs_options {
     // A date of that region's does not fit our clock: a clause that says whose clock is suspect.
     // Any thread; may be NULL.
     void (*clock_suspect)(void *ctx, const char *region, char *out, size_t cap);
+    // The topology in force names the peer certificate that waits: may it be used from now on? May
+    // block for a few seconds. NULL: it may, and people name it.
+    bool (*peer_ready)(void *ctx, const char *fingerprint);
+    // What the peer certificate that waits is waiting for, a clause. Any thread; NULL:
+    // for people.
+    void (*peer_waits)(void *ctx, char *out, size_t cap);
     void *ctx;
 };
 // renewal thread
@@ -112,6 +119,8 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
 // ends soon, also what is being asked for; certs_stop has less to wait for
 void certs_end(struct certs *c);
 void certs_stop(struct certs *c);
+// The renewal thread looks at once: the peer certificate that waits may be ready. NULL is fine.
+void certs_poke(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
 // As certs_inspect, of this node's own, and the problem says which clock is suspect where it may be
@@ -119,7 +128,8 @@ int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
 #define CERTS_ERROR_SIZE 512
 int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out,
                char out_error[CERTS_ERROR_SIZE]);
-// new json_t *: array of cert infos, with last error and next renewal
+// new json_t *: array of cert infos, with last error and next renewal; of the peer certificate
+// "nextWaits", what the next one waits for: null where there is none, or people must name it
 void *certs_status_json(struct certs *c);
 
 // Peer listener, role of the CA: the two routes above. Fills the plan (404 when this node has no

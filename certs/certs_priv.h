@@ -32,6 +32,8 @@ struct certs {
     void (*on_renewed)(void *ctx);
     int (*clock_ok)(void *ctx, char *why, size_t cap);
     void (*clock_suspect)(void *ctx, const char *region, char *out, size_t cap);
+    bool (*peer_ready)(void *ctx, const char *fingerprint);
+    void (*peer_waits)(void *ctx, char *out, size_t cap);
     void *ctx;
     // NULL where the CA is not at hand; set once at start
     struct ca *ca;
@@ -39,7 +41,7 @@ struct certs {
     struct nonces nonces;
     // held over a renewal: one at a time, and never with `lock` taken first
     pthread_mutex_t work;
-    // guards `states`, `stop` and `renewed`
+    // guards `states`, `stop`, `renewed` and `poked`
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct cert_state states[N_CERT_KINDS];
@@ -47,6 +49,8 @@ struct certs {
     _Atomic bool stop;
     // certs_renew changed files: the thread is to say so
     bool renewed;
+    // it is to look now
+    bool poked;
     pthread_t thread;
 };
 
@@ -60,6 +64,8 @@ int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *
 // Checks, then replaces certs_dir/file (certificate and key) in one rename.
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
                  const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag);
+// Are its names those of the plan, all of them and no others? ERR_PROTO with a sentence.
+int cert_names_judge(X509 *x, const struct cert_plan *plan, struct diag *diag);
 // May a certificate be dated by our clock? If not, a sentence in diag. ERR_BUSY, ERR_CONFLICT as
 // clock_ok.
 int cert_clock_judge(struct certs *c, struct diag *diag);

@@ -92,17 +92,10 @@ static int dates_judge(const X509 *x, int64_t now_ms, const char *suspect, struc
     return ERR_EXPIRED;
 }
 
-// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in
-// diag when not; when the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
-static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca,
-                       int64_t now_ms, const char *suspect, struct diag *diag)
+int cert_names_judge(X509 *x, const struct cert_plan *plan, struct diag *diag)
 {
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
-    if (X509_check_private_key(x, key) != 1) {
-        diag_add(diag, NULL, 0, "the new certificate is not for our key");
-        return ERR_PROTO;
-    }
     if (names_of(x, &names)) {
         diag_add(diag, NULL, 0, "the new certificate's names cannot be read");
         return ERR_PROTO;
@@ -121,7 +114,21 @@ static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X50
         diag_add(diag, NULL, 0, "the new certificate has more names than its plan");
         return ERR_PROTO;
     }
-    int rc = dates_judge(x, now_ms, suspect, diag);
+    return 0;
+}
+
+// What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in
+// diag when not; when the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
+static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca,
+                       int64_t now_ms, const char *suspect, struct diag *diag)
+{
+    if (X509_check_private_key(x, key) != 1) {
+        diag_add(diag, NULL, 0, "the new certificate is not for our key");
+        return ERR_PROTO;
+    }
+    int rc = cert_names_judge(x, plan, diag);
+    if (!rc)
+        rc = dates_judge(x, now_ms, suspect, diag);
     if (rc)
         return rc;
     return pem_verify(x, ca, now_ms, diag);

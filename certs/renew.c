@@ -109,6 +109,8 @@ static int peer_activate(struct certs *c, const struct topology *t, const struct
     struct cert_info next;
     if (!peer_next(c, plan, &next) || !topology_pins(t, c->region, next.fingerprint))
         return 0;
+    if (c->peer_ready && !c->peer_ready(c->ctx, next.fingerprint))
+        return 0;
     AUTO_FREE char *to = mem_printf("%s/%s", c->dir, plan->file);
     if (!to)
         return ERR_NOMEM;
@@ -118,9 +120,8 @@ static int peer_activate(struct certs *c, const struct topology *t, const struct
         return err_from_errno(e);
     }
     int rc = dir_sync(c->dir);
-    log_info(
-        "certs: the peer certificate %.16s… is in use now; its forerunner can leave the topology",
-        next.fingerprint);
+    log_info("certs: the peer certificate %.16s… is in use now%s", next.fingerprint,
+             c->peer_ready ? "" : "; its forerunner can leave the topology");
     if (rc)
         return rc;
     return 1;
@@ -133,11 +134,16 @@ static int renew_peer(struct certs *c, const struct topology *t, const struct ce
     if (peer_next(c, plan, &next))
         return 0; // one waits already, and its fingerprint may be on its way into the topology
     int rc = renew_into(c, t, plan, PEER_NEXT_FILE, a, diag);
-    if (!rc && !cert_inspect_file(c->dir, PEER_NEXT_FILE, plan, &next))
+    if (rc || cert_inspect_file(c->dir, PEER_NEXT_FILE, plan, &next))
+        return rc;
+    if (c->peer_ready)
+        log_info("certs: a new peer certificate %.16s… waits; the writer is asked to name it",
+                 next.fingerprint);
+    else
         log_warn("certs: a new peer certificate waits; add %s to the peer_fingerprints of %s in "
                  "the topology",
                  next.fingerprint, c->region);
-    return rc;
+    return 0;
 }
 
 // --- one kind ---
@@ -249,7 +255,7 @@ static void wait_for_work(struct certs *c)
         wait_ms = (int64_t)c->check_s * 1000;
     int64_t until_ms = clock_mono_ms() + wait_ms;
     const struct timespec ts = {until_ms / 1000, until_ms % 1000 * 1000000};
-    while (!c->stop && !c->renewed)
+    while (!c->stop && !c->renewed && !c->poked)
         if (pthread_cond_timedwait(&c->wake, &c->lock, &ts))
             return;
 }
@@ -264,6 +270,7 @@ static void *thread_main(void *arg)
             wait_for_work(c);
         changed |= c->renewed;
         c->renewed = false;
+        c->poked = false;
         bool stop = c->stop;
         pthread_mutex_unlock(&c->lock);
         if (changed && c->on_renewed)
@@ -310,6 +317,8 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     c->on_renewed = o->on_renewed;
     c->clock_ok = o->clock_ok;
     c->clock_suspect = o->clock_suspect;
+    c->peer_ready = o->peer_ready;
+    c->peer_waits = o->peer_waits;
     c->ctx = o->ctx;
     int rc = ERR_NOMEM;
     if (c->dir && c->region)
@@ -334,6 +343,16 @@ void certs_end(struct certs *c)
         return;
     pthread_mutex_lock(&c->lock);
     c->stop = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void certs_poke(struct certs *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->poked = true;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
 }
@@ -421,6 +440,10 @@ static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_
     json_object_set_new(one, "lastError",
                         s.last_error[0] ? json_string(s.last_error) : json_null());
     json_object_set_new(one, "nextRenewal", json_string(clock_format(at, when)));
+    char waits[CERTS_ERROR_SIZE] = "";
+    if (info.next_fingerprint[0] && c->peer_waits)
+        c->peer_waits(c->ctx, waits, sizeof waits);
+    json_object_set_new(one, "nextWaits", *waits ? json_string(waits) : json_null());
     return one;
 }
 

@@ -297,7 +297,10 @@ static int print_certs(struct cli *c, json_t *doc)
             failed = arena_printf(&c->arena, "%sthe %s certificate could not be renewed: %s\n",
                                   failed, kind, error);
         const char *next = json_string_value(json_object_get(cert, "nextFingerprint"));
-        if (next)
+        const char *why = json_string_value(json_object_get(cert, "nextWaits"));
+        if (next && why)
+            waits = arena_printf(&c->arena, "a new peer certificate %.16s waits: %s\n", next, why);
+        else if (next)
             waits = arena_printf(
                 &c->arena,
                 "a new peer certificate waits; add %s to this region's peer_fingerprints\n", next);

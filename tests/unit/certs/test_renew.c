@@ -165,6 +165,58 @@ START_TEST(certificates_near_their_end_are_renewed_and_the_edge_told)
 }
 END_TEST
 
+static atomic_bool ready;
+
+static bool ready_says(void *ctx, const char *fingerprint)
+{
+    (void)ctx;
+    ck_assert_uint_eq(strlen(fingerprint), 64);
+    return atomic_load(&ready);
+}
+
+static void waits_says(void *ctx, char *out, size_t cap)
+{
+    (void)ctx;
+    snprintf(out, cap, "westeurope has not stored it yet");
+}
+
+// The topology names it already; it is not used before all others trust it, and at once when told.
+START_TEST(a_peer_certificate_waits_until_it_may_be_used)
+{
+    setup(0);
+    const struct certs_options o = {.certs_dir = fixture_path("certs"),
+                                    .region = "eastus",
+                                    .topology = &cell,
+                                    .ca_dir = fixture_path("ca"),
+                                    .check_s = 3600,
+                                    .peer_ready = ready_says,
+                                    .peer_waits = waits_says};
+    struct certs *c = NULL;
+    ck_assert_int_eq(certs_start(&o, NULL, &c), 0);
+    struct cert_info before = inspect(CERT_PEER);
+    const enum cert_kind kind = CERT_PEER;
+    ck_assert_int_eq(certs_renew(c, &kind, NULL), 0);
+    struct cert_info waiting = inspect(CERT_PEER);
+    ck_assert_uint_eq(strlen(waiting.next_fingerprint), 64);
+    snapshot_publish(&cell, topology_make(2, waiting.next_fingerprint));
+    ck_assert_int_eq(certs_renew(c, &kind, NULL), 0);
+    ck_assert_str_eq(inspect(CERT_PEER).fingerprint, before.fingerprint);
+    json_t *status = certs_status_json(c);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(status, 2), "nextWaits")),
+                     "westeurope has not stored it yet");
+    json_decref(status);
+    atomic_store(&ready, true);
+    certs_poke(c); // the thread would look in an hour
+    ck_assert(changes(CERT_PEER, before.fingerprint));
+    ck_assert_str_eq(inspect(CERT_PEER).fingerprint, waiting.next_fingerprint);
+    status = certs_status_json(c);
+    ck_assert(json_is_null(json_object_get(json_array_get(status, 2), "nextWaits")));
+    json_decref(status);
+    certs_stop(c);
+    teardown();
+}
+END_TEST
+
 START_TEST(renewal_now_replaces_what_is_fine)
 {
     setup(0);
@@ -631,7 +683,8 @@ START_TEST(nonces_are_bounded_end_and_belong_to_one_region)
 END_TEST
 
 CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told,
-           renewal_now_replaces_what_is_fine, a_renewal_that_fails_leaves_the_old_file_and_says_why,
+           renewal_now_replaces_what_is_fine, a_peer_certificate_waits_until_it_may_be_used,
+           a_renewal_that_fails_leaves_the_old_file_and_says_why,
            what_a_crash_left_beside_is_harmless_and_what_is_damaged_is_replaced,
            nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared,
            a_date_that_does_not_fit_names_the_suspect_clock, what_a_ca_dated_wrongly_is_not_taken,
