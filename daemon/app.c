@@ -5,6 +5,8 @@
 #include "config/endpoints.h"
 #include "daemon/auditing.h"
 #include "daemon/joining.h"
+#include "daemon/rolling.h"
+#include "fleet/peer_roll.h"
 #include "net/refuse.h"
 #include "net/traffic.h"
 
@@ -145,6 +147,8 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         health_begin(app->health, req, peer, plan);
     else if (path_is(req->path, "/certs"))
         certs_begin(app->certs, req, peer, plan);
+    else if (peer_roll_is_path(req->path))
+        rolling_begin(atomic_load(&app->rolling), req, peer, plan);
     else if (path_is(req->path, "/control"))
         fleet_begin(app->fleet, req, peer, plan);
     else if (path_is(req->path, "/replication") && app->replicator) {

@@ -75,6 +75,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct fleet *fleet;
     // NULL where files are the source
     struct joining *joining;
+    // likewise; peer certificates are replaced over the feed. Set while the certificates' thread runs
+    _Atomic(struct rolling *) rolling;
     // changes of the fleet (daemon/operations.h); NULL: files are the source
     struct operations *operations;
     struct resolver *resolver;

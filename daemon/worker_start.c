@@ -21,6 +21,7 @@
 #include "daemon/late.h"
 #include "daemon/metrics.h"
 #include "daemon/operations.h"
+#include "daemon/rolling.h"
 #include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
@@ -415,6 +416,18 @@ static uint64_t upload_bytes(const struct node *n)
     return (uint64_t)v.f_blocks * v.f_frsize / 100 * n->upload_bytes_percent;
 }
 
+static bool peer_ready(void *ctx, const char *fingerprint)
+{
+    struct worker *w = ctx;
+    return rolling_ready(atomic_load(&w->app.rolling), fingerprint);
+}
+
+static void peer_waits(void *ctx, char *out, size_t cap)
+{
+    struct worker *w = ctx;
+    rolling_waits(atomic_load(&w->app.rolling), out, cap);
+}
+
 static int start_certs(struct worker *w, struct diag *d)
 {
     const struct certs_options o = {.certs_dir = w->paths->certs,
@@ -427,6 +440,8 @@ static int start_certs(struct worker *w, struct diag *d)
                                     .on_renewed = reload_edge,
                                     .clock_ok = clock_ok,
                                     .clock_suspect = clock_suspected,
+                                    .peer_ready = w->app.feed ? peer_ready : NULL,
+                                    .peer_waits = w->app.feed ? peer_waits : NULL,
                                     .ctx = w};
     return certs_start(&o, d, &w->app.certs);
 }
@@ -557,6 +572,15 @@ static int start_joining(struct worker *w)
     return joining_start(&w->app, &tell, &w->app.joining);
 }
 
+static int start_rolling(struct worker *w)
+{
+    const struct rolling_options o = {.app = &w->app, .clock_ok = clock_ok, .ctx = w};
+    struct rolling *r = NULL;
+    int rc = rolling_start(&o, &r);
+    atomic_store(&w->app.rolling, r);
+    return rc;
+}
+
 // It has forerunners no more: only one process runs tasks.
 static int start_tasks(struct worker *w)
 {
@@ -636,6 +660,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         rc = operations_start(&w->app, &w->app.operations);
     if (!rc)
         rc = start_joining(w);
+    if (!rc)
+        rc = start_rolling(w);
     return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/collector.h"
 #include "daemon/joining.h"
 #include "daemon/operations.h"
+#include "daemon/rolling.h"
 #include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
 #include "daemon/task_runner.h"
@@ -24,6 +25,7 @@
 static void rooms_stop(struct worker *w)
 {
     joining_end(w->app.joining);
+    rolling_end(atomic_load(&w->app.rolling));
     fleet_stop(w->app.fleet);       // its thread looks at all the rest
     task_runner_stop(w->app.tasks); // it asks the feed
     // its thread calls into replicator, zone maintainer and supervisor_ipc
@@ -140,6 +142,7 @@ void worker_stop(struct worker *w, bool yields)
     audit_stop(w->app.audit);
     throttle_free(w->app.throttle);
     joining_stop(w->app.joining);
+    rolling_stop(atomic_load(&w->app.rolling));
     operations_free(w->app.operations);
     fleet_free(w->app.fleet);
     task_runner_free(w->app.tasks);
