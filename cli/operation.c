@@ -46,6 +46,8 @@ static const char *phase_waits(struct cli *c, const json_t *phase)
     char text[CLOCK_TEXT_SIZE];
     if (*regions)
         return arena_printf(&c->arena, "waits for %s", regions);
+    if (*json_text(phase, "lacks"))
+        return json_text(phase, "lacks");
     if (json_is_integer(until))
         return arena_printf(&c->arena, "until %s", clock_format(json_integer_value(until), text));
     return "";

@@ -162,19 +162,21 @@ int replication_create(struct cli *c, int argc, char **argv)
 int replication_update(struct cli *c, int argc, char **argv)
 {
     struct place_words p = {0};
-    const char *routing = NULL, *drained = NULL;
+    const char *routing = NULL, *drained = NULL, *stamp = NULL;
     int64_t weight = -1;
-    const struct opt rows[] = {PLACE_OPTS(p),
-                               ROUTING_OPTS(routing, weight),
-                               {0, "drained", "true|false",
-                                "lead clients of the global name elsewhere, until it is false",
-                                &drained, .choices = ON_OFF_CHOICES, .may_be_bare = true}};
+    const struct opt rows[] = {
+        PLACE_OPTS(p),
+        ROUTING_OPTS(routing, weight),
+        {0, "stamp", "STAMP", "move it to that stamp of its region, by itself", &stamp},
+        {0, "drained", "true|false", "lead clients of the global name elsewhere, until it is false",
+         &drained, .choices = ON_OFF_CHOICES, .may_be_bare = true}};
     int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (rc)
         return rc;
     json_t *a = json_object();
     put_routing(a, routing, weight);
     put_switch(a, "drained", drained);
+    words_put(a, "stamp", stamp);
     rc = words_some(c, a, "--weight 50");
     return change(c, "replication update", &p, a, rc);
 }

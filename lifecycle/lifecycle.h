@@ -51,6 +51,24 @@ struct lifecycle_unheard { // members of a private endpoint that nobody has hear
     char what[256];
 };
 
+struct lifecycle_move { // of a replica, to that stamp of its region
+    const char *registry, *region, *stamp;
+};
+
+// What a store engine can do whose content all stamps of a region serve (lifecycle/stamp_move.h).
+struct lifecycle_stamps {
+    // May it begin? ERR_CONFLICT, and diag says why not: the stamp is down, too small, of another
+    // schema, without a certificate, or cannot be reached from a view.
+    int (*check)(void *ctx, const struct topology *t, const struct lifecycle_move *m,
+                 struct diag *diag);
+    // Does the stamp serve the registry now, when it is called? Else `why`.
+    bool (*serves)(void *ctx, const struct topology *t, const struct lifecycle_move *m, char *why,
+                   size_t why_size);
+    // Have all who answer for fe.D, and are not down, its name? Else `why` names one that has not.
+    bool (*published)(void *ctx, const struct topology *t, const struct lifecycle_move *m,
+                      char *why, size_t why_size);
+};
+
 // What the engine stands on. The daemon gives the control feed and the fleet; tests give a feed in
 // memory and a clock of their own.
 struct lifecycle_deps {
@@ -90,6 +108,8 @@ struct lifecycle_deps {
     // Of a private endpoint's members that have to be heard (config/member_probe.h).
     void (*members_unheard)(void *ctx, const struct topology *t, const char *endpoint,
                             struct lifecycle_unheard *out);
+    // NULL: each stamp has a store of its own, and no replica moves
+    const struct lifecycle_stamps *stamps;
 };
 
 // A request that was verified (control/request.h), or that root gave at the writer's admin socket.

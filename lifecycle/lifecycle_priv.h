@@ -28,6 +28,8 @@ struct operation { // one that has not ended
     unsigned conflicts;
     // wall; since when members of private endpoints alone are waited for; 0: they are not
     int64_t members_since_ms;
+    // likewise, since when the stamp that the phase needs does not serve
+    int64_t stamp_since_ms;
 };
 
 struct ended { // in the ledger still
@@ -79,6 +81,18 @@ size_t lifecycle_old(const struct lifecycle *l, int64_t now_ms, struct arena *a,
 void lifecycle_forget(struct lifecycle *l, size_t n);
 // The text of a record, in the arena, under its key. ERR_NOMEM.
 int lifecycle_record(const json_t *record, struct arena *a, struct control_record *out);
+
+// ---- heard.c ----
+
+// Of the phase that runs. NOT_YET and NEVER: why not. NEVER: it has been too long.
+enum heard { HEARD, HEARD_NOT_YET, HEARD_NEVER };
+#define HEARD_WHY_SIZE 512
+// All members of the private endpoints that the phase brings.
+enum heard heard_members(const struct lifecycle *l, const struct topology *t, struct operation *o,
+                         int64_t now_ms, char why[HEARD_WHY_SIZE]);
+// The stamp that names are to lead to, or lead to by now.
+enum heard heard_stamp(const struct lifecycle *l, const struct topology *t, struct operation *o,
+                       int64_t now_ms, char why[HEARD_WHY_SIZE]);
 
 // ---- lifecycle_try.c ----
 

@@ -17,8 +17,6 @@
 #define HEARD_MS FLEET_SILENT_MS
 // Certificates that are not there by then will not come by themselves.
 #define CERTIFICATES_MAX_MS ((int64_t)15 * 60 * 1000)
-// Members that nobody has heard by then are not where the document says.
-#define MEMBERS_MAX_MS ((int64_t)2 * 60 * 1000)
 // After a failure that may pass (disk, memory).
 #define AGAIN_MS 1000
 // After another change came in between: longer each time that it does in a row.
@@ -137,28 +135,27 @@ static bool certificates_there(struct run *x, struct operation *o, region_set pa
     return false;
 }
 
-// Has somebody heard all members of the private endpoints that the phase brings?
+// False: it is not heard yet, or the operation has turned round.
+static bool is_heard(struct run *x, struct operation *o, enum heard h, const char *code,
+                     const char *why)
+{
+    if (h == HEARD_NEVER)
+        turn(x, o, code, why);
+    return h == HEARD;
+}
+
 static bool members_there(struct run *x, struct operation *o)
 {
-    const struct lifecycle_deps *deps = &x->l->deps;
-    const json_t *names = json_object_get(record_running(o->record), "members");
-    struct lifecycle_unheard left = {0};
-    for (size_t i = 0; i < json_array_size(names) && !left.n && deps->members_unheard; i++)
-        deps->members_unheard(deps->ctx, x->t, record_text_at(names, i), &left);
-    if (!left.n) {
-        o->members_since_ms = 0;
-        return true;
-    }
-    if (!o->members_since_ms || o->members_since_ms > x->now_ms)
-        o->members_since_ms = x->now_ms;
-    if (x->now_ms - o->members_since_ms <= MEMBERS_MAX_MS)
-        return false;
-    AUTO_FREE char *why = mem_printf("for %d s nobody got the right answer at a private address "
-                                     "that names are to lead to: %s",
-                                     (int)(MEMBERS_MAX_MS / 1000), left.what);
-    o->members_since_ms = 0;
-    turn(x, o, "MembersUnanswered", why ? why : left.what);
-    return false;
+    char why[HEARD_WHY_SIZE];
+    enum heard h = heard_members(x->l, x->t, o, x->now_ms, why);
+    return is_heard(x, o, h, "MembersUnanswered", why);
+}
+
+static bool stamp_there(struct run *x, struct operation *o)
+{
+    char why[HEARD_WHY_SIZE];
+    enum heard h = heard_stamp(x->l, x->t, o, x->now_ms, why);
+    return is_heard(x, o, h, "StampUnanswered", why);
 }
 
 // Has every region that counts stored the entry, and got its certificates?
@@ -182,19 +179,24 @@ static bool is_everywhere(struct run *x, struct operation *o)
         waits_for(x, o, waited);
         return false;
     }
-    if (!certificates_there(x, o, s.behind | s.away) || !members_there(x, o))
+    if (!certificates_there(x, o, s.behind | s.away) || !members_there(x, o) || !stamp_there(x, o))
         return false;
     waits_for(x, o, 0);
     later(x, o, s.behind | s.away);
     return true;
 }
 
-static void rest(struct run *x, struct operation *o, int64_t seconds)
+static void rest(struct run *x, struct operation *o, const json_t *of, int64_t seconds)
 {
+    const char *name = record_text(of, "rest");
+    if (!*name)
+        name = "wait";
     record_end_running(o->record, "done", x->now_ms);
-    if (record_start(o->record, "wait", 0, x->now_ms))
+    if (record_start(o->record, name, 0, x->now_ms))
         return;
-    json_t *phase = record_running(o->record);
+    json_t *phase = record_running(o->record), *stamp = json_object_get(of, "stamp");
+    if (stamp)
+        json_object_set(phase, "stamp", stamp);
     json_object_set_new(phase, "waitUntil", json_integer(x->now_ms + seconds * 1000));
     json_object_set_new(phase, "waitSeconds", json_integer(seconds));
 }
@@ -219,6 +221,8 @@ static bool phase_ended(struct run *x, struct operation *o)
     if (!phase)
         return true;
     int64_t until = wait_until(x, o, phase);
+    if (until && !stamp_there(x, o))
+        return false;
     if (until > x->now_ms) {
         sooner(x, until - x->now_ms);
         return false;
@@ -228,7 +232,7 @@ static bool phase_ended(struct run *x, struct operation *o)
     o->dirty = true;
     int64_t seconds = record_number(phase, "restSeconds");
     if (!until && seconds) {
-        rest(x, o, seconds);
+        rest(x, o, phase, seconds);
         return false;
     }
     record_end_running(o->record, "done", x->now_ms);

@@ -59,6 +59,12 @@ int phase_begin(const struct plan_ctx *x, const struct phase *p, uint64_t versio
         rc |= json_object_set_new(phase, "members", members_json(p));
     if (p->rest_s)
         rc |= json_object_set_new(phase, "restSeconds", json_integer(p->rest_s));
+    if (p->rest)
+        rc |= json_object_set_new(phase, "rest", json_string(p->rest));
+    if (p->stamp)
+        rc |= json_object_set_new(phase, "stamp", json_string(p->stamp));
+    if (p->waits & WAIT_PUBLISHED)
+        rc |= json_object_set_new(phase, "published", json_true());
     if (version)
         rc |= json_object_set_new(record, "to", json_integer((json_int_t)version));
     rc |= json_object_set_new(record, "updated", json_integer(x->now_ms));
@@ -83,7 +89,7 @@ static int phases_add(json_t *phases, const struct phase *p)
             return ERR_NOMEM;
     int rc = names_add(phases, p->name);
     if (!rc && p->rest_s)
-        rc = names_add(phases, "wait");
+        rc = names_add(phases, p->rest ? p->rest : "wait");
     return rc;
 }
 
@@ -146,6 +152,14 @@ static int apply_change(struct trying *y, struct bytes change)
     return 0;
 }
 
+// What follows a rest is judged by the time that it will be then.
+static void try_rest(struct trying *y, uint32_t seconds)
+{
+    y->x.now_ms += (int64_t)seconds * 1000;
+    y->x.sure_ms += (int64_t)seconds * 1000;
+    changer_at(y->changer, y->x.now_ms);
+}
+
 // The next step from t->after; *out_more: there was one.
 static int try_step(struct trying *y, bool *out_more)
 {
@@ -167,6 +181,7 @@ static int try_step(struct trying *y, bool *out_more)
         rc = trial_ledger_entry(&y->ledger, &d, here.t, y->x.now_ms, y->diag);
     if (!rc)
         rc = apply_change(y, p.change);
+    try_rest(y, p.rest_s);
     return rc;
 }
 

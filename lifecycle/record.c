@@ -77,6 +77,7 @@ void record_end_running(json_t *record, const char *state, int64_t now_ms)
         json_object_set_new(phase, "state", json_string(state));
         json_object_set_new(phase, "ended", json_integer(now_ms));
         json_object_del(phase, "waitsFor");
+        json_object_del(phase, "lacks");
     }
 }
 

@@ -9,6 +9,7 @@
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 #include "lifecycle/registry_verbs.h"
+#include "lifecycle/stamp_move.h"
 #include "lifecycle/verbs.h"
 
 #include <string.h>
@@ -149,6 +150,29 @@ static int lock_stamp(const struct plan_ctx *x, const struct place *p, struct pl
     return 0;
 }
 
+// To another stamp: nothing else goes with it.
+static int plan_move(const struct plan_ctx *x, struct plan *out, struct diag *diag)
+{
+    struct place p;
+    struct stamp_move_wish w;
+    int rc = argument_text(x->arguments, "stamp", &w.to, diag);
+    if (!rc && json_object_size(x->arguments) > 1) {
+        refuse(diag, "a move to another stamp is an operation of its own: ask for it alone");
+        rc = ERR_INVAL;
+    }
+    if (!rc)
+        rc = place_of(x, &p, diag);
+    if (!rc)
+        rc = replica_there(&p, diag);
+    if (rc)
+        return rc;
+    w.r = p.r;
+    w.at = p.at;
+    w.replica = p.replica;
+    out->object = p.object;
+    return stamp_move_plan(x, &w, out, diag);
+}
+
 static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                        const char **out_code)
 {
@@ -156,12 +180,8 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
     struct place p;
     bool given, drained = false;
     (void)out_code;
-    if (json_object_get(x->arguments, "stamp")) {
-        refuse(diag,
-               "a replica moves to another stamp by meridian replication rebind, which asks all "
-               "name servers first");
-        return ERR_INVAL;
-    }
+    if (json_object_get(x->arguments, "stamp"))
+        return plan_move(x, out, diag);
     int rc = arguments_known(x->arguments, known, ARRAY_LEN(known), diag);
     if (!rc)
         rc = place_of(x, &p, diag);
@@ -183,6 +203,14 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
     if (rc)
         return rc;
     return plan_goal(x, p.object, out, diag);
+}
+
+static int update_step(const struct plan_ctx *x, const json_t *goal, struct phase *out,
+                       struct diag *diag)
+{
+    if (stamp_move_is(goal))
+        return stamp_move_step(x, goal, out, diag);
+    return registry_step(x, goal, out, diag);
 }
 
 // ---- rebind ----
@@ -296,7 +324,7 @@ const struct verb verb_replication_update = {.noun = "replication",
                                              .right = CONTROL_RIGHT_REGISTRIES,
                                              .state = "Updating",
                                              .plan = plan_update,
-                                             .step = registry_step};
+                                             .step = update_step};
 const struct verb verb_replication_rebind = {.noun = "replication",
                                              .word = "rebind",
                                              .right = CONTROL_RIGHT_REGISTRIES,

@@ -66,6 +66,8 @@ enum phase_wait {
     WAIT_CERTIFICATES = 1,
     // somebody has heard all members of `members` that wait for it (config/member_probe.h)
     WAIT_MEMBERS = 2,
+    // with `stamp`: all who answer for fe.D have its name
+    WAIT_PUBLISHED = 4,
 };
 
 struct phase {
@@ -84,10 +86,15 @@ struct phase {
     // with WAIT_MEMBERS: names of private endpoints
     const char *const *members;
     size_t n_members;
+    // A stamp that has to serve the registry of the goal before the phase ends, and while it rests:
+    // else the operation turns round. NULL: none. (lifecycle/stamp_move.h)
+    const char *stamp;
     // enum phase_wait; the engine always waits for the regions that it can reach to store it
     unsigned waits;
     // after that, how long caches may still hold what the document took away
     uint32_t rest_s;
+    // the name of that; NULL: "wait"
+    const char *rest;
 };
 
 // Rights that this very change needs beyond the verb's own.

@@ -218,6 +218,7 @@ registries:
                 ("replication create", "contoso/westus", {"globalEndpointRouting": False, "stamp": "wus-2", "weight": 30}),
             "replication create contoso --region westus --region-endpoint-enabled true": ("replication create", "contoso/westus", {"globalEndpointRouting": True}),
             "replication update -r contoso -n westus --global-endpoint-routing disabled": ("replication update", "contoso/westus", {"globalEndpointRouting": False}),
+            "replication update contoso/westus --stamp wus-2": ("replication update", "contoso/westus", {"stamp": "wus-2"}),
             "replication update contoso/westus --drained": ("replication update", "contoso/westus", {"drained": True}),
             "replication delete contoso/westus -y": ("replication delete", "contoso/westus", {}),
             "stamp drain eastus/eus-1 --yes": ("stamp drain", "eastus/eus-1", {"drained": True}),

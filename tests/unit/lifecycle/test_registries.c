@@ -169,7 +169,7 @@ START_TEST(replicas_have_their_rules)
         refused(&a, "replication rebind", "contoso/eastus", "{'stamp':'eus-2'}", 400);
     ck_assert_ptr_nonnull(strstr(bare, "since"));
     const char *direct =
-        refused(&a, "replication update", "contoso/eastus", "{'stamp':'eus-2'}", 400);
+        refused(&a, "replication update", "contoso/eastus", "{'stamp':'eus-2'}", 409);
     ck_assert_ptr_nonnull(strstr(direct, "replication rebind"));
     to_end(&a, "replication rebind", "contoso/eastus",
            "{'stamp':'eus-2','was':'eus-1','since':'2030-01-01T00:00:00Z'}");
