@@ -39,6 +39,8 @@ def without_us(path, names):
 
 
 class Root:
+    within = ()  # the words that lead a command into the root's network, where that is not this process's own
+
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="meridian-root.")
         self.path = f"{self.dir}/root"
@@ -46,15 +48,12 @@ class Root:
 
     # ---- life ----
     def __enter__(self):
-        unshare()
+        self._network()
         mount = lambda *words: subprocess.run(["mount", *words], check=True)
-        mount("--make-rprivate", "/")
         mount("-t", "tmpfs", "tmpfs", self.dir)
         for name in ("upper", "work", "root"):
             os.mkdir(f"{self.dir}/{name}")
         mount("-t", "overlay", "-o", f"lowerdir=/,upperdir={self.dir}/upper,workdir={self.dir}/work", "overlay", self.path)
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run(["ip", "addr", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
         self._as_new()
         self.note()
         self._mounts = ("proc", "dev", "run", "tmp")
@@ -70,6 +69,13 @@ class Root:
         subprocess.run(["umount", "-l", self.path])
         subprocess.run(["umount", "-l", self.dir])
         os.rmdir(self.dir)
+
+    def _network(self):
+        """Namespaces for this process and for the root."""
+        unshare()
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "addr", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
 
     def _as_new(self):
         """As a machine on which nobody had this program yet, with systemd, and without the services of this machine."""
@@ -96,8 +102,8 @@ class Root:
     # ---- commands ----
     def _words(self, words):
         if self.systemd:
-            return ["nsenter", "-t", str(self.systemd), "-m", "-p", "-C", "-u", "-i", "--root", "--wd", "--", *words]
-        return ["chroot", self.path, *words]
+            return ["nsenter", "-t", str(self.systemd), "-m", "-n", "-p", "-C", "-u", "-i", "--root", "--wd", "--", *words]
+        return [*self.within, "chroot", self.path, *words]
 
     def environment(self, more=None):
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
@@ -156,7 +162,7 @@ class Root:
     def booted(self, limit_s=60):
         group = self._cgroup()
         child = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--uts", "--ipc", "--propagation", "private",
+            [*self.within, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--uts", "--ipc", "--propagation", "private",
              "sh", "-c", BOOT, "sh", self.path, ",".join("-" + c for c in WITHOUT.split(","))],
             stdin=subprocess.DEVNULL, preexec_fn=lambda: self._join(group))
         try:
@@ -188,7 +194,7 @@ class Root:
             at = next((line.split()[1] for line in f if line.split()[2] == "cgroup2"), None)
         if not at:
             raise AssertionError("no cgroup2 is mounted here, which systemd needs")
-        group = f"{at}/meridian-packages-{os.getpid()}"
+        group = f"{at}/{os.path.basename(self.dir)}"
         os.mkdir(group)
         return group
 
