@@ -36,7 +36,7 @@ struct cli { // shared options, set by opt_parse, with defaults from the environ
     const char *topology;
     // --admin, MERIDIAN_ADMIN, /var/lib/meridian/run/admin.sock
     const char *admin;
-    // --ca, MERIDIAN_CA; NULL: the system's
+    // --ca, MERIDIAN_CA, CLI_NODE_CA where that is; NULL: the system's
     const char *ca;
     // -u, MERIDIAN_USERNAME
     const char *username;
@@ -91,6 +91,8 @@ void cli_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // The same, and the value is `status`.
 #define cli_fail(status, ...) (cli_complain(__VA_ARGS__), (status))
 #define CLI_DEFAULT_TOPOLOGY "/etc/meridian/topology.yaml"
+// The private CA of a node that fleet create or join has made here.
+#define CLI_NODE_CA "/var/lib/meridian/certs/ca.pem"
 // The file of --topology with its changes: for who edits it. Loads once; exit status (0 done).
 int cli_topology(struct cli *c);
 // What is in force: as the node of --server or of the admin socket says, unless a file was named or

@@ -115,8 +115,9 @@ static void add_shared(struct cli *c, struct flags *flags, struct row_list *l)
          &c->token_name},
         {0, "token-file", "FILE", "and a file with its password (MERIDIAN_TOKEN_FILE)",
          &c->token_file}};
-    const struct opt ca[] = {
-        {0, "ca", "FILE", "CA that servers are verified with (MERIDIAN_CA)", &c->ca}};
+    const struct opt ca[] = {{0, "ca", "FILE",
+                              "CA that servers are verified with (MERIDIAN_CA; on a node its own)",
+                              &c->ca}};
     const struct opt endpoint[] = {
         {'u', "username", "NAME", "who to log in as (MERIDIAN_USERNAME)", &c->username}};
     const struct opt password[] = {
@@ -176,11 +177,19 @@ static void add_shared(struct cli *c, struct flags *flags, struct row_list *l)
     add_rows(l, help, ARRAY_LEN(help));
 }
 
+// The private CA, where a node runs on this machine and may be read; NULL: the system's list.
+static const char *node_ca(void)
+{
+    if (!access(CLI_NODE_CA, R_OK))
+        return CLI_NODE_CA;
+    return NULL;
+}
+
 void cli_defaults(struct cli *c)
 {
     c->topology = from_env("MERIDIAN_TOPOLOGY", CLI_DEFAULT_TOPOLOGY);
     c->admin = from_env("MERIDIAN_ADMIN", "/var/lib/meridian/run/admin.sock");
-    c->ca = from_env("MERIDIAN_CA", NULL);
+    c->ca = from_env("MERIDIAN_CA", node_ca());
     c->username = from_env("MERIDIAN_USERNAME", NULL);
     c->password_file = from_env("MERIDIAN_PASSWORD_FILE", NULL);
     c->output = from_env("MERIDIAN_OUTPUT", "table");
