@@ -103,7 +103,7 @@ class Changes(unittest.TestCase):
             wait_until(5, lambda: status(region, "/v2/") == 401, f"{region} serves the new one")
             self.assertEqual((shown(region), status(region, f"/v2/app/manifests/{old}")), (404, 404))
             self.assertEqual((status(region, "/v2/", token), refreshed(region, refresh)), (401, 401))  # what was given for the old one
-            self.assertEqual(status(region, upload, lab.bearer("repository:app:pull,push", host=host)), 404)
+            self.assertEqual(status(region, upload, lab.bearer("repository:app:pull,push", host=host, region=region)), 404)
         new = lab.push("new", host, "app", "1")
         lab.start(away)
         wait_until(20, lambda: shown(away) == new, f"{away} has the new owner's image")
