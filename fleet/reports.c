@@ -162,11 +162,12 @@ static void members_update(struct reports *r, const struct fleet_caller *by,
 }
 
 // Under the lock.
-static void answer_take(struct reports *r, const struct fleet_one_answer *a)
+static void answer_take(struct reports *r, const struct fleet_one_answer *a, uint64_t round)
 {
     struct report_kept *k = find(r, a->region);
-    if (!k)
+    if (!k || k->round > round)
         return;
+    k->round = round;
     json_t *doc = NULL;
     struct drift_report d;
     const struct bytes text = {(const uint8_t *)a->body.p, a->body.n};
@@ -187,22 +188,34 @@ static void answer_take(struct reports *r, const struct fleet_one_answer *a)
     drift_note(&r->drift, &d, k->heard_ms);
 }
 
+// Under the lock.
+static void own_take(struct reports *r, const char *region, const json_t *own, uint64_t round)
+{
+    struct drift_report mine;
+    if (r->last_round > round)
+        return;
+    r->last_round = round;
+    drift_read(own, region, &mine);
+    drift_note(&r->drift, &mine, clock_mono_ms());
+}
+
 int reports_round(struct reports *r, const struct fleet_caller *by, const struct topology *t,
                   const json_t *own, uint32_t timeout_ms)
 {
     const struct fleet_ask_limits limits = {.timeout_ms = timeout_ms,
                                             .max_bytes = REPORT_MAX_BYTES};
     struct fleet_answers *answers = NULL;
+    pthread_mutex_lock(&r->lock);
+    uint64_t round = ++r->n_rounds;
+    pthread_mutex_unlock(&r->lock);
     int rc = fleet_ask_all(by, t, FLEET_REPORT_PATH, &limits, &answers);
     if (rc)
         return rc;
     pthread_mutex_lock(&r->lock);
     members_update(r, by, t);
     for (size_t i = 0; i < answers->n; i++)
-        answer_take(r, &answers->list[i]);
-    struct drift_report mine;
-    drift_read(own, by->region, &mine);
-    drift_note(&r->drift, &mine, clock_mono_ms());
+        answer_take(r, &answers->list[i], round);
+    own_take(r, by->region, own, round);
     drift_judge(&r->drift, clock_mono_ms());
     pthread_mutex_unlock(&r->lock);
     fleet_answers_free(answers);

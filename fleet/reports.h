@@ -29,12 +29,16 @@ struct report_kept { // of one region
     json_t *doc;
     // mono; of doc
     int64_t heard_ms;
+    // which round asked last of those that have ended
+    uint64_t round;
     // why the last question was not answered; "" it was
     char why[256];
 };
 
 struct reports {
     pthread_mutex_t lock;
+    // that began, and the last of those that have ended
+    uint64_t n_rounds, last_round;
     size_t n;
     struct report_kept list[TOPOLOGY_MAX_REGIONS];
     struct drift drift;
@@ -42,7 +46,8 @@ struct reports {
 
 void reports_init(struct reports *r);
 void reports_done(struct reports *r);
-// Asks every other region, each for at most timeout_ms; `own` is this node's report. Then judges.
+// Asks every other region, each for at most timeout_ms; `own` is this node's report. Then judges. When
+// two run at the same time, what the one that began later heard stays.
 int reports_round(struct reports *r, const struct fleet_caller *by, const struct topology *t,
                   const json_t *own, uint32_t timeout_ms);
 // An array: `own` first, then of every other region what it said last, with "reached", "why" and

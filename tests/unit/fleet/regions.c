@@ -20,27 +20,37 @@ static const char *const fingerprints[WORLD_MAX] = {
 
 // ---- servers ----
 
+struct saying {
+    struct world_region *at;
+    const char *left;
+    bool held;
+};
+
 static ssize_t text_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
 {
     (void)s;
-    char **left = ctx;
-    size_t n = strnlen(*left, cap);
-    memcpy(to, *left, n);
-    *left += n;
+    struct saying *y = ctx;
+    if (y->held && atomic_load(&y->at->holds))
+        return 0;
+    size_t n = strnlen(y->left, cap);
+    memcpy(to, y->left, n);
+    y->left += n;
     if (n)
         return (ssize_t)n;
     return HTTP_STREAM_END;
 }
 
-static void says_begin(struct http_plan *plan, int status, const char *text)
+static void says_begin(struct world_region *at, struct http_plan *plan, int status,
+                       const char *text)
 {
-    static const struct http_stream_ops ops = {.read = text_read, .close = free};
-    const char **left = malloc(sizeof *left);
-    ck_assert_ptr_nonnull(left);
-    *left = text;
+    static const struct http_stream_ops ops = {.read = text_read, .close = free, .poll_ms = 2};
+    struct saying *y = malloc(sizeof *y);
+    ck_assert_ptr_nonnull(y);
+    *y = (struct saying){.at = at, .left = text};
+    y->held = atomic_load(&at->holds) && !atomic_exchange(&at->held, true);
     plan->kind = HTTP_PLAN_REPLY;
     ck_assert_int_eq(
-        http_response_stream(&plan->response, status, "application/json", &ops, left, NULL), 0);
+        http_response_stream(&plan->response, status, "application/json", &ops, y, NULL), 0);
 }
 
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
@@ -55,7 +65,7 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     if (!polls || !status)
         status = 200;
     if (says) {
-        says_begin(plan, status, says);
+        says_begin(s->at, plan, status, says);
         return;
     }
     struct topology *t = snapshot_get(&s->at->topology);
@@ -186,6 +196,12 @@ void region_down(struct world_region *r)
     }
     r->source = NULL;
     r->feed = NULL;
+}
+
+struct fleet_caller region_caller(struct world_region *r)
+{
+    return (struct fleet_caller){
+        .fetcher = r->fetcher, .region = r->name, .dial_socket = dial, .dial_ctx = r};
 }
 
 void world_up(struct fleet_world *w)

@@ -14,6 +14,7 @@
 #include "certs/keys.h"
 #include "certs/signing_key.h"
 #include "control/feed.h"
+#include "fleet/call.h"
 #include "fleet/fleet.h"
 #include "net/fetch.h"
 #include "net/http.h"
@@ -46,6 +47,8 @@ struct world_region {
     struct world_server servers[WORLD_MAX];
     // all that it answers, in place of the truth; NULL: that
     const char *_Atomic says;
+    // the first of these answers is held back while it holds; one is
+    _Atomic bool holds, held;
     // the status of its answers to polls of the feed then; 0: 200
     _Atomic int says_status;
     // how often a request was handed on to it
@@ -77,6 +80,9 @@ void world_up(struct fleet_world *w);
 void region_up(struct world_region *r);
 void region_down(struct world_region *r);
 void world_done(struct fleet_world *w);
+
+// How that region calls the others.
+struct fleet_caller region_caller(struct world_region *r);
 
 // ---- with the feed ----
 

@@ -3,6 +3,7 @@
 // say nonsense; what is read of a report is bounded.
 #include "fleet/reports.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/fleet/regions.h"
@@ -94,6 +95,57 @@ START_TEST(one_that_is_away_is_named_with_what_it_said_last)
 }
 END_TEST
 
+struct asking {
+    struct fleet_world *w;
+    struct reports *r;
+};
+
+static void *ask(void *ctx)
+{
+    struct asking *x = ctx;
+    struct fleet_caller by = region_caller(&x->w->regions[0]);
+    struct topology *t = snapshot_get(&x->w->regions[0].topology);
+    json_t *own = json_pack("{s:s}", "region", "eastus");
+    ck_assert_int_eq(reports_round(x->r, &by, t, own, 20000), 0);
+    json_decref(own);
+    snapshot_unref(t);
+    return NULL;
+}
+
+static json_int_t version_kept(struct asking *x)
+{
+    json_t *own = json_pack("{s:s}", "region", "eastus"), *all = reports_json(x->r, own);
+    json_int_t version = json_integer_value(json_object_get(of(all, "westus"), "topologyVersion"));
+    json_decref(all);
+    json_decref(own);
+    return version;
+}
+
+START_TEST(an_answer_that_was_long_on_its_way_does_not_take_a_later_ones_place)
+{
+    struct fleet_world w;
+    struct reports r;
+    struct asking x = {.w = &w, .r = &r};
+    pthread_t slow;
+    world_make(&w, 2);
+    world_topology(&w, 7);
+    reports_init(&r);
+    w.regions[1].holds = true;
+    w.regions[1].says = "{\"region\":\"westus\",\"topologyVersion\":7}";
+    region_up(&w.regions[1]);
+    ck_assert_int_eq(pthread_create(&slow, NULL, ask, &x), 0);
+    until(w.regions[1].held);
+    w.regions[1].says = "{\"region\":\"westus\",\"topologyVersion\":8}";
+    ask(&x);
+    ck_assert_int_eq(version_kept(&x), 8);
+    w.regions[1].holds = false;
+    pthread_join(slow, NULL);
+    ck_assert_int_eq(version_kept(&x), 8);
+    reports_done(&r);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(what_is_no_report_is_said_to_be_none)
 {
     static const char *const bad[] = {"",
@@ -154,5 +206,7 @@ START_TEST(a_call_that_is_none_gets_404_and_a_stopped_fleet_asks_nobody)
 END_TEST
 
 CHECK_MAIN("fleet/reports", everybody_sees_everybody,
-           one_that_is_away_is_named_with_what_it_said_last, what_is_no_report_is_said_to_be_none,
+           one_that_is_away_is_named_with_what_it_said_last,
+           an_answer_that_was_long_on_its_way_does_not_take_a_later_ones_place,
+           what_is_no_report_is_said_to_be_none,
            a_call_that_is_none_gets_404_and_a_stopped_fleet_asks_nobody)
