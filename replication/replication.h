@@ -12,6 +12,8 @@
 //                                                      was read (invariant 8)
 //   GET /replication/v1/clock                          peer listener: {"region", "wallMs": Unix
 //                                                      time in milliseconds}
+//   GET /replication/v1/reach?registry=KEY        peer listener: how far this region is with a
+//                                                      registry (replication/reach.h)
 //   POST /replication/v1/holds, …/ahead                peer listener: what of a repository is held
 //                                                      here, and a copy ahead of its manifest
 //                                                      (replication/holds.c)

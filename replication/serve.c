@@ -70,6 +70,11 @@ static void clock_now(const struct ask *a)
         serve_refuse(a->req, resp, 503, "no memory for the time");
 }
 
+static void reach(const struct ask *a)
+{
+    reach_begin(a->r, a->req, a->plan);
+}
+
 static void damaged(const struct ask *a)
 {
     damaged_begin(a->r, a->req, a->topology, a->peer, a->plan);
@@ -126,9 +131,10 @@ struct route {
 static const struct route routes[] = {
     {"feed", FOR_PEERS, false, feed},         {"mark", FOR_PEERS, false, mark},
     {"clock", FOR_PEERS, false, clock_now},   {"damaged", FOR_PEERS, true, damaged},
-    {"holds", FOR_PEERS, true, holds},        {"ahead", FOR_PEERS, true, ahead},
-    {"have", FOR_REPOSITORY, false, have},    {"status", FOR_REGISTRY, false, status},
-    {"revoked", FOR_READERS, false, revoked}, {"entries", FOR_READERS, false, entries},
+    {"reach", FOR_PEERS, false, reach},       {"holds", FOR_PEERS, true, holds},
+    {"ahead", FOR_PEERS, true, ahead},        {"have", FOR_REPOSITORY, false, have},
+    {"status", FOR_REGISTRY, false, status},  {"revoked", FOR_READERS, false, revoked},
+    {"entries", FOR_READERS, false, entries},
 };
 
 static const struct route *route_of(const char *path)

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far a region is with a registry; see reach.h.
+#include "replication/reach.h"
+
+#include "base/err.h"
+#include "replication/backfill_state.h"
+#include "replication/replication_priv.h"
+
+#include <string.h>
+
+// ---- its own word ----
+
+static bool is_whole(struct replicator *r, const char *origin, const char *key, struct arena *a)
+{
+    const char **covered = NULL;
+    size_t n = 0;
+    return !backfill_state_get(r, origin, a, &covered, &n) && name_in(key, covered, n);
+}
+
+// Mark and jobs are read at once: the mark moves in the transaction that makes the jobs.
+static json_t *origin_json(struct replicator *r, const char *origin, const char *key,
+                           struct arena *a)
+{
+    struct origin_status *all = NULL;
+    struct feed_mark read = {0};
+    uint64_t to_go = 0;
+    size_t n = 0;
+    char cursor[CURSOR_TEXT_SIZE];
+    if (meta_origins_of(r->o.meta, key, a, &all, &n))
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(all[i].origin, origin)) {
+            read = all[i].read;
+            to_go = all[i].n_pending;
+        }
+    return json_pack("{s:s, s:b, s:I}", "read", cursor_format(&read, cursor), "whole",
+                     (int)is_whole(r, origin, key, a), "toGo", (json_int_t)to_go);
+}
+
+static int origins_add(struct replicator *r, const struct topology *t, const struct registry *reg,
+                       struct arena *a, json_t *out)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < reg->n_replicas; i++) {
+        const char *origin = t->regions[reg->replicas[i].region].name;
+        if (!strcmp(origin, r->o.region))
+            continue;
+        if (json_object_set_new(out, origin, origin_json(r, origin, reg->key, a)))
+            rc = ERR_NOMEM;
+    }
+    return rc;
+}
+
+static json_t *reach_make(struct replicator *r, const struct topology *t,
+                          const struct registry *reg, struct arena *a)
+{
+    struct feed_mark head = {0};
+    char cursor[CURSOR_TEXT_SIZE];
+    json_t *origins = json_object();
+    int rc = meta_head(r->o.meta, r->o.region, &head);
+    if (!rc)
+        rc = origins_add(r, t, reg, a, origins);
+    if (!rc)
+        return json_pack("{s:s, s:s, s:o}", "region", r->o.region, "head",
+                         cursor_format(&head, cursor), "origins", origins);
+    json_decref(origins);
+    return NULL;
+}
+
+void *replication_reach_json(struct replicator *r, const char *key)
+{
+    json_t *doc = NULL;
+    struct arena a;
+    if (!r || !life_enter(r->life))
+        return NULL;
+    arena_init(&a, 0);
+    struct topology *t = snapshot_get(r->o.topology);
+    const struct registry *reg = topology_registry_by_key(t, key);
+    const struct region *self = topology_region(t, r->o.region);
+    if (reg && self && registry_replica(reg, self->index))
+        doc = reach_make(r, t, reg, &a);
+    snapshot_unref(t);
+    arena_done(&a);
+    life_leave(r->life);
+    return doc;
+}
+
+// ---- two words ----
+
+static bool mark_of(const json_t *o, const char *key, struct feed_mark *out)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text && !cursor_parse(text, out);
+}
+
+bool reach_covers(const json_t *reader, const json_t *origin, uint64_t *out_to_go)
+{
+    const char *name = json_string_value(json_object_get(origin, "region"));
+    const json_t *of = NULL;
+    struct feed_mark head, read;
+    *out_to_go = 0;
+    if (name)
+        of = json_object_get(json_object_get(reader, "origins"), name);
+    if (!of || !mark_of(origin, "head", &head) || !mark_of(of, "read", &read))
+        return false;
+    json_int_t to_go = json_integer_value(json_object_get(of, "toGo"));
+    if (to_go > 0)
+        *out_to_go = (uint64_t)to_go;
+    return !to_go && json_is_true(json_object_get(of, "whole")) && mark_order(&read, &head) >= 0;
+}
+
+// ---- the route ----
+
+struct reach_ask {
+    struct replicator *r;
+    const char *key;
+};
+
+static void reach_run(struct http_request *req, struct http_response *resp)
+{
+    const struct reach_ask *q = req->ctx;
+    json_t *doc = replication_reach_json(q->r, q->key);
+    if (doc)
+        http_response_json(req, resp, 200, doc);
+    else
+        serve_refuse(req, resp, 404, "registry: this region does not hold it");
+}
+
+void reach_begin(struct replicator *r, struct http_request *req, struct http_plan *plan)
+{
+    const char *key = http_query_get(req, "registry", 0);
+    plan->kind = HTTP_PLAN_REPLY;
+    if (!key || !*key) {
+        serve_refuse(req, &plan->response, 400, "registry: which one?");
+        return;
+    }
+    struct reach_ask *q = arena_alloc(&req->arena, sizeof *q);
+    const char *copy = arena_strdup(&req->arena, key);
+    if (!q || !copy) {
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return;
+    }
+    *q = (struct reach_ask){.r = r, .key = copy};
+    plan->kind = HTTP_PLAN_RUN;
+    plan->run = reach_run;
+    plan->ctx = q;
+    plan->pool = r->o.pool;
+}
