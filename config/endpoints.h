@@ -77,6 +77,14 @@ static inline bool registry_name_is_public(const struct registry *r, enum name_k
     return registry_name_stage(r, kind, region) == STAGE_PUBLIC;
 }
 
+// Is the replica about to go? It is at the edge alone, and drained: every cache has forgotten its
+// names, and it takes no writes, so that the others can have all that it wrote before it is gone
+// (lifecycle/registry_goal.h).
+static inline bool replica_is_leaving(const struct replica *rep)
+{
+    return rep->stage == STAGE_EDGE && rep->drained;
+}
+
 // The kind of name by which to call the registry in one region, whose address is known: the regional
 // one, or the global one, which every replica serves, while there is none or not all know it.
 static inline enum name_kind registry_name_there(const struct registry *r, uint8_t region)

@@ -50,6 +50,13 @@ static void unavailable(struct op *op, struct http_response *resp, const char *w
 bool writes_closed(struct op *op, struct http_response *resp)
 {
     const char *why = meta_closed_why(op->s->meta, &op->req->arena);
+    if (!why && op->leaves) {
+        unavailable(
+            op, resp,
+            "the registry leaves this region, and takes no writes here any more: write to it "
+            "by its global name");
+        return true;
+    }
     if (!why)
         return false;
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, why, "this region takes no writes now: %s", why);

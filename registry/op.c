@@ -97,6 +97,16 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     return blob_host_set(op, t, reg, host, port);
 }
 
+static bool leaves(const struct registry_service *s, const struct topology *t,
+                   const struct registry *reg)
+{
+    const struct region *here = topology_region(t, s->region);
+    const struct replica *rep = NULL;
+    if (here)
+        rep = registry_replica(reg, here->index);
+    return rep && replica_is_leaving(rep);
+}
+
 int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
            const struct registry *reg, const struct hostname *host, struct op **out)
 {
@@ -108,6 +118,7 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     op->principal = "";
     op->topology = t;
     op->sole_replica = reg->n_replicas == 1;
+    op->leaves = leaves(s, t, reg);
     int rc = route_parse(&req->arena, req->path, &op->route);
     if (rc)
         return rc;

@@ -120,6 +120,8 @@ struct op {
     struct topology *held;
     // no other region holds the registry
     bool sole_replica;
+    // this region will not hold it much longer: no writes
+    bool leaves;
     // quotas of the registry and of the repository
     struct usage_limits limits;
     struct access access;

@@ -33,6 +33,7 @@ static bool world_data_endpoints;  // of every registry
 static uint64_t world_incarnation; // likewise
 static bool world_push_moves;      // uploads move to the regional host
 static bool world_sole_replica;    // of every registry
+static bool world_replica_leaves;  // this region's, of every registry
 // what other regions hold; NULL: nobody can be asked
 static const struct elsewhere *world_elsewhere;
 // quotas of every registry, and of its repositories
@@ -72,6 +73,15 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     as_set.key = registry_key_format(reg->name, world_incarnation, key);
     if (world_sole_replica)
         as_set.n_replicas = 1;
+    struct replica replicas[TOPOLOGY_MAX_REGIONS];
+    memcpy(replicas, reg->replicas, reg->n_replicas * sizeof *replicas);
+    for (size_t i = 0; i < reg->n_replicas; i++)
+        if (replicas[i].region == topology_region(fixture_t, "eastus")->index &&
+            world_replica_leaves) {
+            replicas[i].stage = STAGE_EDGE;
+            replicas[i].drained = true;
+        }
+    as_set.replicas = replicas;
     static const struct registry_policy moves = {.push_move = PUSH_MOVE_REGIONAL};
     if (world_push_moves)
         as_set.policy = &moves;
