@@ -143,11 +143,14 @@ int replication_create(struct cli *c, int argc, char **argv)
     struct place_words p = {0};
     const char *routing = NULL, *stamp = NULL;
     int64_t weight = -1;
+    bool early = false;
     struct opt_list ip = {0};
     const struct opt rows[] = {
         PLACE_OPTS(p),
         ROUTING_OPTS(routing, weight),
         {0, "stamp", "STAMP", "the stamp of the region that serves it", &stamp},
+        {0, "early", NULL, "take clients of the global name before its content is there",
+         .flag = &early},
         IP_OPT(ip)};
     int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (rc)
@@ -155,6 +158,8 @@ int replication_create(struct cli *c, int argc, char **argv)
     json_t *a = json_object();
     put_routing(a, routing, weight);
     words_put(a, "stamp", stamp);
+    if (early)
+        json_object_set_new(a, "early", json_true());
     rc = words_put_ip(c, a, &ip);
     return change(c, "replication create", &p, a, rc);
 }
@@ -184,9 +189,17 @@ int replication_update(struct cli *c, int argc, char **argv)
 int replication_delete(struct cli *c, int argc, char **argv)
 {
     struct place_words p = {0};
-    const struct opt rows[] = {PLACE_OPTS(p)};
+    bool no_wait = false;
+    const struct opt rows[] = {PLACE_OPTS(p),
+                               {0, "no-wait-for-content", NULL,
+                                "also when the other replicas do not have all that it wrote",
+                                .flag = &no_wait}};
     int rc = place_parse(c, &p, rows, ARRAY_LEN(rows), argc, argv);
     if (rc)
         return rc;
-    return cli_request(c, &(struct request){.verb = "replication delete", .object = p.object});
+    json_t *a = json_object();
+    if (no_wait)
+        json_object_set_new(a, "waitForContent", json_false());
+    return cli_request(
+        c, &(struct request){.verb = "replication delete", .object = p.object, .arguments = a});
 }

@@ -8,6 +8,7 @@
 #include "base/wait.h"
 #include "config/principals.h"
 #include "control/feed.h"
+#include "daemon/reaches.h"
 #include "fleet/fleet.h"
 #include "lifecycle/lifecycle.h"
 #include "lifecycle/registry_goal.h"
@@ -23,6 +24,7 @@
 struct operations {
     struct app *app;
     struct lifecycle *engine;
+    struct reaches *reaches;
     pthread_t thread;
     bool runs;
     pthread_mutex_t lock;
@@ -147,7 +149,8 @@ static int stored(void *ctx, const struct control_place *p, struct lifecycle_sto
     int rc = fleet_stored(app_of(ctx)->fleet, p, &s);
     if (rc)
         return rc;
-    *out = (struct lifecycle_stored){.majority = s.majority, .behind = s.behind, .away = s.away};
+    *out = (struct lifecycle_stored){
+        .majority = s.majority, .behind = s.behind, .away = s.away, .unheard = s.unheard};
     return 0;
 }
 
@@ -185,6 +188,12 @@ static region_set certificates_missing(void *ctx, const struct topology *t, regi
     }
     json_decref(all);
     return missing;
+}
+
+static int content(void *ctx, const char *registry, region_set readers, region_set origins,
+                   struct lifecycle_content *out)
+{
+    return reaches_ask(((struct operations *)ctx)->reaches, registry, readers, origins, out);
 }
 
 int64_t operations_content_due(void *ctx, const char *key)
@@ -280,11 +289,19 @@ int operations_start(struct app *app, struct operations **out)
                                         .records = records,
                                         .place = place,
                                         .stored = stored,
-                                        .certificates_missing = certificates_missing};
+                                        .certificates_missing = certificates_missing,
+                                        .content = content};
     o->engine = lifecycle_new(&deps);
     if (!o->engine) {
         free(o);
         return ERR_NOMEM;
+    }
+    int rc = reaches_start(app, &o->reaches);
+    if (rc) {
+        reaches_free(o->reaches);
+        lifecycle_free(o->engine);
+        free(o);
+        return rc;
     }
     *out = o;
     return start_thread(o);
@@ -311,6 +328,7 @@ void operations_end(struct operations *o)
     control_feed_untell(o->app->feed, wake, o);
     if (o->runs)
         pthread_join(o->thread, NULL);
+    reaches_end(o->reaches);
 }
 
 bool operations_ended(struct operations *o)
@@ -326,6 +344,7 @@ void operations_free(struct operations *o)
     if (!o)
         return;
     lifecycle_free(o->engine);
+    reaches_free(o->reaches);
     pthread_cond_destroy(&o->wake);
     pthread_mutex_destroy(&o->lock);
     free(o);

@@ -117,9 +117,10 @@ enum fleet_until {
 
 struct fleet_stored {
     // by index of the regions in the topology of version `topology`; this one is among them
-    region_set stored; // has said that it stored it
-    region_set behind; // can be reached and has not
-    region_set away;   // cannot be reached: takes it when it is back
+    region_set stored;  // has said that it stored it
+    region_set behind;  // can be reached and has not
+    region_set away;    // cannot be reached: takes it when it is back
+    region_set unheard; // cannot be reached, whether it has stored it or not
     bool majority;
     uint64_t topology;
 };

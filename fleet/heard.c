@@ -243,6 +243,8 @@ void heard_stored_by(const struct heard *h, const struct heard_own *own,
     for (size_t i = 0; i < h->n; i++) {
         const struct heard_region *x = &h->list[i];
         const region_set bit = (region_set)1 << x->index;
+        if (!lately(x, now_ms, silent_ms))
+            out->unheard |= bit;
         if (x->said && covers(&x->place, p, own)) {
             out->stored |= bit;
             votes++;

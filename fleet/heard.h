@@ -77,6 +77,8 @@ struct heard_own {
 
 struct heard_stored {
     region_set stored, behind, away;
+    // said nothing lately, whatever they stored before
+    region_set unheard;
     bool majority;
 };
 

@@ -323,6 +323,7 @@ int fleet_stored(struct fleet *fl, const struct control_place *p, struct fleet_s
     *out = (struct fleet_stored){.stored = s.stored,
                                  .behind = s.behind,
                                  .away = s.away,
+                                 .unheard = s.unheard,
                                  .majority = s.majority,
                                  .topology = version};
     return 0;

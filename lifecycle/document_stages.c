@@ -28,6 +28,8 @@ struct staging {
     struct change c;
     json_t *goals, *befores;
     size_t n_at_once;
+    // of registries that are there
+    bool replicas;
     bool comes;
     int rc;
 };
@@ -41,15 +43,21 @@ static void want(struct staging *s, json_t *goal, const char *key, bool wanted)
     s->comes |= wanted;
 }
 
-static void want_replica(struct staging *s, json_t *goal, const char *region, bool wanted)
+// `drained`: whether the document has it so (config/endpoints.h, replica_is_leaving).
+static void want_replica(struct staging *s, json_t *goal, const char *region, bool wanted,
+                         bool drained)
 {
     json_t *replicas = json_object_get(goal, "replicas");
+    s->replicas = true;
     if (!replicas) {
         replicas = json_object();
         if (json_object_set_new(goal, "replicas", replicas))
             s->rc = ERR_NOMEM;
     }
-    if (json_object_set_new(replicas, region, json_pack("{s:b}", "present", (int)wanted)))
+    json_t *said = json_pack("{s:b}", "present", (int)wanted);
+    if (wanted)
+        json_object_set_new(said, "drained", json_boolean(drained));
+    if (json_object_set_new(replicas, region, said))
         s->rc = ERR_NOMEM;
     s->comes |= wanted;
 }
@@ -99,14 +107,14 @@ static void stage_replicas(struct staging *s, json_t *goal, struct spec_registry
         const struct spec_replica *had = replica_in(was, row->replicas[i].region);
         all[n] = row->replicas[i];
         if (rises(&all[n].stage, had ? had->stage : STAGE_EDGE))
-            want_replica(s, goal, all[n].region, true);
+            want_replica(s, goal, all[n].region, true, all[n].drained);
         n++;
     }
     for (size_t i = 0; i < was->n_replicas; i++) {
         if (replica_in(row, was->replicas[i].region))
             continue;
         all[n++] = was->replicas[i];
-        want_replica(s, goal, was->replicas[i].region, false);
+        want_replica(s, goal, was->replicas[i].region, false, false);
     }
     row->replicas = all;
     row->n_replicas = n;
@@ -397,6 +405,12 @@ static int decide(struct staging *s)
     struct bytes change;
     if (!n)
         return 0;
+    if (s->replicas)
+        plan_note(
+            s->x, s->out,
+            "a replica that a document brings takes global traffic before its content is there, "
+            "and one that it takes away waits for nobody to copy what it alone wrote: meridian "
+            "replication create and delete wait for that");
     if (too_many(s)) {
         plan_note(s->x, s->out,
                   "names of more than %d registries come or go, and do so at once, without stages: "

@@ -14,6 +14,7 @@
 //      entry, has its certificates, and when caches have forgotten what it took away. A region that
 //      cannot be reached holds up nothing: it is listed in `later`. One that can be reached and is
 //      behind is waited for, for as long as it takes, unless the request says `quorum`.
+//      Where content comes or goes with a replica, it ends once that has been copied (content.c).
 //   3. The next phase is made from the document in force and the goal in the record. When there is
 //      none left: Succeeded.
 //   4. A phase that is refused turns the operation around: the goal is what was before, and it ends
@@ -43,6 +44,15 @@ struct lifecycle_stored {
     bool majority;
     // those that can be reached and have not stored it; those that cannot be reached
     region_set behind, away;
+    // that cannot be reached, also those that have stored it before
+    region_set unheard;
+};
+
+struct lifecycle_content { // of one registry, in some regions
+    // readers that do not have all that the origins wrote, and origins and readers that said nothing
+    region_set behind, silent;
+    // entries that they still have to apply
+    uint64_t to_go;
 };
 
 struct lifecycle_unheard { // members of a private endpoint that nobody has heard yet
@@ -110,6 +120,11 @@ struct lifecycle_deps {
                             struct lifecycle_unheard *out);
     // NULL: each stamp has a store of its own, and no replica moves
     const struct lifecycle_stamps *stamps;
+    // Have `readers` all that `origins` have written of the registry (its key)? By what they said
+    // after the first of a row of calls, in which none is 5 s after the one before. Does not block:
+    // ERR_BUSY, they are being asked. NULL: nobody can say, and nothing waits for it.
+    int (*content)(void *ctx, const char *registry, region_set readers, region_set origins,
+                   struct lifecycle_content *out);
 };
 
 // A request that was verified (control/request.h), or that root gave at the writer's admin socket.

@@ -94,6 +94,12 @@ enum heard heard_members(const struct lifecycle *l, const struct topology *t, st
 enum heard heard_stamp(const struct lifecycle *l, const struct topology *t, struct operation *o,
                        int64_t now_ms, char why[HEARD_WHY_SIZE]);
 
+// ---- lifecycle_note.c ----
+
+// Notes all that is dirty, and forgets what has ended. An error of deps.append, or ERR_NOMEM: the
+// operations are read from the ledger again at the next turn. With the lock.
+int lifecycle_note(struct lifecycle *l);
+
 // ---- lifecycle_try.c ----
 
 struct trial { // what would become of a plan

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes on: each operation as far as it can go now. A phase that has ended is noted with what
-// follows; notes without a document are gathered, and go into one entry at the end.
+// follows; notes without a document are gathered (lifecycle_note.c).
 #include "base/err.h"
 #include "base/mem.h"
 #include "fleet/fleet.h"
 #include "lifecycle/caches.h"
+#include "lifecycle/content.h"
 #include "lifecycle/lifecycle_priv.h"
-#include "lifecycle/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +22,6 @@
 // After another change came in between: longer each time that it does in a row.
 #define CONFLICT_MS 20
 #define CONFLICT_MAX_MS 5000
-// notes in one entry
-#define NOTES_MAX 256
 
 struct run {
     struct lifecycle *l;
@@ -101,19 +99,27 @@ static void turn(struct run *x, struct operation *o, const char *code, const cha
     record_end(o->record, "Failed", x->now_ms);
 }
 
+// Has it been the writer for long enough to have heard all that can be reached?
+static bool hears_all(struct run *x)
+{
+    int64_t left_ms = x->l->writes_since_ms + HEARD_MS - x->dated_ms;
+    if (left_ms > HEARD_MS) // a clock was set back
+        x->l->writes_since_ms = x->dated_ms;
+    if (left_ms <= 0)
+        return true;
+    sooner(x, left_ms);
+    return false;
+}
+
 // Regions that the phase has to wait for: those that can be reached and are behind, and those that
 // were not heard yet.
 static region_set waited_for(struct run *x, const struct operation *o,
                              const struct lifecycle_stored *s)
 {
-    int64_t unheard_ms = x->l->writes_since_ms + HEARD_MS - x->dated_ms;
     if (json_is_true(json_object_get(o->record, "quorum")))
         return 0;
-    if (unheard_ms > HEARD_MS) // a clock was set back
-        x->l->writes_since_ms = x->dated_ms;
-    if (unheard_ms <= 0 || !s->away)
+    if (!s->away || hears_all(x))
         return s->behind;
-    sooner(x, unheard_ms);
     return s->behind | s->away;
 }
 
@@ -158,6 +164,29 @@ static bool stamp_there(struct run *x, struct operation *o)
     return is_heard(x, o, h, "StampUnanswered", why);
 }
 
+// What comes with a replica, or would go with it (content.h).
+static bool content_there(struct run *x, struct operation *o, region_set away)
+{
+    struct content_wait w = {.deps = &x->l->deps,
+                             .t = x->t,
+                             .record = o->record,
+                             .phase = record_running(o->record),
+                             .away = away,
+                             .now_ms = x->now_ms};
+    if (!json_object_get(w.phase, "content"))
+        return true;
+    if (away && !hears_all(x))
+        return false;
+    enum content_state state = content_look(&w);
+    o->dirty |= w.dirty;
+    if (state == CONTENT_THERE)
+        return true;
+    waits_for(x, o, w.waits_for);
+    if (state == CONTENT_GIVEN_UP)
+        turn(x, o, "ContentNotCopied", w.why);
+    return false;
+}
+
 // Has every region that counts stored the entry, and got its certificates?
 static bool is_everywhere(struct run *x, struct operation *o)
 {
@@ -180,6 +209,8 @@ static bool is_everywhere(struct run *x, struct operation *o)
         return false;
     }
     if (!certificates_there(x, o, s.behind | s.away) || !members_there(x, o) || !stamp_there(x, o))
+        return false;
+    if (!content_there(x, o, s.unheard))
         return false;
     waits_for(x, o, 0);
     later(x, o, s.behind | s.away);
@@ -378,96 +409,6 @@ static void go_on(struct run *x, struct operation *o)
     }
 }
 
-// ---- notes ----
-
-struct noting {
-    struct arena arena;
-    struct control_record *records;
-    size_t n, cap;
-};
-
-static int note_add(struct noting *t, const struct control_record *more, size_t n)
-{
-    if (t->n + n > t->cap) {
-        size_t cap = 2 * (t->n + n);
-        struct control_record *all = arena_array(&t->arena, cap, sizeof *all);
-        if (!all)
-            return ERR_NOMEM;
-        if (t->n)
-            memcpy(all, t->records, t->n * sizeof *all);
-        t->records = all;
-        t->cap = cap;
-    }
-    if (n)
-        memcpy(t->records + t->n, more, n * sizeof *more);
-    t->n += n;
-    return 0;
-}
-
-// Its record, and what it need not remember any longer if it has ended.
-static int note_one(struct run *x, struct noting *t, const struct operation *o)
-{
-    struct control_record record, *gone = NULL;
-    size_t n = 0;
-    int rc = lifecycle_record(o->record, &t->arena, &record);
-    if (!rc)
-        rc = note_add(t, &record, 1);
-    if (!rc && record_ended(o->record))
-        rc = parts_gone(&x->l->deps, o->id, &t->arena, &gone, &n);
-    if (!rc)
-        rc = note_add(t, gone, n);
-    return rc;
-}
-
-static int note_all(struct run *x, struct operation **noted, size_t n)
-{
-    const struct lifecycle *l = x->l;
-    struct noting t = {.n = 0};
-    struct control_place place;
-    int rc = 0;
-    arena_init(&t.arena, 0);
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = note_one(x, &t, noted[i]);
-    const struct control_draft d = {.by = l->deps.by, .records = t.records, .n_records = t.n};
-    if (!rc)
-        rc = l->deps.append(l->deps.ctx, &d, NULL, &place);
-    arena_done(&t.arena);
-    return rc;
-}
-
-// Up to NOTES_MAX of what was altered without a document.
-static size_t note_some(struct run *x)
-{
-    struct lifecycle *l = x->l;
-    struct operation *noted[NOTES_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < l->n_running && n < NOTES_MAX; i++)
-        if (l->running[i]->dirty)
-            noted[n++] = l->running[i];
-    if (!n)
-        return 0;
-    if (note_all(x, noted, n)) {
-        l->loaded = false; // what the ledger has is what holds
-        sooner(x, AGAIN_MS);
-        return 0;
-    }
-    for (size_t i = 0; i < n; i++)
-        noted[i]->dirty = false;
-    return n;
-}
-
-static void note(struct run *x)
-{
-    struct lifecycle *l = x->l;
-    while (note_some(x) == NOTES_MAX)
-        ;
-    if (!l->loaded)
-        return;
-    for (size_t i = l->n_running; i-- > 0;)
-        if (record_ended(l->running[i]->record))
-            lifecycle_ended(l, i);
-}
-
 int64_t lifecycle_run(struct lifecycle *l)
 {
     struct run x = {.l = l, .next_ms = LOOK_MS};
@@ -478,10 +419,10 @@ int64_t lifecycle_run(struct lifecycle *l)
             go_on(&x, l->running[i]);
         if (!x.stopped)
             caches_settle(l, x.now_ms);
-        if (!x.stopped)
-            note(&x);
-        else
+        if (x.stopped)
             l->loaded = false;
+        else if (lifecycle_note(l))
+            sooner(&x, AGAIN_MS);
         snapshot_unref(x.t);
     }
     pthread_mutex_unlock(&l->lock);

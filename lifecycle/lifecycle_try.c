@@ -57,6 +57,11 @@ int phase_begin(const struct plan_ctx *x, const struct phase *p, uint64_t versio
         rc |= json_object_set_new(phase, "certificates", json_true());
     if (p->waits & WAIT_MEMBERS)
         rc |= json_object_set_new(phase, "members", members_json(p));
+    if (p->waits & WAIT_CONTENT)
+        rc |= json_object_set_new(phase, "content",
+                                  json_pack("{s:s, s:s, s:b}", "registry", p->content.registry,
+                                            "region", p->content.region, "comes",
+                                            (int)p->content.comes));
     if (p->rest_s)
         rc |= json_object_set_new(phase, "restSeconds", json_integer(p->rest_s));
     if (p->rest)

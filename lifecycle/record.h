@@ -8,7 +8,8 @@
 //              {"name":"wait","state":"running","started":ms,"waitUntil":ms,
 //               "waitSeconds":s}, …],
 //    "created":ms,"updated":ms,"error":null,"later":["westus"],"request":"nonce",
-//    "quorum":true}                                     // where it was asked for
+//    "quorum":true,                                     // where it was asked for
+//    "notCopied":["sentence", …]}                       // what content is not where it should be
 //
 // and for the engine alone: goal, before, turned ("undo", "cancel"), locks, arguments (a digest),
 // rights (that it needed, enum control_right).

@@ -55,6 +55,8 @@ static void replica_new(const struct work *w, const char *region, const json_t *
                                  .drained = goal_wants(said, "drained") == WANTED,
                                  .weight = 100,
                                  .stage = stage};
+    if (goal_wants(said, "whole") == WANTED)
+        out->global_routing = false;
     if (json_is_integer(weight))
         out->weight = (uint8_t)json_integer_value(weight);
 }
@@ -92,17 +94,44 @@ static bool raise_one(enum wanted wanted, unsigned *stage, unsigned to)
     return true;
 }
 
+// One that was about to go takes writes again.
+static bool raise_replica(struct work *w, struct spec_replica *rep, unsigned to)
+{
+    const json_t *said = goal_replica(w->goal, rep->region);
+    if (!raise_one(goal_wants(said, "present"), &rep->stage, to))
+        return false;
+    if (goal_wants(said, "drained") == NOT_SAID)
+        rep->drained = false;
+    return true;
+}
+
 static bool raise(struct work *w, unsigned to)
 {
     bool any = raise_one(goal_wants(w->goal, "present"), &w->row.stage, to);
     any |= raise_one(goal_wants(w->goal, "regional"), &w->row.regional_stage, to);
     any |= raise_one(goal_wants(w->goal, "data"), &w->row.data_stage, to);
-    for (size_t i = 0; i < w->row.n_replicas; i++) {
-        struct spec_replica *rep = &w->replicas[i];
-        any |=
-            raise_one(goal_wants(goal_replica(w->goal, rep->region), "present"), &rep->stage, to);
-    }
+    for (size_t i = 0; i < w->row.n_replicas; i++)
+        any |= raise_replica(w, &w->replicas[i], to);
     return any;
+}
+
+static bool is_public_in_force(const struct work *w, const char *region)
+{
+    const struct replica *rep = registry_replica(w->r, topology_region(w->x->t, region)->index);
+    return rep && rep->stage == STAGE_PUBLIC;
+}
+
+// The content of a replica whose names become public with this step is waited for, if it is to be.
+static void content_comes(const struct work *w, struct phase *out)
+{
+    for (size_t i = 0; i < w->row.n_replicas; i++) {
+        const struct spec_replica *rep = &w->replicas[i];
+        bool rose = rep->stage == STAGE_PUBLIC && !is_public_in_force(w, rep->region);
+        if (!rose || goal_wants(goal_replica(w->goal, rep->region), "whole") != WANTED)
+            continue;
+        out->waits |= WAIT_CONTENT;
+        out->content = (struct phase_content){w->r->key, rep->region, true};
+    }
 }
 
 // ---- names that go ----
@@ -124,8 +153,32 @@ static bool lower(struct work *w, unsigned from, unsigned to)
         any |= lower_one(goal_wants(w->goal, "data"), &w->row.data_stage, from, to);
     for (size_t i = 0; i < w->row.n_replicas; i++) {
         struct spec_replica *rep = &w->replicas[i];
-        any |= lower_one(goal_wants(goal_replica(w->goal, rep->region), "present"), &rep->stage,
-                         from, to);
+        const json_t *said = goal_replica(w->goal, rep->region);
+        if (!lower_one(goal_wants(said, "present"), &rep->stage, from, to))
+            continue;
+        any = true;
+        // at the edge it would not take writes any more, while caches lead there
+        if (goal_wants(said, "content") == WANTED)
+            rep->drained = false;
+    }
+    return any;
+}
+
+// A replica whose names every cache has forgotten takes no writes any more. What it has written is
+// then to be copied before it goes.
+static bool close_replicas(struct work *w, struct phase *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < w->row.n_replicas; i++) {
+        struct spec_replica *rep = &w->replicas[i];
+        const json_t *said = goal_replica(w->goal, rep->region);
+        bool closes = goal_wants(said, "present") == NOT_WANTED &&
+                      goal_wants(said, "content") == WANTED && rep->stage == STAGE_EDGE;
+        if (!closes || rep->drained)
+            continue;
+        rep->drained = true;
+        out->content = (struct phase_content){w->r->key, rep->region, false};
+        any = true;
     }
     return any;
 }
@@ -181,8 +234,10 @@ static int step_up(struct work *w, struct phase *out)
         out->name = "private-dns";
         return 0;
     }
-    if (raise(w, STAGE_PUBLIC))
+    if (raise(w, STAGE_PUBLIC)) {
         out->name = "public-dns";
+        content_comes(w, out);
+    }
     return 0;
 }
 
@@ -197,6 +252,11 @@ static int step_down(struct work *w, struct phase *out)
     if (lower(w, STAGE_PRIVATE, STAGE_EDGE)) {
         out->rest_s = caches_rest_s(w->x);
         out->name = "private-dns";
+        return 0;
+    }
+    if (close_replicas(w, out)) {
+        out->waits = WAIT_CONTENT;
+        out->name = "content";
         return 0;
     }
     if (drop_names(w, &members)) {

@@ -5,6 +5,10 @@
 //   names come:  edge (with its certificates) → members → private-dns → public-dns
 //   names go:    public-dns → wait → private-dns → wait → members, edge, certificates
 //
+// A replica that is to be whole takes no global traffic before it has what the other replicas wrote:
+// the phase that makes its names public waits for that. One that goes with `content` is closed for
+// writes before the last phase (replica_is_leaving), and what it has written is waited for elsewhere.
+//
 // The goal is a JSON object. What it does not mention stays as it is.
 //
 //   {"registry":"contoso",
@@ -13,7 +17,7 @@
 //    "regional":true,"data":false,     // endpoints, all or nothing for a registry
 //    "anonymous":false,"access":{"mode":0,"cidrs":["192.0.2.0/24"]},
 //    "replicas":{"eastus":{"present":true,"stamp":"eus-1","weight":100,"globalRouting":true,
-//                          "drained":false}},
+//                          "drained":false,"whole":true}},   // of one that goes: "content":true
 //    "ip":{"corp-pe":{"registry_eastus":["10.4.0.9"]}},  // members that come with the names
 //    "reserveDays":90,"grants":true,"purge":false}   // of one that is deleted
 //

@@ -121,6 +121,13 @@ static int set_access(struct work *w)
     return 0;
 }
 
+// A replica that is to have its content first takes no global traffic before that. Its names being
+// public was the phase that waited for it.
+static bool waits_for_content(const struct spec_replica *rep, const json_t *said)
+{
+    return goal_wants(said, "whole") == WANTED && rep->stage != STAGE_PUBLIC;
+}
+
 static void set_replica(struct work *w, struct spec_replica *rep, const json_t *said)
 {
     const json_t *weight = json_object_get(said, "weight");
@@ -128,7 +135,8 @@ static void set_replica(struct work *w, struct spec_replica *rep, const json_t *
         rep->weight = (uint8_t)json_integer_value(weight);
         w->changed = true;
     }
-    set_bool(w, &rep->global_routing, goal_wants(said, "globalRouting"));
+    if (!waits_for_content(rep, said))
+        set_bool(w, &rep->global_routing, goal_wants(said, "globalRouting"));
     set_bool(w, &rep->drained, goal_wants(said, "drained"));
 }
 

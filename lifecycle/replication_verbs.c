@@ -6,6 +6,7 @@
 #include "control/change.h"
 #include "dns/dnskey.h"
 #include "lifecycle/caches.h"
+#include "lifecycle/content.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
 #include "lifecycle/registry_verbs.h"
@@ -91,10 +92,35 @@ static int create_stamp(const struct plan_ctx *x, const struct place *p, json_t 
     return 0;
 }
 
+// From when on it takes traffic of the global name.
+static int create_traffic(const struct plan_ctx *x, json_t *said, struct plan *out,
+                          struct diag *diag)
+{
+    bool given, early = false;
+    int rc = argument_switch(x->arguments, "early", &given, &early, diag);
+    if (rc)
+        return rc;
+    if (json_is_false(json_object_get(said, "globalRouting"))) {
+        plan_note(x, out,
+                  "it takes no traffic of the global name until replication update says so");
+        return 0;
+    }
+    if (early) {
+        plan_note(x, out, "it takes traffic of the global name before all content is there");
+        return 0;
+    }
+    plan_note(x, out,
+              "it takes traffic of the global name once it has all that the other replicas wrote; "
+              "its own names are there before (with early: all at once)");
+    int bad = json_object_set_new(said, "globalRouting", json_true());
+    bad |= json_object_set_new(said, "whole", json_true());
+    return bad ? ERR_NOMEM : 0;
+}
+
 static int plan_create(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                        const char **out_code)
 {
-    static const char *const known[] = {"globalEndpointRouting", "weight", "stamp", "ip"};
+    static const char *const known[] = {"globalEndpointRouting", "weight", "stamp", "ip", "early"};
     struct place p;
     int rc = arguments_known(x->arguments, known, ARRAY_LEN(known), diag);
     if (!rc)
@@ -122,10 +148,9 @@ static int plan_create(const struct plan_ctx *x, struct plan *out, struct diag *
         rc = registry_goal_members(x, out->goal, out, diag);
     if (rc)
         return rc;
-    if (json_object_get(said, "globalRouting") != json_false())
-        plan_note(x, out,
-                  "it takes traffic of the global name before all content is there; with "
-                  "globalEndpointRouting false it waits for replication update");
+    rc = create_traffic(x, said, out, diag);
+    if (rc)
+        return rc;
     return plan_goal(x, p.object, out, diag);
 }
 
@@ -287,9 +312,13 @@ static int plan_rebind(const struct plan_ctx *x, struct plan *out, struct diag *
 static int plan_delete(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                        const char **out_code)
 {
+    static const char *const known[] = {"waitForContent"};
     struct place p;
+    bool given, content = true;
     (void)out_code;
-    int rc = arguments_known(x->arguments, NULL, 0, diag);
+    int rc = arguments_known(x->arguments, known, ARRAY_LEN(known), diag);
+    if (!rc)
+        rc = argument_switch(x->arguments, "waitForContent", &given, &content, diag);
     if (!rc)
         rc = place_of(x, &p, diag);
     if (!rc)
@@ -305,9 +334,18 @@ static int plan_delete(const struct plan_ctx *x, struct plan *out, struct diag *
     }
     plan_note(x, out, "its names in %s leave DNS first; the edge there serves on for %u s",
               p.region, (unsigned)caches_rest_s(x));
-    plan_note(x, out, "content that %s alone holds is lost with it: meridian replication status %s",
-              p.region, p.registry);
-    if (!goal_of(&p, false, out))
+    if (content)
+        plan_note(
+            x, out,
+            "then it takes no writes any more, and goes once the other replicas have all that "
+            "it wrote; if they have not within %d minutes, it stays",
+            (int)(CONTENT_MAX_MS / 60000));
+    else
+        plan_note(x, out,
+                  "content that %s alone holds is lost with it: meridian replication status %s",
+                  p.region, p.registry);
+    json_t *said = goal_of(&p, false, out);
+    if (!said || json_object_set_new(said, "content", json_boolean(content)))
         return ERR_NOMEM;
     return plan_goal(x, p.object, out, diag);
 }

@@ -68,11 +68,20 @@ enum phase_wait {
     WAIT_MEMBERS = 2,
     // with `stamp`: all who answer for fe.D have its name
     WAIT_PUBLISHED = 4,
+    // what a replica that comes lacks is there, or what one that goes has written is elsewhere
+    WAIT_CONTENT = 8,
+};
+
+struct phase_content { // of WAIT_CONTENT
+    // key of the registry, and the replica's region
+    const char *registry, *region;
+    // else it goes
+    bool comes;
 };
 
 struct phase {
-    // "edge", "members", "private-dns", "public-dns", "document", "record", "principals", "frame";
-    // NULL: there is no phase left, the goal is reached
+    // "edge", "members", "private-dns", "public-dns", "content", "document", "record", "principals",
+    // "frame"; NULL: there is no phase left, the goal is reached
     const char *name;
     // names of two more that the same document carries, or NULL: they are listed before it
     const char *with[2];
@@ -91,6 +100,7 @@ struct phase {
     const char *stamp;
     // enum phase_wait; the engine always waits for the regions that it can reach to store it
     unsigned waits;
+    struct phase_content content;
     // after that, how long caches may still hold what the document took away
     uint32_t rest_s;
     // the name of that; NULL: "wait"

@@ -319,6 +319,8 @@ static int stored(void *ctx, const struct control_place *p, struct lifecycle_sto
     pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < f->t->n_regions; i++) {
         region_set bit = (region_set)1 << i;
+        if (!f->up[i])
+            out->unheard |= bit;
         if (f->stored[i] >= p->seq)
             n++;
         else if (f->up[i])
@@ -355,6 +357,22 @@ static void members_unheard(void *ctx, const struct topology *t, const char *end
     }
 }
 
+static int content(void *ctx, const char *registry, region_set readers, region_set origins,
+                   struct lifecycle_content *out)
+{
+    struct toy_fleet *f = ctx;
+    region_set silent = f->says_nothing;
+    (void)registry;
+    for (size_t i = 0; i < f->t->n_regions; i++)
+        if (!f->up[i])
+            silent |= (region_set)1 << i;
+    f->n_content++;
+    *out = (struct lifecycle_content){.behind = f->without_content & readers & ~silent,
+                                      .silent = silent & (readers | origins)};
+    out->to_go = out->behind ? 7 : 0;
+    return 0;
+}
+
 void toy_fleet_init(struct toy_fleet *f, struct topology *t)
 {
     *f = (struct toy_fleet){
@@ -371,7 +389,8 @@ void toy_fleet_init(struct toy_fleet *f, struct topology *t)
                  .place = place,
                  .stored = stored,
                  .certificates_missing = certificates_missing,
-                 .members_unheard = members_unheard},
+                 .members_unheard = members_unheard,
+                 .content = content},
         .t = t,
         .changer = changer_new(),
         .principals = mem_strdup("version: 1\n"),

@@ -43,6 +43,10 @@ struct toy_fleet {
     region_set without_certificates;
     // a private address where nobody is heard; NULL: there is none
     const char *silent;
+    // that do not have all that others wrote; that do not say
+    region_set without_content, says_nothing;
+    // how often content was asked about
+    unsigned n_content;
     int64_t now_ms;
     // how far the clock is sure (lifecycle_deps.sure_ms); 0: it is
     int64_t sure_ms;

@@ -181,6 +181,53 @@ class Lifecycle(unittest.TestCase):
         # every node shows it
         self.assertEqual(self.ended(away, region="southeastasia")["state"], "Succeeded")
 
+    def test_content_comes_and_goes_with_its_replica(self):
+        there, host = "southeastasia", f"contoso.southeastasia.geo.{DOMAIN}"
+        manifest = "/v2/team/leaving/manifests/1"
+
+        def phase(operation, name):
+            _, o = self.call(WRITER, "GET", f"/v1/operations/{operation}")
+            return next((p for p in o.get("phases", []) if p["name"] == name and p["state"] == "running"), None)
+
+        def done(operation, name):
+            _, o = self.call(WRITER, "GET", f"/v1/operations/{operation}")
+            return any(p["name"] == name and p["state"] == "done" for p in o.get("phases", []))
+
+        def has(region):
+            auth = self.lab.bearer("repository:team/leaving:pull", host=f"contoso.{region}.geo.{DOMAIN}", region=region)
+            return self.lab.request("GET", f"contoso.{region}.geo.{DOMAIN}", manifest, region, auth)[0] == 200
+        self.lab.push("leaving", host, "team/leaving", "1")
+        gone = self.ask("replication delete", "contoso/southeastasia")
+        for what in ("public-dns", "private-dns"):
+            wait_until(15, lambda: done(gone, what), f"{what} is done")
+            self.waits(gone)
+            self.pass_time()
+        # caches have forgotten it: no writes any more, and reads to the end
+        wait_until(15, lambda: phase(gone, "content"), "the content of the replica is waited for")
+        auth = self.lab.bearer("repository:team/leaving:pull,push", host=host, region=there)
+
+        def closed():
+            status, _, body = self.lab.request("POST", host, "/v2/team/leaving/blobs/uploads/", there, auth)
+            return status == 503 and b"leaves" in body
+        wait_until(10, closed, "the replica takes no writes")
+        self.assertTrue(has(there))
+        self.pass_time()
+        o = self.ended(gone, 60)
+        self.assertEqual((o["state"], "notCopied" in o), ("Succeeded", False), o)
+        self.assertTrue(all(has(r) for r in REGIONS if r != there))
+        wait_until(10, lambda: self.lab.request("GET", host, "/v2/", there)[0] == 421, "the edge has given it up")
+        # it comes back, and takes global traffic once it has all that was pushed meanwhile
+        self.lab.push("meanwhile", f"contoso.eastus.geo.{DOMAIN}", "team/leaving", "1")
+        ip = {"registry_southeastasia": "10.88.0.3", "registry_data_southeastasia": "10.88.0.3"}
+        back = self.ended(self.ask("replication create", "contoso/southeastasia", ip=ip), 90)
+        self.assertEqual(back["state"], "Succeeded", back)
+        public = next(p for p in back["phases"] if p["name"] == "public-dns")
+        self.assertTrue(public["content"]["comes"], back)
+        self.assertEqual(back["phases"][-1]["name"], "document")
+        self.assertTrue(has(there))
+        digests = {r: self.lab.listing(r)["team/leaving:1"] for r in REGIONS}
+        self.assertEqual(len(set(digests.values())), 1, digests)
+
 
 if __name__ == "__main__":
     need_root()

@@ -216,6 +216,9 @@ registries:
             "replication create contoso/westus": ("replication create", "contoso/westus", {}),
             "replication create -r contoso -l WestUS --global-endpoint-routing false --stamp wus-2 --weight 30":
                 ("replication create", "contoso/westus", {"globalEndpointRouting": False, "stamp": "wus-2", "weight": 30}),
+            "replication create contoso/westus --early": ("replication create", "contoso/westus", {"early": True}),
+            "replication delete contoso/westus --yes": ("replication delete", "contoso/westus", {}),
+            "replication delete contoso/westus --yes --no-wait-for-content": ("replication delete", "contoso/westus", {"waitForContent": False}),
             "replication create contoso --region westus --region-endpoint-enabled true": ("replication create", "contoso/westus", {"globalEndpointRouting": True}),
             "replication update -r contoso -n westus --global-endpoint-routing disabled": ("replication update", "contoso/westus", {"globalEndpointRouting": False}),
             "replication update contoso/westus --stamp wus-2": ("replication update", "contoso/westus", {"stamp": "wus-2"}),

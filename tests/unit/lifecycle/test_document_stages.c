@@ -370,6 +370,7 @@ START_TEST(what_goes_through_no_stages_is_said)
     json_decref(body);
     // what goes by stages says nothing of the kind
     w = what_if(ROWS(CONTOSO_EAST) PRIVATE_ONE);
+    ck_assert(has_note(w, "waits for nobody to copy"));
     ck_assert(!has_note(w, "at once"));
     ck_assert(has_phase(w, "wait"));
     json_decref(w);
