@@ -14,6 +14,8 @@
 #include "control/compiled.h"
 #include "control/successor.h"
 
+#include <assert.h>
+
 static size_t count_private(const struct topology *t)
 {
     struct catalogue_iter it = {0};
@@ -158,6 +160,7 @@ static int check_or_show(struct cli *c, int argc, char **argv, bool show)
     else
         path = c->topology;
     rc = topology_load(path, &l);
+    assert(rc || l.t);
     if (l.t && !show)
         advise(l.t, path);
     if (!rc && !show && !undo)

@@ -8,6 +8,7 @@
 #include "config/registry_key.h"
 #include "control/document_rows.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const struct spec_private nothing;
@@ -151,6 +152,7 @@ static int find_row_before(struct following *f, struct link *x)
     const struct private_endpoint *pe = row_of(r, x->name);
     if (rc || !pe)
         return rc;
+    assert(r);
     struct spec_private *row = arena_alloc(f->arena, sizeof *row);
     if (!row)
         return ERR_NOMEM;

@@ -35,8 +35,12 @@ static void said(const struct fleet_answer *a, const json_t *doc, char out[SAID_
         n = strlen(from);
     else
         from = (const char *)a->body.p;
-    for (size_t i = 0; i < n && at < SAID_MAX; i++)
-        out[at++] = from[i] < ' ' || from[i] > '~' ? ' ' : from[i];
+    for (size_t i = 0; i < n && at < SAID_MAX; i++) {
+        char c = from[i];
+        if (c < ' ' || c > '~')
+            c = ' ';
+        out[at++] = c;
+    }
     out[at] = '\0';
 }
 
