@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/admin_answer.h"
+#include "daemon/members.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -65,6 +66,9 @@ void *admin_fleet_report(void *ctx)
                                       "feed", region_keys_feed_id(app->keys), "control",
                                       region_keys_control_id(app->keys)));
     json_object_set_new(doc, "conditions", conditions_json(c));
+    json_t *members = members_report(app->members);
+    if (members)
+        json_object_set_new(doc, "members", members);
     return doc;
 }
 

@@ -25,6 +25,7 @@
 
 // How a region is, for /healthz and the admin socket. Written by housekeeping and the supervisor's
 // link.
+struct members; // daemon/members.h
 struct vitals {
     // all that is wrong with it
     struct conditions conditions;
@@ -77,6 +78,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct joining *joining;
     // likewise; peer certificates are replaced over the feed. Set while the certificates' thread runs
     _Atomic(struct rolling *) rolling;
+    // this node's part in private endpoints; NULL without one
+    struct members *members;
     // changes of the fleet (daemon/operations.h); NULL: files are the source
     struct operations *operations;
     struct resolver *resolver;

@@ -16,6 +16,7 @@ void members_init(struct members *m, struct app *app)
     *m = (struct members){.app = app};
     pthread_mutex_init(&m->lock, NULL);
     wait_cond_init(&m->wake);
+    member_probes_init(&m->probes, app);
 }
 
 // ---- for the supervisor ----
@@ -45,14 +46,46 @@ void members_leave(struct members *m)
 
 // ---- the thread ----
 
-static bool turn(struct members *m)
+// Reports of what was heard are read by the engine of operations, which only the control feed has. A
+// resolver alone has no full topology.
+static bool asks(const struct app *app)
+{
+    return app->feed && app->node->roles != ROLE_RESOLVER;
+}
+
+// False: something is to be tried again.
+static bool look(struct members *m)
 {
     bool changed = false;
-    if (leave(m, &changed))
-        return false;
-    if (changed && ipc_send(m->app->ipc_fd, &(struct ipc_message){.kind = IPC_RELOAD}))
+    int rc = leave(m, &changed);
+    if (!rc && changed && ipc_send(m->app->ipc_fd, &(struct ipc_message){.kind = IPC_RELOAD}))
         log_warn("daemon: the supervisor did not take the word to reload the edge");
-    return true;
+    if (asks(m->app) && member_probes_collect(&m->probes))
+        rc = ERR_NOMEM;
+    return !rc;
+}
+
+// Under the lock. At most so long.
+static void rest(struct members *m, int64_t ms)
+{
+    int64_t until_ms = clock_mono_ms() + ms;
+    while (!m->stopping && clock_mono_ms() < until_ms)
+        wait_cond(&m->wake, &m->lock, until_ms - clock_mono_ms());
+}
+
+// Under the lock, which it lets go meanwhile: what is to be done now.
+static void turn(struct members *m)
+{
+    bool due = m->due, done = true;
+    m->due = false;
+    pthread_mutex_unlock(&m->lock);
+    if (due)
+        done = look(m);
+    if (member_probes_any(&m->probes))
+        member_probes_round(&m->probes);
+    pthread_mutex_lock(&m->lock);
+    m->due = m->due || !done;
+    rest(m, done ? MEMBERS_REST_MS : RETRY_MS);
 }
 
 static void *members_main(void *ctx)
@@ -60,21 +93,21 @@ static void *members_main(void *ctx)
     struct members *m = ctx;
     pthread_mutex_lock(&m->lock);
     while (!m->stopping) {
-        if (!m->due) {
-            wait_cond(&m->wake, &m->lock, RETRY_MS);
-            continue;
-        }
-        m->due = false;
-        pthread_mutex_unlock(&m->lock);
-        bool done = turn(m);
-        pthread_mutex_lock(&m->lock);
-        int64_t until_ms = clock_mono_ms() + (done ? MEMBERS_REST_MS : RETRY_MS);
-        m->due = m->due || !done;
-        while (!m->stopping && clock_mono_ms() < until_ms)
+        int64_t until_ms = clock_mono_ms() + PROBE_EVERY_MS;
+        while (!m->stopping && !m->due && clock_mono_ms() < until_ms)
             wait_cond(&m->wake, &m->lock, until_ms - clock_mono_ms());
+        if (!m->stopping && (m->due || member_probes_any(&m->probes)))
+            turn(m);
     }
     pthread_mutex_unlock(&m->lock);
     return NULL;
+}
+
+void *members_report(struct members *m)
+{
+    if (!m)
+        return NULL;
+    return member_probes_json(&m->probes);
 }
 
 int members_start(struct members *m)
@@ -103,4 +136,5 @@ void members_stop(struct members *m)
     pthread_mutex_unlock(&m->lock);
     pthread_join(m->thread, NULL);
     m->runs = false;
+    member_probes_done(&m->probes);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's part in private endpoints: it leaves the addresses that its edge is to answer for the
-// supervisor (daemon/private_edge.h).
+// supervisor (daemon/private_edge.h), and asks those that wait for somebody to have heard them
+// (daemon/member_probes.h), where the control feed is the source.
 //
 //   members_init(&m, app);        // early: a topology that comes may call members_wake
 //   members_leave(&m);            // once, before the edge starts
@@ -13,6 +14,7 @@
 #define MERIDIAN_DAEMON_MEMBERS_H
 
 #include "daemon/app.h"
+#include "daemon/member_probes.h"
 
 #include <pthread.h>
 
@@ -20,6 +22,7 @@
 
 struct members {
     struct app *app;
+    struct member_probes probes;
     pthread_t thread;
     bool runs;
     pthread_mutex_t lock;
@@ -33,6 +36,8 @@ void members_leave(struct members *m);
 int members_start(struct members *m);
 // Another topology is in force. Any thread.
 void members_wake(struct members *m);
+// json_t *, for this node's report: what was heard (member_probes_json); NULL: nobody waits.
+void *members_report(struct members *m);
 // Returns when the thread has ended. Does nothing when it does not run.
 void members_stop(struct members *m);
 

@@ -8,6 +8,7 @@
 #include "base/wait.h"
 #include "config/principals.h"
 #include "control/feed.h"
+#include "daemon/members_heard.h"
 #include "daemon/reaches.h"
 #include "fleet/fleet.h"
 #include "lifecycle/lifecycle.h"
@@ -20,6 +21,8 @@
 
 // At most so long after other regions have stored something: nobody tells of that.
 #define STEP_MS 200
+// What regions said of private addresses is good for so long, for many of them
+#define REPORTS_MS 300
 
 struct operations {
     struct app *app;
@@ -31,6 +34,9 @@ struct operations {
     pthread_cond_t wake;
     // under the lock
     bool stopping, woken;
+    // of all regions, as of reports_ms (mono); the engine's lock guards them
+    json_t *reports;
+    int64_t reports_ms;
 };
 
 // ---- what the engine stands on ----
@@ -196,6 +202,22 @@ static int content(void *ctx, const char *registry, region_set readers, region_s
     return reaches_ask(((struct operations *)ctx)->reaches, registry, readers, origins, out);
 }
 
+// Reports are asked for more often meanwhile. The engine asks for one private endpoint after the
+// other: the same reports do for all of them.
+static void unheard(void *ctx, const struct topology *t, const char *endpoint,
+                    struct lifecycle_unheard *out)
+{
+    struct operations *o = ctx;
+    int64_t now_ms = clock_mono_ms();
+    fleet_hurry(o->app->fleet);
+    if (!o->reports || now_ms - o->reports_ms > REPORTS_MS) {
+        json_decref(o->reports);
+        o->reports = fleet_heard_json(o->app->fleet);
+        o->reports_ms = now_ms;
+    }
+    members_unheard(o->reports, t, endpoint, out);
+}
+
 int64_t operations_content_due(void *ctx, const char *key)
 {
     const struct app *app = ctx;
@@ -290,7 +312,8 @@ int operations_start(struct app *app, struct operations **out)
                                         .place = place,
                                         .stored = stored,
                                         .certificates_missing = certificates_missing,
-                                        .content = content};
+                                        .content = content,
+                                        .members_unheard = unheard};
     o->engine = lifecycle_new(&deps);
     if (!o->engine) {
         free(o);
@@ -345,6 +368,7 @@ void operations_free(struct operations *o)
         return;
     lifecycle_free(o->engine);
     reaches_free(o->reaches);
+    json_decref(o->reports);
     pthread_cond_destroy(&o->wake);
     pthread_mutex_destroy(&o->lock);
     free(o);

@@ -121,6 +121,7 @@ int worker_run(const struct node *n, const struct paths *p, const struct identit
     pthread_mutex_init(&w.replicator_lock, NULL);
     housekeeping_init(&w.housekeeping, &w.app);
     members_init(&w.members, &w.app);
+    w.app.members = &w.members;
     impairment_init(&w.vitals.impairment);
     conditions_init(&w.vitals.conditions);
     w.app.node = n;

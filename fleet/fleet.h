@@ -160,6 +160,10 @@ bool fleet_drift(struct fleet *fl, char *out, size_t cap);
 // What is wrong with the control feed here, likewise: an alarm of the feed, no word of the writer, or
 // no majority for the writer that this region is.
 bool fleet_alarm(struct fleet *fl, char *out, size_t cap);
+// Somebody waits for what the reports say: they are asked for every FLEET_HURRY_MS as long as this is
+// called so often.
+#define FLEET_HURRY_MS 1000
+void fleet_hurry(struct fleet *fl);
 void fleet_metrics(struct fleet *fl, struct buf *out); // NULL is fine
 
 // An answer with 200 and a text of any size, which it takes over. ERR_NOMEM.

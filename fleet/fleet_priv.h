@@ -81,6 +81,8 @@ struct fleet {
     pthread_cond_t wake;
     struct words words;
     struct reports reports;
+    // reports are wanted soon
+    _Atomic bool hurried;
     pthread_t watch;
     bool watch_runs;
 

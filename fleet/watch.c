@@ -176,12 +176,17 @@ void *fleet_heard_json(struct fleet *fl)
     return all;
 }
 
+void fleet_hurry(struct fleet *fl)
+{
+    atomic_store(&fl->hurried, true);
+}
+
 // ---- the thread ----
 
 void *fleet_watch_main(void *fleet)
 {
     struct fleet *fl = fleet;
-    int64_t reports_at = 0;
+    int64_t reports_at = 0, asked_ms = 0;
     thread_step_back();
     for (;;) {
         bool places = wants_places(fl);
@@ -189,8 +194,11 @@ void *fleet_watch_main(void *fleet)
             places_ask(fl);
         if (clock_mono_ms() >= reports_at) {
             reports_turn(fl, REPORT_TIMEOUT_MS);
-            reports_at = clock_mono_ms() + fl->o.every_ms;
+            asked_ms = clock_mono_ms();
+            reports_at = asked_ms + fl->o.every_ms;
         }
+        if (atomic_exchange(&fl->hurried, false) && reports_at > asked_ms + FLEET_HURRY_MS)
+            reports_at = asked_ms + FLEET_HURRY_MS;
         int64_t ms = reports_at - clock_mono_ms();
         if (fl->o.feed && ms > FLEET_LOOK_MS)
             ms = FLEET_LOOK_MS;
