@@ -106,6 +106,11 @@ static int topology_at(void *ctx, uint64_t version, struct diag *diag, struct to
 void documented_begin(struct asked *a, const char *rows)
 {
     asked_init(a, rows);
+    documented_hook(a);
+}
+
+void documented_hook(struct asked *a)
+{
     documented_by = "operator:bob";
     toy = a->fleet.deps;
     a->fleet.deps.judge = judge;

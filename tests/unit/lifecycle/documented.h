@@ -12,6 +12,8 @@
 extern const char *documented_by;
 
 void documented_begin(struct asked *a, const char *rows);
+// The same of a fleet that has begun.
+void documented_hook(struct asked *a);
 void documented_end(struct asked *a);
 // Takes the arguments. The status; nothing goes on yet.
 int documented_ask(struct asked *a, const char *verb, json_t *arguments, bool what_if,
