@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `meridian identities`: who the regions are by the topology, and dropping what is not used any
-// more. Adding is `meridian init`'s. Like `dns keys`, a command refuses while somebody may still
+// more. Adding is `meridian init`'s and `identities add`'s (identities_add.c). Like `dns keys`, a command refuses while somebody may still
 // rely on what would go, and says until when.
 //
 //   list     all of them
@@ -8,6 +8,7 @@
 //   retire   a fingerprint, once the region shows another of its certificates; a token key, once
 //            the tokens that it signed have ended; a feed key stays, and verifies only what it
 //            signed
+#include "cli/identities.h"
 #include "cli/edit.h"
 #include "control/identity_list.h"
 
@@ -367,6 +368,16 @@ static const struct command identity_cmds[] = {
      1,
      1,
      {"meridian identities show eastus", "meridian identities show eastus -o yaml"}},
+    {"add",
+     "the public half of a region's next key, before its first use",
+     "REGION token-key|feed-key|control-key --public-key BASE64",
+     identities_add,
+     USES_CHANGE | USES_TOPOLOGY,
+     2,
+     2,
+     {"meridian identities add eastus token-key --public-key \"$(cat token.pub)\"",
+      "meridian identities add eastus feed-key --public-key "
+      "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}},
     {"retire",
      "drops what is not used any more; a feed key stays to verify",
      "REGION fingerprint|token-key|feed-key|control-key ID [--unused-since TIME] [--now] [--last]",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """meridian init a second time, and meridian identities: nothing that a region may still use is dropped by accident."""
-import datetime, json, os, re, shutil, socket, ssl, subprocess, sys, tempfile, threading, unittest
+import base64, datetime, hashlib, json, os, re, shutil, socket, ssl, subprocess, sys, tempfile, threading, unittest
 
 MERIDIAN = os.path.abspath(sys.argv.pop(1))
 TOPOLOGY = """\
@@ -145,6 +145,30 @@ class Identities(unittest.TestCase):
             self.assertEqual(len(self.ids()[kind]), 2)
             self.assertEqual(self.ids()[kind][0], first[kind][0])
         self.assertEqual([len(self.ids("westeurope")[k]) for k in KINDS], [1, 1, 1, 1])
+
+    def test_the_public_half_of_a_next_key_is_added(self):
+        self.init()
+        spki = lambda *words: subprocess.run(f"openssl genpkey -quiet {' '.join(words)} | openssl pkey -pubout -outform DER | base64 -w0",
+                                             shell=True, check=True, capture_output=True, text=True).stdout
+        add = lambda *words, status=0: self.cli("identities", "add", *words, "--topology", self.topology, status=status)
+        token, feed = spki("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"), spki("-algorithm", "ed25519")
+        der = lambda s: hashlib.sha256(base64.b64decode(s)).hexdigest()[:8]
+        before = self.ids()
+        self.assertIn("is in the topology", add("eastus", "token-key", "--public-key", token))
+        self.assertEqual(self.version(), 4)
+        self.assertIn("is in the topology already", add("eastus", "token-key", "--public-key", token))
+        self.assertEqual(self.version(), 4)
+        add("eastus", "feed-key", "--public-key", feed)
+        add("westeurope", "control-key", "--public-key", spki("-algorithm", "ed25519"))
+        self.assertEqual([i for i, _ in self.ids()["token-key"]], [before["token-key"][0][0], f"eastus-token-{der(token)}"])
+        self.assertEqual([i for i, _ in self.ids()["feed-key"]], [before["feed-key"][0][0], f"eastus-feed-{der(feed)}"])
+        self.assertEqual(self.ids()["fingerprint"], before["fingerprint"])
+        text = self.text()
+        add("eastus", "feed-key", "--public-key", token, status=1)  # a key of another kind
+        add("eastus", "fingerprint", "--public-key", token, status=2)
+        add("eastus", "token-key", "--public-key", "x y", status=2)
+        add("nowhere", "token-key", "--public-key", token, status=1)
+        self.assertEqual(self.text(), text)
 
     def test_a_feed_key_retires_and_stays(self):
         self.init()
