@@ -20,7 +20,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define FLEET_LOOK_MS 250 // a thread that rests looks so often
+#define FLEET_UNNAMED_AFTER_MS 10000 // without a word of the writer; see reads_unnamed in follow.c
+#define FLEET_LOOK_MS 250            // a thread that rests looks so often
 
 #define FLEET_BASE_MAX_BYTES (512u << 20)
 #define FLEET_FEED_PATH "/control/v1/feed"

@@ -148,6 +148,26 @@ static int take_answer(struct lane *l, const struct topology *t, struct bytes bo
 
 // ---- asking ----
 
+// While this node was away a region may have gone over to a certificate that the topology here does
+// not name (fleet/peer_roll.h), and nobody else may be left who could say so. What is read here is
+// the writer's word or the root key's, whoever relays it, and the question holds no secret; so a node
+// that has heard nothing for a while reads from such a region too, if the CA and the name are right.
+// Nothing else is believed or given by that certificate.
+static bool reads_unnamed(struct lane *l, const struct topology *t, int rc)
+{
+    const struct region *r = topology_region(t, l->from);
+    if (rc != ERR_DENIED || !r || !r->n_peer_fingerprints ||
+        fleet_stale_ms(l->fl) < FLEET_UNNAMED_AFTER_MS)
+        return false;
+    static struct log_limit lim = LOG_LIMIT(10000);
+    log_limited(
+        &lim, LOG_WARN,
+        "fleet: %s shows a certificate that the topology here does not name, and nothing "
+        "was heard of the writer lately: the control feed is read from it, and nothing else",
+        l->from);
+    return true;
+}
+
 static int lane_fetch(struct lane *l, const struct topology *t, const char *target,
                       uint32_t idle_ms, uint32_t whole_ms, size_t max_bytes,
                       struct fetch_result *out)
@@ -165,6 +185,13 @@ static int lane_fetch(struct lane *l, const struct topology *t, const char *targ
     call.q.max_bytes = max_bytes;
     call.q.stop = &l->give_up;
     rc = fetch_run(l->fl->o.fetcher, &call.q, out);
+    if (reads_unnamed(l, t, rc)) {
+        fetch_result_done(out);
+        memset(out, 0, sizeof *out);
+        call.q.pinned = false;
+        call.q.fresh_connection = true;
+        rc = fetch_run(l->fl->o.fetcher, &call.q, out);
+    }
     if (rc && rc != ERR_CANCELED)
         lane_failed(l, "%s", *out->message ? out->message : err_text(rc));
     return rc;
