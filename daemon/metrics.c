@@ -103,7 +103,7 @@ static void target_begin(struct buf *b, const char *name, const struct health_ta
 static void write_exceptions(const struct health_verdicts *v, struct buf *b)
 {
     static const char *const kinds[] = {
-        [HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
+        [HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired", [HEALTH_DRILLED] = "drilled"};
     exposition_family(b, "meridian_health_exceptions", "gauge",
                       "Registries that a region does not serve for now.");
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
@@ -121,7 +121,7 @@ static void write_each_exception(const struct health_verdicts *v, struct buf *b)
 {
     static const char name[] = "meridian_health_exception";
     static const char *const kinds[] = {
-        [HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired"};
+        [HEALTH_DRAINED] = "drained", [HEALTH_IMPAIRED] = "impaired", [HEALTH_DRILLED] = "drilled"};
     exposition_family(b, name, "gauge",
                       "A region does not serve a registry's global name for now; always 1.");
     for (size_t i = 0; i < v->n_exceptions; i++) {

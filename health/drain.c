@@ -112,6 +112,7 @@ void health_orders_text(struct health *h, const char *region, const char *label,
     buf_init(&b, 32 << 10);
     pthread_mutex_lock(&h->lock);
     health_orders_say(&h->orders, region, label, &b);
+    health_drills_say(h, region, label, clock_mono_ms(), &b);
     pthread_mutex_unlock(&h->lock);
     snprintf(out, cap, "%s", b.err ? "" : buf_cstr(&b));
 }
@@ -169,6 +170,10 @@ void *health_orders_status_json(struct health *h)
             json_decref(list);
             list = NULL;
         }
+    json_t *drill = health_drill_order_json(h, now);
+    if (list && drill)
+        json_array_append(list, drill);
+    json_decref(drill);
     pthread_mutex_unlock(&h->lock);
     return list;
 }

@@ -48,12 +48,12 @@ int health_observation_text(struct health *h, struct buf *out)
     o->abstains = health_we_abstain(h);
     o->votes = votes;
     o->orders = h->orders;
+    o->drills = h->drills;
     observe_all(h, o);
     return observation_format(o, h->topology->domain, &s, out);
 }
 
-// n_links: it is not there any more.
-static size_t index_of(const struct health *h, const struct link *l)
+size_t health_link_index(const struct health *h, const struct link *l)
 {
     size_t i = 0;
     while (i < h->n_links && h->links[i] != l)
@@ -77,7 +77,7 @@ static void take_orders(struct health *h, struct link *l, const struct health_or
         health_forces_apply(h);
         h->unpublished = h->dirty = true;
     }
-    region_set bit = (region_set)1 << index_of(h, l);
+    region_set bit = (region_set)1 << health_link_index(h, l);
     for (size_t i = 0; i < theirs->n; i++) {
         const struct health_order *x = &theirs->list[i];
         struct health_order *mine = health_orders_find(&h->orders, x->kind, x->region, x->label);
@@ -117,7 +117,8 @@ int health_observation_take(struct health *h, struct link *l, struct observation
         *out_why = "it is not later than the last one";
         return ERR_INVAL;
     }
-    if (index_of(h, l) == h->n_links) { // while it was on its way; l->bad is of other targets
+    if (health_link_index(h, l) ==
+        h->n_links) { // while it was on its way; l->bad is of other targets
         *out_why = "its region has left the topology";
         return ERR_INVAL;
     }
@@ -129,6 +130,7 @@ int health_observation_take(struct health *h, struct link *l, struct observation
     l->abstains = o->abstains;
     take_votes(h, l, o);
     take_orders(h, l, &o->orders);
+    health_drills_take(h, l, &o->drills);
     observation_free(o);
     return 0;
 }

@@ -159,7 +159,8 @@ static void save(struct health *h)
     size_t n = h->n_targets;
     h->dirty = false;
     if (saved)
-        *saved = (struct health_saved){h->boot, h->orders};
+        *saved = (struct health_saved){h->boot, h->orders, h->drills};
+    h->drill_saved_ms = clock_mono_ms();
     pthread_mutex_unlock(&h->lock);
     int rc = ERR_NOMEM;
     if (list && saved)
@@ -208,10 +209,14 @@ static int64_t turn(struct health *h)
     int64_t now = clock_mono_ms();
     health_verdicts_decide(h, now);
     health_orders_settle(h, now);
+    health_drills_settle(h, now);
     expire_deep(h, now);
     int64_t next = health_start_due(h, now), links = health_links_due(h, now);
+    int64_t drill = health_drills_next_ms(&h->drills);
     if (links < next)
         next = links;
+    if (drill < next)
+        next = drill;
     if (h->unpublished && publish(h, now) && next > now + PUBLISH_RETRY_MS)
         next = now + PUBLISH_RETRY_MS;
     if (h->dirty && now >= h->save_at_ms) {
@@ -233,7 +238,7 @@ int64_t health_turn(struct health *h)
 static void halt(struct health *h)
 {
     h->stopping = true;
-    if (h->dirty)
+    if (h->dirty || health_drills_running(&h->drills)) // what is left of it
         save(h);
     for (struct probe *p = h->probes; p; p = p->next)
         // the handle is valid: its completion waits for our lock
@@ -280,8 +285,10 @@ static int restore(struct health *h)
         h->targets[i]->pub = list[i];
     if (rc == ERR_NOMEM)
         return rc;
-    if (!rc)
+    if (!rc) {
         h->orders = saved->orders;
+        h->drills = saved->drills;
+    }
     health_forces_apply(h);
     if (rc || saved->boot < (uint64_t)wall)
         h->boot = (uint64_t)wall;

@@ -54,7 +54,7 @@ struct health_target { // one stamp of one region
 
 // What holds for one registry in one region, whatever the health of its stamps.
 // the last one only as an order
-enum health_exception_kind { HEALTH_DRAINED, HEALTH_IMPAIRED, HEALTH_FORCED };
+enum health_exception_kind { HEALTH_DRAINED, HEALTH_IMPAIRED, HEALTH_DRILLED, HEALTH_FORCED };
 struct health_exception {
     enum health_exception_kind kind;
     char region[HOSTNAME_REGION_SIZE];
@@ -93,13 +93,13 @@ bool health_is_short(const struct health_verdicts *v, const struct topology *t, 
 struct health_map_registry {
     uint8_t label[HOSTNAME_LABEL_SIZE];
     size_t label_n;
-    region_set drained, impaired;
+    region_set drained, impaired, drilled;
 };
 struct health_map {
     uint8_t down[HEALTH_MAP_STAMPS / 8], shorts[HEALTH_MAP_STAMPS / 8];
     uint8_t headroom[HEALTH_MAP_STAMPS];
     // for all registries
-    region_set drained, impaired;
+    region_set drained, impaired, drilled;
     // that have exceptions of their own
     uint32_t n_registries;
     struct health_map_registry registries[HEALTH_EXCEPTIONS_MAX];
@@ -116,10 +116,10 @@ static inline uint8_t health_headroom(const struct health_map *m, uint32_t stamp
 }
 
 // The regions that a registry's global name leaves out for now, beside those whose stamps are down:
-// drained by the operator, or impaired for this registry (which counts as down there, for it
-// alone).
+// drained by the operator, impaired for this registry (which counts as down there, for it
+// alone), or taken out by a fault drill.
 struct health_gate {
-    region_set drained, impaired;
+    region_set drained, impaired, drilled;
 };
 // has exceptions
 struct health_gate health_map_gate(const struct health_map *m, const uint8_t *label, size_t n);
@@ -132,7 +132,7 @@ static inline struct health_gate health_gate_of(const struct health_map *m,
                                                 const struct catalogue_registry *r)
 {
     if (m && !m->n_registries)
-        return (struct health_gate){m->drained, m->impaired};
+        return (struct health_gate){m->drained, m->impaired, m->drilled};
     return m ? health_map_gate(m, catalogue_label(r), r->label_n)
              : health_verdicts_gate(v, t, catalogue_label(r), r->label_n);
 }
@@ -147,6 +147,7 @@ bool health_decide(const struct health_settings *s, struct health_target *target
 int64_t health_hold_down_ms(const struct health_settings *s, const struct health_target *target);
 
 struct health;
+struct diag;
 struct health_options {
     struct snapshot *topology;
     // published to
@@ -179,6 +180,43 @@ int health_order(struct health *h, enum health_exception_kind kind, const char *
 // An order too: all stamps of the region count as up, or down, whatever is voted; HEALTH_AUTO takes
 // it back.
 int health_force(struct health *h, const char *region, enum health_force force);
+
+// ---- fault drills (health/drill.h) ----
+
+#define HEALTH_DRILL_ID_SIZE 17 // 16 hex digits and NUL
+#define HEALTH_BY_SIZE 160
+// how long one may be
+#define HEALTH_DRILL_MIN_MS 10000ll
+#define HEALTH_DRILL_MAX_MS (4ll * 3600 * 1000)
+enum health_drill_state {
+    HEALTH_DRILL_RUNS,
+    HEALTH_DRILL_ENDED, // its time was up
+    HEALTH_DRILL_STOPPED,
+    HEALTH_DRILL_YIELDED, // to one that was started elsewhere before it
+    HEALTH_DRILL_LATE     // its time was up before this node heard of it
+};
+struct health_drill_wanted {
+    const char *region;
+    // the registry's login label; "": all registries
+    const char *label;
+    int64_t for_ms;
+    const char *by;
+};
+// Takes the region out of the global names until the time is up, on every node. ERR_NOTFOUND: no such
+// region; ERR_RANGE: shorter or longer than a drill may be; ERR_CONFLICT: it would take more away than
+// a drill may (another region is down, drained or drilling; nothing else could take the traffic). `diag`
+// says why.
+
+int health_drill_start(struct health *h, const struct health_drill_wanted *w, struct diag *diag,
+                       char out_id[HEALTH_DRILL_ID_SIZE]);
+// Before its time. `id` "": the one that runs. ERR_NOTFOUND: it is not known, or none runs; ERR_EXISTS:
+// it does not run any more.
+int health_drill_stop(struct health *h, const char *id, const char *by, struct diag *diag);
+// All that are known, the latest first: JSON (json_t *, a new reference, NULL: out of memory). Any
+// thread.
+void *health_drills_json(struct health *h);
+// A sentence on the one that runs; "" none does.
+void health_drill_text(struct health *h, char *out, size_t cap);
 
 struct buf;
 // What operators have ordered for a region, for people; "" nothing. `label`: as far as it concerns

@@ -111,6 +111,8 @@ int health_links_adopt(struct health *h, const struct topology *t, struct target
     h->n_links = t->n_regions;
     for (size_t i = 0; i < h->orders.n; i++)
         h->orders.list[i].known = 0; // by index of the region, which may be another now
+    for (size_t i = 0; i < h->drills.n; i++)
+        h->drills.list[i].known = 0;
     return 0;
 }
 

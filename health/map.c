@@ -79,7 +79,7 @@ static size_t slot_of(const struct health_map *m, const uint8_t *label, size_t n
 
 static void add_exception(struct health_map *m, const struct health_exception *e, region_set bit)
 {
-    region_set *drained = &m->drained, *impaired = &m->impaired;
+    region_set *drained = &m->drained, *impaired = &m->impaired, *drilled = &m->drilled;
     if (e->label[0]) {
         size_t n = strnlen(e->label, sizeof e->label),
                at = slot_of(m, (const uint8_t *)e->label, n);
@@ -94,9 +94,12 @@ static void add_exception(struct health_map *m, const struct health_exception *e
         }
         drained = &m->registries[m->slots[at] - 1].drained;
         impaired = &m->registries[m->slots[at] - 1].impaired;
+        drilled = &m->registries[m->slots[at] - 1].drilled;
     }
     if (e->kind == HEALTH_DRAINED)
         *drained |= bit;
+    else if (e->kind == HEALTH_DRILLED)
+        *drilled |= bit;
     else
         *impaired |= bit;
 }
@@ -108,7 +111,7 @@ void health_map_fill(struct health_map *m, const struct health_verdicts *v,
     memset(m->down, 0, sizeof m->down);
     memset(m->shorts, 0, sizeof m->shorts);
     memset(m->slots, 0, sizeof m->slots);
-    m->drained = m->impaired = 0;
+    m->drained = m->impaired = m->drilled = 0;
     m->n_registries = 0;
     for (size_t r = 0; r < t->n_regions; r++)
         for (size_t s = 0; s < t->regions[r].n_stamps; s++, at++) {
@@ -131,11 +134,12 @@ void health_map_fill(struct health_map *m, const struct health_verdicts *v,
 
 struct health_gate health_map_gate(const struct health_map *m, const uint8_t *label, size_t n)
 {
-    struct health_gate g = {m->drained, m->impaired};
+    struct health_gate g = {m->drained, m->impaired, m->drilled};
     size_t slot = m->slots[slot_of(m, label, n)];
     if (slot) {
         g.drained |= m->registries[slot - 1].drained;
         g.impaired |= m->registries[slot - 1].impaired;
+        g.drilled |= m->registries[slot - 1].drilled;
     }
     return g;
 }
@@ -154,6 +158,8 @@ struct health_gate health_verdicts_gate(const struct health_verdicts *v, const s
             continue;
         if (e->kind == HEALTH_DRAINED)
             g.drained |= (region_set)1 << r->index;
+        else if (e->kind == HEALTH_DRILLED)
+            g.drilled |= (region_set)1 << r->index;
         else
             g.impaired |= (region_set)1 << r->index;
     }

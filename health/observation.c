@@ -2,6 +2,7 @@
 // Observations on the wire; see health_observation.h.
 #include "health/observation.h"
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -54,7 +55,8 @@ int observation_format(const struct observation *o, const char *domain,
                   "region", o->region, "stamp", o->stamp, "boot", (json_int_t)o->boot, "sequence",
                   (json_int_t)o->sequence, "expiresMs", (json_int_t)o->expires_ms, "abstains",
                   (int)o->abstains, "votes", votes_json(o));
-    if (root && health_orders_put(&o->orders, root)) {
+    if (root && (health_orders_put(&o->orders, root) ||
+                 health_drills_put(&o->drills, false, clock_wall_ms(), clock_mono_ms(), root))) {
         json_decref(root);
         return ERR_NOMEM;
     }
@@ -131,7 +133,10 @@ static int parse_inner(json_t *root, const char *domain, struct observation *o, 
     int rc = parse_votes(votes, o);
     if (rc)
         return rc;
-    return health_orders_get(root, &o->orders);
+    rc = health_orders_get(root, &o->orders);
+    if (rc)
+        return rc;
+    return health_drills_get(root, false, &o->drills);
 }
 
 static int check_signature(const struct topology *t, const char *from, const char *text,

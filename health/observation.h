@@ -9,15 +9,17 @@
 // "<base64url>"}. Signed is OBSERVATION_PREFIX followed by that text: the prefix keeps the
 // signature from being taken for one of a feed entry.
 //   {"v":1,"domain":D,"region":R,"stamp":S,"boot":N,"sequence":N,"expiresMs":N,"abstains":false,
-//    "votes":{"eastus":{"eus-1":0,"eus-2":3}},"orders":[…],"forces":[…]}
+//    "votes":{"eastus":{"eus-1":0,"eus-2":3}},"orders":[…],"forces":[…],
+//    "drills":[…]}
 // A vote is 0 for up, else the number of bad probes in a row; stamps not probed yet are left out.
-// Orders and forces: health_orders.h.
+// Orders and forces: health_orders.h. Drills: health/drill.h.
 //
 // Any thread; nothing here has state. Every limit of the parser is one of the constants below.
 #ifndef MERIDIAN_HEALTH_OBSERVATION_H
 #define MERIDIAN_HEALTH_OBSERVATION_H
 
 #include "base/bytes.h"
+#include "health/drill.h"
 #include "health/orders.h"
 
 #define OBSERVATION_PREFIX "meridian health observation 1\n"
@@ -41,6 +43,7 @@ struct observation {
     size_t n_votes;
     struct observation_vote *votes;
     struct health_orders orders;
+    struct health_drills drills;
 };
 
 struct observation_signer {

@@ -28,6 +28,7 @@
 #define MERIDIAN_HEALTH_PRIV_H
 
 #include "health/deep.h"
+#include "health/drill.h"
 #include "health/observation.h"
 #include "health/vote.h"
 
@@ -145,6 +146,11 @@ struct health {
     // running
     struct call *calls;
     struct health_orders orders;
+    struct health_drills drills;
+    // monotonic: when the file was written last
+    int64_t drill_saved_ms;
+    // the one that was in force at the last turn; "": none
+    char drill_told[HEALTH_DRILL_ID_SIZE];
     // of our observations
     uint64_t boot, sequence;
     uint64_t serial;
@@ -208,6 +214,31 @@ bool health_we_abstain(const struct health *h); // by what our probes say now
 bool health_alone(const struct health *h);      // no other resolver is there by the topology
 // HEALTH_EXCEPTIONS_MAX
 size_t health_exceptions(const struct health *h, int64_t now, struct health_exception *out);
+
+// drill_ask.c: fault drills, asked for here and heard of
+void health_drills_settle(struct health *h, int64_t now); // at every turn
+void health_drills_take(struct health *h, struct link *l, const struct health_drills *theirs);
+// what one says of a region, after what operators ordered for it; as health_orders_say
+void health_drills_say(const struct health *h, const char *region, const char *label, int64_t now,
+                       struct buf *out);
+// the one that runs, as a row among the orders: json_t *, a new reference; NULL: none
+void *health_drill_order_json(const struct health *h, int64_t now);
+size_t health_link_index(const struct health *h, const struct link *l); // n_links: it is gone
+
+// drill_judge.c: may a region be taken out? What the registries allow is looked at without the lock,
+// for there may be a million.
+struct health_drill_scan {
+    // registries that lead there now; that another region could take meanwhile
+    size_t n_there, n_taken;
+    // where all that takes global traffic is drained in the topology
+    region_set drained;
+};
+void health_drill_scan(const struct topology *t, const struct health_verdicts *v,
+                       const struct region *region, const char *label,
+                       struct health_drill_scan *out);
+// ERR_CONFLICT, ERR_NOTFOUND, ERR_RANGE with a sentence.
+int health_drill_judge(const struct health *h, const struct health_drill_wanted *w,
+                       const struct health_drill_scan *scan, struct diag *diag);
 
 // health_drain.c: orders of the operator, and when it is safe to act on them
 void health_orders_settle(struct health *h, int64_t now);

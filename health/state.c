@@ -3,6 +3,7 @@
 #include "health/state.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -85,6 +86,10 @@ static int restore_all(json_t *root, const struct health_settings *s, int64_t wa
         rc = health_orders_get(root, &saved->orders);
     if (!rc && !json_object_get(root, "forces"))
         forces_of_before(targets, n, wall_ms, &saved->orders);
+    if (!rc)
+        rc = health_drills_get(root, true, &saved->drills);
+    if (!rc)
+        health_drills_resume(&saved->drills, wall_ms, clock_mono_ms());
     return rc;
 }
 
@@ -137,7 +142,8 @@ int health_state_save(const char *path, const struct health_target *targets, siz
                          (json_int_t)saved->boot);
     json_decref(list);
     AUTO_FREE char *text = NULL;
-    if (root && !health_orders_put(&saved->orders, root))
+    if (root && !health_orders_put(&saved->orders, root) &&
+        !health_drills_put(&saved->drills, true, clock_wall_ms(), clock_mono_ms(), root))
         text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
     if (text)

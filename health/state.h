@@ -5,6 +5,7 @@
 #ifndef MERIDIAN_HEALTH_STATE_H
 #define MERIDIAN_HEALTH_STATE_H
 
+#include "health/drill.h"
 #include "health/orders.h"
 
 #define HEALTH_STATE_MAX_BYTES (4u << 20)
@@ -13,6 +14,8 @@ struct health_saved { // beside the targets
     // of the last run's observations; 0 none
     uint64_t boot;
     struct health_orders orders;
+    // loaded, they have resumed: those whose time is up meanwhile have ended
+    struct health_drills drills;
 };
 
 // Restores verdict, hold-down, damping and reason of those targets that the file knows, and the

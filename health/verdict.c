@@ -193,6 +193,13 @@ bool health_verdicts_decide(struct health *h, int64_t now)
 size_t health_exceptions(const struct health *h, int64_t now, struct health_exception *out)
 {
     size_t n = 0;
+    const struct health_drill *drill = health_drills_running(&h->drills);
+    if (drill) {
+        out[n].kind = HEALTH_DRILLED;
+        memcpy(out[n].region, drill->region, sizeof out[n].region);
+        memcpy(out[n].label, drill->label, sizeof out[n].label);
+        n++;
+    }
     for (size_t i = 0; i < h->orders.n && n < HEALTH_EXCEPTIONS_MAX; i++) {
         const struct health_order *x = &h->orders.list[i];
         if (!x->on || x->kind == HEALTH_FORCED) // what is forced stands in the targets

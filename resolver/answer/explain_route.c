@@ -123,7 +123,8 @@ static void step_reason(const struct explain_query *q, const struct catalogue_re
             first = "drained in the topology";
         else
             first = "";
-    } else if (s->state == ROUTE_UNHEALTHY && forced_down)
+    } else if ((s->state == ROUTE_UNHEALTHY && forced_down) ||
+               (s->state == ROUTE_DRILLED && q->checker))
         first = "";
     else if (s->state == ROUTE_UNHEALTHY) {
         if (gate.impaired >> s->region & 1)

@@ -100,13 +100,14 @@ static const char *prefix_text(const struct route_client *client, uint8_t scope,
     return cidr_format(&c, out);
 }
 
-// A region before the chosen one that was passed over for want of space: its /healthz says so to
-// everybody.
-static void say_short(struct answer *a, const struct route *all, struct txt *out)
+// A region before the chosen one that was passed over in that state: for want of space, which its
+// /healthz says to everybody; or for a fault drill, which nobody shall take for a failure.
+static void say_passed(struct answer *a, const struct route *all, enum route_state state,
+                       const char *word, struct txt *out)
 {
     for (size_t i = 0; i < all->chosen; i++)
-        if (all->steps[i].state == ROUTE_SHORT) {
-            txt_add(out, "short=%s", a->t->regions[all->steps[i].region].name);
+        if (all->steps[i].state == state) {
+            txt_add(out, "%s=%s", word, a->t->regions[all->steps[i].region].name);
             return;
         }
 }
@@ -127,7 +128,8 @@ static void say_route(struct answer *a, const struct catalogue_registry *r, stru
         a->info->region = s->region;
         txt_add(out, "region=%s", a->t->regions[s->region].name);
         txt_add(out, "reason=%s", route_mode_name(all.mode));
-        say_short(a, &all, out);
+        say_passed(a, &all, ROUTE_SHORT, "short", out);
+        say_passed(a, &all, ROUTE_DRILLED, "drill", out);
         txt_add(out, "order=%s%s", route_placed_name((enum route_placed)s->placed),
                 all.by_weight ? "+weight" : "");
     } else {

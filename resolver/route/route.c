@@ -150,6 +150,8 @@ static enum route_state state_of(const struct deciding *d, region_set bit,
         return ROUTE_DRAINED;
     if (!s->up)
         return ROUTE_UNHEALTHY;
+    if (d->gate.drilled & bit)
+        return ROUTE_DRILLED;
     if (s->is_short)
         return ROUTE_SHORT;
     return ROUTE_OPEN;
@@ -213,9 +215,9 @@ static void choose(struct route *r)
         bool need_up;
         enum route_mode mode;
     } tries[] = {
-        {ROUTE_OPEN, true, ROUTE_HEALTHY},         {ROUTE_SHORT, true, ROUTE_ALL_SHORT},
-        {ROUTE_UNHEALTHY, false, ROUTE_FAIL_OPEN}, {ROUTE_DRAINED, true, ROUTE_LAST},
-        {ROUTE_DRAINED, false, ROUTE_LAST},
+        {ROUTE_OPEN, true, ROUTE_HEALTHY},        {ROUTE_SHORT, true, ROUTE_ALL_SHORT},
+        {ROUTE_DRILLED, true, ROUTE_ALL_DRILLED}, {ROUTE_UNHEALTHY, false, ROUTE_FAIL_OPEN},
+        {ROUTE_DRAINED, true, ROUTE_LAST},        {ROUTE_DRAINED, false, ROUTE_LAST},
     };
     for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
         size_t at = first_in(r, tries[i].state, tries[i].need_up);
@@ -339,7 +341,7 @@ bool route_pick(const struct route_context *c, const struct catalogue_registry *
     struct orders o;
     orders_of(c, &client->net.ip, &o);
     d.gate = health_gate_of(c->map, c->health, c->topology, r);
-    region_set open = r->open & ~(d.gate.drained | d.gate.impaired);
+    region_set open = r->open & ~(d.gate.drained | d.gate.impaired | d.gate.drilled);
     out->mode = ROUTE_HEALTHY;
     out->by_weight = false;
     if (pick_up(&d, open, &o.list[0], out) || pick_up(&d, open, &o.list[1], out))
@@ -385,8 +387,8 @@ uint8_t route_scope(const struct route_context *c, const struct route_client *cl
 
 const char *route_state_name(enum route_state s)
 {
-    static const char *const names[] = {"open", "unhealthy", "short",     "drained",
-                                        "off",  "staged",    "no_replica"};
+    static const char *const names[] = {"open",    "unhealthy", "drilled", "short",
+                                        "drained", "off",       "staged",  "no_replica"};
     if ((size_t)s < ARRAY_LEN(names))
         return names[s];
     return "unknown";
@@ -397,6 +399,7 @@ const char *route_state_text(enum route_state s)
     static const char *const texts[] = {
         "healthy and takes global traffic",
         "down, or impaired for this registry",
+        "taken out by a fault drill",
         "its disk is full up to its reserve: passed over while another healthy region has room",
         "drained by the operator",
         "global routing is off for this replica",
@@ -418,8 +421,8 @@ const char *route_placed_name(enum route_placed p)
 
 const char *route_mode_name(enum route_mode m)
 {
-    static const char *const names[] = {"healthy", "all_short", "fail_open", "all_drained",
-                                        "nowhere"};
+    static const char *const names[] = {"healthy",   "all_short",   "all_drilled",
+                                        "fail_open", "all_drained", "nowhere"};
     if ((size_t)m < ARRAY_LEN(names))
         return names[m];
     return "unknown";

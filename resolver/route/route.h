@@ -31,6 +31,7 @@
 enum route_state {
     ROUTE_OPEN,       // would take the client
     ROUTE_UNHEALTHY,  // its home stamp is down, or the registry is impaired there
+    ROUTE_DRILLED,    // healthy, but a fault drill has taken it out for now
     ROUTE_SHORT,      // healthy, but its home stamp takes no new content for want of space
     ROUTE_DRAINED,    // the operator drained it
     ROUTE_OFF,        // global routing is off for this replica
@@ -69,6 +70,9 @@ enum route_mode {
     ROUTE_HEALTHY, // the first that is on, not drained, healthy and not short
     // all that are on, not drained and healthy are short: the first of them, as if none was
     ROUTE_ALL_SHORT,
+    // all others that are on and not drained are down: one that a drill has taken out, for it is up.
+    // A drill takes nothing away that nobody else can give
+    ROUTE_ALL_DRILLED,
     ROUTE_FAIL_OPEN, // none is healthy: the first that is on and not drained
     ROUTE_LAST,      // all that are on are drained: a drained one, healthy first
     ROUTE_NOWHERE,   // no replica takes global traffic; validation refuses such topologies
@@ -154,12 +158,12 @@ static inline bool route_is_short(const struct route_context *c, uint8_t region,
     return c->map->shorts[at / 8] >> at % 8 & 1;
 }
 
-// "open", "unhealthy", "short", "drained", "off", "staged",
+// "open", "unhealthy", "drilled", "short", "drained", "off", "staged",
 // "no_replica"
 const char *route_state_name(enum route_state s);
 const char *route_state_text(enum route_state s);   // a clause for people
 const char *route_placed_name(enum route_placed p); // "override", "latency", "distance", "order"
-// "healthy", "all_short", "fail_open", "all_drained", "nowhere"
+// "healthy", "all_short", "all_drilled", "fail_open", "all_drained", "nowhere"
 const char *route_mode_name(enum route_mode m);
 
 #endif

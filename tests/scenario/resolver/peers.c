@@ -25,6 +25,7 @@ static struct voter {
     size_t n_votes;
     struct observation_vote votes[8];
     struct health_orders orders;
+    struct health_drills drills;
     // what it said first, for replaying
     char first[8192];
 } voters[N] = {{.boot = 100}, {.boot = 100}, {.boot = 100}, {.boot = 100}, {.boot = 100}};
@@ -92,6 +93,24 @@ static bool says(struct voter *v, char **rest)
     return true;
 }
 
+// Started there; its wall clock may be another: "drills eastus 60s +30s".
+static bool drills(struct voter *v, const char *region, char **rest)
+{
+    static unsigned n;
+    const char *where = strtok_r(NULL, " ", rest), *seconds = strtok_r(NULL, " ", rest),
+               *ahead = strtok_r(NULL, " ", rest);
+    struct health_drill x = {.at_ms = clock_wall_ms()};
+    if (!where || !seconds)
+        return false;
+    if (ahead)
+        x.at_ms += 1000 * atol(ahead);
+    x.for_ms = x.left_ms = 1000 * atol(seconds);
+    snprintf(x.id, sizeof x.id, "%016x", ++n);
+    snprintf(x.region, sizeof x.region, "%s", where);
+    snprintf(x.by, sizeof x.by, "root@%s", region);
+    return health_drills_merge(&v->drills, &x, x.at_ms, clock_mono_ms()) == 1;
+}
+
 bool peers_voter(const char *region, const char *what, char **rest)
 {
     static const char *const modes[] = {"silent",  "answers", "forged", "speaks-for-others",
@@ -133,6 +152,16 @@ bool peers_voter(const char *region, const char *what, char **rest)
         snprintf(x.region, sizeof x.region, "%s", where);
         x.on = x.force != HEALTH_AUTO;
         return health_orders_merge(&v->orders, &x, clock_wall_ms()) == 1;
+    } else if (!strcmp(what, "drills"))
+        return drills(v, region, rest);
+    else if (!strcmp(what, "stops")) {
+        const struct health_drill *x = health_drills_running(&v->drills);
+        if (!x)
+            return false;
+        struct health_drill word = *x;
+        word.stopped_ms = clock_wall_ms();
+        snprintf(word.stopped_by, sizeof word.stopped_by, "root@%s", region);
+        return health_drills_merge(&v->drills, &word, clock_wall_ms(), clock_mono_ms()) == 1;
     } else
         return false;
     return true;
@@ -197,6 +226,8 @@ static void take_orders(const struct topology *t, struct voter *v, struct bytes 
     }
     for (size_t i = 0; i < o->orders.n && !v->deaf; i++)
         health_orders_merge(&v->orders, &o->orders.list[i], clock_wall_ms());
+    for (size_t i = 0; i < o->drills.n && !v->deaf; i++)
+        health_drills_merge(&v->drills, &o->drills.list[i], clock_wall_ms(), clock_mono_ms());
     observation_free(o);
     json_decref(outer);
 }
@@ -221,6 +252,8 @@ static void observe(const struct topology *t, int i, struct buf *out)
                              .n_votes = v->n_votes,
                              .votes = v->votes,
                              .orders = v->orders};
+    health_drills_turn(&v->drills, clock_wall_ms(), clock_mono_ms());
+    o.drills = v->drills;
     snprintf(o.region, sizeof o.region, "%s",
              peers_regions[v->mode == SPEAKS_FOR_OTHERS ? who : i]);
     snprintf(o.stamp, sizeof o.stamp, "%s", peers_stamps[i]);

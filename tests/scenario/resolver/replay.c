@@ -32,6 +32,13 @@
 //                                slow: answers after 900 ms
 //   voter REGION drains REGION on|off       an order that was given there
 //   voter REGION forces REGION up|down|auto
+//   voter REGION drills REGION SECONDS [AHEAD] | stops     a drill that was started there, by a wall
+//                                clock that is so many seconds ahead
+//   drill REGION LABEL|* TIME               a drill started here
+//   drill-refused REGION LABEL|* TIME TEXT  it is refused; part of why
+//   drill-stop
+//   expect drill STATE|none                 of the latest that is known
+//   expect left MIN MAX                     of the one that runs
 //   deep REGION headroom N | short on|off | impaired LABEL|none |
 //       damaged - | oversized - | silent -
 //   drain|impair REGION LABEL|* on|off      an order given here
@@ -54,6 +61,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/clock_test.h"
+#include "base/diag.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -517,6 +525,57 @@ static void do_order(enum health_exception_kind kind, char **rest)
     run(0);
 }
 
+static void do_drill(bool refused, char **rest)
+{
+    char id[HEALTH_DRILL_ID_SIZE];
+    const char *region = word(rest), *label = word(rest);
+    const struct health_drill_wanted w = {region, strcmp(label, "*") ? label : "",
+                                          parse_time(word(rest)), "root@here"};
+    struct diag diag;
+    diag_init(&diag);
+    int rc = health_drill_start(checker, &w, &diag, id);
+    AUTO_FREE char *why = diag_text(&diag);
+    diag_done(&diag);
+    if (!rc == refused || (refused && !strstr(why, *rest)))
+        fail("the drill: %s: %s", rc ? err_text(rc) : "started", why);
+    run(0);
+}
+
+static void do_drill_stop(void)
+{
+    struct diag diag;
+    diag_init(&diag);
+    int rc = health_drill_stop(checker, "", "root@here", &diag);
+    diag_done(&diag);
+    if (rc)
+        fail("no drill is stopped: %s", err_text(rc));
+    run(0);
+}
+
+static void expect_drill(const char *state)
+{
+    json_t *list = health_drills_json(checker);
+    const char *got = "none";
+    if (json_array_size(list))
+        got = json_string_value(json_object_get(json_array_get(list, 0), "state"));
+    if (strcmp(got, state) != 0)
+        fail("the latest drill is: %s", got);
+    json_decref(list);
+}
+
+static void expect_left(int64_t min_ms, int64_t max_ms)
+{
+    json_t *list = health_drills_json(checker), *x;
+    int64_t left = -1;
+    size_t i;
+    json_array_foreach(list, i,
+                       x) if (!strcmp(json_string_value(json_object_get(x, "state")), "running"))
+        left = json_integer_value(json_object_get(x, "leftMs"));
+    json_decref(list);
+    if (left < min_ms || left > max_ms)
+        fail("%lld ms are left", (long long)left);
+}
+
 // A text member of the row of that list whose `key` is `value`.
 static void expect_member(void *rows, const char *key, const char *value, const char *member,
                           const char *text)
@@ -720,6 +779,11 @@ static void do_expect(char **rest)
     } else if (!strcmp(what, "order")) {
         const char *region = word(rest);
         expect_order(region, word(rest));
+    } else if (!strcmp(what, "drill")) {
+        expect_drill(*rest);
+    } else if (!strcmp(what, "left")) {
+        int64_t min = parse_time(word(rest));
+        expect_left(min, parse_time(word(rest)));
     } else if (!strcmp(what, "routed")) {
         expect_routed(*rest);
     } else if (!strcmp(what, "reason")) {
@@ -763,6 +827,10 @@ static void command(char *text)
             fail("%s of %s cannot %s", what, region, how);
     } else if (!strcmp(what, "drain") || !strcmp(what, "impair"))
         do_order(what[0] == 'd' ? HEALTH_DRAINED : HEALTH_IMPAIRED, &rest);
+    else if (!strcmp(what, "drill") || !strcmp(what, "drill-refused"))
+        do_drill(what[5] == '-', &rest);
+    else if (!strcmp(what, "drill-stop"))
+        do_drill_stop();
     else if (!strcmp(what, "start"))
         do_start();
     else if (!strcmp(what, "stop") || !strcmp(what, "crash"))

@@ -66,7 +66,22 @@ START_TEST(one_registry_alone)
     v->exceptions = all;
     expect(t, v, "contoso", 0, ROUTE_LAST);
     expect(t, v, "fabrikam", 1, ROUTE_HEALTHY);
+    struct health_exception drill[] = {{HEALTH_DRILLED, "eastus", ""}};
+    v->exceptions = drill;
+    v->n_exceptions = 1;
+    expect(t, v, "contoso", 1, ROUTE_HEALTHY);
     struct health_target *x = (struct health_target *)v->targets;
+    x[1].up = false; // taken out by a drill, against down
+    expect(t, v, "contoso", 0, ROUTE_ALL_DRILLED);
+    x[0].up = false; // it does not hide a failure
+    expect(t, v, "contoso", 0, ROUTE_FAIL_OPEN);
+    x[0].up = true;
+    drill[0] = (struct health_exception){HEALTH_DRILLED, "eastus", "contoso"};
+    x[1].up = true;
+    expect(t, v, "contoso", 1, ROUTE_HEALTHY);
+    expect(t, v, "fabrikam", 0, ROUTE_HEALTHY);
+    v->exceptions = all;
+    v->n_exceptions = 2;
     x[1].up = false; // drained, against down
     expect(t, v, "fabrikam", 1, ROUTE_FAIL_OPEN);
     snapshot_unref(v);
@@ -81,6 +96,8 @@ START_TEST(a_full_table)
     static struct health_exception list[HEALTH_EXCEPTIONS_MAX + 1];
     for (size_t i = 0; i <= HEALTH_EXCEPTIONS_MAX; i++) {
         list[i] = (struct health_exception){i % 2 ? HEALTH_DRAINED : HEALTH_IMPAIRED, "westus", ""};
+        if (i == 7)
+            list[i].kind = HEALTH_DRILLED;
         snprintf(list[i].label, sizeof list[i].label, "reg%05zu", i);
     }
     v->exceptions = list;
@@ -95,7 +112,9 @@ START_TEST(a_full_table)
         struct health_gate b = health_verdicts_gate(v, t, (uint8_t *)label, n);
         ck_assert_uint_eq(a.drained, b.drained);
         ck_assert_uint_eq(a.impaired, b.impaired);
-        ck_assert_uint_eq(a.drained, i < HEALTH_EXCEPTIONS_MAX && i % 2 ? 2 : 0);
+        ck_assert_uint_eq(a.drilled, b.drilled);
+        ck_assert_uint_eq(a.drilled, i == 7 ? 2 : 0);
+        ck_assert_uint_eq(a.drained, i < HEALTH_EXCEPTIONS_MAX && i % 2 && i != 7 ? 2 : 0);
         ck_assert_uint_eq(a.impaired, i < HEALTH_EXCEPTIONS_MAX && !(i % 2) ? 2 : 0);
     }
     snapshot_unref(v);

@@ -375,6 +375,15 @@ START_TEST(route_says_region_reason_and_network)
     r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
     ck_assert_str_eq(
         r.txt, "region=west reason=all_short order=override via=source prefix=198.51.100.0/25");
+    targets[0].is_short = targets[1].is_short = targets[2].is_short = false;
+    static const struct health_exception drill[] = {{HEALTH_DRILLED, "west", ""}};
+    shorts->exceptions = drill;
+    shorts->n_exceptions = 1;
+    r = ask(&c, "_route.contoso.example.io", T_TXT, NULL);
+    ck_assert_str_eq(
+        r.txt,
+        "region=east reason=healthy drill=west order=order via=source prefix=198.51.100.0/25");
+    shorts->n_exceptions = 0;
     snapshot_unref(shorts);
     c.health = v;
     r = ask(&c, "_route.asian.example.io", T_TXT, NULL);

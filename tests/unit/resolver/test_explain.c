@@ -337,6 +337,23 @@ START_TEST(what_operators_ordered_is_named)
             if (!strcmp(v->targets[i].region, "eastus"))
                 ((struct health_target *)(uintptr_t)&v->targets[i])->force = HEALTH_FORCE_DOWN;
     }
+    static const struct health_exception drill[] = {{HEALTH_DRILLED, "westeurope", ""}};
+    v->exceptions = drill;
+    v->n_exceptions = 1;
+    json_t *j = explain(t, v, "contoso.example.io", &client, NULL);
+    const json_t *regions = json_object_get(json_object_get(j, "routing"), "regions");
+    size_t n_drilled = 0;
+    for (size_t i = 0; i < json_array_size(regions); i++) {
+        const json_t *one = json_array_get(regions, i);
+        if (strcmp(json_string_value(json_object_get(one, "state")), "drilled") != 0)
+            continue;
+        n_drilled++;
+        ck_assert_str_eq(json_string_value(json_object_get(one, "region")), "westeurope");
+        ck_assert_str_eq(json_string_value(json_object_get(one, "reason")),
+                         "taken out by a fault drill");
+    }
+    ck_assert_uint_eq(n_drilled, 1);
+    json_decref(j);
     v->n_exceptions = 0;
     snapshot_unref(v);
     snapshot_unref(t);

@@ -165,12 +165,13 @@ static uint8_t stamp_of(const struct world *w, const struct registry *r, uint8_t
 }
 
 // The regions that a client may be sent to, by the document and the verdicts alone: on, not
-// drained, up and not short; failing that on, not drained and up; failing that on and not drained;
-// failing that on, and up if any of them is.
+// drained, up, not out by a drill and not short; failing that short; failing that out by a drill; failing
+// that on and not drained; failing that on, and up if any of them is.
 static region_set allowed(const struct world *w, const struct registry *r)
 {
     region_set drained = exceptions_of(w, r, HEALTH_DRAINED),
-               impaired = exceptions_of(w, r, HEALTH_IMPAIRED);
+               impaired = exceptions_of(w, r, HEALTH_IMPAIRED),
+               drilled = exceptions_of(w, r, HEALTH_DRILLED);
     region_set on = 0, open = 0, up = 0, room = 0;
     for (size_t i = 0; i < r->n_replicas; i++) {
         const struct replica *x = &r->replicas[i];
@@ -183,8 +184,10 @@ static region_set allowed(const struct world *w, const struct registry *r)
         if (!health_is_short(w->verdicts, w->t, x->region, stamp))
             room |= bit;
     }
-    if (open & up & room)
-        return open & up & room;
+    if (open & up & room & ~drilled)
+        return open & up & room & ~drilled;
+    if (open & up & ~drilled)
+        return open & up & ~drilled;
     if (open)
         return open & up ? open & up : open;
     return on & up ? on & up : on;
@@ -339,7 +342,7 @@ static void change(struct world *w, const struct registry *r, uint8_t region, bo
         *out_better = x->headroom > headroom;
         break;
     default:
-        *e = (struct health_exception){.kind = rnd(2) ? HEALTH_IMPAIRED : HEALTH_DRAINED};
+        *e = (struct health_exception){.kind = (enum health_exception_kind)rnd(HEALTH_FORCED)};
         snprintf(e->region, sizeof e->region, "%s", w->t->regions[region].name);
         snprintf(e->label, sizeof e->label, "%s", rnd(2) ? r->label : "");
         w->verdicts->n_exceptions++;

@@ -293,7 +293,7 @@ static void except(struct world *w, size_t at)
     static const char *const labels[] = {"",       "regaa0", "regaa1", "regaa0-abcdefgh01234567",
                                          "regaa2", "regaa3", "nobody0"};
     struct health_exception *e = &w->exceptions[at];
-    e->kind = rnd(2) ? HEALTH_DRAINED : HEALTH_IMPAIRED;
+    e->kind = (enum health_exception_kind)rnd(HEALTH_FORCED);
     snprintf(e->region, sizeof e->region, "r%u", rnd(9)); // there may be no such region
     snprintf(e->label, sizeof e->label, "%s", labels[rnd(ARRAY_LEN(labels))]);
 }
