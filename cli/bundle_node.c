@@ -57,6 +57,7 @@ static const struct node_part {
     {"node/health-peers.json", "the other resolvers and the regions' deep documents",
      "/v1/health/peers"},
     {"node/health-orders.json", "drains and other orders", "/v1/health/orders"},
+    {"node/drills.json", "fault drills of the last 30 days", "/v1/drills"},
     {"node/replication.json", "how far this region is with the others", "/v1/replication"},
     {"node/config.json", "versions in force, and whether a later edit was refused", "/v1/config",
      config_kept},

@@ -198,6 +198,7 @@ int cmd_dns(struct cli *c, int argc, char **argv);
 int cmd_dns_export(struct cli *c, int argc, char **argv); // dns export
 int cmd_dns_keys(struct cli *c, int argc, char **argv);   // dns keys
 int cmd_health(struct cli *c, int argc, char **argv);
+int cmd_drill(struct cli *c, int argc, char **argv);
 int cmd_identities(struct cli *c, int argc, char **argv);
 // orders.c
 extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd,

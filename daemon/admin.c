@@ -9,6 +9,10 @@
 //                                                documents
 //   GET  /v1/health/orders                       what operators ordered, and when a drain is safe
 //   POST /v1/health/orders?order=drain|impair&region=R[&registry=NAME]&on=true|false
+//   GET  /v1/drills                              fault drills, the latest first
+//   POST /v1/drills?region=R&for_ms=N[&registry=NAME]
+//                                               takes the region out of the global names so long
+//   POST /v1/drills/stop[?id=ID]                 before its time
 //   POST /v1/health/force?region=R&state=up|down|auto
 //   GET  /v1/config                              topology and principals in force, and why a later
 //                                                edit is not
@@ -52,6 +56,7 @@
 #include "control/source.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_control.h"
+#include "daemon/admin_drill.h"
 #include "daemon/admin_fleet.h"
 #include "daemon/admin_log.h"
 #include "daemon/admin_principals.h"
@@ -339,6 +344,9 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/health/orders", ADMIN_READ, admin_get_health_orders},
     {HTTP_POST, "/v1/health/orders", ADMIN_DRAIN, admin_post_order},
     {HTTP_POST, "/v1/health/force", ADMIN_LOCAL, admin_post_force},
+    {HTTP_GET, "/v1/drills", ADMIN_READ, admin_get_drills},
+    {HTTP_POST, "/v1/drills", ADMIN_DRAIN, admin_post_drill},
+    {HTTP_POST, "/v1/drills/stop", ADMIN_DRAIN, admin_post_drill_stop},
     {HTTP_GET, "/v1/config", ADMIN_READ, get_config},
     {HTTP_POST, "/v1/config/reload", ADMIN_LOCAL, post_reload},
     {HTTP_GET, "/v1/topology", ADMIN_READ, admin_get_topology},

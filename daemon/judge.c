@@ -250,6 +250,20 @@ void judge_private_addresses(struct app *app, const char *why)
         condition_clear(c, CONDITION_PRIVATE_ADDRESSES);
 }
 
+// ---- drills ----
+
+void judge_drill(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    char text[CONDITION_SENTENCE_SIZE] = "";
+    if (app->health)
+        health_drill_text(app->health, text, sizeof text);
+    if (*text)
+        condition_set(c, CONDITION_DRILL, CONDITION_WARNING, "%s", text);
+    else
+        condition_clear(c, CONDITION_DRILL);
+}
+
 // ---- all of it ----
 
 void judge_identity(struct app *app)

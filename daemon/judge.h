@@ -43,4 +43,7 @@ void judge_fleet(struct app *app);
 // serve; "": none. A warning.
 void judge_private_addresses(struct app *app, const char *why);
 
+// A fault drill that runs: a warning, so that nobody looks for a failure.
+void judge_drill(struct app *app);
+
 #endif

@@ -136,6 +136,64 @@ class Health(unittest.TestCase):
         self.lab.admin("southeastasia", "replication", "undrain", "--region", EAST)
         self.all_lead("contoso", EAST, 5)
 
+    def drill(self, at, *words, check=True):
+        return self.lab.admin(at, "drill", *words, check=check)
+
+    def refused(self, why, *words):
+        r = self.lab.run(MERIDIAN, "drill", *words, "--admin", f"{self.lab.dir}/westeurope/run/admin.sock", check=False)
+        self.assertNotEqual(r.returncode, 0, r.stdout)
+        self.assertIn(why, r.stderr)
+
+    def test_4c_a_drill_is_told_to_all_by_its_own_name_and_ends_by_itself(self):
+        west, asia = "westeurope", "southeastasia"
+        self.all_vote()
+        self.all_lead("contoso", EAST)
+        start = time.monotonic()
+        begun = self.drill(west, "start", "--region", EAST, "--for", "40s", "--yes")
+        self.assertEqual((begun["state"], begun["region"], begun["registry"], begun["by"]), ("running", EAST, "*", f"root@{west}"))
+        self.all_lead("contoso", west, 5)
+        for r in REGIONS:
+            self.assertEqual(self.drill(r, "show")["id"], begun["id"])
+        self.everywhere(f"taken out by drill {begun['id']} of root@{west} since 20", "drilled")
+        for r in REGIONS:
+            [up] = [t["up"] for t in self.lab.admin(r, "health", "show") if t["region"] == EAST]
+            self.assertTrue(up, "nothing is wrong with it")
+        conditions = lambda: [c["name"] for c in self.lab.admin(asia, "status")["conditions"]]
+        wait_until(10, lambda: "drill" in conditions(), "the status of another node says so")
+        self.refused("one at a time", "start", "--region", asia, "--for", "1m", "--yes")
+        self.refused("10 s to 4 h", "start", "--region", EAST, "--for", "5h", "--yes")
+        # The one that was asked dies, another one is cut off: each goes on, and ends it by its own clock.
+        self.lab.kill(west)
+        self.lab.cut(asia)
+        try:
+            self.lab.start(west)
+            went_on = self.drill(west, "show")
+            self.assertEqual(went_on["id"], begun["id"])
+            self.assertLessEqual(went_on["leftMs"], 40000)
+            for r in REGIONS:
+                wait_until(60, lambda: self.drill(r, "show")["state"] == "ended", f"{r} ends the drill by itself")
+            took = time.monotonic() - start
+            self.assertGreaterEqual(took, 39)
+            # at the node that was killed: what it had written may be ten seconds old
+            print(f"a drill of 40 s: over everywhere after {took:.1f} s", flush=True)
+            self.refused("is down", "start", "--region", EAST, "--for", "1m", "--yes")
+        finally:
+            self.lab.heal(asia)
+        self.all_lead("contoso", EAST, 30)
+
+    def test_4d_a_drill_of_one_registry_is_stopped_at_another_node(self):
+        self.all_vote()
+        wait_until(30, lambda: all(t["up"] for r in REGIONS for t in self.lab.admin(r, "health", "show")), "all are up")
+        self.all_lead("contoso", EAST)
+        begun = self.drill("westeurope", "start", "--region", EAST, "--for", "10m", "--registry", "contoso", "--yes")
+        self.all_lead("contoso", "westeurope", 5)
+        self.all_lead("tailspin", EAST, 5)
+        stopped = self.drill("southeastasia", "stop")
+        self.assertEqual((stopped["id"], stopped["state"], stopped["stoppedBy"]), (begun["id"], "stopped", "root@southeastasia"))
+        self.all_lead("contoso", EAST, 5)
+        wait_until(5, lambda: all(self.drill(r, "show")["state"] == "stopped" for r in REGIONS), "it is stopped everywhere")
+        self.refused("no drill runs", "stop")
+
     def test_4b_what_is_forced_at_one_is_forced_at_all(self):
         self.all_vote()
         self.all_lead("contoso", EAST)
