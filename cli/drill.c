@@ -7,6 +7,8 @@
 #include "cli/show.h"
 #include "config/options.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const columns[] = {"id", "region", "registry", "state",      "by",
@@ -117,6 +119,147 @@ static int list(struct cli *c, int argc, char **argv)
     return cli_print_rows(c, all, columns, ARRAY_LEN(columns));
 }
 
+// ---- the report ----
+
+// What a node's report says of that drill; borrowed, NULL: nothing.
+static const json_t *seen_by(const json_t *report, const char *id)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(report, "drills"), i, one)
+    {
+        if (!strcmp(json_text(one, "id"), id))
+            return one;
+    }
+    return NULL;
+}
+
+// Each region's row: what it saw, or why nothing is known of it.
+static json_t *seen_json(const json_t *fleet, const char *id)
+{
+    json_t *rows = json_array(), *report;
+    size_t i;
+    json_array_foreach((json_t *)fleet, i, report)
+    {
+        const json_t *seen = seen_by(report, id);
+        json_t *row = json_object();
+        if (seen)
+            json_object_update(row, (json_t *)seen);
+        json_object_set(row, "region", json_object_get(report, "region"));
+        json_object_set(row, "reached", json_object_get(report, "reached"));
+        json_object_set_new(row, "seen", json_boolean(seen != NULL));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static const char *seconds_of(struct cli *c, const json_t *row, const char *member)
+{
+    const json_t *ms = json_object_get(row, member);
+    if (json_is_integer(ms))
+        return arena_printf(&c->arena, "%.1f s", (double)json_integer_value(ms) / 1000);
+    return "-";
+}
+
+static const char *number_of(struct cli *c, const json_t *row, const char *member)
+{
+    const json_t *n = json_object_get(row, member);
+    if (json_is_integer(n))
+        return arena_printf(&c->arena, "%lld", (long long)json_integer_value(n));
+    return "-";
+}
+
+// "429: 3, 503: 1": of the codes from 400 on, less the challenges (401), which every login has.
+static const char *failed_of(struct cli *c, const json_t *row)
+{
+    const char *out = "", *code;
+    json_t *n;
+    if (!json_is_true(json_object_get(row, "seen")))
+        return "-";
+    json_object_foreach(json_object_get(row, "codes"), code, n)
+    {
+        bool fails = *code >= '4' && strcmp(code, "401") != 0;
+        if (fails)
+            out = arena_printf(&c->arena, "%s%s%s: %lld", out, *out ? ", " : "", code,
+                               (long long)json_integer_value(n));
+    }
+    if (*out)
+        return out;
+    return "none";
+}
+
+#define REPORT_COLUMNS 9
+
+static void report_row(struct cli *c, const json_t *row, const char **cells)
+{
+    const char *told = "seen";
+    if (!json_is_true(json_object_get(row, "reached")))
+        told = "away";
+    else if (!json_is_true(json_object_get(row, "seen")))
+        told = "nothing";
+    cells[0] = json_text(row, "region");
+    cells[1] = told;
+    cells[2] = seconds_of(c, row, "rerouteMs");
+    cells[3] = number_of(c, row, "ledThere");
+    cells[4] = seconds_of(c, row, "returnMs");
+    cells[5] = number_of(c, row, "requests");
+    cells[6] = number_of(c, row, "late");
+    cells[7] = failed_of(c, row);
+    cells[8] = number_of(c, row, "lagEntries");
+}
+
+static int print_report(struct cli *c, json_t *doc)
+{
+    static const char *const heads[REPORT_COLUMNS] = {
+        "region",         "told",       "led elsewhere after",
+        "led there",      "back after", "requests",
+        "after the TTLs", "failed",     "behind by"};
+    const json_t *rows = json_object_get(doc, "regions"), *drill = json_object_get(doc, "drill");
+    size_t n = json_array_size(rows), i;
+    const char **cells = arena_array(&c->arena, (n + 1) * REPORT_COLUMNS, sizeof *cells);
+    json_t *one;
+    if (cli_json(c))
+        return cli_print_json(c, doc);
+    if (!cells)
+        abort();
+    printf("drill %s: region %s, registry %s, for %s by %s: %s\n", json_text(drill, "id"),
+           json_text(drill, "region"), json_text(drill, "registry"), seconds_of(c, drill, "forMs"),
+           json_text(drill, "by"), json_text(drill, "state"));
+    memcpy(cells, heads, sizeof heads);
+    json_array_foreach((json_t *)rows, i, one) report_row(c, one, cells + (i + 1) * REPORT_COLUMNS);
+    cli_table(cells, n + 1, REPORT_COLUMNS);
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+static int report(struct cli *c, int argc, char **argv)
+{
+    const char *id = "";
+    json_t *all = NULL, *fleet = NULL;
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    if (rc)
+        return rc;
+    if (argc > 1)
+        id = argv[1];
+    rc = cli_admin(c, "GET", "/v1/drills", &all);
+    if (rc)
+        return rc;
+    json_t *drill = json_incref((json_t *)find(all, id));
+    json_decref(all);
+    if (!drill)
+        return cli_fail(EXIT_UNKNOWN,
+                        "%s: no such drill; `meridian drill list` lists those that are known",
+                        c->path);
+    rc = cli_admin(c, "GET", "/v1/fleet", &fleet);
+    if (rc) {
+        json_decref(drill);
+        return rc;
+    }
+    json_t *rows = seen_json(fleet, json_text(drill, "id"));
+    json_decref(fleet);
+    return print_report(c, json_pack("{s:o, s:o}", "drill", drill, "regions", rows));
+}
+
 static const struct command drill_cmds[] = {
     {"start",
      "take a region out of the global names for a stated time",
@@ -143,6 +286,14 @@ static const struct command drill_cmds[] = {
      0,
      1,
      {"meridian drill show", "meridian drill show -o tsv --query leftMs"}},
+    {"report",
+     "what each region saw of a drill: how soon it led elsewhere and back, what failed meanwhile",
+     "[ID]",
+     report,
+     USES_ADMIN | MAY_WATCH,
+     0,
+     1,
+     {"meridian drill report", "meridian drill report -o json --query 'regions[].rerouteMs'"}},
     {"list",
      "drills of the last 30 days, as the node that is asked knows them",
      "",

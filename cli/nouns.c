@@ -119,7 +119,7 @@ const struct command nouns[] = {
     {"dns", "why a name leads where it leads; zones as files; signing keys",
      "explain | export | keys", cmd_dns},
     {"health", "a node's verdicts on the regions, and forcing one", "show | force", cmd_health},
-    {"drill", "practised failures: a region is out for a stated time", "start | stop | show | list",
+    {"drill", "practised failures: a region is out for a stated time", "start | stop | show | report | list",
      cmd_drill},
     {"status",
      "what a node runs, and what is wrong with it; or all nodes of the fleet",

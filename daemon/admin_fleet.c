@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/admin_answer.h"
+#include "daemon/drill_watch.h"
 #include "daemon/members.h"
 
 #include <jansson.h>
@@ -69,6 +70,8 @@ void *admin_fleet_report(void *ctx)
     json_t *members = members_report(app->members);
     if (members)
         json_object_set_new(doc, "members", members);
+    if (app->drill_watch)
+        json_object_set_new(doc, "drills", drill_watch_json(app->drill_watch));
     return doc;
 }
 

@@ -6,7 +6,7 @@
 // A report: {"region","stamp","version","since","status":"up"|"short"|"down","reason","writesClosed",
 //  "source","topologyVersion","topologyHash","principalsVersion","wallMs",
 //  "certificates":[{"kind","notAfter","renewAt","problem"}],"keys":{"token","feed"},
-//  "conditions":[…]}
+//  "conditions":[…],"drills":[…] (daemon/drill_record.h)}
 // The call adds "reached", "why", "ageMs", "clockOffsetMs" and "clockErrorMs" (as compared here).
 #ifndef MERIDIAN_DAEMON_ADMIN_FLEET_H
 #define MERIDIAN_DAEMON_ADMIN_FLEET_H

@@ -72,6 +72,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct certs *certs;
     const struct region_keys *keys;
     struct health *health;
+    // what is seen of fault drills; NULL without that role, or while it starts
+    struct drill_watch *drill_watch;
     // between the nodes; always there
     struct fleet *fleet;
     // NULL where files are the source

@@ -47,6 +47,7 @@ int paths_of(const struct node *n, struct diag *diag, struct paths *out)
         {p.edge_topology, sizeof p.edge_topology, d, "edge-topology.yaml"},
         {p.zones, sizeof p.zones, d, "state/zones"},
         {p.health_state, sizeof p.health_state, d, "state/health.json"},
+        {p.drills, sizeof p.drills, d, "state/drills.json"},
         {p.spare, sizeof p.spare, d, "state/spare"},
         {p.frame, sizeof p.frame, d, "state/frame.yaml"},
         {p.private_edge, sizeof p.private_edge, d, "state/private-edge"},

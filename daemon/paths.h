@@ -42,7 +42,7 @@ struct identity { // resolved users; only meaningful when started by root
 
 struct paths {
     char store[512], meta[512], meta_db[512], keys[512], certs[512], state[512], edge_topology[512],
-        health_state[512], zones[512], spare[512], frame[512], private_edge[512];
+        health_state[512], drills[512], zones[512], spare[512], frame[512], private_edge[512];
     char public_sock[108], peer_sock[108], tunnel_sock[108], admin_sock[108], operator_sock[108];
     char edge_dir[512];
     char region_pem[512], shared_pem[512], peer_pem[512], ca_pem[512];

@@ -16,6 +16,7 @@
 #include "daemon/admin_route.h"
 #include "daemon/auditing.h"
 #include "daemon/collector.h"
+#include "daemon/drill_watch.h"
 #include "daemon/frame_file.h"
 #include "daemon/joining.h"
 #include "daemon/late.h"
@@ -654,6 +655,8 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         meta_gate_open(w->app.meta, META_GATE_RECOVERY); // nobody to ask
     if (!rc && w->app.meta)
         rc = start_tasks(w);
+    if (!rc && w->app.health)
+        rc = drill_watch_start(&w->app, w->paths->drills, &w->app.drill_watch);
     if (!rc)
         rc = fleet_start(w->app.fleet); // it says how all that is
     if (!rc)

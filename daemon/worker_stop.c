@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "control/source.h"
 #include "daemon/collector.h"
+#include "daemon/drill_watch.h"
 #include "daemon/joining.h"
 #include "daemon/operations.h"
 #include "daemon/rolling.h"
@@ -27,6 +28,7 @@ static void rooms_stop(struct worker *w)
     joining_end(w->app.joining);
     rolling_end(atomic_load(&w->app.rolling));
     fleet_stop(w->app.fleet);       // its thread looks at all the rest
+    drill_watch_stop(take_ptr(w->app.drill_watch));
     task_runner_stop(w->app.tasks); // it asks the feed
     // its thread calls into replicator, zone maintainer and supervisor_ipc
     topology_source_close(take_ptr(w->app.source));

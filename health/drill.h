@@ -85,4 +85,7 @@ int health_drills_get(const void *object, bool own, struct health_drills *out);
 // What was read from the state file goes on (invariant 3).
 void health_drills_resume(struct health_drills *d, int64_t wall_ms, int64_t mono_ms);
 
+// All that the checker knows now. Any thread.
+void health_drills_copy(struct health *h, struct health_drills *out);
+
 #endif

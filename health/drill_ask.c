@@ -183,6 +183,13 @@ int health_drill_stop(struct health *h, const char *id, const char *by, struct d
 
 // ---- told ----
 
+void health_drills_copy(struct health *h, struct health_drills *out)
+{
+    pthread_mutex_lock(&h->lock);
+    *out = h->drills;
+    pthread_mutex_unlock(&h->lock);
+}
+
 void health_drills_say(const struct health *h, const char *region, const char *label, int64_t now,
                        struct buf *out)
 {

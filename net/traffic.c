@@ -18,6 +18,7 @@ static const uint16_t codes[] = {200, 201, 202, 204, 206, 304, 307, 400, 401, 40
                                  404, 405, 408, 409, 411, 412, 413, 414, 416, 421,
                                  429, 431, 500, 501, 502, 503, 504, 507};
 #define N_CODES (ARRAY_LEN(codes) + 1) // the last: any other
+static_assert(N_CODES == TRAFFIC_CODES, "traffic.h says how many there are");
 
 static const char *const kinds[N_TRAFFIC_KINDS] = {
 #define X(constant, label) label,
@@ -117,6 +118,26 @@ static uint64_t requests_of(size_t kind, size_t class, size_t code)
     for (size_t i = 0; i < SHARDS; i++)
         n += atomic_load_explicit(&shards[i].requests[kind][class][code], memory_order_relaxed);
     return n;
+}
+
+unsigned traffic_code(size_t place)
+{
+    if (place < ARRAY_LEN(codes))
+        return codes[place];
+    return 0;
+}
+
+void traffic_codes(uint64_t out[TRAFFIC_CODES])
+{
+    for (size_t code = 0; code < N_CODES; code++) {
+        out[code] = 0;
+        for (size_t kind = 0; kind < N_TRAFFIC_KINDS; kind++) {
+            bool of_clients =
+                kind != TRAFFIC_HEALTHZ && kind != TRAFFIC_REPLICATION && kind != TRAFFIC_PEER;
+            for (size_t class = 0; of_clients && class < N_REQUEST_CLASSES; class ++)
+                out[code] += requests_of(kind, class, code);
+        }
+    }
 }
 
 static void write_requests(const char *region, struct buf *out)

@@ -79,4 +79,10 @@ void traffic_answered(const struct http_request *req, int status);
 void traffic_write(const char *region, struct buf *out);
 uint64_t traffic_count(enum traffic_counter c); // so far
 
+// Requests that were answered so far, by status: what clients ask, so without /healthz and what other
+// regions ask. traffic_code: the status of each place; 0: any other, the last one.
+#define TRAFFIC_CODES 29
+void traffic_codes(uint64_t out[TRAFFIC_CODES]);
+unsigned traffic_code(size_t place);
+
 #endif

@@ -265,6 +265,21 @@ static void write_types(const struct metrics *const *list, size_t n, struct buf 
     }
 }
 
+uint64_t metrics_routed(const struct metrics_names *names, const struct metrics *const *list,
+                        size_t n, const char *region)
+{
+    uint64_t all = 0;
+    for (size_t r = 0; r + 1 < METRICS_REGIONS; r++) {
+        if (strcmp(metrics_region_name(names, (unsigned)r), region) != 0)
+            continue;
+        for (size_t m = ROUTE_HEALTHY; m <= ROUTE_ALL_SHORT; m++)
+            all += sum(list, n,
+                       offsetof(struct metrics, routed) +
+                           (r * METRICS_MODES + m) * sizeof(metrics_counter));
+    }
+    return all;
+}
+
 static void write_routed(const struct metrics_names *names, const struct metrics *const *list,
                          size_t n, struct buf *b)
 {

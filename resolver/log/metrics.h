@@ -74,6 +74,11 @@ static inline bool metrics_due(struct metrics *m)
 // each of them waited so long
 void metrics_batch(struct metrics *m, unsigned n_queries, int64_t took_us);
 
+// Answers to global names that led to the region because it was to take them (ROUTE_HEALTHY,
+// ROUTE_ALL_SHORT), not for want of another one.
+uint64_t metrics_routed(const struct metrics_names *names, const struct metrics *const *list,
+                        size_t n, const char *region);
+
 void metrics_write(const struct metrics_names *names, const struct metrics *const *list, size_t n,
                    struct buf *out);
 

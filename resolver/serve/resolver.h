@@ -106,6 +106,8 @@ struct zone;
 struct zone *resolver_frontend(const struct resolver *r);
 void resolver_reopen_logs(struct resolver *r); // after a rotation; soon, on their own threads
 void resolver_stats_get(const struct resolver *r, struct resolver_stats *out);
+// see metrics_routed; any thread
+uint64_t resolver_routed(const struct resolver *r, const char *region);
 // all of the room's metrics (base/exposition.h)
 void resolver_metrics_write(const struct resolver *r, struct buf *out);
 

@@ -92,6 +92,14 @@ static const struct {
      "counter", "Packets from upstreams that match no question: forged, or late."},
 };
 
+uint64_t resolver_routed(const struct resolver *r, const char *region)
+{
+    const struct metrics *list[WORKERS_MAX];
+    for (unsigned i = 0; i < r->n_workers; i++)
+        list[i] = r->workers[i].metrics;
+    return metrics_routed(r->names, list, r->n_workers, region);
+}
+
 void resolver_metrics_write(const struct resolver *r, struct buf *out)
 {
     const struct metrics *list[WORKERS_MAX];

@@ -10,7 +10,7 @@ GROUPS = {"registry": ["list", "show"], "repository": ["list", "show", "delete",
           "user": ["list", "add", "passwd", "grant", "revoke", "remove", "import"],
           "token": ["list", "show", "create", "update", "delete", "revoke"], "token credential": ["generate", "delete"], "token refresh": ["list"],
           "scope-map": ["list", "show", "create", "update", "delete"], "config": ["check"], "client-config": ["containerd", "podman", "cri-o", "docker", "kubelet", "credentials"], "dns": ["explain", "export"],
-          "health": ["show", "force"], "drill": ["start", "stop", "show", "list"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
+          "health": ["show", "force"], "drill": ["start", "stop", "show", "report", "list"], "identities": ["list", "show", "retire"], "topology": ["check", "show", "compile", "diff", "change", "pin"]}
 SINGLES = ["show-endpoints", "import", "usage", "collect", "login", "check-health", "init", "status"]
 
 
