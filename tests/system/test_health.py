@@ -177,6 +177,20 @@ class Health(unittest.TestCase):
             # at the node that was killed: what it had written may be ten seconds old
             print(f"a drill of 40 s: over everywhere after {took:.1f} s", flush=True)
             self.refused("is down", "start", "--region", EAST, "--for", "1m", "--yes")
+            report = self.drill(west, "report", begun["id"])
+            self.assertEqual(report["drill"]["id"], begun["id"])
+            rows = {r["region"]: r for r in report["regions"]}
+            self.assertEqual({r: rows[r]["reached"] for r in REGIONS}, {EAST: True, west: True, asia: False})
+            for r in (EAST, west):  # asked all the while by all_lead, they led elsewhere soon, and have led back
+                self.assertTrue(rows[r]["seen"], rows)
+                self.assertTrue(0 <= rows[r]["rerouteMs"] < 5000, rows)
+                self.assertEqual(rows[r]["ended"] > 0, True)
+            self.all_lead("contoso", EAST, 10, at=(EAST, west))
+            wait_until(10, lambda: all(r["returnMs"] is not None for r in self.drill(west, "report")["regions"] if r["region"] in (EAST, west)),
+                       "both have led back")
+            table = self.lab.check(MERIDIAN, "drill", "report", "--admin", f"{self.lab.dir}/{west}/run/admin.sock")
+            self.assertRegex(table, rf"(?m)^{asia} +away +- +-")
+            self.assertRegex(table, rf"(?m)^{west} +seen +\d+\.\d s +\d+ +\d+\.\d s ")
         finally:
             self.lab.heal(asia)
         self.all_lead("contoso", EAST, 30)
