@@ -79,6 +79,15 @@ static int judge_drills(const struct health *h, struct diag *diag)
     return ERR_CONFLICT;
 }
 
+static const char *why_down(const struct health_target *x)
+{
+    if (x->force == HEALTH_FORCE_DOWN)
+        return "forced down by an operator";
+    if (x->seen_up)
+        return "probes find it well again; its hold-down is not over, or others do not see it yet";
+    return x->reason;
+}
+
 // Of any region: the one that is to be taken out has nothing to show while it is down.
 static int judge_stamps(const struct health *h, struct diag *diag)
 {
@@ -89,8 +98,7 @@ static int judge_stamps(const struct health *h, struct diag *diag)
         diag_add(diag, NULL, 0,
                  "stamp %s of region %s is down (%s): no drill while anything is down "
                  "(`meridian health show`)",
-                 x->stamp, x->region,
-                 x->force == HEALTH_FORCE_DOWN ? "forced down by an operator" : x->reason);
+                 x->stamp, x->region, why_down(x));
         return ERR_CONFLICT;
     }
     return 0;

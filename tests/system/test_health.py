@@ -139,6 +139,9 @@ class Health(unittest.TestCase):
     def drill(self, at, *words, check=True):
         return self.lab.admin(at, "drill", *words, check=check)
 
+    def all_up(self):
+        wait_until(30, lambda: all(t["up"] for r in REGIONS for t in self.lab.admin(r, "health", "show")), "all are up")
+
     def refused(self, why, *words):
         r = self.lab.run(MERIDIAN, "drill", *words, "--admin", f"{self.lab.dir}/westeurope/run/admin.sock", check=False)
         self.assertNotEqual(r.returncode, 0, r.stdout)
@@ -147,6 +150,7 @@ class Health(unittest.TestCase):
     def test_4c_a_drill_is_told_to_all_by_its_own_name_and_ends_by_itself(self):
         west, asia = "westeurope", "southeastasia"
         self.all_vote()
+        self.all_up()
         self.all_lead("contoso", EAST)
         start = time.monotonic()
         begun = self.drill(west, "start", "--region", EAST, "--for", "40s", "--yes")
@@ -197,7 +201,7 @@ class Health(unittest.TestCase):
 
     def test_4d_a_drill_of_one_registry_is_stopped_at_another_node(self):
         self.all_vote()
-        wait_until(30, lambda: all(t["up"] for r in REGIONS for t in self.lab.admin(r, "health", "show")), "all are up")
+        self.all_up()
         self.all_lead("contoso", EAST)
         begun = self.drill("westeurope", "start", "--region", EAST, "--for", "10m", "--registry", "contoso", "--yes")
         self.all_lead("contoso", "westeurope", 5)
