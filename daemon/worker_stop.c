@@ -27,7 +27,7 @@ static void rooms_stop(struct worker *w)
 {
     joining_end(w->app.joining);
     rolling_end(atomic_load(&w->app.rolling));
-    fleet_stop(w->app.fleet);       // its thread looks at all the rest
+    fleet_stop(w->app.fleet); // its thread looks at all the rest
     drill_watch_stop(take_ptr(w->app.drill_watch));
     task_runner_stop(w->app.tasks); // it asks the feed
     // its thread calls into replicator, zone maintainer and supervisor_ipc
