@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Private endpoints from asking to going, by the commands of both sides against three regions whose topology is the fleet's own.
 
-First part (this class, `Commands`): the commands, their refusals, DNS and access as a client in the private network has them. Nobody is
-asked for /healthz here: addresses are the regions' own, answered by `none`. What nodes do of themselves (binding addresses of pools,
-asking them) goes into classes of its own below, with a topology of their own where they need one."""
+The commands, their refusals, DNS and access as a client in the private network has them. Nobody is asked for /healthz here: addresses
+are the regions' own, answered by `none`. What nodes do of themselves at addresses that they answer is in test_private_addresses.py."""
 import http.client, json, socket, ssl, tempfile, unittest
 
 from lab import CORP, DOMAIN, Lab, MERIDIAN, need_root, wait_until
