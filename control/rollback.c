@@ -279,6 +279,37 @@ static const char *why_private_stays(const struct going_back *g, const struct sp
     return NULL;
 }
 
+// What the connection itself has given up, and nobody has had since: caches find the same there.
+static int rests_for_itself(struct going_back *g, const struct spec_private *p, const struct ip *ip,
+                            bool *out)
+{
+    AUTO_BUF struct buf text;
+    struct rest r;
+    const char *key = rest_key(g->arena, p->view, ip);
+    const struct registry *to = topology_registry(g->now, p->registry);
+    buf_init(&text, 0);
+    *out = false;
+    if (!key)
+        return ERR_NOMEM;
+    int rc = g->ledger->record(g->ledger->ctx, key, &text);
+    if (!rc)
+        rc = rest_parse(buf_cstr(&text), g->arena, &r);
+    if (rc)
+        return rc == ERR_NOMEM ? rc : 0;
+    *out = to && !strcmp(r.was, p->name) && r.was_of && !strcmp(r.was_of, to->key);
+    return 0;
+}
+
+static int is_held(struct going_back *g, const struct spec_private *p,
+                   const struct address_set *held, const struct ip *ip, bool *out)
+{
+    bool own = false;
+    *out = ip_set_contains(held->list, held->n, ip);
+    int rc = *out ? rests_for_itself(g, p, ip, &own) : 0;
+    *out = *out && !own;
+    return rc;
+}
+
 // Without the addresses that are held for others by now.
 static int addresses_back(struct going_back *g, struct spec_private *p)
 {
@@ -300,9 +331,11 @@ static int addresses_back(struct going_back *g, struct spec_private *p)
         if (!ips)
             return ERR_NOMEM;
         for (size_t k = 0; k < m->n_ips && !rc; k++) {
-            if (!ip_set_contains(held.list, held.n, &m->ips[k]))
+            bool others;
+            rc = is_held(g, p, &held, &m->ips[k], &others);
+            if (!rc && !others)
                 ips[kept++] = m->ips[k];
-            else
+            else if (!rc)
                 rc = keep(
                     g,
                     arena_printf(g->arena, "private/%s/%s", p->name, ip_format(&m->ips[k], text)),

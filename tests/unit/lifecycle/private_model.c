@@ -191,8 +191,13 @@ static void model_replica(struct wish *w, const struct registry *r)
         return;
     if (w->kind == ADD && is_enough(r, r->regional_endpoints, r->n_replicas + 1))
         w->answer = YES;
-    if (w->kind == REMOVE && r->n_replicas > 1)
-        w->answer = YES;
+    if (w->kind != REMOVE || r->n_replicas == 1)
+        return;
+    // a rollback to the middle of a creation may have left one that takes no global traffic
+    w->answer = ANY;
+    for (size_t i = 0; i < r->n_replicas; i++)
+        if (r->replicas[i].region != region->index && r->replicas[i].global_routing)
+            w->answer = YES;
 }
 
 static void model_regional(struct wish *w, const struct registry *r)

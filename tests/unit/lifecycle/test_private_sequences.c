@@ -234,7 +234,8 @@ static void note(const struct wish *w, int status, const char *end)
         n_log += (size_t)n;
 }
 
-// A document that brings names gives its rows their addresses itself, and a rollback finds none.
+// A document that brings names gives its rows their addresses itself; a rollback to the middle of an
+// operation finds none.
 static bool is_short[NAMES];
 
 static void is_whole(const struct wish *w)
@@ -378,4 +379,46 @@ START_TEST(whatever_comes_an_address_is_one_connections)
 }
 END_TEST
 
-CHECK_MAIN("lifecycle/private_sequences", whatever_comes_an_address_is_one_connections)
+#define REGIONAL(word) "registry update", "contoso", "{'regionalEndpoints':'" word "'}"
+#define TWO "Approved Succeeded registry=10.1.1.0 registry_data_eastus=10.1.1.1"
+
+static void back_to(uint64_t version)
+{
+    json_t *body, *back = json_pack("{s:I}", "version", (json_int_t)version);
+    int status = documented_ask(&a, "topology rollback", back, false, 0, &body);
+    ck_assert_msg(status == 202, "%s", json_dumps(body, 0));
+    json_decref(body);
+    asked_settle(&a, 5000);
+    ck_assert(topology_registry(a.fleet.t, "contoso")->regional_endpoints);
+}
+
+// A rollback has the addresses of the version that it goes back to, and asks no pool for others.
+START_TEST(who_is_short_by_a_rollback_gets_members_by_a_command)
+{
+    json_t *body;
+    connected_begin(&a, document);
+    documented_hook(&a);
+    done(&a, "private-endpoint create", "ape",
+         "{'registry':'contoso','view':'corp','pool':'small','auto':true}");
+    ck_assert_int_eq(asked(&a, REGIONAL("Enabled"), &body), 202);
+    json_decref(body);
+    uint64_t midway = a.fleet.t->version; // at the edge, and members come later
+    asked_settle(&a, 1000);
+    uint64_t whole = a.fleet.t->version;
+    ck_assert_str_eq(connection_of(&a, "ape"), TWO " registry_eastus=10.1.1.2");
+    done(&a, REGIONAL("Disabled"));
+    ck_assert_str_eq(connection_of(&a, "ape"), TWO);
+    back_to(whole);
+    ck_assert_str_eq(connection_of(&a, "ape"), TWO " registry_eastus=10.1.1.2");
+    done(&a, REGIONAL("Disabled"));
+    back_to(midway);
+    ck_assert_str_eq(connection_of(&a, "ape"), TWO);
+    done(&a, REGIONAL("Disabled"));
+    done(&a, REGIONAL("Enabled"));
+    ck_assert_str_eq(connection_of(&a, "ape"), TWO " registry_eastus=10.1.1.3"); // .2 rests
+    documented_end(&a);
+}
+END_TEST
+
+CHECK_MAIN("lifecycle/private_sequences", whatever_comes_an_address_is_one_connections,
+           who_is_short_by_a_rollback_gets_members_by_a_command)
