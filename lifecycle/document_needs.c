@@ -41,10 +41,11 @@ static unsigned section_rights(const char *key)
         {"health", 0},
         {"ttl", 0},
         {"zone_serial", 0},
-        {"tokens", 0},
         {"replication", 0},
         {"transfer", 0},
         {"apex", 0},
+        // how long a user who was revoked may go on
+        {"tokens", CONTROL_RIGHT_PRINCIPALS},
         {"regions", CONTROL_RIGHT_REGIONS},
         // requests are signed for it
         {"domain", CONTROL_RIGHTS_ALL},

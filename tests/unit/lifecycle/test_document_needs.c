@@ -64,6 +64,8 @@ START_TEST(what_a_document_changes_needs_its_right)
     } rows[] = {
         {"views:", "identities: { eastus: { peer_fingerprints: [" FINGERPRINT "] } }\nviews:",
          "the section identities needs all", CONTROL_RIGHTS_ALL},
+        {"views:", "tokens: { max_stale: 2h }\nviews:",
+         "the section tokens needs the right principals", CONTROL_RIGHT_PRINCIPALS},
         {"peer: 10.0.0.2:8443", "peer: 10.0.0.7:8443",
          "the section regions needs the right regions", CONTROL_RIGHT_REGIONS},
         {"views:", "certificates: { ca_region: eastus }\nviews:",
@@ -92,8 +94,9 @@ START_TEST(what_a_document_changes_needs_its_right)
     expect_done("topology rollback",
                 json_pack("{s:I}", "version", (json_int_t)a.fleet.t->version - 1));
     json_t *back = json_pack("{s:i}", "version", 41);
+    a.rights = CONTROL_RIGHT_TOPOLOGY | CONTROL_RIGHT_PRINCIPALS;
     expect_denied("topology rollback", json_incref(back), "the section regions needs the right");
-    a.rights = CONTROL_RIGHT_TOPOLOGY | CONTROL_RIGHT_REGIONS;
+    a.rights |= CONTROL_RIGHT_REGIONS;
     expect_denied("topology rollback", json_incref(back), "contoso needs the right registries");
     a.rights |= CONTROL_RIGHT_REGISTRIES;
     expect_denied("topology rollback", json_incref(back), "certificates needs all rights");
