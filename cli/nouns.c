@@ -32,7 +32,7 @@ const struct command nouns[] = {
     {"replication", "replicas, how far each is, and waiting for one",
      "list | show | create | update | delete | status | wait | rebind", cmd_replication},
     {"private-endpoint", "private addresses of registries, from the network's side",
-     "create | delete | show | list", cmd_private_endpoint},
+     "create | delete | show | list | export-zone", cmd_private_endpoint},
     {"private-endpoint-connection", "networks that ask for a registry, and approving them",
      "list | show | approve | reject | delete", cmd_private_connection},
     {"repository", "what a registry holds: list, use, locks, deleting",

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "cli/private_view.h"
+#include "cli/private_zone.h"
 #include "cli/registry_words.h"
 #include "cli/request.h"
 #include "cli/show.h"
@@ -190,6 +191,16 @@ static const struct command endpoint_cmds[] = {
      1,
      {"meridian private-endpoint delete corp-pe --what-if",
       "meridian private-endpoint delete corp-pe --now --yes"}},
+    {"export-zone",
+     "a view's private names for another resolver of that network",
+     "--view VIEW [-r REGISTRY] [--format bind|nsd|knot|coredns|dnsmasq|hosts] [-o FILE]",
+     private_export_zone,
+     USES_ADMIN | NO_FORMAT,
+     0,
+     0,
+     {"meridian private-endpoint export-zone --view corp -o /etc/bind/privatelink.example.io.zone",
+      "meridian private-endpoint export-zone --view corp --format dnsmasq -o "
+      "/etc/dnsmasq.d/meridian.conf --check"}},
 };
 
 int cmd_private_endpoint(struct cli *c, int argc, char **argv)

@@ -38,6 +38,7 @@
 //   GET  /v1/operations[?object=&state=&max=]    (daemon/admin_requests.h)
 //   GET  /v1/operations/ID[?wait_ms=N]   GET /v1/names
 //   GET  /v1/private-endpoints[?name=&registry=&view=]      (daemon/admin_private.h)
+//   GET  /v1/private-zone?view=V[&registry=]                (likewise)
 //   GET  /v1/control   POST /v1/control/draft   POST /v1/control/signed
 //                                                the control feed (daemon/admin_control.h)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
@@ -334,6 +335,7 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/operations/", ADMIN_BY_ID, admin_get_operation},
     {HTTP_GET, "/v1/names", ADMIN_READ, admin_get_names},
     {HTTP_GET, "/v1/private-endpoints", ADMIN_READ, admin_get_private_endpoints},
+    {HTTP_GET, "/v1/private-zone", ADMIN_READ, admin_get_private_zone},
     {HTTP_GET, "/v1/control", ADMIN_READ, admin_get_control},
     {HTTP_POST, "/v1/control/draft", ADMIN_LOCAL, admin_post_control_draft,
      ADMIN_CONTROL_DRAFT_MAX_BYTES},

@@ -8,6 +8,7 @@
 #include "fleet/fleet.h"
 #include "lifecycle/private_list.h"
 #include "net/refuse.h"
+#include "resolver/answer/private_names.h"
 
 #include <jansson.h>
 
@@ -21,18 +22,11 @@ static void records(void *ctx, const char *prefix, control_ledger_visitor *visit
     control_feed_records(ctx, prefix, visit, v);
 }
 
-void admin_get_private_endpoints(struct app *app, struct http_request *req,
-                                 struct http_response *resp)
+// Takes the document.
+static void answer(struct http_request *req, struct http_response *resp, json_t *doc)
 {
-    const struct ledger_look ledger = {app->feed, record, records};
-    const struct private_filter f = {.registry = http_query_get(req, "registry", 0),
-                                     .view = http_query_get(req, "view", 0),
-                                     .name = http_query_get(req, "name", 0)};
-    struct topology *t = snapshot_get(app->topology);
-    json_t *doc = private_endpoints_json(t, app->feed ? &ledger : NULL, &f, clock_wall_ms());
     AUTO_FREE char *text = NULL;
     struct buf b;
-    snapshot_unref(t);
     if (doc)
         text = json_dumps(doc, JSON_COMPACT);
     json_decref(doc);
@@ -42,4 +36,39 @@ void admin_get_private_endpoints(struct app *app, struct http_request *req,
     if (!text || fleet_answer_text(resp, "application/json", &b))
         serve_refuse(req, resp, 500, "out of memory");
     buf_done(&b);
+}
+
+void admin_get_private_endpoints(struct app *app, struct http_request *req,
+                                 struct http_response *resp)
+{
+    const struct ledger_look ledger = {app->feed, record, records};
+    const struct private_filter f = {.registry = http_query_get(req, "registry", 0),
+                                     .view = http_query_get(req, "view", 0),
+                                     .name = http_query_get(req, "name", 0)};
+    struct topology *t = snapshot_get(app->topology);
+    json_t *doc = private_endpoints_json(t, app->feed ? &ledger : NULL, &f, clock_wall_ms());
+    snapshot_unref(t);
+    answer(req, resp, doc);
+}
+
+void admin_get_private_zone(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    const char *name = http_query_get(req, "view", 0),
+               *registry = http_query_get(req, "registry", 0);
+    struct topology *t = snapshot_get(app->topology);
+    const struct view *view = NULL;
+    if (name)
+        view = topology_view(t, name);
+    json_t *doc = NULL;
+    if (view)
+        doc = dns_private_names_json(t, view, registry);
+    snapshot_unref(t);
+    if (!view)
+        serve_refuse(req, resp, 404, "give view=, the name of a view of the topology");
+    else if (!doc)
+        serve_refuse(
+            req, resp, 503,
+            "the resolver does not answer in that view: see its sources and its access list");
+    else
+        answer(req, resp, doc);
 }

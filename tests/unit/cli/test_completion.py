@@ -64,7 +64,7 @@ class Completion(unittest.TestCase):
         "meridian completion ": ["bash", "fish", "zsh"],
         "meridian help tok": ["token"],
         "meridian private-": ["private-endpoint", "private-endpoint-connection"],
-        "meridian private-endpoint ": ["create", "delete", "list", "show"],
+        "meridian private-endpoint ": ["create", "delete", "export-zone", "list", "show"],
         "meridian private-endpoint create pe --view ": ["corp", "lab"],
         "meridian private-endpoint create pe --view corp --pool c": ["corp-pool"],
         "meridian private-endpoint create pe --answered-by b": ["balancer"],

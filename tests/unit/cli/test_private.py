@@ -161,5 +161,98 @@ class Private(node_socket.Case):
         self.cli("private-endpoint", "create", "corp-pe", "-r", "contoso", "--view", "corp", status=11)
 
 
+class ExportZone(node_socket.Case):
+    """A node's answer (GET /v1/private-zone) in the words of other resolvers."""
+    PATH = "GET /v1/private-zone"
+    SOA = {"ttl": 300, "mname": "s-1.eastus.fe.example.io", "rname": "hostmaster.example.io", "serial": 42, "refresh": 3600, "retry": 600, "expire": 604800, "minimum": 60}
+    NS = {"ttl": 3600, "names": ["s-1.eastus.fe.example.io", "s-1.westus.fe.example.io"]}
+
+    def there(self, *addresses, serial=42, cuts=()):
+        zones = [{"apex": apex, "soa": self.SOA | {"serial": serial}, "ns": self.NS} for apex in ("privatelink.example.io", *cuts)]
+        geo = "eastus.geo.privatelink.example.io" if cuts else "privatelink.example.io"
+        names = [{"name": "contoso.example.io", "privateName": "contoso.privatelink.example.io", "zone": "privatelink.example.io", "ttl": 10, "addresses": list(addresses)},
+                 {"name": "contoso.eastus.geo.example.io", "privateName": "contoso.eastus.geo.privatelink.example.io", "zone": geo, "ttl": 10, "addresses": ["10.4.0.9"]}]
+        self.answers[self.PATH] = (200, {"view": "corp", "domain": "example.io", "version": serial, "zones": zones, "names": names})
+
+    def export(self, *words, status=0):
+        return self.cli("private-endpoint", "export-zone", "--view", "corp", *words, status=status)
+
+    @staticmethod
+    def text(path):
+        with open(path) as f:
+            return f.read()
+
+    def lines(self, *words):
+        return [line for line in self.export(*words).splitlines() if line[0] not in ";#"]
+
+    MASTER = ["privatelink.example.io. 300 IN SOA s-1.eastus.fe.example.io. hostmaster.example.io. 42 3600 600 604800 60",
+              "privatelink.example.io. 3600 IN NS s-1.eastus.fe.example.io.", "privatelink.example.io. 3600 IN NS s-1.westus.fe.example.io.",
+              "contoso.privatelink.example.io. 10 IN A 10.4.0.4", "contoso.privatelink.example.io. 10 IN AAAA fd00::4",
+              "contoso.eastus.geo.privatelink.example.io. 10 IN A 10.4.0.9"]
+
+    def test_formats(self):
+        self.there("10.4.0.4", "fd00::4")
+        for name, said in {"bind": 'named.conf: zone "privatelink.example.io" { type primary; file "FILE"; };', "nsd": 'zonefile: "FILE"',
+                           "knot": "- domain: privatelink.example.io", "coredns": "file FILE privatelink.example.io"}.items():
+            with self.subTest(format=name):
+                self.assertEqual(self.lines("--format", name), self.MASTER)
+                self.assertIn(said, self.export("--format", name))
+        self.assertEqual(self.lines(), self.MASTER)
+        self.assertEqual(self.lines("--format", "hosts"), ["10.4.0.4 contoso.example.io contoso.privatelink.example.io", "fd00::4 contoso.example.io contoso.privatelink.example.io",
+                                                           "10.4.0.9 contoso.eastus.geo.example.io contoso.eastus.geo.privatelink.example.io"])
+        self.assertEqual(self.lines("--format", "dnsmasq")[0], "host-record=contoso.example.io,contoso.privatelink.example.io,10.4.0.4,10")
+        self.export("-r", "Contoso")
+        self.assertEqual(self.seen[-1][1], "/v1/private-zone?view=corp&registry=contoso")
+
+    def test_a_file_changes_when_the_answers_do(self):
+        path = f"{self.dir}/zone"
+        self.there("10.4.0.4")
+        self.assertEqual(self.export("-o", path, "--check", status=10), f"{path}: is not there\n")
+        self.assertEqual(self.export("-o", path), f"{path}: written, 2 names\n")
+        first = self.text(path)
+        self.assertIn(" 42 3600 ", first)
+        self.assertIn(f'file "{path}"', first)
+        # a later version of the topology that says the same of these names
+        self.there("10.4.0.4", serial=50)
+        self.assertEqual(self.export("-o", path), f"{path}: unchanged\n")
+        self.assertEqual(self.export("-o", path, "--check"), f"{path}: unchanged\n")
+        self.assertEqual(self.text(path), first)
+        self.there("10.4.0.5", serial=50)
+        self.assertEqual(self.export("-o", path, "--check", status=10), f"{path}: differs\n")
+        self.assertEqual(self.text(path), first)
+        self.assertEqual(self.export("-o", path), f"{path}: written, 2 names\n")
+        self.assertIn(" 50 3600 ", self.text(path))
+        # the same version, other names: the serial goes up all the same
+        self.there("10.4.0.6", serial=50)
+        self.export("-o", path)
+        self.assertIn(" 51 3600 ", self.text(path))
+        hosts = f"{self.dir}/hosts"
+        self.export("--format", "hosts", "-o", hosts)
+        self.assertEqual(self.export("--format", "hosts", "-o", hosts), f"{hosts}: unchanged\n")
+
+    def test_zones_where_the_topology_cuts(self):
+        self.there("10.4.0.4", cuts=["eastus.geo.privatelink.example.io"])
+        self.assertEqual(self.lines()[-1], "contoso.privatelink.example.io. 10 IN A 10.4.0.4")
+        self.assertIn("give the other zones as well, each with a file of its own (--zone): eastus.geo.privatelink.example.io", self.err)
+        for word in ("eastus.geo.privatelink", "eastus.geo.privatelink.example.io."):
+            lines = self.lines("--zone", word)
+            self.assertEqual(self.err, "")
+            self.assertTrue(lines[0].startswith("eastus.geo.privatelink.example.io. 300 IN SOA "))
+            self.assertEqual(lines[-1], "contoso.eastus.geo.privatelink.example.io. 10 IN A 10.4.0.9")
+        self.assertEqual(len(self.lines("--format", "hosts")), 2)
+
+    def test_words_that_do_not_fit(self):
+        self.there("10.4.0.4")
+        for words, said in ((["--zone", "westus.geo.privatelink"], "there is no zone westus.geo.privatelink"), (["--check"], "name it with -o"),
+                            (["--format", "hosts", "--zone", "privatelink"], "has no zones"), (["--format", "djbdns"], "bind|nsd")):
+            self.export(*words, status=2)
+            self.assertIn(said, self.err)
+        self.cli("private-endpoint", "export-zone", status=2)
+        self.assertIn("give --view", self.err)
+        del self.answers[self.PATH]
+        self.export(status=7)
+        self.export("-o", f"{self.dir}/none", status=7)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1)
