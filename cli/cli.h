@@ -169,6 +169,8 @@ char *cli_token(struct cli *c, const struct registry *r, const char *host,
 // whose admin socket is here, if there is one. "" nothing. Arena.
 const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep,
                               const char *told);
+// What was ordered for a whole region, as the node says whose admin socket is here; "" nothing. Arena.
+const char *cli_stamp_orders(struct cli *c, const char *region);
 // A host as clients must name it: with the topology's public port (https_port) unless that is 443.
 // Arena.
 const char *cli_public_host(struct cli *c, const char *host);

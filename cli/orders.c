@@ -14,8 +14,8 @@
 
 #define LOOK_MS 1000
 
-static const char *const order_columns[] = {"order", "state",    "region",     "registry", "on",
-                                            "safe",  "safeInMs", "waitingFor", "text"};
+static const char *const order_columns[] = {"order", "state", "region",   "registry",   "on",
+                                            "by",    "safe",  "safeInMs", "waitingFor", "text"};
 static const char *const peer_columns[] = {
     "region",        "resolver",  "heardMsAgo", "error",           "headroom",         "impaired",
     "clockOffsetMs", "deepError", "version",    "topologyVersion", "principalsVersion"};
@@ -54,13 +54,9 @@ static const json_t *orders_here(struct cli *c)
     return c->orders;
 }
 
-const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep,
-                              const char *told)
+// The texts of those in force there: of all registries, and (unless NULL) of the one with that label.
+static const char *orders_of(struct cli *c, const char *region, const char *label, const char *out)
 {
-    const char *out = rep->drained ? "drained in the topology" : "",
-               *region = c->topo->regions[rep->region].name;
-    if (told)
-        return arena_printf(&c->arena, "%s%s%s", out, *out ? "; " : "", told);
     const json_t *all = orders_here(c);
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *one = json_array_get(all, i);
@@ -70,10 +66,25 @@ const char *cli_region_orders(struct cli *c, const struct registry *r, const str
         const char *text = json_string_value(json_object_get(one, "text"));
         if (!text || !of || !registry || strcmp(of, region) != 0)
             continue;
-        if (strcmp(registry, "*") == 0 || strcmp(registry, r->label) == 0)
+        if (strcmp(registry, "*") == 0 || (label && strcmp(registry, label) == 0))
             out = arena_printf(&c->arena, "%s%s%s", out, *out ? "; " : "", text);
     }
     return out;
+}
+
+const char *cli_stamp_orders(struct cli *c, const char *region)
+{
+    return orders_of(c, region, NULL, "");
+}
+
+const char *cli_region_orders(struct cli *c, const struct registry *r, const struct replica *rep,
+                              const char *told)
+{
+    const char *out = rep->drained ? "drained in the topology" : "",
+               *region = c->topo->regions[rep->region].name;
+    if (told)
+        return arena_printf(&c->arena, "%s%s%s", out, *out ? "; " : "", told);
+    return orders_of(c, region, r->label, out);
 }
 
 static int health_orders_run(struct cli *c, int argc, char **argv)

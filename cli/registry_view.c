@@ -222,12 +222,15 @@ json_t *replica_json(struct cli *c, const struct registry *r, const struct repli
 int replica_print(struct cli *c, const struct registry *r, const struct replica *rep)
 {
     static const char *const columns[] = {
-        "name", "location", "provisioningState", "globalEndpointRouting", "homeStamp", "weight"};
+        "name",   "location", "provisioningState", "globalEndpointRouting", "homeStamp",
+        "weight", "orders"};
     struct provisioning states;
     provisioning_open(c, arena_printf(&c->arena, "replication/%s/%s", r->name, region_name(c, rep)),
                       &states);
     json_t *doc = replica_json(c, r, rep, &states);
     provisioning_close(&states);
+    const char *orders = cli_region_orders(c, r, rep, NULL);
+    json_object_set_new(doc, "orders", *orders ? json_string(orders) : json_null());
     if (cli_json(c))
         return cli_print_json(c, doc);
     return cli_print_array(c, json_pack("[o]", doc), columns, ARRAY_LEN(columns));

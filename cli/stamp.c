@@ -16,7 +16,8 @@ struct load { // of a stamp
     size_t replicas, drained;
 };
 
-static const char *const columns[] = {"region", "name", "addresses", "replicas", "drained"};
+static const char *const columns[] = {"region",   "name",    "addresses",
+                                      "replicas", "drained", "orders"};
 
 // By region's and stamp's index.
 static void loads_of(const struct topology *t, struct load *loads)
@@ -55,10 +56,12 @@ static json_t *stamps_json(struct cli *c, const char *only_region, const char *o
             if ((only_region && strcmp(only_region, region->name) != 0) ||
                 (only_stamp && strcmp(only_stamp, s->name) != 0))
                 continue;
+            const char *orders = cli_stamp_orders(c, region->name);
             json_array_append_new(
-                list, json_pack("{s:s, s:s, s:o, s:I, s:I}", "region", region->name, "name",
+                list, json_pack("{s:s, s:s, s:o, s:I, s:I, s:s?}", "region", region->name, "name",
                                 s->name, "addresses", addresses_json(s), "replicas",
-                                (json_int_t)l->replicas, "drained", (json_int_t)l->drained));
+                                (json_int_t)l->replicas, "drained", (json_int_t)l->drained,
+                                "orders", *orders ? orders : NULL));
         }
     }
     return list;

@@ -37,8 +37,7 @@ static void reply_bad(struct http_request *req, struct http_response *resp, int 
         admin_refuse(req, resp, 503, "Unavailable", "%s", why);
 }
 
-// "root@eastus"; from afar the token's name.
-static void by_of(const struct app *app, const struct http_request *req, char out[HEALTH_BY_SIZE])
+void admin_by(const struct app *app, const struct http_request *req, char out[HEALTH_BY_SIZE])
 {
     const char *who = "root";
     if (req->listener == LISTENER_OPERATOR)
@@ -112,7 +111,7 @@ void admin_post_drill(struct app *app, struct http_request *req, struct http_res
     const char *label = label_of(app, req, resp);
     if (!label)
         return;
-    by_of(app, req, by);
+    admin_by(app, req, by);
     struct diag diag;
     diag_init(&diag);
     const struct health_drill_wanted w = {region, label, for_ms, by};
@@ -155,7 +154,7 @@ void admin_post_drill_stop(struct app *app, struct http_request *req, struct htt
     const char *region = region_of(app, req, id);
     if (region && is_others(app, req, resp, region))
         return;
-    by_of(app, req, by);
+    admin_by(app, req, by);
     struct diag diag;
     diag_init(&diag);
     int rc = health_drill_stop(app->health, id, by, &diag);

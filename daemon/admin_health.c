@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The admin calls of health: verdicts, orders of the operator (force, drain, impair), the other
 // resolvers. See admin.c for the calls. On the pool.
+#include "daemon/admin_drill.h"
 #include "daemon/admin_fleet.h"
 
 #include "auth/admin_login.h"
@@ -70,7 +71,9 @@ void admin_post_force(struct app *app, struct http_request *req, struct http_res
         f = HEALTH_FORCE_DOWN;
     else
         f = HEALTH_AUTO;
-    int rc = health_force(app->health, region, f);
+    char by[HEALTH_BY_SIZE];
+    admin_by(app, req, by);
+    int rc = health_force(app->health, region, f, by);
     if (rc)
         reply_refusal(req, resp, region, rc);
     else
@@ -121,8 +124,10 @@ void admin_post_order(struct app *app, struct http_request *req, struct http_res
     const char *label = label_of(app, req, resp, impair);
     if (!label)
         return;
+    char by[HEALTH_BY_SIZE];
+    admin_by(app, req, by);
     int rc = health_order(app->health, drain ? HEALTH_DRAINED : HEALTH_IMPAIRED, region, label,
-                          !strcmp(on, "true"));
+                          !strcmp(on, "true"), by);
     if (rc)
         reply_refusal(req, resp, region, rc);
     else

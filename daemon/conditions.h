@@ -50,7 +50,8 @@
     X(CONTROL, "control_feed", "changes may not reach it")                                       \
     X(PRIVATE_ADDRESSES, "private_addresses", "a private endpoint is not answered")              \
     X(PRINCIPALS, "principals_stale", "it was cut off too long to issue tokens")                 \
-    X(DRILL, "drill", "a fault drill has taken a region out")
+    X(DRILL, "drill", "a fault drill has taken a region out")                                    \
+    X(DRAINED, "drained", "an operator has drained it")
 
 enum condition {
 #define X(constant, name, brief) CONDITION_##constant,

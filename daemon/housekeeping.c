@@ -55,7 +55,7 @@ void housekeeping_judge(struct housekeeping *h)
     joining_judge(app);
     judge_issuers(app);
     judge_fleet(app);
-    judge_drill(app);
+    judge_orders(app);
     atomic_store(&app->vitals->headroom, headroom(h));
     atomic_store(&app->vitals->checked_ms, clock_wall_ms());
     if (clock_mono_ms() < h->identity_at_ms)

@@ -250,9 +250,24 @@ void judge_private_addresses(struct app *app, const char *why)
         condition_clear(c, CONDITION_PRIVATE_ADDRESSES);
 }
 
-// ---- drills ----
+// ---- what operators ordered ----
 
-void judge_drill(struct app *app)
+static void judge_drain(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    char text[CONDITION_SENTENCE_SIZE / 2] = "";
+    if (app->health)
+        health_drains_text(app->health, app->node->region, text, sizeof text);
+    if (*text)
+        condition_set(
+            c, CONDITION_DRAINED, CONDITION_WARNING,
+            "global names lead elsewhere: %s (`meridian replication undrain --region %s`)", text,
+            app->node->region);
+    else
+        condition_clear(c, CONDITION_DRAINED);
+}
+
+void judge_orders(struct app *app)
 {
     struct conditions *c = &app->vitals->conditions;
     char text[CONDITION_SENTENCE_SIZE] = "";
@@ -262,6 +277,7 @@ void judge_drill(struct app *app)
         condition_set(c, CONDITION_DRILL, CONDITION_WARNING, "%s", text);
     else
         condition_clear(c, CONDITION_DRILL);
+    judge_drain(app);
 }
 
 // ---- all of it ----

@@ -43,7 +43,8 @@ void judge_fleet(struct app *app);
 // serve; "": none. A warning.
 void judge_private_addresses(struct app *app, const char *why);
 
-// A fault drill that runs: a warning, so that nobody looks for a failure.
-void judge_drill(struct app *app);
+// A fault drill that runs, or that this region is drained: warnings, so that nobody looks for a
+// failure, and nobody forgets them.
+void judge_orders(struct app *app);
 
 #endif

@@ -93,16 +93,18 @@ static int give(struct health *h, const char *region, const char *label, struct 
 }
 
 int health_order(struct health *h, enum health_exception_kind kind, const char *region,
-                 const char *label, bool on)
+                 const char *label, bool on, const char *by)
 {
-    return give(h, region, label, (struct health_order){.kind = kind, .on = on});
+    struct health_order x = {.kind = kind, .on = on};
+    snprintf(x.by, sizeof x.by, "%s", by);
+    return give(h, region, label, x);
 }
 
-int health_force(struct health *h, const char *region, enum health_force force)
+int health_force(struct health *h, const char *region, enum health_force force, const char *by)
 {
-    return give(
-        h, region, "",
-        (struct health_order){.kind = HEALTH_FORCED, .on = force != HEALTH_AUTO, .force = force});
+    struct health_order x = {.kind = HEALTH_FORCED, .on = force != HEALTH_AUTO, .force = force};
+    snprintf(x.by, sizeof x.by, "%s", by);
+    return give(h, region, "", x);
 }
 
 void health_orders_text(struct health *h, const char *region, const char *label, char *out,
@@ -111,23 +113,41 @@ void health_orders_text(struct health *h, const char *region, const char *label,
     AUTO_BUF struct buf b;
     buf_init(&b, 32 << 10);
     pthread_mutex_lock(&h->lock);
-    health_orders_say(&h->orders, region, label, &b);
+    health_orders_say(&h->orders, region, label, clock_mono_ms(), &b);
     health_drills_say(h, region, label, clock_mono_ms(), &b);
     pthread_mutex_unlock(&h->lock);
     snprintf(out, cap, "%s", b.err ? "" : buf_cstr(&b));
 }
 
-// "text": this order alone, for people.
-static void order_text(const struct health_order *x, json_t *j)
+// This order alone, for people; `label` as in health_orders_say.
+static void say_one(const struct health_order *x, const char *label, int64_t now, struct buf *out)
 {
     AUTO_FREE struct health_orders *one = mem_zalloc(sizeof *one);
-    AUTO_BUF struct buf b;
-    buf_init(&b, 1024);
     if (!one)
         return;
     one->n = 1;
     one->list[0] = *x;
-    health_orders_say(one, x->region, x->label, &b);
+    health_orders_say(one, x->region, label, now, out);
+}
+
+void health_drains_text(struct health *h, const char *region, char *out, size_t cap)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 32 << 10);
+    pthread_mutex_lock(&h->lock);
+    for (size_t i = 0; i < h->orders.n; i++)
+        if (h->orders.list[i].kind == HEALTH_DRAINED && !strcmp(h->orders.list[i].region, region))
+            say_one(&h->orders.list[i], NULL, clock_mono_ms(), &b);
+    pthread_mutex_unlock(&h->lock);
+    snprintf(out, cap, "%s", b.err ? "" : buf_cstr(&b));
+}
+
+// "text"
+static void order_text(const struct health_order *x, int64_t now, json_t *j)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 1024);
+    say_one(x, x->label, now, &b);
     json_object_set_new(j, "text", json_string(buf_cstr(&b)));
 }
 
@@ -149,10 +169,12 @@ static json_t *order_json(const struct health *h, const struct health_order *x, 
     json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I, s:o}", "order", kinds[x->kind], "region",
                           x->region, "registry", x->label[0] ? x->label : "*", "on", (int)x->on,
                           "atMs", (json_int_t)x->at_ms, "waitingFor", names);
+    if (j && *x->by)
+        json_object_set_new(j, "by", json_string(x->by));
     if (j && x->kind == HEALTH_FORCED)
         json_object_set_new(j, "state", json_string(health_force_names[x->force]));
     if (j && x->on)
-        order_text(x, j);
+        order_text(x, now, j);
     if (!j || x->kind != HEALTH_DRAINED || !x->on)
         return j;
     json_object_set_new(j, "safe", json_boolean(x->safe_ms && !left));

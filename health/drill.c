@@ -244,15 +244,6 @@ static bool is_id(const char *id)
            strspn(id, "0123456789abcdef") == HEALTH_DRILL_ID_SIZE - 1;
 }
 
-// Names of operators and regions; nothing that a terminal or a log would take for more.
-static bool is_by(const char *by)
-{
-    for (const char *p = by; *p; p++)
-        if (*p <= ' ' || *p > '~')
-            return false;
-    return *by && strlen(by) < HEALTH_BY_SIZE;
-}
-
 static int parse_state(const json_t *j, struct health_drill *x)
 {
     const char *state;
@@ -281,10 +272,10 @@ static int parse_drill(const json_t *j, bool own, struct health_drill *x)
                     &how_long, "left_ms", &left, "stopped_ms", &stopped, "stopped_by",
                     &stopped_by) ||
         !is_id(id) || !hostname_region_ok(region) || strlen(region) >= sizeof x->region ||
-        strlen(label) >= sizeof x->label || (*label && !hostname_stamp_ok(label)) || !is_by(by) ||
-        at <= 0 || at > latest || how_long < HEALTH_DRILL_MIN_MS ||
+        strlen(label) >= sizeof x->label || (*label && !hostname_stamp_ok(label)) ||
+        !health_by_ok(by) || at <= 0 || at > latest || how_long < HEALTH_DRILL_MIN_MS ||
         how_long > HEALTH_DRILL_MAX_MS || stopped < 0 || stopped > latest ||
-        (stopped && !is_by(stopped_by)))
+        (stopped && !health_by_ok(stopped_by)))
         return ERR_CORRUPT;
     memcpy(x->id, id, strlen(id));
     memcpy(x->region, region, strlen(region));

@@ -173,18 +173,18 @@ int health_start(const struct health_options *o, struct health **out);
 void health_stop(struct health *h);
 // An operator's order: the region takes no new clients of the global name (all registries, or the
 // one with that login label), or it cannot serve that one. `on` false takes it back. Kept on disk,
-// told to the other resolvers. ERR_NOTFOUND: no such region; ERR_NOSPACE: too many orders are in
+// told to the other resolvers, with the name of who gave it. ERR_NOTFOUND: no such region; ERR_NOSPACE: too many orders are in
 // force.
 int health_order(struct health *h, enum health_exception_kind kind, const char *region,
-                 const char *label, bool on);
+                 const char *label, bool on, const char *by);
 // An order too: all stamps of the region count as up, or down, whatever is voted; HEALTH_AUTO takes
 // it back.
-int health_force(struct health *h, const char *region, enum health_force force);
+int health_force(struct health *h, const char *region, enum health_force force, const char *by);
 
 // ---- fault drills (health/drill.h) ----
 
 #define HEALTH_DRILL_ID_SIZE 17 // 16 hex digits and NUL
-#define HEALTH_BY_SIZE 160
+#define HEALTH_BY_SIZE 96       // of a name: who asked
 // how long one may be
 #define HEALTH_DRILL_MIN_MS 10000ll
 #define HEALTH_DRILL_MAX_MS (4ll * 3600 * 1000)
@@ -223,6 +223,8 @@ struct buf;
 // this registry; NULL: all of it. Any thread.
 void health_orders_text(struct health *h, const char *region, const char *label, char *out,
                         size_t cap);
+// The same of drains alone: is the region of this node drained?
+void health_drains_text(struct health *h, const char *region, char *out, size_t cap);
 // votes, voters, exchanges (base/exposition.h); any thread
 void health_metrics(struct health *h, struct buf *out);
 

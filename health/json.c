@@ -70,7 +70,7 @@ static json_t *orders_json(const struct health *h, const char *region)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32 << 10);
-    health_orders_say(&h->orders, region, NULL, &b);
+    health_orders_say(&h->orders, region, NULL, clock_mono_ms(), &b);
     health_drills_say(h, region, NULL, clock_mono_ms(), &b);
     return json_string(b.err ? "" : buf_cstr(&b));
 }

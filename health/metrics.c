@@ -105,6 +105,37 @@ static void write_tally(const struct health_tally *t, struct buf *b)
                       (double)t->exchange_failures);
 }
 
+static void order_begin(struct buf *b, const char *name, const struct health_order *x)
+{
+    exposition_begin(b, name);
+    exposition_label(b, "region", x->region);
+    exposition_label(b, "registry", *x->label ? x->label : "*");
+}
+
+// Since when regions are drained, and when it is safe to stop them.
+static void write_drains(const struct health_orders *o, int64_t now, struct buf *b)
+{
+    static const char since[] = "meridian_health_drained_timestamp_seconds",
+                      safe[] = "meridian_health_drain_safe_seconds";
+    exposition_family(b, since, "gauge", "When an operator drained it, Unix time.");
+    for (size_t i = 0; i < o->n; i++)
+        if (o->list[i].on && o->list[i].kind == HEALTH_DRAINED) {
+            order_begin(b, since, &o->list[i]);
+            exposition_value(b, (double)o->list[i].at_ms / 1000);
+        }
+    exposition_family(
+        b, safe, "gauge",
+        "Until it is safe to stop a drained region; 0: it is. Left out while a resolver "
+        "has not said that it holds the order.");
+    for (size_t i = 0; i < o->n; i++) {
+        const struct health_order *x = &o->list[i];
+        if (!x->on || x->kind != HEALTH_DRAINED || !x->safe_ms)
+            continue;
+        order_begin(b, safe, x);
+        exposition_value(b, now < x->safe_ms ? (double)(x->safe_ms - now) / 1000 : 0);
+    }
+}
+
 void health_metrics(struct health *h, struct buf *out)
 {
     struct health_vote votes[TOPOLOGY_MAX_REGIONS];
@@ -118,6 +149,7 @@ void health_metrics(struct health *h, struct buf *out)
     else
         out->err = ERR_NOMEM;
     write_voters(h, now, out);
+    write_drains(&h->orders, now, out);
     write_tally(&h->tally, out);
     pthread_mutex_unlock(&h->lock);
 }

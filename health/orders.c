@@ -34,8 +34,29 @@ static const char *verb_of(const struct health_order *x)
     return "forced down";
 }
 
+bool health_by_ok(const char *by)
+{
+    for (const char *p = by; *p; p++)
+        if (*p <= ' ' || *p > '~')
+            return false;
+    return *by && strlen(by) < HEALTH_BY_SIZE;
+}
+
+// When the region may be stopped, as far as it is drained.
+static void say_safe(const struct health_order *x, int64_t mono_ms, struct buf *out)
+{
+    if (x->kind != HEALTH_DRAINED)
+        return;
+    if (!x->safe_ms)
+        buf_str(out, ", not safe to stop yet: a resolver has not said that it holds the order");
+    else if (mono_ms < x->safe_ms)
+        buf_printf(out, ", safe to stop in %lld s", (long long)(x->safe_ms - mono_ms + 999) / 1000);
+    else
+        buf_str(out, ", safe to stop");
+}
+
 void health_orders_say(const struct health_orders *o, const char *region, const char *label,
-                       struct buf *out)
+                       int64_t mono_ms, struct buf *out)
 {
     char when[CLOCK_TEXT_SIZE];
     for (size_t i = 0; i < o->n; i++) {
@@ -44,9 +65,10 @@ void health_orders_say(const struct health_orders *o, const char *region, const 
         if (!x->on || strcmp(x->region, region) != 0 || !concerns)
             continue;
         bool named = !label && *x->label;
-        buf_printf(out, "%s%s%s%s by an operator since %s", out->n ? "; " : "",
-                   named ? x->label : "", named ? " " : "", verb_of(x),
+        buf_printf(out, "%s%s%s%s by %s since %s", out->n ? "; " : "", named ? x->label : "",
+                   named ? " " : "", verb_of(x), *x->by ? x->by : "an operator",
                    clock_format(x->at_ms, when));
+        say_safe(x, mono_ms, out);
     }
 }
 
@@ -128,11 +150,14 @@ void health_orders_forget(struct health_orders *o, int64_t wall_ms)
 
 static json_t *order_json(const struct health_order *x)
 {
+    const char *by = NULL;
+    if (*x->by)
+        by = x->by;
     if (x->kind == HEALTH_FORCED)
-        return json_pack("{s:s, s:s, s:I}", "region", x->region, "force",
-                         health_force_names[x->force], "at_ms", (json_int_t)x->at_ms);
-    return json_pack("{s:s, s:s, s:s, s:b, s:I}", "kind", kinds[x->kind], "region", x->region,
-                     "label", x->label, "on", (int)x->on, "at_ms", (json_int_t)x->at_ms);
+        return json_pack("{s:s, s:s, s:I, s:s*}", "region", x->region, "force",
+                         health_force_names[x->force], "at_ms", (json_int_t)x->at_ms, "by", by);
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:s*}", "kind", kinds[x->kind], "region", x->region,
+                     "label", x->label, "on", (int)x->on, "at_ms", (json_int_t)x->at_ms, "by", by);
 }
 
 int health_orders_put(const struct health_orders *o, void *object)
@@ -145,6 +170,17 @@ int health_orders_put(const struct health_orders *o, void *object)
                                     order_json(&o->list[i]));
     if (bad)
         return ERR_NOMEM;
+    return 0;
+}
+
+static int parse_by(const json_t *j, struct health_order *out)
+{
+    const json_t *by = json_object_get(j, "by");
+    if (!by)
+        return 0;
+    if (!json_is_string(by) || !health_by_ok(json_string_value(by)))
+        return ERR_CORRUPT;
+    memcpy(out->by, json_string_value(by), strlen(json_string_value(by)));
     return 0;
 }
 
@@ -197,7 +233,8 @@ static int parse_list(const json_t *list, int (*parse)(json_t *j, struct health_
         return ERR_CORRUPT;
     for (size_t i = 0; i < n; i++) {
         struct health_order x = {0};
-        if (parse(json_array_get(list, i), &x) || x.at_ms <= 0 || !hostname_region_ok(x.region))
+        if (parse(json_array_get(list, i), &x) || parse_by(json_array_get(list, i), &x) ||
+            x.at_ms <= 0 || !hostname_region_ok(x.region))
             return ERR_CORRUPT;
         if (!health_orders_find(o, x.kind, x.region, x.label))
             o->list[o->n++] = x;

@@ -24,6 +24,8 @@ struct health_order {
     enum health_force force;
     // wall, of the resolver that was told
     int64_t at_ms;
+    // who gave it: "root@eastus"; "": a version before did not say
+    char by[HEALTH_BY_SIZE];
     // by our index: whose resolvers have said that they hold it; not part of the order
     region_set known;
     // monotonic: when the last answer ends that was given without it; 0: some resolver still gives
@@ -42,19 +44,21 @@ struct health_order *health_orders_find(struct health_orders *o, enum health_exc
 int health_orders_merge(struct health_orders *o, const struct health_order *order, int64_t wall_ms);
 void health_orders_forget(struct health_orders *o, int64_t wall_ms); // what was taken back long ago
 
-// What is in force for a region, for people: "drained by an operator since
-// 2026-11-29T09:20:55.123Z; forced down by …". `label`: as far as it concerns this registry; NULL:
-// of all, each that is for one registry with its label.
+// What is in force for a region, for people: "drained by root@eastus since
+// 2026-11-29T09:20:55.123Z, safe to stop in 42 s; forced down by …". `label`: as far as it concerns
+// this registry; NULL: of all, each that is for one registry with its label. `mono_ms`: now.
 void health_orders_say(const struct health_orders *o, const char *region, const char *label,
-                       struct buf *out);
+                       int64_t mono_ms, struct buf *out);
+// Names of operators and regions; nothing that a terminal or a log would take for more.
+bool health_by_ok(const char *by);
 
 // what was ordered, and when
 bool health_order_same(const struct health_order *a, const struct health_order *b);
 
 // Into the members "orders" and "forces" of a JSON object (json_t *, NULL without memory), and
 // back:
-//   "orders":[{"kind":"drain","region":R,"label":L,"on":true,"at_ms":N},…],
-//   "forces":[{"region":R,"force":"down","at_ms":N},…]
+//   "orders":[{"kind":"drain","region":R,"label":L,"on":true,"at_ms":N,"by":B},…],
+//   "forces":[{"region":R,"force":"down","at_ms":N,"by":B},…]
 // Forces have a list of their own, which those may leave out, and do pass over, who know nothing of
 // them: resolvers of two versions go on hearing each other. ERR_NOMEM; ERR_CORRUPT leaves *out as
 // it was.

@@ -110,6 +110,7 @@ class Health(unittest.TestCase):
         sock = ["--admin", f"{lab.dir}/{at}/run/admin.sock"]
         say = lambda *words: lab.run(MERIDIAN, *words, *sock, check=False).stdout
         for words in (("health", "show"), ("status",), ("show-endpoints", "-n", "contoso"), ("replication", "list", "-r", "contoso"),
+                      ("replication", "show", "-r", "contoso", "-n", EAST), ("stamp", "list"),
                       ("dns", "explain", f"contoso.{DOMAIN}"), ("replication", "status", "-r", "contoso")):
             wait_until(10, lambda: text in say(*words), f"{' '.join(words)} says: {text}")
         [row] = [r for r in lab.admin(at, "dns", "explain", f"contoso.{DOMAIN}")["routing"]["regions"] if r["region"] == EAST]
@@ -132,7 +133,10 @@ class Health(unittest.TestCase):
             self.all_lead(name, "westeurope", 1)
         [order] = [o for o in self.lab.admin(EAST, "health", "orders") if o["on"]]
         self.assertEqual((order["order"], order["region"], order["registry"], order["on"]), ("drain", EAST, "*", True))
-        self.everywhere("drained by an operator since 20", "drained")
+        self.everywhere("drained by root@westeurope since 20", "drained")
+        self.everywhere("safe to stop", "drained")
+        conditions = lambda: {c["name"]: c["sentence"] for c in self.lab.admin(EAST, "status")["conditions"]}
+        wait_until(10, lambda: "drained by root@westeurope since 20" in conditions().get("drained", ""), "the region says so of itself")
         self.lab.admin("southeastasia", "replication", "undrain", "--region", EAST)
         self.all_lead("contoso", EAST, 5)
 
@@ -219,7 +223,7 @@ class Health(unittest.TestCase):
         self.all_lead("contoso", "westeurope", 5)
         [order] = [o for o in self.lab.admin(EAST, "health", "orders") if o["on"]]
         self.assertEqual((order["order"], order["state"], order["region"]), ("force", "down", EAST))
-        self.everywhere("forced down by an operator since 20", "unhealthy")
+        self.everywhere("forced down by root@westeurope since 20", "unhealthy")
         self.lab.admin("southeastasia", "health", "force", EAST, "auto")
         self.all_lead("contoso", EAST, 5)
 

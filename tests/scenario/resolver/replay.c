@@ -54,6 +54,7 @@
 //   expect explained NAME TEXT              part of the rule that `dns explain` tells for the stamp
 //   expect voter REGION TEXT                "votes", "silent", "abstains"
 //   expect error REGION TEXT                why its last observation was not taken
+//   expect orders REGION TEXT               part of what is said of it to people
 //   expect order REGION waiting|counting|safe|none
 //
 // After every step two things hold whatever the script: a regional name answers its own region's
@@ -509,7 +510,8 @@ static void do_force(char **rest)
     int rc = health_force(checker, region,
                           !strcmp(how, "up")     ? HEALTH_FORCE_UP
                           : !strcmp(how, "down") ? HEALTH_FORCE_DOWN
-                                                 : HEALTH_AUTO);
+                                                 : HEALTH_AUTO,
+                          "root@here");
     if (rc)
         fail("force: %s", err_text(rc));
     run(0);
@@ -518,8 +520,8 @@ static void do_force(char **rest)
 static void do_order(enum health_exception_kind kind, char **rest)
 {
     const char *region = word(rest), *label = word(rest), *on = word(rest);
-    int rc =
-        health_order(checker, kind, region, strcmp(label, "*") ? label : "", !strcmp(on, "on"));
+    int rc = health_order(checker, kind, region, strcmp(label, "*") ? label : "", !strcmp(on, "on"),
+                          "root@here");
     if (rc)
         fail("order: %s", err_text(rc));
     run(0);
@@ -776,6 +778,9 @@ static void do_expect(char **rest)
     } else if (!strcmp(what, "error")) {
         const char *region = word(rest);
         expect_member(health_peers_json(checker), "region", region, "error", *rest);
+    } else if (!strcmp(what, "orders")) {
+        const char *region = word(rest);
+        expect_member(health_status_json(checker), "region", region, "orders", *rest);
     } else if (!strcmp(what, "order")) {
         const char *region = word(rest);
         expect_order(region, word(rest));

@@ -162,7 +162,7 @@ START_TEST(real_probes)
         ck_assert_int_lt(i, 4000);
         clock_sleep_ms(5);
     }
-    ck_assert_int_eq(health_force(g.h, "mars", HEALTH_FORCE_DOWN), ERR_NOTFOUND);
+    ck_assert_int_eq(health_force(g.h, "mars", HEALTH_FORCE_DOWN, "root@here"), ERR_NOTFOUND);
     rig_kill_server(&g);
     wait_for(&g, "eus-1", false, "127.0.0.1");
     health_stop(g.h);
