@@ -50,6 +50,11 @@ void provisioning_close(struct provisioning *p)
     p->newest = NULL;
 }
 
+const json_t *provisioning_newest(const struct provisioning *p, const char *object)
+{
+    return json_object_get(p->newest, object);
+}
+
 const char *provisioning_state(const struct provisioning *p, const char *object)
 {
     const char *state = json_text(json_object_get(p->newest, object), "state");

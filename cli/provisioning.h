@@ -15,6 +15,8 @@ struct provisioning {
 // node; a node that cannot say is taken to have none.
 void provisioning_open(struct cli *c, const char *object, struct provisioning *out);
 void provisioning_close(struct provisioning *p);
+// The newest operation on it; NULL: none. As long as `p` is open.
+const json_t *provisioning_newest(const struct provisioning *p, const char *object);
 const char *provisioning_state(const struct provisioning *p, const char *object);
 
 #endif

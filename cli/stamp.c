@@ -3,7 +3,9 @@
 // clients away from one. A stamp is named REGION/STAMP.
 #include "cli/cli.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "cli/provisioning.h"
 #include "cli/registry_words.h"
 #include "cli/request.h"
 #include "cli/show.h"
@@ -42,11 +44,53 @@ static json_t *addresses_json(const struct stamp *s)
     return list;
 }
 
+// Until when the operation waits for caches, wall; 0: it does not.
+static int64_t wait_until(const json_t *operation)
+{
+    const json_t *phase;
+    size_t i;
+    json_array_foreach(json_object_get(operation, "phases"), i, phase)
+    {
+        bool runs = !strcmp(json_text(phase, "state"), "running");
+        if (runs && json_object_get(phase, "waitUntil"))
+            return json_integer_value(json_object_get(phase, "waitUntil"));
+    }
+    return 0;
+}
+
+// "drained in the topology by operator:ada since …, safe to stop in 42 s": of a stamp all of whose
+// replicas are, by the newest operation on it; "" it is not. Arena.
+static const char *topology_drain(struct cli *c, const char *region, const char *stamp,
+                                  const struct load *l, const struct provisioning *operations)
+{
+    char when[CLOCK_TEXT_SIZE];
+    const json_t *o =
+        provisioning_newest(operations, arena_printf(&c->arena, "stamp/%s/%s", region, stamp));
+    if (!l->replicas || l->drained < l->replicas)
+        return "";
+    if (!o || strcmp(json_text(o, "verb"), "stamp drain") != 0)
+        return "drained in the topology";
+    const char *state = json_text(o, "state"), *safe = "";
+    int64_t until = wait_until(o);
+    if (!strcmp(state, "Succeeded"))
+        safe = ", safe to stop";
+    else if (until)
+        safe = arena_printf(&c->arena, ", safe to stop in %lld s",
+                            (long long)(until - clock_wall_ms() + 999) / 1000);
+    else if (!strcmp(state, "Updating"))
+        safe = ", not safe to stop yet";
+    return arena_printf(&c->arena, "drained in the topology by %s since %s%s", json_text(o, "by"),
+                        clock_format(json_integer_value(json_object_get(o, "created")), when),
+                        safe);
+}
+
 static json_t *stamps_json(struct cli *c, const char *only_region, const char *only_stamp)
 {
     const struct topology *t = c->topo;
     struct load *loads = arena_array(&c->arena, t->n_regions * STAMPS, sizeof *loads);
     json_t *list = json_array();
+    struct provisioning operations;
+    provisioning_open(c, NULL, &operations);
     loads_of(t, loads);
     for (size_t i = 0; i < t->n_regions; i++) {
         const struct region *region = &t->regions[i];
@@ -57,6 +101,9 @@ static json_t *stamps_json(struct cli *c, const char *only_region, const char *o
                 (only_stamp && strcmp(only_stamp, s->name) != 0))
                 continue;
             const char *orders = cli_stamp_orders(c, region->name);
+            const char *drain = topology_drain(c, region->name, s->name, l, &operations);
+            orders =
+                arena_printf(&c->arena, "%s%s%s", drain, *drain && *orders ? "; " : "", orders);
             json_array_append_new(
                 list, json_pack("{s:s, s:s, s:o, s:I, s:I, s:s?}", "region", region->name, "name",
                                 s->name, "addresses", addresses_json(s), "replicas",
@@ -64,6 +111,7 @@ static json_t *stamps_json(struct cli *c, const char *only_region, const char *o
                                 "orders", *orders ? orders : NULL));
         }
     }
+    provisioning_close(&operations);
     return list;
 }
 

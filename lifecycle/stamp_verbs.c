@@ -3,6 +3,8 @@
 // again. Regional names lead there as before. Many registries may have their home there: it goes by
 // batches, each made of what is not drained yet. Each batch leaves the names that it changed
 // (lifecycle/parts.h): the way back changes those and no others, which somebody else had drained.
+// After the last batch of a drain its operation waits until caches have forgotten what led there: when
+// it has ended, the stamp may be stopped.
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/topology_control.h"
@@ -73,6 +75,8 @@ struct batch {
     bool drained;
     struct spec_registry *rows;
     size_t n;
+    // more than BATCH_MAX are to change
+    bool more;
 };
 
 static int batch_begin(const struct plan_ctx *x, const json_t *goal, struct batch *b,
@@ -93,6 +97,9 @@ static int batch_add(struct batch *b, const struct registry *r)
 {
     const struct replica *rep = at_stamp(&b->place, r);
     if (!rep || rep->drained == b->drained)
+        return 0;
+    b->more = b->n == BATCH_MAX;
+    if (b->more)
         return 0;
     return row_drained(b->x, &b->place, r, b->drained, &b->rows[b->n++]);
 }
@@ -124,7 +131,7 @@ static int step_forth(struct batch *b, struct phase *out)
     struct catalogue_iter it = {0};
     const struct registry *r;
     int rc = 0;
-    while (!rc && b->n < BATCH_MAX && (r = topology_next(b->x->t, &it)))
+    while (!rc && !b->more && (r = topology_next(b->x->t, &it)))
         rc = batch_add(b, r);
     if (rc || !b->n)
         return rc;
@@ -134,6 +141,8 @@ static int step_forth(struct batch *b, struct phase *out)
     out->name = "document";
     out->records = record;
     out->n_records = 1;
+    if (b->drained && !b->more) // caches hold what came before an earlier batch no longer than this
+        out->rest_s = caches_rest_s(b->x);
     rc = names_part(b, record);
     if (rc)
         return rc;
@@ -203,8 +212,11 @@ static int plan_drain(const struct plan_ctx *x, struct plan *out, struct diag *d
     out->object = p.object;
     out->locks[out->n_locks++] = p.object;
     if (drained)
-        plan_note(x, out, "resolvers lead clients there for up to %u s more",
-                  (unsigned)caches_hold_s(x));
+        plan_note(
+            x, out,
+            "caches lead clients there for up to %u s more; when the operation has ended it is "
+            "safe to stop the stamp",
+            (unsigned)caches_hold_s(x));
     rc = drain_step(x, out->goal, &first, diag);
     if (!rc && !first.name)
         return ERR_EXISTS;
