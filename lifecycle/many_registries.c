@@ -70,6 +70,8 @@ static void batch_add(struct batch *b, enum turn turn, const struct work *w, con
         return;
     }
     b->works[b->n++] = *w;
+    if (p->rest_s > b->phase.rest_s)
+        b->phase.rest_s = p->rest_s;
     if (!b->phase.with[1]) // "members", of any of them
         b->phase.with[1] = p->with[1];
 }

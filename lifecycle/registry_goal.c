@@ -281,6 +281,8 @@ static int step_update(struct work *w, struct phase *out)
     if (rc || out->name || !w->changed)
         return rc;
     out->name = "document";
+    if (w->drains) // when the operation has ended, the region may be stopped
+        out->rest_s = caches_rest_s(w->x);
     return 0;
 }
 

@@ -28,6 +28,8 @@ struct work {
     struct work_private *privates;
     size_t n_privates;
     bool changed, nomem;
+    // a replica takes no global traffic any more, and caches lead there for a while
+    bool drains;
     // the registry itself goes with this step
     bool goes;
 };

@@ -137,7 +137,9 @@ static void set_replica(struct work *w, struct spec_replica *rep, const json_t *
     }
     if (!waits_for_content(rep, said))
         set_bool(w, &rep->global_routing, goal_wants(said, "globalRouting"));
+    bool was = rep->drained;
     set_bool(w, &rep->drained, goal_wants(said, "drained"));
+    w->drains |= rep->drained && !was;
 }
 
 int work_settings(struct work *w)

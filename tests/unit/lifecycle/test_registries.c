@@ -448,6 +448,12 @@ START_TEST(a_drain_that_is_called_off_leaves_what_others_drained)
     to_end(&a, "stamp drain", "eastus/eus-1", "{}");
     ck_assert_uint_eq(n_drained(&a), 1201);
     ck_assert(!has_parts(&a));
+    int64_t begun_ms = a.fleet.now_ms, rest_ms = 1000 * (ttls_cached_s(&a.fleet.t->ttl) + 60ll);
+    to_end(&a, "replication update", "reg00700/eastus", "{'drained':false}");
+    ck_assert_int_lt(a.fleet.now_ms - begun_ms, 30000);
+    begun_ms = a.fleet.now_ms;
+    to_end(&a, "replication update", "reg00700/eastus", "{'drained':true}"); // and until it is safe
+    ck_assert_int_ge(a.fleet.now_ms - begun_ms, rest_ms);
     to_end(&a, "replication update", "reg00700/eastus", "{'drained':false}");
     drain_called_off(&a, "{'drained':false}", false);
     ck_assert_uint_eq(n_drained(&a), 1200);
