@@ -26,7 +26,10 @@
 // topology comes over the control feed, the writer names the new fingerprint and drops the old one
 // by itself (fleet/peer_roll.h). Where files are the source, the operator adds it to the region's
 // peer_fingerprints and takes the old one out. A peer certificate lives 365 days and renewal begins
-// after two thirds of them, so there are months for that; the log says that the renewal waits.
+// after two thirds of them, so there are months for that; the log says that the renewal waits. In
+// the last twentieth of its life (CERTS_PEER_LAST) peer_ready is not waited for: with one that has
+// expired the region could ask nobody any more, and one region that never stores the change, or
+// says so, would shut out all others.
 #ifndef MERIDIAN_CERTS_CERTS_H
 #define MERIDIAN_CERTS_CERTS_H
 
@@ -86,6 +89,7 @@ void *certs_info_json(const struct cert_info *info); // new json_t *
 void *certs_public_json(struct bytes pem);
 
 struct certs;
+#define CERTS_PEER_LAST 20
 struct certs_options {
     const char *certs_dir;
     const char *region;

@@ -102,6 +102,33 @@ static bool peer_next(struct certs *c, const struct cert_plan *plan, struct cert
            clock_wall_ms() < out->renew_at_ms;
 }
 
+// Is the one in use of no use soon, or already? Not by a clock that is known to be wrong.
+static bool peer_ends(struct certs *c, const struct cert_plan *plan)
+{
+    struct cert_info now;
+    char why[CERT_CLOCK_WHY_BYTES];
+    if (c->clock_ok && c->clock_ok(c->ctx, why, sizeof why) == ERR_CONFLICT)
+        return false;
+    if (cert_inspect_file(c->dir, plan->file, plan, &now))
+        return false;
+    int64_t last_ms = (now.not_after_ms - now.not_before_ms) / CERTS_PEER_LAST;
+    return clock_wall_ms() >= now.not_after_ms - last_ms;
+}
+
+// May the one that waits be used? Once the one in use has expired nobody could be asked any more, and
+// nobody would believe it: by then it is not waited for others.
+static bool peer_may(struct certs *c, const struct cert_plan *plan, const struct cert_info *next)
+{
+    if (!c->peer_ready || c->peer_ready(c->ctx, next->fingerprint))
+        return true;
+    if (!peer_ends(c, plan))
+        return false;
+    log_warn("certs: the peer certificate %.16s… is taken into use though not all regions are known "
+             "to trust it: the one before it nears its end, or has expired",
+             next->fingerprint);
+    return true;
+}
+
 // Puts peer-next.pem into use when the topology in force names it. 1 if it did, 0, or an error.
 static int peer_activate(struct certs *c, const struct topology *t, const struct cert_plan *plan,
                          struct diag *diag)
@@ -109,7 +136,7 @@ static int peer_activate(struct certs *c, const struct topology *t, const struct
     struct cert_info next;
     if (!peer_next(c, plan, &next) || !topology_pins(t, c->region, next.fingerprint))
         return 0;
-    if (c->peer_ready && !c->peer_ready(c->ctx, next.fingerprint))
+    if (!peer_may(c, plan, &next))
         return 0;
     AUTO_FREE char *to = mem_printf("%s/%s", c->dir, plan->file);
     if (!to)
@@ -192,10 +219,25 @@ static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct
     pthread_mutex_unlock(&c->lock);
 }
 
+// Does a peer certificate wait? To take it into use dates nothing, so it needs no clock that was
+// compared: there may be nobody to compare with.
+static bool peer_waits(struct certs *c, const struct topology *t)
+{
+    struct arena a;
+    struct cert_plan plan;
+    struct cert_info next;
+    arena_init(&a, RENEW_ARENA_BYTES);
+    bool waits = !cert_plan(t, c->region, CERT_PEER, &a, &plan) && peer_next(c, &plan, &next);
+    arena_done(&a);
+    return waits;
+}
+
 static int renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind,
                           struct diag *diag)
 {
-    int rc = cert_clock_judge(c, diag);
+    int rc = 0;
+    if (kind != CERT_PEER || !peer_waits(c, t))
+        rc = cert_clock_judge(c, diag);
     if (!rc)
         rc = renew_kind(c, t, kind, diag);
     state_set(c, kind, rc, diag);
@@ -228,16 +270,22 @@ static bool clock_compared(struct certs *c)
     return !c->clock_ok || c->clock_ok(c->ctx, why, sizeof why) != ERR_BUSY;
 }
 
+// Before the clock is compared nothing is renewed: then only what waits is put into use.
+static bool may_look(struct certs *c, const struct topology *t, enum cert_kind kind, bool compared)
+{
+    return compared || (kind == CERT_PEER && peer_waits(c, t));
+}
+
 static bool tick(struct certs *c)
 {
     struct topology *t = snapshot_get(c->topology);
-    bool changed = false;
+    bool changed = false, compared = clock_compared(c);
     pthread_mutex_lock(&c->work);
     // a restart waits for this thread
     for (int kind = 0; t && kind < N_CERT_KINDS && !c->stop; kind++) {
         struct diag diag;
         diag_init(&diag);
-        if (due(c, t, (enum cert_kind)kind) &&
+        if (may_look(c, t, (enum cert_kind)kind, compared) && due(c, t, (enum cert_kind)kind) &&
             renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)
             changed = true;
         diag_done(&diag);
@@ -264,7 +312,7 @@ static void *thread_main(void *arg)
 {
     struct certs *c = arg;
     for (;;) {
-        bool changed = clock_compared(c) && tick(c);
+        bool changed = tick(c);
         pthread_mutex_lock(&c->lock);
         if (!changed)
             wait_for_work(c);

@@ -6,7 +6,8 @@
 //   1. next   the region asks the writer to name the new fingerprint in the topology, beside the one
 //             in use. The writer judges, and writes it as an entry of the feed, `by` region:<name>
 //   2.        every region that can be reached, and a majority, has stored a version that names it:
-//             the region sees to that itself (daemon/rolling.h), and goes over
+//             the region sees to that itself (daemon/rolling.h), and goes over. When the old one
+//             nears its end it goes over without them (CERTS_PEER_LAST)
 //   3. used   the region tells the writer so, over a connection with the new certificate
 //   4. drop   PEER_ROLL_OVERLAP_MS later the writer takes the old fingerprint out
 //

@@ -291,6 +291,63 @@ static int clock_says(void *ctx, char *why, size_t cap)
     return atomic_load(&clock_rc);
 }
 
+// Expired, it would open no door: neither to those who are to be asked, nor to clocks to compare with.
+START_TEST(a_peer_certificate_that_ends_is_replaced_whoever_lacks_the_next_one)
+{
+    setup(2);
+    atomic_store(&ready, false);
+    atomic_store(&clock_rc, 0);
+    const struct certs_options o = {.certs_dir = fixture_path("certs"),
+                                    .region = "eastus",
+                                    .topology = &cell,
+                                    .ca_dir = fixture_path("ca"),
+                                    .check_s = 1,
+                                    .clock_ok = clock_says,
+                                    .peer_ready = ready_says,
+                                    .peer_waits = waits_says};
+    struct certs *c = NULL;
+    struct cert_info before = inspect(CERT_PEER);
+    ck_assert_int_eq(certs_start(&o, NULL, &c), 0);
+    const enum cert_kind kind = CERT_PEER;
+    ck_assert_int_eq(certs_renew(c, &kind, NULL), 0);
+    struct cert_info waiting = inspect(CERT_PEER);
+    ck_assert_str_eq(waiting.fingerprint, before.fingerprint); // the topology does not name it
+    atomic_store(&clock_rc, ERR_BUSY);
+    snapshot_publish(&cell, topology_make(2, waiting.next_fingerprint));
+    ck_assert(changes(CERT_PEER, before.fingerprint));
+    ck_assert_str_eq(inspect(CERT_PEER).fingerprint, waiting.next_fingerprint);
+    certs_stop(c);
+    teardown();
+}
+END_TEST
+
+// By a clock that is known to be wrong nothing ends.
+START_TEST(a_wrong_clock_ends_no_peer_certificate)
+{
+    setup(2);
+    atomic_store(&ready, false);
+    atomic_store(&clock_rc, 0);
+    const struct certs_options o = {.certs_dir = fixture_path("certs"),
+                                    .region = "eastus",
+                                    .topology = &cell,
+                                    .ca_dir = fixture_path("ca"),
+                                    .check_s = 3600,
+                                    .clock_ok = clock_says,
+                                    .peer_ready = ready_says};
+    struct certs *c = NULL;
+    ck_assert_int_eq(certs_start(&o, NULL, &c), 0);
+    struct cert_info before = inspect(CERT_PEER);
+    const enum cert_kind kind = CERT_PEER;
+    ck_assert_int_eq(certs_renew(c, &kind, NULL), 0);
+    atomic_store(&clock_rc, ERR_CONFLICT);
+    snapshot_publish(&cell, topology_make(2, inspect(CERT_PEER).next_fingerprint));
+    ck_assert_int_eq(certs_renew(c, &kind, NULL), 0);
+    ck_assert_str_eq(inspect(CERT_PEER).fingerprint, before.fingerprint);
+    certs_stop(c);
+    teardown();
+}
+END_TEST
+
 static void suspect_says(void *ctx, const char *region, char *out, size_t cap)
 {
     (void)ctx;
@@ -684,6 +741,8 @@ END_TEST
 
 CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told,
            renewal_now_replaces_what_is_fine, a_peer_certificate_waits_until_it_may_be_used,
+           a_peer_certificate_that_ends_is_replaced_whoever_lacks_the_next_one,
+           a_wrong_clock_ends_no_peer_certificate,
            a_renewal_that_fails_leaves_the_old_file_and_says_why,
            what_a_crash_left_beside_is_harmless_and_what_is_damaged_is_replaced,
            nothing_is_issued_by_a_clock_that_is_wrong_or_not_compared,
