@@ -123,9 +123,10 @@ static bool peer_may(struct certs *c, const struct cert_plan *plan, const struct
         return true;
     if (!peer_ends(c, plan))
         return false;
-    log_warn("certs: the peer certificate %.16s… is taken into use though not all regions are known "
-             "to trust it: the one before it nears its end, or has expired",
-             next->fingerprint);
+    log_warn(
+        "certs: the peer certificate %.16s… is taken into use though not all regions are known "
+        "to trust it: the one before it nears its end, or has expired",
+        next->fingerprint);
     return true;
 }
 

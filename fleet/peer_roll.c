@@ -124,6 +124,22 @@ static int later(struct change *c, int64_t at_ms)
     return ERR_CONFLICT;
 }
 
+static int again_later(struct change *c, int64_t at_ms)
+{
+    char at[CLOCK_TEXT_SIZE];
+    diag_add(c->diag, NULL, 0,
+             "another peer certificate of %s was named lately, and is not in use yet; in its place "
+             "this one can be named at %s",
+             c->region, clock_format(at_ms, at));
+    return ERR_CONFLICT;
+}
+
+// Was the one that is to make room named a moment ago? Not if the clock was ahead then.
+static bool named_lately(const struct change *c, int64_t now_ms)
+{
+    return now_ms >= c->r.named_ms && now_ms < c->r.named_ms + PEER_ROLL_AGAIN_MS;
+}
+
 static int by_hand(struct change *c, size_t n)
 {
     diag_add(c->diag, NULL, 0,
@@ -147,6 +163,8 @@ static int next_take(struct change *c, const struct asked *x)
     bool unused = c->has_record && !c->r.used_ms && !strcmp(c->r.old, x->q->current);
     if (c->has_record && c->r.used_ms)
         return later(c, c->r.used_ms + PEER_ROLL_OVERLAP_MS);
+    if (unused && named_lately(c, x->now_ms))
+        return again_later(c, c->r.named_ms + PEER_ROLL_AGAIN_MS);
     if (r->n_peer_fingerprints == 2 && unused)
         drop = c->r.next; // lost before its first use
     else if (r->n_peer_fingerprints != 1)

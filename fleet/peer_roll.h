@@ -60,6 +60,9 @@
 // From the first use of the new certificate to the end of the old one. Connections that were opened
 // with the old one live an hour at most (the edge's keepalive_time).
 #define PEER_ROLL_OVERLAP_MS (2 * 3600 * 1000)
+// One that was not used yet makes room for another one so long after it was named: each is an entry of
+// the feed, which a region that was taken over could fill.
+#define PEER_ROLL_AGAIN_MS (10 * 60 * 1000)
 
 // ---- records ----
 

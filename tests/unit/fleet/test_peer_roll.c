@@ -262,7 +262,7 @@ static int taken(const char *region, const char *via, const struct buf *body, co
     if (*says)
         ck_assert_msg(text && strstr(text, says) != NULL, "%s", text);
     else
-        ck_assert_int_eq(rc, 0);
+        ck_assert_msg(!rc, "%d: %s", rc, text ? text : "");
     return rc;
 }
 
@@ -332,6 +332,7 @@ START_TEST(one_that_was_lost_before_its_use_makes_room_for_the_next)
 {
     setup();
     ck_assert_int_eq(next_asked(&first, &second, ""), 0);
+    now += PEER_ROLL_AGAIN_MS;
     ck_assert_int_eq(next_asked(&first, &third, ""), 0);
     named_are(&first, &third);
     now += 366 * DAY_MS;
@@ -339,6 +340,29 @@ START_TEST(one_that_was_lost_before_its_use_makes_room_for_the_next)
     named_are(&first, NULL); // it has expired without any use
     ck_assert_str_eq(noted, "expired unused");
     ck_assert_ptr_null(record_now);
+    teardown();
+}
+END_TEST
+
+// Each change is a whole frame in the feed of all regions: who has taken a region over could ask for
+// one after the other.
+START_TEST(no_region_fills_the_feed_with_certificates_that_it_does_not_use)
+{
+    setup();
+    ck_assert_int_eq(next_asked(&first, &second, ""), 0);
+    unsigned n = n_entries;
+    for (unsigned i = 0; i < 10; i++) {
+        ck_assert_int_eq(next_asked(&first, &third, "can be named at"), ERR_CONFLICT);
+        ck_assert_int_eq(next_asked(&first, &second, ""), 0);
+        now += PEER_ROLL_AGAIN_MS / 20;
+    }
+    ck_assert_uint_eq(n_entries, n);
+    now += PEER_ROLL_AGAIN_MS / 2;
+    ck_assert_int_eq(next_asked(&first, &third, ""), 0);
+    named_are(&first, &third);
+    now -= PEER_ROLL_AGAIN_MS + 60000; // the clock was ahead: nobody waits for that time
+    ck_assert_int_eq(next_asked(&first, &second, ""), 0);
+    named_are(&first, &second);
     teardown();
 }
 END_TEST
@@ -597,9 +621,10 @@ START_TEST(all_that_answer_and_a_majority_must_have_it)
 END_TEST
 
 CHECK_MAIN("fleet/peer_roll", the_new_one_is_named_used_and_the_old_one_dropped_in_time,
-           one_that_was_lost_before_its_use_makes_room_for_the_next, what_people_named_stays_theirs,
-           what_could_not_be_written_is_asked_for_again, who_may_not_write_judges_and_drops_nothing,
-           a_stolen_certificate_alone_gets_nothing,
+           one_that_was_lost_before_its_use_makes_room_for_the_next,
+           no_region_fills_the_feed_with_certificates_that_it_does_not_use,
+           what_people_named_stays_theirs, what_could_not_be_written_is_asked_for_again,
+           who_may_not_write_judges_and_drops_nothing, a_stolen_certificate_alone_gets_nothing,
            only_a_certificate_of_the_fleet_for_that_region_is_named,
            the_two_calls_are_for_regions_alone, records_of_another_form_are_none,
            all_that_answer_and_a_majority_must_have_it)
