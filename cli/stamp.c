@@ -44,15 +44,15 @@ static json_t *addresses_json(const struct stamp *s)
     return list;
 }
 
-// Until when the operation waits for caches, wall; 0: it does not.
+// Until when the operation waits for caches, or waited, wall; 0: it does not. Only a drain does: the
+// way back has nothing that caches would have to forget.
 static int64_t wait_until(const json_t *operation)
 {
     const json_t *phase;
     size_t i;
     json_array_foreach(json_object_get(operation, "phases"), i, phase)
     {
-        bool runs = !strcmp(json_text(phase, "state"), "running");
-        if (runs && json_object_get(phase, "waitUntil"))
+        if (json_object_get(phase, "waitUntil"))
             return json_integer_value(json_object_get(phase, "waitUntil"));
     }
     return 0;
@@ -68,16 +68,17 @@ static const char *topology_drain(struct cli *c, const char *region, const char 
         provisioning_newest(operations, arena_printf(&c->arena, "stamp/%s/%s", region, stamp));
     if (!l->replicas || l->drained < l->replicas)
         return "";
-    if (!o || strcmp(json_text(o, "verb"), "stamp drain") != 0)
-        return "drained in the topology";
     const char *state = json_text(o, "state"), *safe = "";
     int64_t until = wait_until(o);
-    if (!strcmp(state, "Succeeded"))
+    bool runs = !strcmp(state, "Updating"), done = until && !strcmp(state, "Succeeded");
+    if (strcmp(json_text(o, "verb"), "stamp drain") != 0 || (!runs && !done))
+        return "drained in the topology"; // each by itself, or by a document
+    if (done)
         safe = ", safe to stop";
     else if (until)
         safe = arena_printf(&c->arena, ", safe to stop in %lld s",
                             (long long)(until - clock_wall_ms() + 999) / 1000);
-    else if (!strcmp(state, "Updating"))
+    else
         safe = ", not safe to stop yet";
     return arena_printf(&c->arena, "drained in the topology by %s since %s%s", json_text(o, "by"),
                         clock_format(json_integer_value(json_object_get(o, "created")), when),
