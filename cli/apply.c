@@ -366,6 +366,8 @@ static int run(struct applying *a)
         return rc;
     forget(a);
     rc = make(a);
+    if (rc && !json_array_size(a->operations) && !cli_json(a->c))
+        return rc; // nothing was done, and why was said
     int shown = show_done(a);
     return rc ? rc : shown;
 }

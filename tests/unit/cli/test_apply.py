@@ -87,6 +87,12 @@ class Apply(node_socket.Case):
         self.assertIn("nothing to do: version 41 is in force", out)
         self.assertIn("kept: registry/fabrikam", out)
 
+    def test_a_refusal_is_not_nothing_to_do(self):
+        self.node(FRAME + "registries:\n" + CONTOSO, (200, {"whatIf": WHAT_IF, "answer": ANSWER}), node_socket.error(503, "NoMajority", "nobody is heard"))
+        out = self.cli("apply", self.file(FRAME + "ttl: { global: 31s }\nregistries:\n" + CONTOSO), status=4)
+        self.assertIn("nobody is heard", self.err)
+        self.assertEqual(out, "")
+
     def test_what_goes_is_asked_first(self):
         gone = ANSWER | {"removed": ["fabrikam"], "nRemoved": 1}
         self.node(FRAME + "registries:\n" + CONTOSO + FABRIKAM, (200, {"whatIf": WHAT_IF, "answer": gone}),
