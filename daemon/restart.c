@@ -98,7 +98,7 @@ static void become_new(struct supervisor *s, struct handover *h, int record)
     char why[600];
     const char *says = err_text(rc);
     if (rc == ERR_INVAL)
-        says = "refuses: the lines before this one say why";
+        says = "refuses: the log of meridiand says why (journalctl -u meridiand)";
     else if (rc == ERR_NOTFOUND)
         says = "cannot be executed";
     snprintf(why, sizeof why, "%.400s --check %s", s->program, says);
