@@ -32,11 +32,12 @@ class Lost:
 
 
 class Page:
-    """`begins` and `ends` name fleets; `steps` in the page's order."""
+    """`begins` and `ends` name fleets; `slow` says why it waits long, or is None; `steps` in the page's order."""
 
     def __init__(self, name, text, machines):
         self.name, self.known = name, machines
         self.begins = self.ends = None
+        self.slow = None
         self.steps, self.pending = [], {}
         self._read(text.splitlines())
         if not self.begins:
@@ -85,6 +86,8 @@ class Page:
         if key == "fleet":
             self.begins, _, ends = (part.strip() for part in value.partition("->"))
             self.ends = ends or self.begins
+        elif key == "slow" and value:
+            self.slow = value
         elif key == "on":
             self.pending["on"] = self._machines(line, value)
         elif key == "expect" and value:
@@ -145,28 +148,43 @@ def leads_to(pages, begin, wanted):
 
 def in_order(pages):
     """Lives of fleets, each a list of pages, so that each page is run, few fleets are made, and every page begins from the fleet
-    that it names. Pages that leave the fleet as it was come before those that change it."""
-    lives, left = [], list(pages)
+    that it names. Pages that leave the fleet as it was come before those that change it; a slow one has a fleet of its own."""
+    quick = [p for p in pages if not p.slow]
+    lives, left = [], list(quick)
     while left:
-        at, life = "nothing", []
-        while True:
-            here = [p for p in left if p.begins == at]
-            stay = [p for p in here if p.ends == at]
-            # of those that change the fleet, first who leads to others, and who leads back
-            go = sorted((p for p in here if p.ends != at), key=lambda p: -len([q for q in left if q is not p and leads_to(left, p.ends, q) is not None]))
-            if stay or go:
-                page = (stay or go)[0]
-                left.remove(page)
-                life.append(page)
-                at = page.ends
-                continue
-            ways = [w for p in left for w in [leads_to(pages, at, p)] if w is not None]
-            if not ways:
-                break
-            way = min(ways, key=len)
-            life += way
-            at = way[-1].ends
-        if not life:
+        life = one_life(quick, left)
+        if not any(p in left for p in life):
             raise BadPage(f"no page leads to the fleet that {left[0].name} begins from: {left[0].begins}")
         lives.append(life)
+        left = [p for p in left if p not in life]
+    for page in pages:
+        if page.slow:
+            lives.append(way_to(pages, page))
     return lives
+
+
+def way_to(pages, page):
+    way = leads_to([p for p in pages if not p.slow], "nothing", page)
+    if way is None:
+        raise BadPage(f"no page leads to the fleet that {page.name} begins from: {page.begins}")
+    return [*way, page]
+
+
+def one_life(pages, left):
+    at, life, left = "nothing", [], list(left)
+    reach = lambda page: len([q for q in left if q is not page and leads_to(left, page.ends, q) is not None])
+    while True:
+        here = [p for p in left if p.begins == at]
+        stay = [p for p in here if p.ends == at]
+        if not here:
+            ways = [w for p in left for w in [leads_to(pages, at, p)] if w is not None]
+            if not ways:
+                return life
+            way = min(ways, key=len)  # of pages that were run before
+            life += way
+            at = way[-1].ends
+            continue
+        page = stay[0] if stay else max(here, key=reach)
+        left.remove(page)
+        life.append(page)
+        at = page.ends

@@ -36,10 +36,9 @@ class Machine(Root):
         self.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
 
     def shell(self, text, timeout):
-        """What a person types, in root's home. A command that fails ends it. Output and errors as one."""
-        words = self._words(["bash", "-e", "-o", "pipefail", "-c", f"cd /root\n{text}"])
-        return subprocess.run(words, env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=timeout)
+        """What a person types, in root's home. A command that fails ends it, and so does the time, with 124. Output and errors as one."""
+        words = self._words(["timeout", "-k", "5", str(timeout), "bash", "-e", "-o", "pipefail", "-c", f"cd /root\n{text}"])
+        return subprocess.run(words, env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 class Servers:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runbooks (docs/runbooks): every command of every page, word for word, on machines that have only the packages, under systemd.
 docs/runbooks/README.md says how pages tell this test what to do. RUNBOOK=NAME.md takes that page alone, and those that lead to it."""
-import os, subprocess, sys, tempfile, threading, time
+import os, signal, subprocess, sys, tempfile, threading, time
 
 from lab import BUILD, SOURCE, need_root
-from runbook_pages import BadPage, Block, Carry, Lost, Page, in_order, leads_to, read_pages
+from runbook_pages import BadPage, Block, Carry, Page, in_order, read_pages, way_to
 from runbook_servers import MACHINES, Servers
 from test_packages import repacked
 
 FOLDER = f"{SOURCE}/docs/runbooks"
 VERSION, LATER = "0.1.0~test1", "0.1.0~test2"
-BLOCK_S = 180  # for a block that hangs; none takes that long
+BLOCK_S = int(os.environ.get("RUNBOOK_BLOCK_S", 180))  # for a block that hangs; none takes that long
 
 
 class Failed(Exception):
@@ -29,7 +29,8 @@ def packages(home):
 
 
 def judge(block, where, status, said):
-    shown = f"{where}: on {{}}:\n{block.text}\n--- exit {status}\n{said}"
+    last = "\n".join(said.splitlines()[-60:])
+    shown = f"{where}: on {{}}:\n{block.text}\n--- exit {status}\n{last}"
     if (status != 0) != block.fails:
         raise Failed(shown)
     for text in block.expects:
@@ -121,35 +122,69 @@ def self_test():
         raise AssertionError("a block that fails was taken")
     made = lambda name, begins, ends=None: Page(name, GOOD.replace("nothing -> a", f"{begins} -> {ends or begins}"), MACHINES)
     pages = [made("add", "2", "3"), made("lost", "2", "other"), made("remove", "3", "2"), made("stay", "3"), made("two", "nothing", "2"), made("more", "other")]
-    names = [[p.name for p in life] for life in in_order(pages)]
-    assert names == [["two", "add", "stay", "remove", "lost", "more"]], names
+    names = lambda: [[p.name for p in life] for life in in_order(pages)]
+    assert names() == [["two", "add", "stay", "remove", "lost", "more"]], names()
+    pages[2].slow = "it waits"
+    assert names() == [["two", "add", "stay"], ["two", "lost", "more"], ["two", "add", "remove"]], names()
+    pages.append(made("nowhere", "7"))
+    try:
+        in_order(pages)
+    except BadPage:
+        return
+    raise AssertionError("a page from no fleet was taken")
 
 
-def main():
+def live(home, life):
+    """One fleet, from nothing to the end of its last page."""
+    with Servers(home) as servers:
+        servers.begin_all()
+        for page in life:
+            run_page(servers, page)
+
+
+def live_beside(home, lives):
+    """Each in a process of its own, as namespaces are. They wait much more than they work."""
+    children = []
+    try:
+        for i, life in enumerate(lives):
+            out = tempfile.TemporaryFile("w+")
+            children.append((out, subprocess.Popen([sys.executable, __file__, "--life", home, *(p.name for p in life)], stdout=out, stderr=out)))
+        for out, child in children:
+            child.wait()
+    finally:
+        for out, child in children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)  # it takes its machines down
+                child.wait()
+            out.seek(0)
+            print(out.read(), flush=True)
+            out.close()
+    failed = [" ".join(child.args[4:]) for _, child in children if child.returncode]
+    if failed:
+        raise Failed("of these fleets a page failed: " + "; ".join(failed))
+
+
+def main(words):
     need_root()
-    self_test()
     pages = read_pages(FOLDER, MACHINES)
+    named = lambda name: next(p for p in pages if p.name == name)
+    if words[:1] == ["--life"]:
+        live(words[1], [named(name) for name in words[2:]])
+        return
+    self_test()
     one = os.environ.get("RUNBOOK")
-    if one:
-        page = next(p for p in pages if p.name == one)
-        lives = [[*leads_to(pages, "nothing", page), page]]
-    else:
-        lives = in_order(pages)
+    lives = [way_to(pages, named(one))] if one else in_order(pages)
     with tempfile.TemporaryDirectory(prefix="meridian-runbooks.") as home:
         began = time.monotonic()
-        packages(home)
+        os.mkdir(f"{home}/root")
+        packages(f"{home}/root")
         print(f"packages: {time.monotonic() - began:.1f} s", flush=True)
-        for life in lives:
-            print("a fleet: " + ", ".join(p.name for p in life), flush=True)
-            with Servers(home) as servers:
-                servers.begin_all()
-                for page in life:
-                    run_page(servers, page)
+        live_beside(f"{home}/root", lives)
 
 
 if __name__ == "__main__":
     try:
-        main()
+        main(sys.argv[1:])
     except (BadPage, Failed) as e:
         print(e, file=sys.stderr)
         sys.exit(1)
