@@ -68,17 +68,30 @@ static int64_t left_of(const struct health_drill *x, int64_t wall_ms)
     return left;
 }
 
-// A free place, or that of the drill that was given longest ago and does not run.
-static struct health_drill *place(struct health_drills *d)
+// Nobody can run it any more: to forget it brings it back from nowhere.
+static bool is_past(const struct health_drill *x, int64_t wall_ms)
 {
-    struct health_drill *oldest = NULL;
+    return x->at_ms + x->for_ms + HEALTH_SKEW_MS < wall_ms;
+}
+
+// A free place, or that of the drill that was given longest ago and does not run: first of those that
+// run nowhere.
+static struct health_drill *place(struct health_drills *d, int64_t wall_ms)
+{
+    struct health_drill *oldest = NULL, *past = NULL;
     if (d->n < HEALTH_DRILLS_MAX)
         return &d->list[d->n++];
     for (size_t i = 0; i < d->n; i++) {
         struct health_drill *x = &d->list[i];
-        if (x->state != HEALTH_DRILL_RUNS && (!oldest || x->at_ms < oldest->at_ms))
+        if (x->state == HEALTH_DRILL_RUNS)
+            continue;
+        if (!oldest || x->at_ms < oldest->at_ms)
             oldest = x;
+        if (is_past(x, wall_ms) && (!past || x->at_ms < past->at_ms))
+            past = x;
     }
+    if (past)
+        return past;
     return oldest;
 }
 
@@ -121,7 +134,7 @@ int health_drills_merge(struct health_drills *d, const struct health_drill *x, i
         return ERR_RANGE;
     if (x->at_ms + x->for_ms + HEALTH_DRILL_KEPT_MS < wall_ms)
         return 0;
-    mine = place(d);
+    mine = place(d, wall_ms);
     if (!mine)
         return ERR_NOSPACE;
     *mine = *x;

@@ -171,6 +171,28 @@ START_TEST(places)
 }
 END_TEST
 
+// One that was stopped may run on where nobody has heard of that: short ones are forgotten before it.
+START_TEST(a_stopped_one_is_not_forgotten_for_shorter_ones)
+{
+    struct health_drills d = {0};
+    struct health_drill told = drill_at(1000, NOON, HEALTH_DRILL_MAX_MS), stopped = told;
+    stopped.stopped_ms = NOON + 5000;
+    snprintf(stopped.stopped_by, sizeof stopped.stopped_by, "ada");
+    ck_assert_int_eq(health_drills_merge(&d, &told, NOON, 0), 1);
+    ck_assert_int_eq(health_drills_merge(&d, &stopped, NOON + 5000, 5000), 1);
+    int64_t at = NOON;
+    for (unsigned i = 0; i < 2 * HEALTH_DRILLS_MAX; i++) {
+        at += 120000;
+        struct health_drill x = drill_at(i, at, 10000);
+        ck_assert_int_eq(health_drills_merge(&d, &x, at, at - NOON), 1);
+        health_drills_turn(&d, at + 10000, at + 10000 - NOON);
+    }
+    told.left_ms = HEALTH_DRILL_MAX_MS / 4; // by one that was cut off since noon
+    ck_assert_int_eq(health_drills_merge(&d, &told, at + 60000, at + 60000 - NOON), 0);
+    ck_assert_ptr_null(health_drills_running(&d));
+}
+END_TEST
+
 START_TEST(written_and_read)
 {
     struct health_drills d = {0};
@@ -257,4 +279,5 @@ START_TEST(what_is_not_there_is_none)
 END_TEST
 
 CHECK_MAIN("drill", it_ends_by_the_monotonic_clock, nothing_prolongs_it, all_come_to_the_same,
-           places, written_and_read, what_is_damaged_is_refused, what_is_not_there_is_none)
+           places, a_stopped_one_is_not_forgotten_for_shorter_ones, written_and_read,
+           what_is_damaged_is_refused, what_is_not_there_is_none)
