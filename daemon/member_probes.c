@@ -25,11 +25,13 @@ void member_probes_init(struct member_probes *p, struct app *app)
 
 void member_probes_done(struct member_probes *p)
 {
-    free(p->list);
-    snapshot_unref(p->topology);
-    p->list = NULL;
-    p->topology = NULL;
+    pthread_mutex_lock(&p->lock); // a report may be under way
+    struct member_wait *list = take_ptr(p->list);
+    struct topology *t = take_ptr(p->topology);
     p->n = 0;
+    pthread_mutex_unlock(&p->lock);
+    free(list);
+    snapshot_unref(t);
 }
 
 // ---- who waits ----

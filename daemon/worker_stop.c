@@ -123,6 +123,7 @@ void worker_stop(struct worker *w, bool yields)
         hand_over(w);
     operations_end(w->app.operations);
     housekeeping_stop(&w->housekeeping);
+    members_stop(&w->members); // its probes need the fetcher
     if (!yields)
         tunnels_drain(w->tunnels, drain_left(w));
     http_server_stop(w->admin_server, 1000);

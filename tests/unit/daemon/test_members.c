@@ -8,6 +8,8 @@
 #include "tests/support/check_main.h"
 
 #include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const char document[] =
@@ -138,6 +140,41 @@ START_TEST(what_was_heard_stays_while_it_waits)
 }
 END_TEST
 
+// The fleet's thread asks for the report until it ends, which is after this node's probes have.
+static _Atomic bool reported_enough;
+
+static void *reports(void *ctx)
+{
+    while (!reported_enough)
+        json_decref(member_probes_json(ctx));
+    return NULL;
+}
+
+START_TEST(a_report_may_be_asked_for_while_it_ends)
+{
+    pthread_t thread;
+    struct member_probes p;
+    snapshot_init(&cell);
+    node.region = "eastus";
+    struct topology *t = publish(document);
+    member_probes_init(&p, &app);
+    ck_assert_int_eq(pthread_create(&thread, NULL, reports, &p), 0);
+    for (size_t i = 0; i < 5000; i++) {
+        ck_assert_int_eq(member_probes_collect(&p), 0);
+        pthread_mutex_lock(&p.lock);
+        for (size_t k = 0; k < p.n; k++)
+            p.list[k].answer.at_ms = 1;
+        pthread_mutex_unlock(&p.lock);
+        member_probes_done(&p);
+    }
+    reported_enough = true;
+    pthread_join(thread, NULL);
+    ck_assert_ptr_null(member_probes_json(&p));
+    snapshot_unref(t);
+    snapshot_done(&cell);
+}
+END_TEST
+
 START_TEST(the_right_region_answers)
 {
     static const struct {
@@ -242,5 +279,5 @@ START_TEST(a_member_is_heard_by_the_right_answer_alone)
 END_TEST
 
 CHECK_MAIN("daemon/members", those_that_wait_are_asked_their_own_first,
-           what_was_heard_stays_while_it_waits, the_right_region_answers,
-           a_member_is_heard_by_the_right_answer_alone)
+           what_was_heard_stays_while_it_waits, a_report_may_be_asked_for_while_it_ends,
+           the_right_region_answers, a_member_is_heard_by_the_right_answer_alone)
