@@ -134,15 +134,18 @@ static int judge_takers(const struct health_drill_wanted *w, const struct health
 {
     if (scan->n_taken)
         return 0;
+    const char *whose = "any registry";
+    if (*w->label)
+        whose = w->label;
     if (!scan->n_there)
         diag_add(diag, NULL, 0,
-                 "no global name of %s%s leads to region %s: there is nothing to take away",
-                 *w->label ? "registry " : "any registry", w->label, w->region);
+                 "no global name of %s leads to region %s: there is nothing to take away", whose,
+                 w->region);
     else
         diag_add(diag, NULL, 0,
-                 "no other region could take the traffic of %s%s: none has a replica that is up, "
-                 "has room, takes global traffic and is not drained",
-                 *w->label ? "registry " : "any registry of this one", w->label);
+                 "no other region could take the traffic of %s from region %s: none has a replica "
+                 "that is up, has room, takes global traffic and is not drained",
+                 whose, w->region);
     return ERR_CONFLICT;
 }
 
