@@ -58,13 +58,25 @@ static void give_up(struct looking *k)
 {
     char names[256];
     struct content_wait *w = k->w;
-    text_of(w->t, w->waits_for, names, sizeof names);
+    region_set lacking = w->waits_for & k->others;
+    if (!lacking) // it says nothing itself
+        lacking = w->waits_for;
+    text_of(w->t, lacking, names, sizeof names);
     snprintf(w->why, sizeof w->why,
              "%s has not had all that %s wrote of %s within %d minutes (%llu entries are known to "
              "lack): see meridian replication status %s; --no-wait-for-content takes the replica "
              "away all the same",
              names, k->region, k->registry, (int)(CONTENT_MAX_MS / 60000),
              (unsigned long long)k->seen.to_go, k->registry);
+}
+
+static enum content_state wait_on(struct looking *k)
+{
+    const struct content_wait *w = k->w;
+    if (k->comes || w->now_ms - record_number(w->phase, "started") <= CONTENT_MAX_MS)
+        return CONTENT_AWAITED;
+    give_up(k);
+    return CONTENT_GIVEN_UP;
 }
 
 static enum content_state goes(struct looking *k)
@@ -75,12 +87,8 @@ static enum content_state goes(struct looking *k)
     w->waits_for = (k->seen.behind | k->seen.silent) & (reached | k->self);
     if (!reached) // nobody is there who could have it
         w->waits_for = k->others;
-    if (w->waits_for) {
-        if (w->now_ms - record_number(w->phase, "started") <= CONTENT_MAX_MS)
-            return CONTENT_AWAITED;
-        give_up(k);
-        return CONTENT_GIVEN_UP;
-    }
+    if (w->waits_for)
+        return wait_on(k);
     text_of(w->t, k->others & w->away, names, sizeof names);
     AUTO_FREE char *sentence =
         mem_printf("%s could not be reached: whether it has all that %s wrote of %s is not known",
@@ -167,9 +175,12 @@ enum content_state content_look(struct content_wait *w)
         return CONTENT_THERE;
     if (!k.comes && k.self & w->away)
         return away_goes(&k);
-    w->waits_for = k.self | k.others;
-    if (ask(&k))
+    w->waits_for = k.self;
+    if (k.comes && k.self & w->away) // nobody is asked in vain, for only so many can be asked about
         return CONTENT_AWAITED;
+    w->waits_for |= k.others;
+    if (ask(&k)) // it may be that nobody is asked at all: too many others wait, too
+        return wait_on(&k);
     json_object_set_new(w->phase, "toGo", json_integer((json_int_t)k.seen.to_go));
     enum content_state state = k.comes ? comes(&k) : goes(&k);
     if (state == CONTENT_THERE)

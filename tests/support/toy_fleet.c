@@ -367,6 +367,8 @@ static int content(void *ctx, const char *registry, region_set readers, region_s
         if (!f->up[i])
             silent |= (region_set)1 << i;
     f->n_content++;
+    if (f->content_busy)
+        return ERR_BUSY;
     *out = (struct lifecycle_content){.behind = f->without_content & readers & ~silent,
                                       .silent = silent & (readers | origins)};
     out->to_go = out->behind ? 7 : 0;

@@ -119,6 +119,7 @@ START_TEST(regions_that_are_away_while_a_replica_comes)
     asked_pass(&a, 7200);
     ck_assert(!replica(2)->global_routing);
     ck_assert_str_eq(waits_for(id), "north");
+    ck_assert_uint_eq(a.fleet.n_content, 0); // it would take the place of one that goes on
     a.fleet.without_content = NORTH;
     a.fleet.up[2] = true;
     asked_pass(&a, 2);
@@ -193,6 +194,25 @@ START_TEST(what_nobody_copies_stays)
 }
 END_TEST
 
+// As many as can be asked about wait for ever, for a region that is gone: this one has its end all the
+// same.
+START_TEST(nobody_is_asked_in_time)
+{
+    asked_init(&a, ROWS);
+    a.fleet.content_busy = true;
+    char *id = begun("replication delete", "contoso/westus", "{}");
+    asked_settle(&a, 2 * 3600);
+    json_t *o = shown(id);
+    const json_t *error = json_object_get(o, "error");
+    ck_assert_str_eq(record_text(error, "code"), "ContentNotCopied");
+    ck_assert_ptr_nonnull(strstr(record_text(error, "message"), "eastus has not had all"));
+    json_decref(o);
+    ends(id, "Failed", NULL);
+    ck_assert(!replica(1)->drained && replica(1)->stage == STAGE_PUBLIC);
+    asked_done(&a);
+}
+END_TEST
+
 START_TEST(regions_that_are_away_while_a_replica_goes)
 {
     asked_init(&a,
@@ -248,5 +268,5 @@ CHECK_MAIN("lifecycle/content", a_replica_takes_global_traffic_once_it_is_whole,
            early_or_not_at_all, regions_that_are_away_while_a_replica_comes,
            a_replica_that_is_called_off_while_it_waits,
            what_a_replica_wrote_is_copied_before_it_goes, what_nobody_copies_stays,
-           regions_that_are_away_while_a_replica_goes, one_that_was_drained_before,
-           one_that_comes_back_takes_writes_again)
+           nobody_is_asked_in_time, regions_that_are_away_while_a_replica_goes,
+           one_that_was_drained_before, one_that_comes_back_takes_writes_again)
