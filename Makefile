@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build deb image test test-image test-asan test-tsan kills test-clients test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build deb image test test-image test-asan test-tsan kills test-clients test-runbooks test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
 	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
 	@echo 'make test-image     packages and image as they are for others, made and run; needs root and a Debian mirror'
+	@echo 'make test-runbooks  every page of docs/runbooks, those too that wait for minutes'
 	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
 	@echo 'make kills      kill -9 at KILLS=1000 random points of pushes, deletions and collection, each judged'
 	@echo 'make chaos      five regions under a nemesis for SECONDS=300, judged (SEED=N: that plan; KINDS=kill,cut-pair: only these)'
@@ -49,6 +50,8 @@ test-upgrade: deps build
 	@tools/test-upgrade $(B)
 test-image: deps build
 	@tools/test-image $(B)
+test-runbooks: deps build
+	@MERIDIAN_SLOW_RUNBOOKS=1 tools/run-tests $(B) --only '^system runbooks$$'
 test-clients: deps build
 	@MERIDIAN_CLIENTS=1 tools/run-tests $(B) --only '^system clients$$'
 KILLS ?= 1000
