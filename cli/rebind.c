@@ -328,7 +328,9 @@ static int move(struct rebind *x, uint16_t dns_port, int64_t now_s)
         rc = ask(x, dns_port);
     if (rc)
         return rc;
-    int64_t asked_s = clock_wall_ms() / 1000, wait_s = x->c->topo->ttl.negative + CLOCKS_S;
+    // to whole seconds, and none too early
+    int64_t asked_s = (clock_wall_ms() + 999) / 1000;
+    int64_t wait_s = x->c->topo->ttl.negative + CLOCKS_S;
     x->move = (struct replica_move){.registry = x->r->name,
                                     .region = x->region->name,
                                     .stamp = x->new->name,
