@@ -65,6 +65,17 @@ static void judge_pair(const json_t *reader, const json_t *origin, size_t i,
     out->to_go += to_go;
 }
 
+// Where one goes, it may be the last that has what a region wrote that is gone or silent, and that the
+// reader still lacks.
+static void judge_orphaned(const struct topology *t, const json_t *of_origins,
+                           const json_t *of_readers, size_t i, struct lifecycle_content *out)
+{
+    uint64_t n = reach_orphaned(word_of(t, of_readers, i), of_origins);
+    if (n)
+        out->orphaned |= (region_set)1 << i;
+    out->n_orphaned += n;
+}
+
 void reaches_judge(const struct topology *t, const json_t *of_origins, const json_t *of_readers,
                    region_set readers, region_set origins, struct lifecycle_content *out)
 {
@@ -74,6 +85,8 @@ void reaches_judge(const struct topology *t, const json_t *of_origins, const jso
         if ((readers & bit && !word_of(t, of_readers, i)) ||
             (origins & bit && !word_of(t, of_origins, i)))
             out->silent |= bit;
+        if (readers & bit)
+            judge_orphaned(t, of_origins, of_readers, i, out);
         for (size_t k = 0; k < t->n_regions && readers & bit; k++)
             if (origins >> k & 1 && k != i)
                 judge_pair(word_of(t, of_readers, i), word_of(t, of_origins, k), i, out);

@@ -64,10 +64,11 @@ static void give_up(struct looking *k)
     text_of(w->t, lacking, names, sizeof names);
     snprintf(w->why, sizeof w->why,
              "%s has not had all that %s wrote of %s within %d minutes (%llu entries are known to "
-             "lack): see meridian replication status %s; --no-wait-for-content takes the replica "
-             "away all the same",
+             "lack, and %llu of regions that are gone or say nothing): see meridian replication "
+             "status %s; --no-wait-for-content takes the replica away all the same",
              names, k->region, k->registry, (int)(CONTENT_MAX_MS / 60000),
-             (unsigned long long)k->seen.to_go, k->registry);
+             (unsigned long long)k->seen.to_go, (unsigned long long)k->seen.n_orphaned,
+             k->registry);
 }
 
 static enum content_state wait_on(struct looking *k)
@@ -84,7 +85,7 @@ static enum content_state goes(struct looking *k)
     struct content_wait *w = k->w;
     region_set reached = k->others & ~w->away;
     char names[256];
-    w->waits_for = (k->seen.behind | k->seen.silent) & (reached | k->self);
+    w->waits_for = (k->seen.behind | k->seen.orphaned | k->seen.silent) & (reached | k->self);
     if (!reached) // nobody is there who could have it
         w->waits_for = k->others;
     if (w->waits_for)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The phase that waits for content: of a replica that comes, until it has what the other replicas
-// wrote; of one that goes, until the others have what it wrote. What it waits for is asked of the
+// wrote; of one that goes, until the others have what it wrote, and lack nothing of regions that are
+// gone or silent, for it may be the last that has that. What it waits for is asked of the
 // regions (lifecycle_deps.content).
 //
 // A region that cannot be reached holds up nothing, but for a replica that comes itself: what is not

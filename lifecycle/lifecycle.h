@@ -53,6 +53,10 @@ struct lifecycle_content { // of one registry, in some regions
     region_set behind, silent;
     // entries that they still have to apply
     uint64_t to_go;
+    // Readers that lack what regions wrote which are gone or say nothing: an origin that goes may be the
+    // last that has it. How many such entries there are.
+    region_set orphaned;
+    uint64_t n_orphaned;
 };
 
 struct lifecycle_unheard { // members of a private endpoint that nobody has heard yet

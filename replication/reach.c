@@ -17,52 +17,64 @@ static bool is_whole(struct replicator *r, const char *origin, const char *key, 
     return !backfill_state_get(r, origin, a, &covered, &n) && name_in(key, covered, n);
 }
 
-// Mark and jobs are read at once: the mark moves in the transaction that makes the jobs.
+struct origins { // as they are at one moment: a mark moves in the transaction that makes the jobs
+    struct origin_status *list;
+    size_t n;
+};
+
 static json_t *origin_json(struct replicator *r, const char *origin, const char *key,
-                           struct arena *a)
+                           const struct origins *all, struct arena *a)
 {
-    struct origin_status *all = NULL;
     struct feed_mark read = {0};
     uint64_t to_go = 0;
-    size_t n = 0;
     char cursor[CURSOR_TEXT_SIZE];
-    if (meta_origins_of(r->o.meta, key, a, &all, &n))
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(all[i].origin, origin)) {
-            read = all[i].read;
-            to_go = all[i].n_pending;
+    for (size_t i = 0; i < all->n; i++)
+        if (!strcmp(all->list[i].origin, origin)) {
+            read = all->list[i].read;
+            to_go = all->list[i].n_pending;
         }
     return json_pack("{s:s, s:b, s:I}", "read", cursor_format(&read, cursor), "whole",
                      (int)is_whole(r, origin, key, a), "toGo", (json_int_t)to_go);
 }
 
 static int origins_add(struct replicator *r, const struct topology *t, const struct registry *reg,
-                       struct arena *a, json_t *out)
+                       const struct origins *all, struct arena *a, json_t *out)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < reg->n_replicas; i++) {
         const char *origin = t->regions[reg->replicas[i].region].name;
         if (!strcmp(origin, r->o.region))
             continue;
-        if (json_object_set_new(out, origin, origin_json(r, origin, reg->key, a)))
+        if (json_object_set_new(out, origin, origin_json(r, origin, reg->key, all, a)))
             rc = ERR_NOMEM;
     }
     return rc;
+}
+
+static uint64_t lacks_of(const struct origins *all)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < all->n; i++)
+        n += all->list[i].n_pending;
+    return n;
 }
 
 static json_t *reach_make(struct replicator *r, const struct topology *t,
                           const struct registry *reg, struct arena *a)
 {
     struct feed_mark head = {0};
+    struct origins all = {0};
     char cursor[CURSOR_TEXT_SIZE];
     json_t *origins = json_object();
     int rc = meta_head(r->o.meta, r->o.region, &head);
     if (!rc)
-        rc = origins_add(r, t, reg, a, origins);
+        rc = meta_origins_of(r->o.meta, reg->key, a, &all.list, &all.n);
     if (!rc)
-        return json_pack("{s:s, s:s, s:o}", "region", r->o.region, "head",
-                         cursor_format(&head, cursor), "origins", origins);
+        rc = origins_add(r, t, reg, &all, a, origins);
+    if (!rc)
+        return json_pack("{s:s, s:s, s:I, s:o}", "region", r->o.region, "head",
+                         cursor_format(&head, cursor), "lacks", (json_int_t)lacks_of(&all),
+                         "origins", origins);
     json_decref(origins);
     return NULL;
 }
@@ -107,6 +119,22 @@ bool reach_covers(const json_t *reader, const json_t *origin, uint64_t *out_to_g
     if (to_go > 0)
         *out_to_go = (uint64_t)to_go;
     return !to_go && json_is_true(json_object_get(of, "whole")) && mark_order(&read, &head) >= 0;
+}
+
+uint64_t reach_orphaned(const json_t *reader, const json_t *words)
+{
+    json_int_t n = json_integer_value(json_object_get(reader, "lacks"));
+    const char *origin;
+    json_t *of;
+    json_object_foreach(json_object_get(reader, "origins"), origin, of)
+    {
+        json_int_t to_go = json_integer_value(json_object_get(of, "toGo"));
+        if (json_object_get(words, origin) && to_go > 0)
+            n -= to_go;
+    }
+    if (n > 0)
+        return (uint64_t)n;
+    return 0;
 }
 
 // ---- the route ----

@@ -4,11 +4,12 @@
 // the reader has all that the origin had when it was asked:
 //
 //   GET /replication/v1/reach?registry=KEY        peer listener, any region of the topology
-//   {"region": "westus", "head": CURSOR,
+//   {"region": "westus", "head": CURSOR, "lacks": 0,
 //    "origins": {"eastus": {"read": CURSOR, "whole": true, "toGo": 0}, …}}
 //
 //   whole   what it read of the registry misses nothing from the start of that feed on
 //   toGo    entries of the registry that are not applied: their content is on its way, or has no room
+//   lacks   such entries of all origins, also of regions that do not hold the registry any more
 //
 //   o = … of the origin;  r = … of the reader, asked after it;
 //   if (reach_covers(r, o, &to_go)) …
@@ -30,5 +31,8 @@ struct replicator;
 void *replication_reach_json(struct replicator *r, const char *key);
 // Has the reader all that the origin wrote? *out_to_go: entries that are known not to be applied.
 bool reach_covers(const json_t *reader, const json_t *origin, uint64_t *out_to_go);
+// Entries that the reader has not applied, and whose origin is none of `words` (an object by region's
+// name): nobody else may have their content any more.
+uint64_t reach_orphaned(const json_t *reader, const json_t *words);
 
 #endif

@@ -370,7 +370,8 @@ static int content(void *ctx, const char *registry, region_set readers, region_s
     if (f->content_busy)
         return ERR_BUSY;
     *out = (struct lifecycle_content){.behind = f->without_content & readers & ~silent,
-                                      .silent = silent & (readers | origins)};
+                                      .silent = silent & (readers | origins),
+                                      .orphaned = f->orphaned & readers & ~silent};
     out->to_go = out->behind ? 7 : 0;
     return 0;
 }

@@ -45,6 +45,8 @@ struct toy_fleet {
     const char *silent;
     // that do not have all that others wrote; that do not say
     region_set without_content, says_nothing;
+    // that lack what a lost region wrote
+    region_set orphaned;
     // too many others ask already
     bool content_busy;
     // how often content was asked about

@@ -73,4 +73,36 @@ START_TEST(words_are_judged_in_pairs)
 }
 END_TEST
 
-CHECK_MAIN("daemon/reaches", words_are_judged_in_pairs)
+static void lacks(json_t *all, const char *region, int n)
+{
+    json_object_set_new(json_object_get(all, region), "lacks", json_integer(n));
+}
+
+// north is gone: what it wrote, and eastus lacks, may be in westus alone, which is to go.
+START_TEST(what_a_lost_region_wrote_counts)
+{
+    struct lifecycle_content c;
+    setup();
+    json_t *all = words(EAST | WEST, 0);
+    lacks(all, "eastus", 5);
+    reaches_judge(t, all, all, EAST, WEST, &c);
+    ck_assert(!c.behind && !c.silent && c.orphaned == EAST && c.n_orphaned == 5);
+    json_decref(all);
+    // it is there, and can be asked for it
+    all = words(EAST | WEST | NORTH, 0);
+    json_object_set_new(
+        json_object_get(json_object_get(json_object_get(all, "eastus"), "origins"), "north"),
+        "toGo", json_integer(5));
+    lacks(all, "eastus", 5);
+    reaches_judge(t, all, all, EAST, WEST, &c);
+    ck_assert(!c.behind && !c.silent && !c.orphaned && !c.n_orphaned);
+    // words that are lies, or of a version that does not say
+    lacks(all, "eastus", -7);
+    reaches_judge(t, all, all, EAST, WEST, &c);
+    ck_assert(!c.orphaned && !c.n_orphaned);
+    json_decref(all);
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("daemon/reaches", words_are_judged_in_pairs, what_a_lost_region_wrote_counts)

@@ -194,6 +194,24 @@ START_TEST(what_nobody_copies_stays)
 }
 END_TEST
 
+// What a lost region wrote may be nowhere but where the replica goes. One that comes waits for nobody
+// who is lost.
+START_TEST(the_last_copy_of_what_a_lost_region_wrote)
+{
+    asked_init(&a, ROWS);
+    a.fleet.orphaned = EAST | NORTH;
+    ends(begun("replication create", "contoso/north", "{}"), "Succeeded", NULL);
+    char *id = begun("replication delete", "contoso/westus", "{}");
+    asked_pass(&a, 1800);
+    ck_assert_ptr_nonnull(replica(1));
+    ck_assert_str_eq(waits_for(id), "eastus");
+    a.fleet.orphaned = 0;
+    ends(id, "Succeeded", NULL);
+    ck_assert_ptr_null(replica(1));
+    asked_done(&a);
+}
+END_TEST
+
 // As many as can be asked about wait for ever, for a region that is gone: this one has its end all the
 // same.
 START_TEST(nobody_is_asked_in_time)
@@ -268,5 +286,6 @@ CHECK_MAIN("lifecycle/content", a_replica_takes_global_traffic_once_it_is_whole,
            early_or_not_at_all, regions_that_are_away_while_a_replica_comes,
            a_replica_that_is_called_off_while_it_waits,
            what_a_replica_wrote_is_copied_before_it_goes, what_nobody_copies_stays,
-           nobody_is_asked_in_time, regions_that_are_away_while_a_replica_goes,
-           one_that_was_drained_before, one_that_comes_back_takes_writes_again)
+           nobody_is_asked_in_time, the_last_copy_of_what_a_lost_region_wrote,
+           regions_that_are_away_while_a_replica_goes, one_that_was_drained_before,
+           one_that_comes_back_takes_writes_again)

@@ -47,6 +47,18 @@ static uint64_t to_go(struct test_region *reader, struct test_region *origin, co
     return n;
 }
 
+// Does it lack what others wrote than `said` (NULL: nobody says anything)?
+static bool orphaned(struct test_region *reader, const char *said)
+{
+    json_t *r = word_of(reader, south, "contoso"), *words = json_object();
+    if (said)
+        json_object_set_new(words, said, json_object());
+    bool is = reach_orphaned(r, words) > 0;
+    json_decref(words);
+    json_decref(r);
+    return is;
+}
+
 START_TEST(two_words_say_whether_all_is_there)
 {
     struct digest d;
@@ -60,8 +72,10 @@ START_TEST(two_words_say_whether_all_is_there)
     region_push(east, "contoso", "app", "2", 2, 1, 5000, 0, &d);
     WAIT_FOR(to_go(west, east, "contoso") > 0, 10000);
     ck_assert(!covers(west, east, "contoso"));
+    ck_assert(orphaned(west, NULL) && !orphaned(west, "eastus"));
     east->fault = FAULT_NONE;
     WAIT_FOR(covers(west, east, "contoso"), 40000);
+    ck_assert(!orphaned(west, NULL));
     ck_assert(region_has(west, "contoso", "app", "2", &d));
     world_done(&w);
 }
