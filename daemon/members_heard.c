@@ -66,6 +66,25 @@ static void take_report(const json_t *report, const struct topology *t, const ch
     }
 }
 
+// Without the letter at the end that was cut in two: what a region says is UTF-8, and goes into JSON.
+static void letters_end(char *s)
+{
+    size_t n = strlen(s), at = n, size = 1;
+    while (at && ((uint8_t)s[at - 1] & 0xc0) == 0x80)
+        at--;
+    if (!at)
+        return;
+    uint8_t lead = (uint8_t)s[at - 1];
+    if (lead >= 0xf0)
+        size = 4;
+    else if (lead >= 0xe0)
+        size = 3;
+    else if (lead >= 0xc0)
+        size = 2;
+    if (n - (at - 1) < size)
+        s[at - 1] = '\0';
+}
+
 static void say(const struct topology *t, const char *endpoint, const struct private_member *m,
                 const struct heard *h, struct lifecycle_unheard *out)
 {
@@ -80,6 +99,7 @@ static void say(const struct topology *t, const char *endpoint, const struct pri
     else
         snprintf(out->what, sizeof out->what, "%s (%s of %s): no region has asked there yet", ip,
                  key, endpoint);
+    letters_end(out->what);
 }
 
 void members_unheard(const void *reports, const struct topology *t, const char *endpoint,

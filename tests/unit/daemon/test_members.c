@@ -278,6 +278,39 @@ START_TEST(a_member_is_heard_by_the_right_answer_alone)
 }
 END_TEST
 
+// What another region says goes into the record of an operation, which is JSON: a letter is not cut.
+START_TEST(what_a_region_says_is_cut_between_letters)
+{
+    struct lifecycle_unheard out = {.n = 9};
+    char text[1024];
+    snapshot_init(&cell);
+    struct topology *t = publish(document);
+    for (size_t before = 0; before < 4; before++) {
+        int n = snprintf(text, sizeof text,
+                         "[{\"region\":\"eastus\",\"ageMs\":0,\"members\":[{\"name\":\"corp-pe\","
+                         "\"member\":\"registry\",\"address\":\"10.4.0.4\",\"region\":null,"
+                         "\"ageMs\":0,\"error\":\"%.*s",
+                         (int)before, "abcd");
+        for (unsigned i = 0; i < 100; i++)
+            n += snprintf(text + n, sizeof text - (size_t)n,
+                          "\xe2\x82\xac"
+                          "");
+        snprintf(text + n, sizeof text - (size_t)n, "\"}]}]");
+        json_t *all = json_loads(text, 0, NULL), *said;
+        ck_assert_ptr_nonnull(all);
+        members_unheard(all, t, "corp-pe", &out);
+        said = json_string(out.what);
+        ck_assert_msg(said != NULL, "%s", out.what);
+        ck_assert_ptr_nonnull(strstr(out.what, "\xe2\x82\xac\xe2\x82\xac"));
+        json_decref(said);
+        json_decref(all);
+    }
+    snapshot_unref(t);
+    snapshot_done(&cell);
+}
+END_TEST
+
 CHECK_MAIN("daemon/members", those_that_wait_are_asked_their_own_first,
            what_was_heard_stays_while_it_waits, a_report_may_be_asked_for_while_it_ends,
-           the_right_region_answers, a_member_is_heard_by_the_right_answer_alone)
+           the_right_region_answers, a_member_is_heard_by_the_right_answer_alone,
+           what_a_region_says_is_cut_between_letters)
