@@ -98,6 +98,9 @@ static int setup_tls(struct fetch *h, const struct fetch_request *q)
     if (q->client_pem) {
         SET(CURLOPT_SSLCERT, q->client_pem);
         SET(CURLOPT_SSLKEY, q->client_pem);
+        // A session that is resumed stands for the certificate that it began with: after the file was
+        // replaced that one would come back for as long as sessions follow each other.
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
     }
     if (q->pinned) {
         AUTO_BUF struct buf pins;
