@@ -67,8 +67,14 @@ static X509 *root_make(EVP_PKEY *key, const char *domain)
 {
     char cn[65], permitted[300];
     // a CN ends at 64
-    if (snprintf(cn, sizeof cn, "Meridian private CA (%s)", domain) >= (int)sizeof cn)
-        snprintf(cn, sizeof cn, "Meridian private CA");
+    // a name of its own, so that clients that trust two of them tell them apart
+    uint8_t b[4] = {0};
+    char id[2 * sizeof b + 1];
+    if (random_bytes(b, sizeof b))
+        return NULL;
+    hex_format(b, sizeof b, id);
+    if (snprintf(cn, sizeof cn, "Meridian private CA %s (%s)", id, domain) >= (int)sizeof cn)
+        snprintf(cn, sizeof cn, "Meridian private CA %s", id);
     snprintf(permitted, sizeof permitted, "critical,permitted;DNS:%s", domain);
     X509 *x = X509_new();
     X509V3_CTX ctx;

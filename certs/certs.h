@@ -2,6 +2,7 @@
 // A region's certificates on disk (<data_dir>/certs: region.pem, shared.pem, peer.pem, ca.pem),
 // enrolment, renewal ahead of expiry, and the hand-over to the edge (design section 7). One file
 // holds chain and key, so that one rename swaps both.
+// ca.pem may hold several CAs, while one takes over from another.
 //
 // Enrolment (`meridian init`, with the CA at hand): certs_enrol. Renewal: a new key and request are
 // sent to the region that answers for the CA, on its peer listener; or, where the CA is at hand

@@ -63,7 +63,8 @@ int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *
              const char *csr, struct arena *a, struct diag *diag, struct buf *out_pem);
 // Checks, then replaces certs_dir/file (certificate and key) in one rename.
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
-                 const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag);
+                 const struct cert_plan *plan, pem_authorities *cas, const char *suspect,
+                 struct diag *diag);
 // Are its names those of the plan, all of them and no others? ERR_PROTO with a sentence.
 int cert_names_judge(X509 *x, const struct cert_plan *plan, struct diag *diag);
 // May a certificate be dated by our clock? If not, a sentence in diag. ERR_BUSY, ERR_CONFLICT as
@@ -72,7 +73,7 @@ int cert_clock_judge(struct certs *c, struct diag *diag);
 // As certs_inspect, of any file of the directory.
 int cert_inspect_file(const char *certs_dir, const char *file, const struct cert_plan *plan,
                       struct cert_info *out);
-// certs_dir/ca.pem; NULL with a sentence.
-X509 *cert_ca_of(const char *certs_dir, struct diag *diag);
+// certs_dir/ca.pem, all that it holds; NULL with a sentence.
+pem_authorities *cert_ca_of(const char *certs_dir, struct diag *diag);
 
 #endif

@@ -119,7 +119,7 @@ int cert_names_judge(X509 *x, const struct cert_plan *plan, struct diag *diag)
 
 // What a CA gave for our request: the plan's names exactly, our key, dates, chain. A sentence in
 // diag when not; when the dates do not fit, with `suspect` (a clause on whose clock is, or NULL).
-static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X509 *ca,
+static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, pem_authorities *cas,
                        int64_t now_ms, const char *suspect, struct diag *diag)
 {
     if (X509_check_private_key(x, key) != 1) {
@@ -131,18 +131,19 @@ static int cert_accept(X509 *x, EVP_PKEY *key, const struct cert_plan *plan, X50
         rc = dates_judge(x, now_ms, suspect, diag);
     if (rc)
         return rc;
-    return pem_verify(x, ca, now_ms, diag);
+    return pem_verify_any(x, cas, now_ms, diag);
 }
 
 int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem, EVP_PKEY *key,
-                 const struct cert_plan *plan, X509 *ca, const char *suspect, struct diag *diag)
+                 const struct cert_plan *plan, pem_authorities *cas, const char *suspect,
+                 struct diag *diag)
 {
     AUTO_X509 X509 *x = pem_parse_x509(cert_pem);
     if (!x) {
         diag_add(diag, NULL, 0, "what the CA gave is not a certificate");
         return ERR_PROTO;
     }
-    int rc = cert_accept(x, key, plan, ca, clock_wall_ms(), suspect, diag);
+    int rc = cert_accept(x, key, plan, cas, clock_wall_ms(), suspect, diag);
     if (rc)
         return rc;
     AUTO_FREE char *path = mem_printf("%s/%s", certs_dir, file);
@@ -160,7 +161,7 @@ int cert_install(const char *certs_dir, const char *file, struct bytes cert_pem,
     return rc;
 }
 
-X509 *cert_ca_of(const char *certs_dir, struct diag *diag)
+pem_authorities *cert_ca_of(const char *certs_dir, struct diag *diag)
 {
     AUTO_FREE char *path = mem_printf("%s/ca.pem", certs_dir);
     AUTO_BUF struct buf b;
@@ -168,16 +169,16 @@ X509 *cert_ca_of(const char *certs_dir, struct diag *diag)
     int rc = ERR_NOMEM;
     if (path)
         rc = file_read(path, PEM_MAX_BYTES, &b);
-    X509 *ca = NULL;
+    pem_authorities *ca = NULL;
     if (!rc)
-        ca = pem_parse_x509(bytes_of(b.p, b.n));
+        ca = pem_parse_authorities(bytes_of(b.p, b.n));
     if (!ca)
         diag_add(diag, path, 0, "cannot be used: %s",
-                 rc ? err_text(rc) : "it holds no certificate");
+                 rc ? err_text(rc) : "it holds no certificate of a CA, or others besides");
     return ca;
 }
 
-static int enrol_one(const char *certs_dir, struct ca *ca, X509 *ca_cert,
+static int enrol_one(const char *certs_dir, struct ca *ca, pem_authorities *ca_cert,
                      const struct cert_plan *plan, unsigned lifetime_s, struct diag *diag)
 {
     AUTO_BUF struct buf csr, pem;
@@ -198,7 +199,7 @@ int certs_enrol(const char *certs_dir, struct ca *ca, const struct topology *t, 
                 bool all, unsigned lifetime_s, struct diag *diag)
 {
     const char *pem = ca_certificate_pem(ca);
-    AUTO_X509 X509 *ca_cert = pem_parse_x509(bytes_str(pem));
+    AUTO_AUTHORITIES pem_authorities *ca_cert = pem_parse_authorities(bytes_str(pem));
     AUTO_FREE char *ca_path = mem_printf("%s/ca.pem", certs_dir);
     if (!ca_cert || !ca_path)
         return ERR_NOMEM;
@@ -248,8 +249,8 @@ static void fault_set(struct cert_info *out, enum cert_fault fault, const char *
     va_end(ap);
 }
 
-static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_plan *plan,
-                           struct cert_info *out)
+static void inspect_parsed(X509 *x, EVP_PKEY *key, pem_authorities *cas,
+                           const struct cert_plan *plan, struct cert_info *out)
 {
     AUTO_BUF struct buf names;
     buf_init(&names, 8192);
@@ -282,9 +283,9 @@ static void inspect_parsed(X509 *x, EVP_PKEY *key, X509 *ca, const struct cert_p
     else if (!named || missing)
         fault_set(out, CERT_LACKS_NAME, "lacks the name %s",
                   missing ? missing : "list it should have");
-    else if (!ca)
+    else if (!cas)
         fault_set(out, CERT_NO_CA, "ca.pem cannot be read");
-    else if (pem_verify(x, ca, now, NULL))
+    else if (pem_verify_any(x, cas, now, NULL))
         fault_set(out, CERT_FOREIGN, "was not issued by the CA in ca.pem");
 }
 
@@ -318,11 +319,11 @@ int cert_inspect_file(const char *certs_dir, const char *file, const struct cert
     }
     AUTO_X509 X509 *x = pem_parse_x509(bytes_of(b.p, b.n));
     AUTO_PKEY EVP_PKEY *key = pem_parse_key(bytes_of(b.p, b.n));
-    AUTO_X509 X509 *ca = cert_ca_of(certs_dir, NULL);
+    AUTO_AUTHORITIES pem_authorities *cas = cert_ca_of(certs_dir, NULL);
     OPENSSL_cleanse(b.p, b.n);
     info.present = true;
     if (x)
-        inspect_parsed(x, key, ca, plan, &info);
+        inspect_parsed(x, key, cas, plan, &info);
     else
         fault_set(&info, CERT_UNREADABLE, "holds no certificate");
     *out = info;

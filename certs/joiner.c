@@ -75,7 +75,7 @@ int certs_join_install(const char *dir, const char *domain, const char *region, 
     EVP_PKEY *read = NULL;
     int rc = pem_read_key(key_path, diag, &read);
     AUTO_PKEY EVP_PKEY *key = read;
-    AUTO_X509 X509 *ca = pem_parse_x509(ca_pem);
+    AUTO_AUTHORITIES pem_authorities *ca = pem_parse_authorities(ca_pem);
     if (!rc && (!key || !ca)) {
         diag_add(diag, NULL, 0, "what came with the answer is no CA certificate");
         rc = ERR_PROTO;

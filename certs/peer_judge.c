@@ -32,13 +32,14 @@ static int names_judge(X509 *x, const struct cert_plan *plan, struct diag *diag)
     return refuse(diag, plan->region, text ? text : err_text(rc));
 }
 
-static int chain_judge(X509 *x, X509 *ca, const char *region, int64_t now_ms, struct diag *diag)
+static int chain_judge(X509 *x, pem_authorities *cas, const char *region, int64_t now_ms,
+                       struct diag *diag)
 {
     if (pem_time_ms(X509_get0_notBefore(x)) > now_ms)
         return refuse(diag, region, "it is not valid yet; compare the clocks");
     if (pem_time_ms(X509_get0_notAfter(x)) <= now_ms)
         return refuse(diag, region, "it has expired");
-    if (pem_verify(x, ca, now_ms, NULL))
+    if (pem_verify_any(x, cas, now_ms, NULL))
         return refuse(diag, region, "the fleet's CA has not issued it");
     return 0;
 }
@@ -48,8 +49,8 @@ int cert_peer_judge(struct bytes ca_pem, const struct topology *t, const char *r
                     int64_t *out_until_ms)
 {
     AUTO_X509 X509 *x = pem_parse_x509(pem);
-    AUTO_X509 X509 *ca = pem_parse_x509(ca_pem);
-    if (!ca) {
+    AUTO_AUTHORITIES pem_authorities *cas = pem_parse_authorities(ca_pem);
+    if (!cas) {
         diag_add(diag, NULL, 0, "the CA's certificate cannot be read here");
         return ERR_DENIED;
     }
@@ -62,7 +63,7 @@ int cert_peer_judge(struct bytes ca_pem, const struct topology *t, const char *r
     if (!rc)
         rc = names_judge(x, &plan, diag);
     if (!rc)
-        rc = chain_judge(x, ca, region, now_ms, diag);
+        rc = chain_judge(x, cas, region, now_ms, diag);
     arena_done(&a);
     char fingerprint[65];
     pem_fingerprint(x, fingerprint);

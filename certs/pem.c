@@ -18,6 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+#define AUTHORITIES_MAX 8
 #include <unistd.h>
 
 void pem_auto_pkey(EVP_PKEY **p)
@@ -145,6 +147,33 @@ X509 *pem_parse_x509(struct bytes pem)
     return x;
 }
 
+void pem_auto_authorities(pem_authorities **p)
+{
+    sk_X509_pop_free(*p, X509_free);
+}
+
+pem_authorities *pem_parse_authorities(struct bytes pem)
+{
+    if (!pem.n || pem.n > PEM_MAX_BYTES)
+        return NULL;
+    AUTO_BIO BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    AUTO_AUTHORITIES pem_authorities *list = sk_X509_new_null();
+    bool good = bio && list;
+    while (good) {
+        X509 *x = PEM_read_bio_X509(bio, NULL, pem_no_pass_phrase, NULL);
+        if (!x)
+            break;
+        good =
+            X509_check_ca(x) == 1 && sk_X509_num(list) < AUTHORITIES_MAX && sk_X509_push(list, x);
+        if (!good)
+            X509_free(x);
+    }
+    ERR_clear_error();
+    if (good && sk_X509_num(list))
+        return take_ptr(list);
+    return NULL;
+}
+
 EVP_PKEY *pem_parse_key(struct bytes pem)
 {
     if (!pem.n || pem.n > PEM_MAX_BYTES)
@@ -246,13 +275,20 @@ bool pem_name_listed(const char *names, const char *name)
     return false;
 }
 
-int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
+static bool store_fill(X509_STORE *store, pem_authorities *cas)
+{
+    for (int i = 0; i < sk_X509_num(cas); i++)
+        if (!X509_STORE_add_cert(store, sk_X509_value(cas, i)))
+            return false;
+    return sk_X509_num(cas) > 0;
+}
+
+int pem_verify_any(X509 *leaf, pem_authorities *cas, int64_t now_ms, struct diag *diag)
 {
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int rc = ERR_NOMEM;
-    if (store && ctx && X509_STORE_add_cert(store, ca) &&
-        X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
+    if (store && ctx && store_fill(store, cas) && X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
         X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)(now_ms / 1000));
         if (X509_verify_cert(ctx) == 1)
             rc = 0;
@@ -265,5 +301,15 @@ int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);
     ERR_clear_error();
+    return rc;
+}
+
+int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
+{
+    pem_authorities *one = sk_X509_new_null();
+    int rc = ERR_NOMEM;
+    if (one && sk_X509_push(one, ca))
+        rc = pem_verify_any(leaf, one, now_ms, diag);
+    sk_X509_free(one);
     return rc;
 }

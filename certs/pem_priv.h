@@ -54,6 +54,13 @@ int pem_no_pass_phrase(char *to, int cap, int rwflag, void *u);
 X509 *pem_parse_x509(struct bytes pem);
 EVP_PKEY *pem_parse_key(struct bytes pem);
 
+// The certificates of CAs in a PEM, 8 at most: while the CA is replaced a node trusts two. NULL when
+// there is none, when one of them is no CA's, or there are more.
+typedef STACK_OF(X509) pem_authorities;
+pem_authorities *pem_parse_authorities(struct bytes pem);
+void pem_auto_authorities(pem_authorities **p);
+#define AUTO_AUTHORITIES __attribute__((cleanup(pem_auto_authorities)))
+
 // SHA-256 of the DER, lower-case hex; "" on failure
 void pem_fingerprint(const X509 *x, char out[65]);
 int64_t pem_time_ms(const ASN1_TIME *t); // Unix milliseconds; INT64_MIN when unreadable
@@ -63,8 +70,9 @@ int64_t pem_time_ms(const ASN1_TIME *t); // Unix milliseconds; INT64_MIN when un
 int pem_names(const STACK_OF(GENERAL_NAME) * names, struct buf *out);
 bool pem_name_listed(const char *names, const char *name); // is it one of the blank-separated ones?
 
-// Does `leaf` chain to `ca` at wall time now_ms (names constraints included)? 0, or ERR_CRYPTO with
-// a sentence.
+// Does `leaf` chain to `ca`, or to one of several, at wall time now_ms (names constraints included)?
+// 0, or ERR_CRYPTO with a sentence.
 int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag);
+int pem_verify_any(X509 *leaf, pem_authorities *cas, int64_t now_ms, struct diag *diag);
 
 #endif

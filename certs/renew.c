@@ -63,7 +63,7 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
     AUTO_BUF struct buf csr, pem;
     buf_init(&csr, CERT_REQUEST_MAX_BYTES);
     buf_init(&pem, PEM_MAX_BYTES);
-    AUTO_X509 X509 *ca = cert_ca_of(c->dir, diag);
+    AUTO_AUTHORITIES pem_authorities *ca = cert_ca_of(c->dir, diag);
     if (!ca)
         return ERR_NOTFOUND;
     EVP_PKEY *made = NULL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a node says of itself through its admin socket: `status`, `health`, `certs`, `config`, `dns
 // explain`.
+#include "cli/certs_ca.h"
 #include "cli/cli.h"
 #include "cli/fleet_status.h"
 
@@ -356,6 +357,15 @@ static const struct command certs_cmds[] = {
      0,
      0,
      {"meridian certs renew", "meridian certs renew --kind region"}},
+    {"create-ca",
+     "a further private CA for the fleet, to take over from the one in use",
+     "DIR",
+     certs_create_ca,
+     USES_ADMIN | USES_TOPOLOGY,
+     1,
+     1,
+     {"meridian certs create-ca /etc/meridian/ca-2",
+      "meridian certs create-ca /etc/meridian/ca-2 -o json"}},
 };
 
 int cmd_certs(struct cli *c, int argc, char **argv)

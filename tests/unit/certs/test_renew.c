@@ -217,6 +217,50 @@ START_TEST(a_peer_certificate_waits_until_it_may_be_used)
 }
 END_TEST
 
+static void trusted_are(const char *first, const char *second)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    ck_assert_int_eq(file_read(fixture_path(first), 1 << 16, &b), 0);
+    if (second)
+        ck_assert_int_eq(file_read(fixture_path(second), 1 << 16, &b), 0);
+    ck_assert_int_eq(file_write_atomic(fixture_path("certs/ca.pem"), b.p, b.n, 0644), 0);
+}
+
+// While the CA is replaced two are trusted, and what either issued is good; once the old one is
+// dropped, what it issued is renewed by itself.
+START_TEST(another_ca_takes_over_while_both_are_trusted)
+{
+    setup(0);
+    ck_assert_int_eq(ca_create(fixture_path("ca2"), "meridian.test", NULL), 0);
+    struct cert_info old = inspect(CERT_REGION);
+    struct certs *c = start("eastus", fixture_path("ca2"));
+    const enum cert_kind kind = CERT_REGION;
+    ck_assert_int_lt(certs_renew(c, &kind, NULL), 0); // nobody trusts it yet
+    ck_assert_str_eq(inspect(CERT_REGION).fingerprint, old.fingerprint);
+    trusted_are("ca/ca.pem", "ca2/ca.pem");
+    ck_assert_str_eq(inspect(CERT_REGION).problem, "");
+    ck_assert_int_eq(certs_renew(c, &kind, NULL), 0);
+    struct cert_info now = inspect(CERT_REGION), shared = inspect(CERT_SHARED);
+    ck_assert_str_eq(now.problem, "");
+    ck_assert_str_ne(now.issuer, old.issuer);
+    ck_assert_str_eq(shared.problem, "");
+    ck_assert_str_eq(shared.issuer, old.issuer);
+    certs_stop(c);
+    trusted_are("ca2/ca.pem", NULL);
+    ck_assert_int_eq(inspect(CERT_REGION).fault, CERT_FINE);
+    ck_assert_int_eq(inspect(CERT_SHARED).fault, CERT_FOREIGN);
+    c = start("eastus", fixture_path("ca2"));
+    ck_assert(changes(CERT_SHARED, shared.fingerprint));
+    ck_assert_str_eq(inspect(CERT_SHARED).problem, "");
+    certs_stop(c);
+    // beside what is no CA's certificate none counts
+    trusted_are("ca2/ca.pem", "certs/region.pem");
+    ck_assert_int_eq(inspect(CERT_REGION).fault, CERT_NO_CA);
+    teardown();
+}
+END_TEST
+
 START_TEST(renewal_now_replaces_what_is_fine)
 {
     setup(0);
@@ -440,7 +484,7 @@ START_TEST(what_a_ca_dated_wrongly_is_not_taken)
     clock_virtual_set(clock_wall_ms() + 3600000); // the CA's clock is an hour ahead
     ck_assert_int_eq(ca_issue(ca, &plan, bytes_of(csr.p, csr.n), 0, NULL, &pem), 0);
     clock_virtual_off();
-    AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
+    AUTO_AUTHORITIES pem_authorities *root = cert_ca_of(fixture_path("certs"), NULL);
     struct cert_info before = inspect(CERT_REGION);
     struct diag d;
     diag_init(&d);
@@ -596,7 +640,7 @@ START_TEST(the_ca_answers_a_region_for_itself_only)
     peer_is("westeurope");
     take_nonce(&q);
     ck_assert_int_eq(ask_signed(&q, q.keys, "westeurope", CERT_REGION), 200);
-    AUTO_X509 X509 *root = cert_ca_of(fixture_path("certs"), NULL);
+    AUTO_AUTHORITIES pem_authorities *root = cert_ca_of(fixture_path("certs"), NULL);
     ck_assert_int_eq(cert_install(fixture_path("certs"), "other.pem",
                                   bytes_of(q.answer.p, q.answer.n), q.key, &q.plan, root, NULL,
                                   NULL),
@@ -740,7 +784,8 @@ START_TEST(nonces_are_bounded_end_and_belong_to_one_region)
 END_TEST
 
 CHECK_MAIN("certs/renew", certificates_near_their_end_are_renewed_and_the_edge_told,
-           renewal_now_replaces_what_is_fine, a_peer_certificate_waits_until_it_may_be_used,
+           renewal_now_replaces_what_is_fine, another_ca_takes_over_while_both_are_trusted,
+           a_peer_certificate_waits_until_it_may_be_used,
            a_peer_certificate_that_ends_is_replaced_whoever_lacks_the_next_one,
            a_wrong_clock_ends_no_peer_certificate,
            a_renewal_that_fails_leaves_the_old_file_and_says_why,
