@@ -58,8 +58,15 @@ static bool look(struct members *m)
 {
     bool changed = false;
     int rc = leave(m, &changed);
-    if (!rc && changed && ipc_send(m->app->ipc_fd, &(struct ipc_message){.kind = IPC_RELOAD}))
-        log_warn("daemon: the supervisor did not take the word to reload the edge");
+    m->owes_reload |= !rc && changed;
+    if (m->owes_reload) {
+        int sent = ipc_send(m->app->ipc_fd, &(struct ipc_message){.kind = IPC_RELOAD});
+        m->owes_reload = sent != 0;
+        if (sent) {
+            log_warn("daemon: the supervisor did not take the word to reload the edge");
+            rc = sent;
+        }
+    }
     if (asks(m->app) && member_probes_collect(&m->probes))
         rc = ERR_NOMEM;
     return !rc;

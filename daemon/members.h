@@ -29,6 +29,8 @@ struct members {
     pthread_cond_t wake;
     // under the lock
     bool stopping, due;
+    // of the thread: the edge has to be reloaded, and the supervisor does not know yet
+    bool owes_reload;
 };
 
 void members_init(struct members *m, struct app *app);

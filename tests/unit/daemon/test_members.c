@@ -4,13 +4,20 @@
 #include "base/clock_test.h"
 #include "base/mem.h"
 #include "daemon/member_probes.h"
+#include "daemon/members.h"
 #include "daemon/members_heard.h"
+#include "daemon/paths.h"
+#include "daemon/supervisor_ipc.h"
 #include "tests/support/check_main.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static const char document[] =
     "version: 7\ndomain: example.io\nregions:\n"
@@ -310,7 +317,48 @@ START_TEST(what_a_region_says_is_cut_between_letters)
 }
 END_TEST
 
+// The supervisor's ear is full when the edge is to be reloaded: it is told later.
+START_TEST(a_reload_that_could_not_be_told_is_told_again)
+{
+    int ends[2];
+    char dir[] = "/tmp/members.XXXXXX";
+    struct paths paths = {0};
+    struct members m;
+    struct ipc_message got = {0};
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(paths.private_edge, sizeof paths.private_edge, "%s/private-edge", dir);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+    const struct ipc_message alive = {.kind = IPC_ALIVE};
+    while (!ipc_send(ends[0], &alive))
+        continue;
+    snapshot_init(&cell);
+    node.region = "eastus";
+    struct topology *t = publish(document);
+    app.paths = &paths;
+    app.ipc_fd = ends[0];
+    members_init(&m, &app);
+    members_wake(&m);
+    ck_assert_int_eq(members_start(&m), 0);
+    // the file is there: a moment later it has found that nobody hears it
+    for (int i = 0; i < 1000 && access(paths.private_edge, F_OK); i++)
+        poll(NULL, 0, 10);
+    ck_assert_int_eq(access(paths.private_edge, F_OK), 0);
+    poll(NULL, 0, 100);
+    for (int i = 0; i < 1000 && got.kind != IPC_RELOAD; i++)
+        if (ipc_receive(ends[1], &got))
+            poll(NULL, 0, 10);
+    ck_assert_int_eq(got.kind, IPC_RELOAD);
+    members_stop(&m);
+    unlink(paths.private_edge);
+    rmdir(dir);
+    close(ends[0]);
+    close(ends[1]);
+    snapshot_unref(t);
+    snapshot_done(&cell);
+}
+END_TEST
+
 CHECK_MAIN("daemon/members", those_that_wait_are_asked_their_own_first,
            what_was_heard_stays_while_it_waits, a_report_may_be_asked_for_while_it_ends,
            the_right_region_answers, a_member_is_heard_by_the_right_answer_alone,
-           what_a_region_says_is_cut_between_letters)
+           what_a_region_says_is_cut_between_letters, a_reload_that_could_not_be_told_is_told_again)
