@@ -2,6 +2,7 @@
 // See admin_private.h. On pools.
 #include "daemon/admin_private.h"
 
+#include "auth/admin_login.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "control/feed.h"
@@ -63,8 +64,11 @@ void admin_get_private_zone(struct app *app, struct http_request *req, struct ht
     if (view)
         doc = dns_private_names_json(t, view, registry);
     snapshot_unref(t);
-    if (!view)
-        serve_refuse(req, resp, 404, "give view=, the name of a view of the topology");
+    if (!name)
+        admin_refuse(req, resp, 400, "Invalid", "give view=, the name of a view of the topology");
+    else if (!view)
+        admin_refuse(req, resp, 404, "NotFound",
+                     "there is no view %.80s: the topology's views are private networks", name);
     else if (!doc)
         serve_refuse(
             req, resp, 503,

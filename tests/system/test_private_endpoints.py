@@ -176,6 +176,9 @@ class Commands(unittest.TestCase):
         self.refused("message: at most 140 characters", self.ada, *create, "--pool", "corp-pool", "--message", "x" * 141)
         self.refused("there is no registry nobody", self.ada, "create", "pe", "-r", "nobody", "--view", "corp", "--pool", "corp-pool", status=7)
         self.refused("registry contoso has no private endpoint connection fab-pe", self.bob, "approve", "fab-pe", "-r", "contoso", status=7)
+        r = self.lab.run(MERIDIAN, "private-endpoint", "export-zone", "--view", "crop", "--admin", f"{self.lab.dir}/eastus/run/admin.sock", check=False)
+        self.assertEqual((r.returncode, r.stdout), (7, ""), r.stderr)
+        self.assertIn("there is no view crop", r.stderr)
         # each side has its right
         self.refused("private-endpoints", lambda *w, **m: self.at("westeurope", "private-endpoint", *w, by="bob", **m), *create, "--pool", "corp-pool", status=5)
         self.refused("registries", lambda *w, **m: self.at("westeurope", "private-endpoint-connection", *w, by="ada", **m), "approve", "fab-pe", "-r", "fabrikam", status=5)
