@@ -30,14 +30,17 @@ enum heard heard_members(const struct lifecycle *l, const struct topology *t, st
                          int64_t now_ms, char why[HEARD_WHY_SIZE])
 {
     const struct lifecycle_deps *deps = &l->deps;
-    const json_t *names = json_object_get(record_running(o->record), "members");
+    json_t *phase = record_running(o->record);
+    const json_t *names = json_object_get(phase, "members");
     struct lifecycle_unheard left = {0};
     for (size_t i = 0; i < json_array_size(names) && !left.n && deps->members_unheard; i++)
         deps->members_unheard(deps->ctx, t, record_text_at(names, i), &left);
     if (!left.n) {
+        json_object_del(phase, "lacks");
         o->members_since_ms = 0;
         return HEARD;
     }
+    json_object_set_new(phase, "lacks", json_string(left.what));
     snprintf(why, HEARD_WHY_SIZE,
              "for %d s nobody got the right answer at a private address that names are to lead to: "
              "%s",

@@ -208,11 +208,11 @@ static bool is_everywhere(struct run *x, struct operation *o)
         waits_for(x, o, waited);
         return false;
     }
+    waits_for(x, o, 0); // what follows says itself for whom
     if (!certificates_there(x, o, s.behind | s.away) || !members_there(x, o) || !stamp_there(x, o))
         return false;
     if (!content_there(x, o, s.unheard))
         return false;
-    waits_for(x, o, 0);
     later(x, o, s.behind | s.away);
     return true;
 }

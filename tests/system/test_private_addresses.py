@@ -179,6 +179,9 @@ class Addresses(unittest.TestCase):
         approved = self.root("private-endpoint-connection", "approve", "corp-pe", "-r", "contoso", "--no-wait")
         # no machine has them: every region asks, and hears nothing
         wait_until(20, lambda: len([h for h in self.heard(at["registry"]) if h[2] and not h[1]]) == 3, "three regions have asked")
+        running = lambda: next(p for p in self.root("operation", "show", approved["id"])["phases"] if p["state"] == "running")
+        wait_until(10, lambda: any(address in running().get("lacks", "") for address in at.values()), "the operation says what it waits for")
+        self.assertNotIn("waitsFor", running())  # all regions have it
         # a region without a replica has the address, and answers there in its own name
         self.give("southeastasia", at["registry"])
         wrong = self.forwarder("southeastasia", at["registry"], "10.88.0.3")

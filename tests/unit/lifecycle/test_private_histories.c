@@ -56,6 +56,17 @@ static bool error_has(const char *id, const char *code, const char *part)
     return has;
 }
 
+static bool lacks(const char *id, const char *what)
+{
+    json_t *o = NULL;
+    ck_assert_int_eq(lifecycle_operation(a.l, id, &o), 0);
+    const json_t *phase = record_running(o);
+    bool says =
+        phase && !json_object_get(phase, "waitsFor") && !strcmp(record_text(phase, "lacks"), what);
+    json_decref(o);
+    return says;
+}
+
 // ---- row 28 ----
 
 // Approved → Rejected → deleted: the next tenant does not get an address that is cached.
@@ -159,6 +170,8 @@ START_TEST(an_address_where_nobody_answers_is_not_led_to)
     ck_assert_str_eq(state_of(&a, "pe"), "Pending Updating");
     ck_assert_str_eq(dns_of(&a, "corp", GP), "");
     ck_assert(is_admitted(&a, "contoso", "corp"));
+    // whoever looks meanwhile is told what it waits for, and no region that has it by now
+    ck_assert(lacks(id, "10.1.0.5: connection refused"));
     asked_settle(&a, 2000);
     ck_assert_str_eq(asked_state(&a, id), "Failed");
     ck_assert(error_has(id, "MembersUnanswered", "10.1.0.5: connection refused"));
