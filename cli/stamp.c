@@ -9,6 +9,7 @@
 #include "cli/registry_words.h"
 #include "cli/request.h"
 #include "cli/show.h"
+#include "cli/stamp_balance.h"
 
 #include <string.h>
 
@@ -225,6 +226,15 @@ static const struct command stamp_cmds[] = {
      1,
      1,
      {"meridian stamp undrain eastus/eus-1", "meridian stamp undrain eastus/eus-1 --no-wait"}},
+    {"balance",
+     "which registries of a region should move to which stamp, and why; it moves nothing",
+     "--region REGION --load FILE [--explain]",
+     stamp_balance,
+     0,
+     0,
+     0,
+     {"meridian stamp balance --region eastus --load eastus.json --explain",
+      "meridian stamp balance --region eastus --load eastus.json -o json --query waves"}},
 };
 
 int cmd_stamp(struct cli *c, int argc, char **argv)
