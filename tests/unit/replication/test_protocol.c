@@ -330,7 +330,7 @@ START_TEST(a_changed_byte_is_refused)
         char *at = strstr(line, parts[i]);
         ck_assert_msg(at != NULL, "%s", parts[i]);
         char *last = at + strlen(parts[i]) - 1;
-        *last = *last == '9' ? '8' : (char)(*last + 1);
+        *last ^= 1;
         ck_assert_msg(take(bytes_str(line), &l) != 0, "%s", parts[i]);
     }
     ck_assert_int_eq(take(lines[2], &l), 0);
