@@ -95,10 +95,11 @@ static json_t *record_new(const struct asking *q)
     int rc = json_object_set_new(record, "rights", json_integer(asking_rights(q)));
     if (q->r->quorum)
         rc |= json_object_set_new(record, "quorum", json_true());
+    // copies: the plan may hold what was asked, which the caller lets go of without the lock
     if (q->plan.goal)
-        rc |= json_object_set(record, "goal", q->plan.goal);
+        rc |= json_object_set_new(record, "goal", json_deep_copy(q->plan.goal));
     if (q->plan.before)
-        rc |= json_object_set(record, "before", q->plan.before);
+        rc |= json_object_set_new(record, "before", json_deep_copy(q->plan.before));
     for (size_t i = 0; !rc && i < json_array_size(q->trial.phases); i++)
         rc = record_expect(record, json_string_value(json_array_get(q->trial.phases, i)));
     if (!rc)
