@@ -219,7 +219,7 @@ class Clients(unittest.TestCase):
             t.join()
         self.assertEqual(failed[:3], [])
         want = sorted(names + ["first"])
-        for host, region in ((EAST, "eastus"), (ASIA, "southeastasia")):
+        for host, region in ((EAST, "eastus"), (ASIA, "southeastasia"), (WEST, "westeurope")):
             with Wire(lab, host, region) as wire:
                 wait_until(120, lambda: len(self.listed(wire, auth)[0]) == len(want), f"all tags are in {region}")
                 got, pages = self.listed(wire, auth)
