@@ -39,6 +39,7 @@ int main(int argc, char **argv)
     if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")))
         argv[1] = version;
     int status = run(&c, argc, argv);
+    json_decref(c.orders);
     fetcher_free(c.fetcher);
     snapshot_unref(c.topo);
     arena_done(&c.arena);

@@ -101,3 +101,10 @@ void http_app_test_run(const struct http_app *app, struct http_request *req, siz
     if (plan.done)
         plan.done(req);
 }
+
+void http_response_test_done(struct http_response *resp)
+{
+    if (resp->stream_handle)
+        http_stream_closed(resp->stream_handle);
+    resp->stream_handle = NULL;
+}

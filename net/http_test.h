@@ -24,5 +24,7 @@ void http_request_test_free(struct http_request *req);
 // nothing of req.
 void http_app_test_run(const struct http_app *app, struct http_request *req, size_t piece,
                        struct http_response *out);
+// Ends the stream that it is, if it is one: the server would, after its last byte.
+void http_response_test_done(struct http_response *resp);
 
 #endif

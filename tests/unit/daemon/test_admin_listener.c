@@ -111,6 +111,7 @@ static int ask(const char *method, const char *path, const char *authorization)
     http_app_test_run(&http, req, 0, &resp);
     snprintf(body, sizeof body, "%.*s", (int)resp.body.n, (const char *)resp.body.p);
     int status = resp.status;
+    http_response_test_done(&resp);
     http_request_test_free(req);
     return status;
 }
