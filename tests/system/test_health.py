@@ -184,6 +184,8 @@ class Health(unittest.TestCase):
             self.assertGreaterEqual(took, 24)
             print(f"a drill of 25 s: over everywhere after {took:.1f} s", flush=True)
             self.refused("is down", "start", "--region", EAST, "--for", "1m", "--yes")
+            ended = lambda: [r["ended"] or 0 for r in self.drill(west, "report", begun["id"])["regions"] if r["region"] in (EAST, west)]
+            wait_until(10, lambda: min(ended()) > 0, "those that are reached report that it has ended")
             report = self.drill(west, "report", begun["id"])
             self.assertEqual(report["drill"]["id"], begun["id"])
             rows = {r["region"]: r for r in report["regions"]}
