@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,15 +49,21 @@ void admin_by(const struct app *app, const struct http_request *req, char out[HE
 }
 
 // From afar a caller has rights in the region that is asked alone.
+static void reply_others(const struct app *app, struct http_request *req,
+                         struct http_response *resp)
+{
+    admin_refuse(req, resp, 403, "Denied",
+                 "from afar only region %s is taken out here: ask the other region itself, or use "
+                 "the admin socket of a node",
+                 app->node->region);
+}
+
 static bool is_others(const struct app *app, struct http_request *req, struct http_response *resp,
                       const char *region)
 {
     if (req->listener != LISTENER_OPERATOR || !strcmp(region, app->node->region))
         return false;
-    admin_refuse(req, resp, 403, "Denied",
-                 "from afar only region %s is taken out here: ask the other region itself, or use "
-                 "the admin socket of a node",
-                 app->node->region);
+    reply_others(app, req, resp);
     return true;
 }
 
@@ -123,42 +128,23 @@ void admin_post_drill(struct app *app, struct http_request *req, struct http_res
     diag_done(&diag);
 }
 
-// Where the drill of that id is, or the one that runs for ""; in the request's arena. NULL: unknown.
-static const char *region_of(struct app *app, struct http_request *req, const char *id)
-{
-    json_t *all = health_drills_json(app->health), *one;
-    const char *region = NULL;
-    size_t i;
-    json_array_foreach(all, i, one)
-    {
-        const char *state = json_string_value(json_object_get(one, "state")),
-                   *its = json_string_value(json_object_get(one, "id"));
-        bool is_meant = its && !strcmp(its, id);
-        if (!*id)
-            is_meant = state && !strcmp(state, "running");
-        if (is_meant)
-            region = arena_strdup(&req->arena, json_string_value(json_object_get(one, "region")));
-    }
-    json_decref(all);
-    return region;
-}
-
 void admin_post_drill_stop(struct app *app, struct http_request *req, struct http_response *resp)
 {
     char by[HEALTH_BY_SIZE];
-    const char *id = http_query_get(req, "id", 0);
+    const char *id = http_query_get(req, "id", 0), *only_region = NULL;
     if (!id)
         id = "";
     if (refused(app, req, resp))
         return;
-    const char *region = region_of(app, req, id);
-    if (region && is_others(app, req, resp, region))
-        return;
+    if (req->listener == LISTENER_OPERATOR)
+        only_region = app->node->region;
     admin_by(app, req, by);
     struct diag diag;
     diag_init(&diag);
-    int rc = health_drill_stop(app->health, id, by, &diag);
-    if (rc)
+    int rc = health_drill_stop(app->health, id, only_region, by, &diag);
+    if (rc == ERR_DENIED)
+        reply_others(app, req, resp);
+    else if (rc)
         reply_bad(req, resp, rc, &diag);
     else
         admin_get_drills(app, req, resp);

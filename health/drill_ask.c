@@ -148,7 +148,8 @@ int health_drill_start(struct health *h, const struct health_drill_wanted *w, st
     return rc;
 }
 
-static int stop(struct health *h, const char *id, const char *by, struct diag *diag)
+static int stop(struct health *h, const char *id, const char *only_region, const char *by,
+                struct diag *diag)
 {
     const struct health_drill *runs = health_drills_running(&h->drills), *x = runs;
     if (*id)
@@ -157,6 +158,12 @@ static int stop(struct health *h, const char *id, const char *by, struct diag *d
         diag_add(diag, NULL, 0, "%s%s (`meridian drill list`)",
                  *id ? "this node knows no drill " : "no drill runs", id);
         return ERR_NOTFOUND;
+    }
+    if (only_region && strcmp(x->region, only_region) != 0) {
+        diag_add(diag, NULL, 0,
+                 "drill %s is of region %s, and only one of region %s is stopped here", x->id,
+                 x->region, only_region);
+        return ERR_DENIED;
     }
     if (x->state != HEALTH_DRILL_RUNS) {
         diag_add(diag, NULL, 0, "drill %s does not run any more: %s", x->id,
@@ -173,10 +180,11 @@ static int stop(struct health *h, const char *id, const char *by, struct diag *d
     return 0;
 }
 
-int health_drill_stop(struct health *h, const char *id, const char *by, struct diag *diag)
+int health_drill_stop(struct health *h, const char *id, const char *only_region, const char *by,
+                      struct diag *diag)
 {
     pthread_mutex_lock(&h->lock);
-    int rc = stop(h, id, by, diag);
+    int rc = stop(h, id, only_region, by, diag);
     pthread_mutex_unlock(&h->lock);
     return rc;
 }
@@ -272,26 +280,40 @@ void *health_drill_order_json(const struct health *h, int64_t now)
                      buf_cstr(&b));
 }
 
+// Of two that were given at the same time the greater id counts as the later (invariant 5).
+static bool is_later(const struct health_drill *a, const struct health_drill *b)
+{
+    if (a->at_ms != b->at_ms)
+        return a->at_ms > b->at_ms;
+    return strcmp(a->id, b->id) > 0;
+}
+
+// The latest of those before `last`; of all for NULL. NULL: there is none.
+static const struct health_drill *next_before(const struct health_drills *d,
+                                              const struct health_drill *last)
+{
+    const struct health_drill *next = NULL;
+    for (size_t i = 0; i < d->n; i++) {
+        const struct health_drill *x = &d->list[i];
+        if (last && !is_later(last, x))
+            continue;
+        if (!next || is_later(x, next))
+            next = x;
+    }
+    return next;
+}
+
 void *health_drills_json(struct health *h)
 {
     json_t *list = json_array();
     pthread_mutex_lock(&h->lock);
-    int64_t now = clock_mono_ms(), before = INT64_MAX;
-    for (size_t n = 0; list && n < h->drills.n; n++) {
-        const struct health_drill *next = NULL; // the latest before the last one
-        for (size_t i = 0; i < h->drills.n; i++) {
-            const struct health_drill *x = &h->drills.list[i];
-            if (x->at_ms < before && (!next || x->at_ms > next->at_ms))
-                next = x;
-        }
-        if (!next)
-            break;
-        before = next->at_ms;
-        if (json_array_append_new(list, drill_json(h, next, now))) {
+    int64_t now = clock_mono_ms();
+    const struct health_drill *x = next_before(&h->drills, NULL);
+    for (; list && x; x = next_before(&h->drills, x))
+        if (json_array_append_new(list, drill_json(h, x, now))) {
             json_decref(list);
             list = NULL;
         }
-    }
     pthread_mutex_unlock(&h->lock);
     return list;
 }

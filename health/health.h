@@ -209,9 +209,11 @@ struct health_drill_wanted {
 
 int health_drill_start(struct health *h, const struct health_drill_wanted *w, struct diag *diag,
                        char out_id[HEALTH_DRILL_ID_SIZE]);
-// Before its time. `id` "": the one that runs. ERR_NOTFOUND: it is not known, or none runs; ERR_EXISTS:
-// it does not run any more.
-int health_drill_stop(struct health *h, const char *id, const char *by, struct diag *diag);
+// Before its time. `id` "": the one that runs. `only_region`: one of this region alone; NULL: any.
+// ERR_NOTFOUND: it is not known, or none runs; ERR_DENIED: it is another region's; ERR_EXISTS: it does
+// not run any more. `diag` says why.
+int health_drill_stop(struct health *h, const char *id, const char *only_region, const char *by,
+                      struct diag *diag);
 // All that are known, the latest first: JSON (json_t *, a new reference, NULL: out of memory). Any
 // thread.
 void *health_drills_json(struct health *h);

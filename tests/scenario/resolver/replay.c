@@ -547,7 +547,7 @@ static void do_drill_stop(void)
 {
     struct diag diag;
     diag_init(&diag);
-    int rc = health_drill_stop(checker, "", "root@here", &diag);
+    int rc = health_drill_stop(checker, "", NULL, "root@here", &diag);
     diag_done(&diag);
     if (rc)
         fail("no drill is stopped: %s", err_text(rc));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // health/drill: the timer of a drill against clocks that jump, restarts and messages of any kind; what
 // is written is read again, and what is damaged is refused.
-#include "health/drill.h"
+#include "health/priv.h"
 
+#include "base/clock.h"
+#include "base/diag.h"
 #include "base/err.h"
 #include "tests/support/check_main.h"
 
@@ -278,6 +280,90 @@ START_TEST(what_is_not_there_is_none)
 }
 END_TEST
 
+static void checker_init(struct health *h)
+{
+    *h = (struct health){0};
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->wake, NULL);
+}
+
+static void checker_done(struct health *h)
+{
+    pthread_cond_destroy(&h->wake);
+    pthread_mutex_destroy(&h->lock);
+}
+
+static struct health_drill *known(struct health *h, unsigned id, int64_t at_ms)
+{
+    struct health_drill *x = &h->drills.list[h->drills.n++];
+    *x = drill_at(id, at_ms, 60000);
+    x->state = HEALTH_DRILL_ENDED;
+    return x;
+}
+
+// Two nodes may be asked in the same millisecond (invariant 5).
+START_TEST(all_are_listed_the_latest_first)
+{
+    static const unsigned want[] = {9, 7, 5, 2, 1};
+    struct health h;
+    checker_init(&h);
+    known(&h, 2, NOON);
+    known(&h, 1, NOON);
+    known(&h, 9, NOON + 1);
+    known(&h, 7, NOON);
+    known(&h, 5, NOON);
+    json_t *list = health_drills_json(&h);
+    ck_assert_uint_eq(json_array_size(list), 5);
+    for (size_t i = 0; i < 5; i++) {
+        char id[HEALTH_DRILL_ID_SIZE];
+        snprintf(id, sizeof id, "%016x", want[i]);
+        ck_assert_str_eq(json_string_value(json_object_get(json_array_get(list, i), "id")), id);
+    }
+    json_decref(list);
+    checker_done(&h);
+}
+END_TEST
+
+static int stops(struct health *h, const char *id, const char *only_region)
+{
+    struct diag diag;
+    diag_init(&diag);
+    int rc = health_drill_stop(h, id, only_region, "ada@eastus", &diag);
+    ck_assert(!rc || diag.n);
+    diag_done(&diag);
+    return rc;
+}
+
+// Who has rights in one region stops no drill of another, whatever it has learned of it before.
+START_TEST(only_a_drill_of_the_region_is_stopped)
+{
+    static const char one[] = "0000000000000001", two[] = "0000000000000002";
+    struct health h;
+    checker_init(&h);
+    int64_t now = clock_wall_ms();
+    struct health_drill *over = known(&h, 1, now), *runs = known(&h, 2, now);
+    runs->state = HEALTH_DRILL_RUNS;
+    runs->end_mono_ms = INT64_MAX;
+    snprintf(over->region, sizeof over->region, "westus");
+    ck_assert_int_eq(stops(&h, two, "westus"), ERR_DENIED);
+    ck_assert_int_eq(stops(&h, "", "westus"), ERR_DENIED);
+    ck_assert_int_eq(stops(&h, one, "eastus"), ERR_DENIED);
+    ck_assert_int_eq(stops(&h, one, "westus"), ERR_EXISTS);
+    ck_assert_int_eq(stops(&h, "00000000000000aa", "westus"), ERR_NOTFOUND);
+    ck_assert_int_eq(runs->state, HEALTH_DRILL_RUNS);
+    ck_assert_int_eq(stops(&h, "", "eastus"), 0);
+    ck_assert_int_eq(runs->state, HEALTH_DRILL_STOPPED);
+    ck_assert_str_eq(runs->stopped_by, "ada@eastus");
+    ck_assert_int_eq(stops(&h, "", "westus"), ERR_NOTFOUND);
+    runs->state = HEALTH_DRILL_RUNS;
+    runs->stopped_ms = 0;
+    ck_assert_int_eq(stops(&h, two, NULL), 0); // at the node itself
+    ck_assert_int_eq(runs->state, HEALTH_DRILL_STOPPED);
+    checker_done(&h);
+}
+END_TEST
+
 CHECK_MAIN("drill", it_ends_by_the_monotonic_clock, nothing_prolongs_it, all_come_to_the_same,
            places, a_stopped_one_is_not_forgotten_for_shorter_ones, written_and_read,
-           what_is_damaged_is_refused, what_is_not_there_is_none)
+           what_is_damaged_is_refused, what_is_not_there_is_none, all_are_listed_the_latest_first,
+           only_a_drill_of_the_region_is_stopped)
