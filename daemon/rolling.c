@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS 2000
+#define LOOK_MS 2000 // not per entry of the feed: a look reads certificates and asks regions
 #define ASK_MS 10000
 #define ASK_AGAIN_MS 2000      // after a refusal, doubled
 #define ASK_AGAIN_MAX_MS 60000 // up to that
@@ -36,10 +36,9 @@ struct rolling {
     struct fleet_caller caller;
     // held while others are asked for the certificates' thread: rolling_end waits for it
     pthread_mutex_t asking;
-    // guards `wake`, `poked`, `waits`
+    // guards `wake`, `waits`
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool poked;
     char waits[CERTS_ERROR_SIZE];
     _Atomic bool stopping;
     pthread_t thread;
@@ -393,21 +392,11 @@ static void *thread_main(void *arg)
         pthread_mutex_unlock(&r->lock);
         look(r);
         pthread_mutex_lock(&r->lock);
-        if (!r->stopping && !r->poked)
+        if (!r->stopping)
             wait_cond(&r->wake, &r->lock, LOOK_MS);
-        r->poked = false;
     }
     pthread_mutex_unlock(&r->lock);
     return NULL;
-}
-
-static void poke(void *ctx)
-{
-    struct rolling *r = ctx;
-    pthread_mutex_lock(&r->lock);
-    r->poked = true;
-    pthread_cond_signal(&r->wake);
-    pthread_mutex_unlock(&r->lock);
 }
 
 // --- life ---
@@ -439,8 +428,6 @@ int rolling_start(const struct rolling_options *o, struct rolling **out)
                                      .ca = dep_ca,
                                      .note = dep_note};
     int rc = peer_roll_new(&d, &r->roll);
-    if (!rc)
-        rc = control_feed_tell(app->feed, poke, r);
     if (!rc && pthread_create(&r->thread, NULL, thread_main, r))
         rc = ERR_NOMEM;
     else if (!rc)
@@ -462,7 +449,6 @@ void rolling_end(struct rolling *r)
     r->runs = false;
     pthread_mutex_lock(&r->asking);
     pthread_mutex_unlock(&r->asking);
-    control_feed_untell(r->app->feed, poke, r);
 }
 
 void rolling_stop(struct rolling *r)
