@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/wait.h"
 #include "certs/peer_judge.h"
 #include "net/refuse.h"
 
@@ -16,13 +17,25 @@
 #define ARENA_BYTES (64u << 20) // most that one request may take: frames are documents
 #define PEM_BYTES (64u << 10)
 #define RECORD_BYTES 4096
-#define TRIES 4 // when others change the topology meanwhile
+#define TRIES 4       // when others change the topology meanwhile
+#define AGAIN_MS 2000 // after a failure to take out what is over, doubled
+#define AGAIN_MAX_MS (5 * 60 * 1000)
+
+struct rest { // of one region, after what was over could not be taken out
+    // "": none
+    char region[HOSTNAME_REGION_SIZE];
+    unsigned n_failed;
+    // mono
+    int64_t until_ms;
+};
 
 struct peer_roll {
     struct peer_roll_deps d;
     struct nonces nonces;
     // one change at a time
     pthread_mutex_t work;
+    // under `work`, by the region's place in the topology; one of another name is none
+    struct rest rests[TOPOLOGY_MAX_REGIONS];
 };
 
 int peer_roll_new(const struct peer_roll_deps *d, struct peer_roll **out)
@@ -301,8 +314,6 @@ int peer_roll_take(struct peer_roll *p, const char *region, const char *via, str
 
 static void over_note(struct change *c, int rc, const char *what, const char *fingerprint)
 {
-    if (rc == ERR_CONFLICT || rc == ERR_BUSY)
-        return; // at the next look
     AUTO_FREE char *why = NULL;
     if (rc)
         why = diag_text(c->diag);
@@ -312,19 +323,53 @@ static void over_note(struct change *c, int rc, const char *what, const char *fi
         c->p->d.note(c->p->d.ctx, NULL, c->region, what, fingerprint, why);
 }
 
+// `rc`: of taking it out. Each note is a line of the audit log: what fails is tried ever more seldom.
+static void over_done(struct change *c, struct rest *rest, int rc, const char *what,
+                      const char *fingerprint)
+{
+    if (rc == ERR_CONFLICT || rc == ERR_BUSY)
+        return; // at the next look
+    over_note(c, rc, what, fingerprint);
+    if (!rc) {
+        *rest = (struct rest){.region = ""};
+        return;
+    }
+    rest->until_ms = clock_mono_ms() + wait_backoff_ms(rest->n_failed++, AGAIN_MS, AGAIN_MAX_MS);
+    snprintf(rest->region, sizeof rest->region, "%s", c->region);
+}
+
+static void void_drop(struct change *c, struct rest *rest)
+{
+    over_done(c, rest, write_change(c, NULL, NULL, NULL, NULL), "void record dropped", NULL);
+}
+
+static void over_drop(struct change *c, struct rest *rest, const char *what,
+                      const char *fingerprint)
+{
+    over_done(c, rest, write_change(c, NULL, NULL, fingerprint, NULL), what, fingerprint);
+}
+
 static void region_look(struct peer_roll *p, const struct topology *t, const char *region,
                         int64_t now_ms)
 {
+    const struct region *r = topology_region(t, region);
+    if (!r)
+        return;
+    struct rest *rest = &p->rests[r->index];
+    if (strcmp(rest->region, region) != 0)
+        *rest = (struct rest){.region = ""};
+    else if (clock_mono_ms() < rest->until_ms)
+        return;
     struct diag diag;
     diag_init(&diag);
     struct change c = {.p = p, .t = t, .region = region, .diag = &diag};
     int rc = record_read(&c);
     if (rc == ERR_EXISTS)
-        write_change(&c, NULL, NULL, NULL, NULL);
+        void_drop(&c, rest);
     else if (!rc && c.has_record && c.r.used_ms && now_ms >= c.r.used_ms + PEER_ROLL_OVERLAP_MS)
-        over_note(&c, write_change(&c, NULL, NULL, c.r.old, NULL), "dropped", c.r.old);
+        over_drop(&c, rest, "dropped", c.r.old);
     else if (!rc && c.has_record && !c.r.used_ms && now_ms >= c.r.until_ms)
-        over_note(&c, write_change(&c, NULL, NULL, c.r.next, NULL), "expired unused", c.r.next);
+        over_drop(&c, rest, "expired unused", c.r.next);
     diag_done(&diag);
 }
 

@@ -146,6 +146,7 @@ int peer_roll_nonce(struct peer_roll *p, const char *region, char out[NONCE_TEXT
 int peer_roll_take(struct peer_roll *p, const char *region, const char *via, struct bytes body,
                    struct diag *diag, const char **out_step);
 // Takes out what is over, of all regions. Called now and then; does nothing where it may not write.
+// What could not be written is tried again ever more seldom, every five minutes at the least.
 void peer_roll_look(struct peer_roll *p);
 
 #endif

@@ -5,6 +5,7 @@
 #include "fleet/peer_roll.h"
 
 #include "base/clock.h"
+#include "base/clock_test.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
@@ -142,12 +143,14 @@ static int world_ca(void *ctx, struct buf *out)
 }
 
 static char noted[64];
+static unsigned n_noted;
 
 static void world_note(void *ctx, const struct http_request *req, const char *region,
                        const char *what, const char *fingerprint, const char *why)
 {
     (void)ctx, (void)req, (void)region, (void)fingerprint;
     snprintf(noted, sizeof noted, "%s%s", what, why ? "!" : "");
+    n_noted++;
 }
 
 static struct region_keys *keys_made(const char *region)
@@ -419,12 +422,57 @@ START_TEST(what_could_not_be_written_is_asked_for_again)
     ck_assert_int_eq(peer_roll_new(&d, &writer), 0);
     ck_assert_int_eq(use_told(&second, second.fingerprint, ""), 0);
     now += PEER_ROLL_OVERLAP_MS;
+    clock_virtual_set(now);
     append_fails = ERR_NOSPACE;
     peer_roll_look(writer);
     named_are(&first, &second);
     append_fails = 0;
+    clock_virtual_advance(10 * 60 * 1000); // it rests after a failure
     peer_roll_look(writer);
     named_are(&second, NULL);
+    clock_virtual_off();
+    teardown();
+}
+END_TEST
+
+static void looks(unsigned n) // one in two seconds
+{
+    for (unsigned i = 0; i < n; i++) {
+        clock_virtual_advance(2000);
+        peer_roll_look(writer);
+    }
+}
+
+// Each failure is a line of the audit log: a full disk must not be filled by those.
+START_TEST(what_cannot_be_taken_out_is_told_ever_more_seldom)
+{
+    setup();
+    clock_virtual_set(now);
+    ck_assert_int_eq(next_asked(&first, &second, ""), 0);
+    ck_assert_int_eq(use_told(&second, second.fingerprint, ""), 0);
+    now += PEER_ROLL_OVERLAP_MS;
+    n_noted = 0;
+    append_fails = ERR_NOSPACE;
+    looks(1);
+    ck_assert_str_eq(noted, "dropped!");
+    looks(1800); // an hour
+    ck_assert_uint_ge(n_noted, 12);
+    ck_assert_uint_le(n_noted, 40);
+    append_fails = 0;
+    looks(151); // 302 s: longer than the longest rest
+    named_are(&second, NULL);
+    ck_assert_str_eq(noted, "dropped");
+    // and the next one rests from the shortest time on
+    ck_assert_int_eq(next_asked(&second, &third, ""), 0);
+    force(topology_of(arena_printf(&arena, "\"%s\"", third.fingerprint), ""));
+    append_fails = ERR_NOSPACE;
+    noted[0] = 0;
+    looks(1);
+    ck_assert_str_eq(noted, "void record dropped!"); // what people made void is told of as well
+    append_fails = 0;
+    looks(2);
+    ck_assert_ptr_null(record_now);
+    clock_virtual_off();
     teardown();
 }
 END_TEST
@@ -624,6 +672,7 @@ CHECK_MAIN("fleet/peer_roll", the_new_one_is_named_used_and_the_old_one_dropped_
            one_that_was_lost_before_its_use_makes_room_for_the_next,
            no_region_fills_the_feed_with_certificates_that_it_does_not_use,
            what_people_named_stays_theirs, what_could_not_be_written_is_asked_for_again,
+           what_cannot_be_taken_out_is_told_ever_more_seldom,
            who_may_not_write_judges_and_drops_nothing, a_stolen_certificate_alone_gets_nothing,
            only_a_certificate_of_the_fleet_for_that_region_is_named,
            the_two_calls_are_for_regions_alone, records_of_another_form_are_none,
