@@ -36,10 +36,12 @@ struct rolling {
     struct fleet_caller caller;
     // held while others are asked for the certificates' thread: rolling_end waits for it
     pthread_mutex_t asking;
-    // guards `wake`, `waits`
+    // guards `wake`, `waits`, `named`
     pthread_mutex_t lock;
     pthread_cond_t wake;
     char waits[CERTS_ERROR_SIZE];
+    // our next certificate's fingerprint
+    struct peer_named named;
     _Atomic bool stopping;
     pthread_t thread;
     bool runs;
@@ -316,6 +318,29 @@ static bool use_to_tell(struct rolling *r, const char *in_use)
     return !record.used_ms && !strcmp(record.next, in_use);
 }
 
+// Notes that the topology names that fingerprint of ours. To be called once the topology was seen:
+// the feed's place is then that of its entry, or later.
+static void named_note(struct rolling *r, const char *fingerprint, struct peer_spread_from *out)
+{
+    struct control_view v;
+    control_feed_view(r->app->feed, &v);
+    *out = (struct peer_spread_from){
+        .own = {.place = v.place, .applied = v.applied, .epoch_from = v.epoch_from},
+        .we_write = v.we_write};
+    control_view_done(&v);
+    pthread_mutex_lock(&r->lock);
+    peer_named_note(&r->named, fingerprint, &out->own);
+    out->place = r->named.place;
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void named_forget(struct rolling *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->named.fingerprint[0] = 0;
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void own_look(struct rolling *r, const struct topology *t)
 {
     struct cert_info info;
@@ -328,23 +353,23 @@ static void own_look(struct rolling *r, const struct topology *t)
         waits_set(r, "%s", "");
         r->n_failed = 0;
     } else if (peer_names(t, r->app->node->region, info.next_fingerprint)) {
+        struct peer_spread_from from;
+        named_note(r, info.next_fingerprint, &from);
         certs_poke(r->app->certs);
     } else {
+        named_forget(r);
         ask_and_note(r, t, PEER_NEXT, &info);
     }
 }
 
-static int spread_ask(struct rolling *r, struct peer_spread *out)
+static int spread_ask(struct rolling *r, const char *fingerprint, struct peer_spread *out)
 {
     struct topology *t = snapshot_get(r->app->topology);
-    struct control_view v;
-    control_feed_view(r->app->feed, &v); // not before the topology that names it
-    struct control_place at = v.applied;
-    bool stored = control_place_same(&v.applied, &v.place);
-    control_view_done(&v);
+    struct peer_spread_from from;
     int rc = ERR_BUSY;
-    if (t && stored)
-        rc = peer_spread_ask(&r->caller, t, &at, out);
+    named_note(r, fingerprint, &from);
+    if (t && control_place_compare(&from.place, &from.own.place) <= 0) // stored here
+        rc = peer_spread_ask(&r->caller, t, &from, out);
     snapshot_unref(t);
     return rc;
 }
@@ -357,7 +382,7 @@ bool rolling_ready(struct rolling *r, const char *fingerprint)
     pthread_mutex_lock(&r->asking);
     int rc = ERR_CANCELED;
     if (!r->stopping)
-        rc = spread_ask(r, &s);
+        rc = spread_ask(r, fingerprint, &s);
     pthread_mutex_unlock(&r->asking);
     if (rc)
         return false;

@@ -161,3 +161,19 @@ void fleet_answers_free(struct fleet_answers *a)
         buf_done(&a->list[i].body);
     free(a);
 }
+
+int fleet_place_read(const json_t *doc, struct control_place *out)
+{
+    const json_t *epoch = json_object_get(doc, "epoch"), *seq = json_object_get(doc, "seq");
+    const char *hash = json_string_value(json_object_get(doc, "hash"));
+    struct control_place p;
+    if (!json_is_integer(epoch) || !json_is_integer(seq) || !hash ||
+        json_integer_value(epoch) < 0 || json_integer_value(seq) < 0)
+        return ERR_PROTO;
+    p.epoch = (uint64_t)json_integer_value(epoch);
+    p.seq = (uint64_t)json_integer_value(seq);
+    if (hex_parse(hash, strlen(hash), p.hash, sizeof p.hash))
+        return ERR_PROTO;
+    *out = p;
+    return 0;
+}

@@ -19,8 +19,10 @@
 #define MERIDIAN_FLEET_CALL_H
 
 #include "config/topology.h"
+#include "control/place.h"
 #include "net/fetch.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,5 +81,8 @@ struct fleet_ask_limits {
 int fleet_ask_all(const struct fleet_caller *by, const struct topology *t, const char *target,
                   const struct fleet_ask_limits *limits, struct fleet_answers **out);
 void fleet_answers_free(struct fleet_answers *a); // NULL is fine
+
+// {"epoch","seq","hash"}, as in an answer to GET /control/v1/place. ERR_PROTO.
+int fleet_place_read(const json_t *doc, struct control_place *out);
 
 #endif

@@ -215,8 +215,8 @@ bool heard_confirms(struct heard *h, const struct heard_own *own, int64_t now_ms
 
 // `at`: a region's word. An epoch goes on from one place, and what stood after it before is void.
 // Who is further than we may have another log than ours: that it has `p` is not known.
-static bool covers(const struct control_place *at, const struct control_place *p,
-                   const struct heard_own *own)
+bool heard_covers(const struct control_place *at, const struct control_place *p,
+                  const struct heard_own *own)
 {
     if (is_later(at, &own->place))
         return false;
@@ -245,7 +245,7 @@ void heard_stored_by(const struct heard *h, const struct heard_own *own,
         const region_set bit = (region_set)1 << x->index;
         if (!lately(x, now_ms, silent_ms))
             out->unheard |= bit;
-        if (x->said && covers(&x->place, p, own)) {
+        if (x->said && heard_covers(&x->place, p, own)) {
             out->stored |= bit;
             votes++;
         } else if (lately(x, now_ms, silent_ms)) {

@@ -111,6 +111,9 @@ const struct heard_region *heard_doubted(const struct heard *h, const struct con
 // becomes the writer is sure already.
 bool heard_confirms(struct heard *h, const struct heard_own *own, int64_t now_ms,
                     int64_t silent_ms);
+// Has a region that is at `at` stored `p`, which is in force here? False: not, or it is not known.
+bool heard_covers(const struct control_place *at, const struct control_place *p,
+                  const struct heard_own *own);
 // Who has stored `p`, which is in force here.
 void heard_stored_by(const struct heard *h, const struct heard_own *own,
                      const struct control_place *p, int64_t now_ms, int64_t silent_ms,

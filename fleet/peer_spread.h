@@ -7,6 +7,7 @@
 
 #include "control/place.h"
 #include "fleet/call.h"
+#include "fleet/heard.h"
 
 #include <stdbool.h>
 
@@ -19,11 +20,28 @@ struct peer_spread {
     char waits_for[256];
 };
 
+struct peer_spread_from { // what this region asks for, and judges answers by
+    struct control_place place;
+    // as of control_view, read before the others are asked
+    struct heard_own own;
+    bool we_write;
+};
+
 // Asks all others. ERR_NOMEM, ERR_CANCELED. Blocks for 2 s at most.
 int peer_spread_ask(const struct fleet_caller *by, const struct topology *t,
-                    const struct control_place *p, struct peer_spread *out);
+                    const struct peer_spread_from *from, struct peer_spread *out);
 // Pure: of answers to GET /control/v1/place.
-void peer_spread_judge(const struct fleet_answers *answers, const struct control_place *p,
+void peer_spread_judge(const struct fleet_answers *answers, const struct peer_spread_from *from,
                        struct peer_spread *out);
+
+struct peer_named { // the place from which on a fingerprint is named here
+    // "": none
+    char fingerprint[65];
+    struct control_place place;
+};
+
+// That fingerprint is named at own->applied. The first place at which it was stays, so that whoever
+// is a few entries behind is not waited for anew with each entry; unless a takeover made it void.
+void peer_named_note(struct peer_named *n, const char *fingerprint, const struct heard_own *own);
 
 #endif

@@ -20,23 +20,6 @@
 
 // ---- places ----
 
-// {"epoch","seq","hash"}
-static int place_read(const json_t *doc, struct control_place *out)
-{
-    const json_t *epoch = json_object_get(doc, "epoch"), *seq = json_object_get(doc, "seq");
-    const char *hash = json_string_value(json_object_get(doc, "hash"));
-    struct control_place p;
-    if (!json_is_integer(epoch) || !json_is_integer(seq) || !hash ||
-        json_integer_value(epoch) < 0 || json_integer_value(seq) < 0)
-        return ERR_PROTO;
-    p.epoch = (uint64_t)json_integer_value(epoch);
-    p.seq = (uint64_t)json_integer_value(seq);
-    if (hex_parse(hash, strlen(hash), p.hash, sizeof p.hash))
-        return ERR_PROTO;
-    *out = p;
-    return 0;
-}
-
 static void places_take(struct fleet *fl, const struct fleet_answers *answers)
 {
     struct control_place place;
@@ -45,7 +28,7 @@ static void places_take(struct fleet *fl, const struct fleet_answers *answers)
         if (a->err || a->status != 200)
             continue;
         json_t *doc = json_loadb(buf_cstr(&a->body), a->body.n, JSON_REJECT_DUPLICATES, NULL);
-        if (place_read(doc, &place) == 0)
+        if (fleet_place_read(doc, &place) == 0)
             fleet_heard(fl, a->region, &place);
         json_decref(doc);
     }
@@ -143,7 +126,8 @@ static void reported_places(struct fleet *fl)
     {
         const char *region = json_string_value(json_object_get(one, "region"));
         bool reached = json_is_true(json_object_get(one, "reached"));
-        if (i && region && reached && place_read(json_object_get(one, "control"), &place) == 0)
+        if (i && region && reached &&
+            fleet_place_read(json_object_get(one, "control"), &place) == 0)
             fleet_heard(fl, region, &place);
     }
     json_decref(all);

@@ -632,39 +632,107 @@ static void says(struct fleet_answers *a, size_t i, int status, const char *body
     buf_str(&a->list[i].body, body);
 }
 
+static struct control_place place_at(uint64_t epoch, uint64_t seq)
+{
+    struct control_place p = {.epoch = epoch, .seq = seq};
+    memset(p.hash, (int)(epoch * 16 + seq % 16), sizeof p.hash);
+    return p;
+}
+
+static void is_at(struct fleet_answers *a, size_t i, uint64_t epoch, uint64_t seq)
+{
+    char hex[2 * SHA256_BYTES + 1];
+    struct control_place p = place_at(epoch, seq);
+    hex_format(p.hash, sizeof p.hash, hex);
+    AUTO_FREE char *body =
+        mem_printf("{\"epoch\":%d,\"seq\":%d,\"hash\":\"%s\"}", (int)epoch, (int)seq, hex);
+    says(a, i, 200, body);
+}
+
+static bool is_enough(const struct fleet_answers *a, const struct peer_spread_from *from,
+                      const char *waits_for)
+{
+    struct peer_spread s;
+    peer_spread_judge(a, from, &s);
+    ck_assert_str_eq(s.waits_for, waits_for);
+    return s.enough;
+}
+
 START_TEST(all_that_answer_and_a_majority_must_have_it)
 {
-    const struct control_place p = {.epoch = 2, .seq = 40};
-    struct peer_spread s;
+    const struct peer_spread_from from = {
+        .place = place_at(2, 40), .own = {.place = place_at(2, 40), .applied = place_at(2, 40)}};
     struct fleet_answers *a = answers_of(0);
-    peer_spread_judge(a, &p, &s); // a fleet of one
-    ck_assert(s.enough);
+    ck_assert(is_enough(a, &from, "")); // a fleet of one
     fleet_answers_free(a);
     a = answers_of(2);
-    peer_spread_judge(a, &p, &s);
-    ck_assert(!s.enough); // alone of three
-    ck_assert_str_eq(s.waits_for, "r0, r1");
-    says(a, 0, 200, "{\"epoch\":2,\"seq\":40}");
-    peer_spread_judge(a, &p, &s);
-    ck_assert(s.enough); // the third is away: it catches up when it is back
-    says(a, 1, 200, "{\"epoch\":2,\"seq\":39}");
-    peer_spread_judge(a, &p, &s);
-    ck_assert(!s.enough);
-    ck_assert_str_eq(s.waits_for, "r1");
+    ck_assert(!is_enough(a, &from, "r0, r1")); // alone of three
+    is_at(a, 0, 2, 40);
+    ck_assert(is_enough(a, &from, "")); // the third is away: it catches up when it is back
+    is_at(a, 1, 2, 39);
+    ck_assert(!is_enough(a, &from, "r1"));
     says(a, 1, 503, "");
-    peer_spread_judge(a, &p, &s);
-    ck_assert(!s.enough); // it runs, and nobody knows how far it is
-    says(a, 1, 200, "{\"epoch\":1,\"seq\":90}");
-    peer_spread_judge(a, &p, &s);
-    ck_assert(!s.enough); // of an epoch that is over
-    says(a, 1, 200, "{\"epoch\":3,\"seq\":41}");
-    peer_spread_judge(a, &p, &s);
-    ck_assert(s.enough);
+    ck_assert(!is_enough(a, &from, "r1")); // it runs, and nobody knows how far it is
+    says(a, 1, 200, "{\"epoch\":2,\"seq\":40}");
+    ck_assert(!is_enough(a, &from, "r1")); // of which log?
+    is_at(a, 1, 1, 90);
+    ck_assert(!is_enough(a, &from, "r1")); // of an epoch that is over
     fleet_answers_free(a);
     a = answers_of(1);
-    peer_spread_judge(a, &p, &s);
-    ck_assert(!s.enough); // two regions: both
+    ck_assert(!is_enough(a, &from, "r0")); // two regions: both
     fleet_answers_free(a);
+}
+END_TEST
+
+START_TEST(whose_log_is_another_one_has_it_not)
+{
+    struct peer_spread_from from = {.place = place_at(2, 40),
+                                    .own = {.place = place_at(2, 44),
+                                            .applied = place_at(2, 44),
+                                            .epoch_from = place_at(1, 30)}};
+    struct fleet_answers *a = answers_of(1);
+    is_at(a, 0, 2, 40 + 16);
+    ck_assert(is_enough(a, &from, "")); // further: on a busy feed that is the rule
+    from.we_write = true;
+    ck_assert(!is_enough(a, &from, "r0")); // further than the writer: its disk is an old copy
+    from.we_write = false;
+    says(a, 0, 200,
+         "{\"epoch\":2,\"seq\":40,\"hash\":\"00000000000000000000000000000000"
+         "00000000000000000000000000000000\"}");
+    ck_assert(!is_enough(a, &from, "r0"));
+    // a takeover that this region has not heard of yet may have made the place void
+    is_at(a, 0, 3, 41);
+    ck_assert(!is_enough(a, &from, "r0"));
+    from.own.place = from.own.applied = place_at(3, 43);
+    from.own.epoch_from = place_at(2, 39);
+    ck_assert(!is_enough(a, &from, "r0")); // it did
+    from.own.epoch_from = place_at(2, 40);
+    ck_assert(is_enough(a, &from, "")); // the new epoch goes on from there
+    is_at(a, 0, 2, 41);
+    ck_assert(is_enough(a, &from, ""));
+    fleet_answers_free(a);
+}
+END_TEST
+
+// With each entry of a busy feed somebody is behind the newest: it is not the newest that counts.
+START_TEST(the_place_that_named_it_first_is_asked_for)
+{
+    struct peer_named n = {.fingerprint = ""};
+    struct heard_own own = {.applied = place_at(2, 40), .epoch_from = place_at(1, 30)};
+    peer_named_note(&n, "aa", &own);
+    ck_assert(control_place_same(&n.place, &own.applied));
+    own.applied = place_at(2, 41);
+    peer_named_note(&n, "aa", &own);
+    ck_assert_uint_eq(n.place.seq, 40);
+    peer_named_note(&n, "bb", &own);
+    ck_assert_str_eq(n.fingerprint, "bb");
+    ck_assert_uint_eq(n.place.seq, 41);
+    own = (struct heard_own){.applied = place_at(3, 50), .epoch_from = place_at(2, 41)};
+    peer_named_note(&n, "bb", &own);
+    ck_assert_uint_eq(n.place.seq, 41); // a takeover that goes on from there keeps it
+    own = (struct heard_own){.applied = place_at(4, 60), .epoch_from = place_at(2, 39)};
+    peer_named_note(&n, "bb", &own);
+    ck_assert(control_place_same(&n.place, &own.applied)); // and one from before makes it void
 }
 END_TEST
 
@@ -676,4 +744,5 @@ CHECK_MAIN("fleet/peer_roll", the_new_one_is_named_used_and_the_old_one_dropped_
            who_may_not_write_judges_and_drops_nothing, a_stolen_certificate_alone_gets_nothing,
            only_a_certificate_of_the_fleet_for_that_region_is_named,
            the_two_calls_are_for_regions_alone, records_of_another_form_are_none,
-           all_that_answer_and_a_majority_must_have_it)
+           all_that_answer_and_a_majority_must_have_it, whose_log_is_another_one_has_it_not,
+           the_place_that_named_it_first_is_asked_for)
