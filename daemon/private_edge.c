@@ -154,6 +154,15 @@ static int rows_parse(char *text, size_t n, struct row_list *out)
     return rc;
 }
 
+static void rows_drop(struct private_edge *p)
+{
+    free(p->rows);
+    free(p->served);
+    p->rows = NULL;
+    p->served = NULL;
+    p->n_rows = p->n_served = 0;
+}
+
 int private_edge_load(struct private_edge *p, const char *path, uid_t owner)
 {
     struct row_list rows = {0};
@@ -170,19 +179,21 @@ int private_edge_load(struct private_edge *p, const char *path, uid_t owner)
         free(rows.list);
         return rc;
     }
-    private_edge_done(p);
+    rows_drop(p);
     p->rows = rows.list;
     p->n_rows = rows.n;
     return 0;
 }
 
+void private_edge_applied(struct private_edge *p)
+{
+    edge_sockets_forget(&p->bound);
+}
+
 void private_edge_done(struct private_edge *p)
 {
-    free(p->rows);
-    free(p->served);
-    p->rows = NULL;
-    p->served = NULL;
-    p->n_rows = p->n_served = 0;
+    rows_drop(p);
+    edge_sockets_forget(&p->bound);
 }
 
 // ---- what the machine has ----
@@ -223,6 +234,9 @@ int private_edge_machine(struct ip **out, size_t *out_n)
 
 struct look {
     const struct private_edge_where *w;
+    struct edge_sockets *bound;
+    // the configuration could not be read: the next look tries
+    bool conf_failed;
     struct edge_private *list;
     size_t n, n_refused;
     char why[200];
@@ -307,19 +321,26 @@ static int try_bind(const struct endpoint *at)
     return 0;
 }
 
-// nginx has it already.
-static bool is_bound(const struct private_edge_where *w, const struct endpoint *at)
+// nginx has it already. What it was configured with is read when that is first asked.
+static bool is_bound(struct look *k, const struct endpoint *at)
 {
-    char text[ENDPOINT_TEXT_SIZE], line[ENDPOINT_TEXT_SIZE + 16];
-    snprintf(line, sizeof line, "listen %s ssl", endpoint_format(at, text));
-    return w->conf && strstr(w->conf, line);
+    AUTO_BUF struct buf conf;
+    buf_init(&conf, 0);
+    if (!k->w->conf)
+        return false;
+    if (!k->bound->known && !k->conf_failed) {
+        k->conf_failed = k->w->conf(k->w->ctx, &conf) != 0;
+        if (!k->conf_failed)
+            k->conf_failed = edge_sockets_read(k->bound, buf_cstr(&conf)) != 0;
+    }
+    return edge_sockets_has(k->bound, at);
 }
 
 static bool can_listen(struct look *k, const struct private_edge_row *row,
                        const struct endpoint *at)
 {
     int e = 0;
-    if (!is_bound(k->w, at) &&
+    if (!is_bound(k, at) &&
         !has_wildcard(k->w->node->https_proxied, k->w->node->n_https_proxied, at))
         e = try_bind(at);
     if (e == EADDRINUSE)
@@ -386,7 +407,8 @@ static void say(char out[256], const struct look *k)
 bool private_edge_look(struct private_edge *p, const struct private_edge_where *w)
 {
     uint16_t port = w->topology->https_port;
-    struct look k = {.w = w, .list = mem_zalloc_array(p->n_rows + 1, sizeof *k.list)};
+    struct look k = {
+        .w = w, .bound = &p->bound, .list = mem_zalloc_array(p->n_rows + 1, sizeof *k.list)};
     char why[256];
     if (!k.list)
         return false;

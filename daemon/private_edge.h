@@ -8,6 +8,7 @@
 //   rc = private_edge_load(&p, paths->private_edge, id->uid);                    // supervisor
 //   if (private_edge_look(&p, &where))     // every 2 s, too: addresses come and go
 //       … render p.served; p.why says what is not served, and why
+//   private_edge_applied(&p);              // after each change of the edge's configuration
 //
 // The file belongs to the daemon's user while the supervisor may be root: it is opened without
 // following links, bounded, and parsed strictly: addresses and names in their grammar. The port is
@@ -19,6 +20,7 @@
 
 #include "config/node.h"
 #include "config/topology.h"
+#include "daemon/edge_sockets.h"
 #include "net/edge.h"
 
 #include <sys/types.h>
@@ -40,13 +42,17 @@ struct private_edge {
     uint16_t port;
     // "": each address of the machine is served
     char why[256];
+    // by the configuration that the edge has taken
+    struct edge_sockets bound;
 };
 
 struct private_edge_where {
     const struct node *node;
     const struct topology *topology;
-    // the edge's configuration in force, as text: sockets in it are ours; NULL: none runs
-    const char *conf;
+    // Reads the edge's configuration in force: sockets in it are ours. Asked at most once until
+    // private_edge_applied, and only where an address needs a socket of its own. NULL: none runs.
+    int (*conf)(void *ctx, struct buf *out);
+    void *ctx;
     // the machine's addresses, sorted (private_edge_machine)
     const struct ip *machine;
     size_t n_machine;
@@ -60,6 +66,8 @@ int private_edge_write(const char *path, const struct topology *t, const char *r
 int private_edge_load(struct private_edge *p, const char *path, uid_t owner);
 // Decides anew what is served. True: it, or `why`, has changed.
 bool private_edge_look(struct private_edge *p, const struct private_edge_where *w);
+// The edge was given another configuration: what it has bound is looked up anew.
+void private_edge_applied(struct private_edge *p);
 void private_edge_done(struct private_edge *p);
 
 // All addresses of the machine's interfaces, sorted. *out is the caller's.

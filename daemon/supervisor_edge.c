@@ -180,26 +180,30 @@ static struct edge_config edge_config_of(struct supervisor *s)
 
 // ---- addresses of private endpoints ----
 
+static int conf_read(void *ctx, struct buf *out)
+{
+    const struct supervisor *s = ctx;
+    char path[600];
+    snprintf(path, sizeof path, "%s/nginx.conf", s->paths->edge_dir);
+    return file_read(path, FRAME_FILE_MAX_BYTES, out);
+}
+
 // True: what the edge is to serve has changed.
 static bool private_look(struct supervisor *s)
 {
     struct edge_status now = {0};
     struct ip *machine = NULL;
     size_t n = 0;
-    char path[600];
-    AUTO_BUF struct buf conf;
-    buf_init(&conf, 0);
     s->private_ms = clock_mono_ms() + PRIVATE_EVERY_MS;
     if (!s->topology || private_edge_machine(&machine, &n))
         return false;
     if (s->edge)
         edge_status(s->edge, &now);
-    snprintf(path, sizeof path, "%s/nginx.conf", s->paths->edge_dir);
-    bool known =
-        s->edge && now.state == EDGE_RUNNING && !file_read(path, FRAME_FILE_MAX_BYTES, &conf);
+    bool known = s->edge && now.state == EDGE_RUNNING;
     const struct private_edge_where w = {.node = s->node,
                                          .topology = s->topology,
-                                         .conf = known ? buf_cstr(&conf) : NULL,
+                                         .conf = known ? conf_read : NULL,
+                                         .ctx = s,
                                          .machine = machine,
                                          .n_machine = n};
     bool changed = private_edge_look(&s->private, &w);
@@ -261,6 +265,7 @@ void supervisor_edge_apply(struct supervisor *s)
                 s->told = m.edge;
         }
     }
+    private_edge_applied(&s->private);
     supervisor_log_diag(&d);
     diag_done(&d);
 }

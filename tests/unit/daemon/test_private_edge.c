@@ -149,6 +149,19 @@ static struct node node = {.region = "eastus", .https = https, .n_https = 1};
 static struct ip machine[8];
 static size_t n_machine;
 static struct private_edge_where where;
+// the edge's configuration; how often it was read
+static const char *conf_now;
+static unsigned n_reads;
+
+static int conf_read(void *ctx, struct buf *out)
+{
+    (void)ctx;
+    n_reads++;
+    if (!conf_now)
+        return ERR_IO;
+    buf_str(out, conf_now);
+    return out->err;
+}
 
 static struct ip ip(const char *text)
 {
@@ -237,7 +250,8 @@ START_TEST(what_cannot_be_bound_is_named_and_left_out)
     ck_assert_ptr_nonnull(strstr(p.why, "127.77.1.6 of private endpoint corp-pe: another program"));
     // nginx has it: the socket is our own
     AUTO_FREE char *conf = mem_printf("…\n    listen 127.77.1.6:%u ssl http2;\n", port);
-    where.conf = conf;
+    conf_now = conf;
+    where.conf = conf_read;
     ck_assert(private_edge_look(&p, &where));
     ck_assert_uint_eq(p.n_served, 2);
     ck_assert_str_eq(p.why, "");
@@ -253,6 +267,57 @@ START_TEST(what_cannot_be_bound_is_named_and_left_out)
     private_edge_look(&p, &where);
     ck_assert_uint_eq(p.n_served, 2);
     ck_assert(p.served[0].listens);
+    world_end(&p);
+}
+END_TEST
+
+// The supervisor looks every two seconds, and has one thread: a configuration may be large.
+START_TEST(the_configuration_is_read_once_and_where_it_is_needed)
+{
+    struct private_edge p = {0};
+    static const char *const mine[] = {"127.77.1.4", "127.77.1.6"};
+    uint16_t port = tls_free_port();
+    world("127.77.1.4 corp-pe contoso\n127.77.1.6 corp-pe contoso\n", port, "0.0.0.0");
+    AUTO_FREE char *conf =
+        mem_printf("    listen unix:/run/x ssl;\n    listen 127.77.1.60:%u ssl;\n    listen "
+                   "127.77.1.6:%u;\n    listen [fd00::5]:%u ssl http2;\n    listen",
+                   port, port, port);
+    AUTO_FREE char *next = mem_printf("%s 127.77.1.6:%u ssl;\n", conf, port);
+    conf_now = conf;
+    where.conf = conf_read;
+    n_reads = 0;
+    ck_assert_int_eq(private_edge_load(&p, path, geteuid()), 0);
+    has(mine, 0);
+    private_edge_look(&p, &where);
+    ck_assert_uint_eq(n_reads, 0); // the machine has none of the addresses
+    has(mine, 2);
+    private_edge_look(&p, &where);
+    ck_assert_uint_eq(n_reads, 0); // the wildcard listener has them
+    ck_assert_uint_eq(p.n_served, 2);
+    https[0].ip = ip("127.0.0.1");
+    struct endpoint taken = {ip("127.77.1.6"), port};
+    struct sockaddr_storage sa;
+    socklen_t n = endpoint_to_sockaddr(&taken, &sa);
+    AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, n), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    conf_now = NULL; // it cannot be read just now: the next look tries
+    private_edge_look(&p, &where);
+    ck_assert_uint_eq(n_reads, 1);
+    conf_now = conf;
+    for (int i = 0; i < 5; i++)
+        private_edge_look(&p, &where);
+    ck_assert_uint_eq(n_reads, 2);
+    ck_assert_uint_eq(p.n_served, 1); // no line of it has that socket with TLS
+    ck_assert_int_eq(private_edge_load(&p, path, geteuid()), 0);
+    private_edge_look(&p, &where);
+    ck_assert_uint_eq(n_reads, 2);
+    conf_now = next;
+    private_edge_applied(&p);
+    for (int i = 0; i < 5; i++)
+        private_edge_look(&p, &where);
+    ck_assert_uint_eq(n_reads, 3);
+    ck_assert_uint_eq(p.n_served, 2);
     world_end(&p);
 }
 END_TEST
@@ -310,5 +375,6 @@ END_TEST
 
 CHECK_MAIN("daemon/private_edge", what_belongs_to_the_region_is_left,
            what_is_no_list_changes_nothing, the_machines_own_are_served,
-           what_cannot_be_bound_is_named_and_left_out, what_is_somebody_elses_is_not_taken,
-           a_machines_addresses_are_found)
+           what_cannot_be_bound_is_named_and_left_out,
+           the_configuration_is_read_once_and_where_it_is_needed,
+           what_is_somebody_elses_is_not_taken, a_machines_addresses_are_found)
