@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AT_ONCE 64
 #define ANSWER_MAX_BYTES 4096
 
 void member_probes_init(struct member_probes *p, struct app *app)
@@ -143,14 +142,40 @@ void member_answer_judge(const struct topology *t, region_set regions, int statu
                  status);
 }
 
-struct flight {
+struct member_flight {
     struct member_probes *p;
     size_t at;
+    // good while it is in the list
+    struct fetch *fetch;
+    struct member_flight *prev, *next;
 };
+
+// Both with the lock.
+static void flight_begin(struct member_flight *f)
+{
+    struct member_probes *p = f->p;
+    f->next = p->flights;
+    if (f->next)
+        f->next->prev = f;
+    p->flights = f;
+    p->n_flying++;
+}
+
+static void flight_end(struct member_flight *f)
+{
+    struct member_probes *p = f->p;
+    if (f->prev)
+        f->prev->next = f->next;
+    else
+        p->flights = f->next;
+    if (f->next)
+        f->next->prev = f->prev;
+    p->n_flying--;
+}
 
 static void answered(void *ctx, struct fetch_result *r)
 {
-    struct flight *f = ctx;
+    struct member_flight *f = ctx;
     struct member_probes *p = f->p;
     struct member_wait *w = &p->list[f->at]; // the list rests while something flies
     struct member_answer a = {0};
@@ -164,8 +189,9 @@ static void answered(void *ctx, struct fetch_result *r)
     a.at_ms = clock_mono_ms();
     a.wall_ms = clock_wall_ms();
     pthread_mutex_lock(&p->lock);
-    w->answer = a;
-    p->n_flying--;
+    if (r->err != ERR_CANCELED)
+        w->answer = a;
+    flight_end(f);
     pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
     free(f);
@@ -179,7 +205,7 @@ static void ask(struct member_probes *p, size_t at)
     if (to.port != 443)
         snprintf(port, sizeof port, ":%u", to.port);
     snprintf(url, sizeof url, "https://%s%s/healthz", w->name, port);
-    struct flight *f = mem_zalloc(sizeof *f);
+    struct member_flight *f = mem_zalloc(sizeof *f);
     struct fetch_request q = {.url = url,
                               .connect_to = &to,
                               .ca_file = p->app->node->ca_file,
@@ -190,33 +216,42 @@ static void ask(struct member_probes *p, size_t at)
                               .ctx = f};
     if (!f)
         return; // the next round asks
-    *f = (struct flight){p, at};
+    *f = (struct member_flight){.p = p, .at = at};
+    // the lock keeps an answer out until the flight is in the list
     pthread_mutex_lock(&p->lock);
-    p->n_flying++;
+    bool flies = !p->stopping && !fetch_start(p->app->fetcher, &q, answered, &f->fetch);
+    if (flies)
+        flight_begin(f);
     pthread_mutex_unlock(&p->lock);
-    if (!fetch_start(p->app->fetcher, &q, answered, NULL))
-        return;
-    pthread_mutex_lock(&p->lock);
-    p->n_flying--;
-    pthread_mutex_unlock(&p->lock);
-    free(f);
+    if (!flies)
+        free(f);
 }
 
-static void wait_below(struct member_probes *p, size_t n)
+// Until fewer than `n` fly. False: the round is to end.
+static bool wait_below(struct member_probes *p, size_t n)
 {
     pthread_mutex_lock(&p->lock);
     while (p->n_flying >= n)
         wait_cond(&p->wake, &p->lock, PROBE_TIMEOUT_MS);
+    bool goes_on = !p->stopping;
     pthread_mutex_unlock(&p->lock);
+    return goes_on;
 }
 
 void member_probes_round(struct member_probes *p)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        wait_below(p, AT_ONCE);
+    for (size_t i = 0; i < p->n && wait_below(p, PROBE_AT_ONCE); i++)
         ask(p, i);
-    }
     wait_below(p, 1);
+}
+
+void member_probes_stop(struct member_probes *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    for (struct member_flight *f = p->flights; f; f = f->next)
+        fetch_cancel(p->app->fetcher, f->fetch);
+    pthread_mutex_unlock(&p->lock);
 }
 
 // ---- the report ----

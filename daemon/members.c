@@ -6,10 +6,16 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/wait.h"
+#include "daemon/members_heard.h"
 #include "daemon/private_edge.h"
 #include "daemon/supervisor_ipc.h"
 
 #define RETRY_MS 2000
+
+// What was heard in one round counts until it was heard in the next, and is in a report that may be some
+// seconds old.
+_Static_assert(MEMBERS_REST_MS + PROBE_EVERY_MS + MEMBER_ROUND_MS <= MEMBERS_HEARD_MS / 2,
+               "a round of probes takes too long for what it hears");
 
 void members_init(struct members *m, struct app *app)
 {
@@ -141,6 +147,7 @@ void members_stop(struct members *m)
     m->stopping = true;
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->lock);
+    member_probes_stop(&m->probes);
     pthread_join(m->thread, NULL);
     m->runs = false;
     member_probes_done(&m->probes);

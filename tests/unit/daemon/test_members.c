@@ -8,9 +8,13 @@
 #include "daemon/members_heard.h"
 #include "daemon/paths.h"
 #include "daemon/supervisor_ipc.h"
+#include "net/fetch.h"
 #include "tests/support/check_main.h"
+#include "tests/support/tls_files.h"
+#include "tests/support/wait_for.h"
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -177,6 +181,86 @@ START_TEST(a_report_may_be_asked_for_while_it_ends)
     reported_enough = true;
     pthread_join(thread, NULL);
     ck_assert_ptr_null(member_probes_json(&p));
+    snapshot_unref(t);
+    snapshot_done(&cell);
+}
+END_TEST
+
+// A port of this machine that takes connections and says nothing.
+static int silent_port(uint16_t *out_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(fd, 1024), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    *out_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static size_t flying(struct member_probes *p)
+{
+    pthread_mutex_lock(&p->lock);
+    size_t n = p->n_flying;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+static void *one_round(void *ctx)
+{
+    member_probes_round(ctx);
+    return NULL;
+}
+
+// As many addresses as there may be, and none that answers: the node ends all the same, and does not
+// say of those that it had no time for that they did not answer.
+START_TEST(a_round_that_nobody_answers_is_stopped)
+{
+    pthread_t thread;
+    struct member_probes p;
+    uint16_t port;
+    size_t n_judged = 0;
+    char dir[] = "/tmp/members.XXXXXX", ca[64], key[64];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    tls_make_ca(dir, "ca", ca, sizeof ca); // a small one: each connection reads it
+    snprintf(key, sizeof key, "%s/ca.key", dir);
+    int fd = silent_port(&port);
+    snapshot_init(&cell);
+    node.region = "eastus";
+    struct topology *t = publish(document);
+    node.ca_file = ca;
+    ck_assert_int_eq(fetcher_new(&app.fetcher), 0);
+    member_probes_init(&p, &app);
+    ck_assert_int_eq(member_probes_collect(&p), 0);
+    p.topology->https_port = port;
+    for (size_t i = 0; i < MEMBER_PROBES_MAX; i++) {
+        p.list[i] = p.list[0];
+        ck_assert_int_eq(ip_parse("127.0.0.1", &p.list[i].ip), 0);
+    }
+    p.n = MEMBER_PROBES_MAX;
+    int64_t begun_ms = clock_mono_ms();
+    ck_assert_int_eq(pthread_create(&thread, NULL, one_round, &p), 0);
+    WAIT_FOR(flying(&p) > 0, 10000);
+    member_probes_stop(&p);
+    pthread_join(thread, NULL);
+    bool at_once = clock_mono_ms() - begun_ms < PROBE_TIMEOUT_MS; // none had its time
+    for (size_t i = 0; i < p.n; i++)
+        n_judged += p.list[i].answer.at_ms != 0;
+    ck_assert_uint_lt(n_judged, p.n);
+    ck_assert(!at_once || !n_judged);
+    member_probes_round(&p); // asks nobody any more
+    for (size_t i = 0; i < p.n; i++)
+        n_judged -= p.list[i].answer.at_ms != 0;
+    ck_assert_uint_eq(n_judged, 0);
+    member_probes_done(&p);
+    fetcher_free(take_ptr(app.fetcher));
+    node.ca_file = NULL;
+    close(fd);
+    unlink(ca);
+    unlink(key);
+    rmdir(dir);
     snapshot_unref(t);
     snapshot_done(&cell);
 }
@@ -360,5 +444,6 @@ END_TEST
 
 CHECK_MAIN("daemon/members", those_that_wait_are_asked_their_own_first,
            what_was_heard_stays_while_it_waits, a_report_may_be_asked_for_while_it_ends,
-           the_right_region_answers, a_member_is_heard_by_the_right_answer_alone,
-           what_a_region_says_is_cut_between_letters, a_reload_that_could_not_be_told_is_told_again)
+           a_round_that_nobody_answers_is_stopped, the_right_region_answers,
+           a_member_is_heard_by_the_right_answer_alone, what_a_region_says_is_cut_between_letters,
+           a_reload_that_could_not_be_told_is_told_again)
