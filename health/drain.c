@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/mem.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -119,25 +118,16 @@ void health_orders_text(struct health *h, const char *region, const char *label,
     snprintf(out, cap, "%s", b.err ? "" : buf_cstr(&b));
 }
 
-// This order alone, for people; `label` as in health_orders_say.
-static void say_one(const struct health_order *x, const char *label, int64_t now, struct buf *out)
-{
-    AUTO_FREE struct health_orders *one = mem_zalloc(sizeof *one);
-    if (!one)
-        return;
-    one->n = 1;
-    one->list[0] = *x;
-    health_orders_say(one, x->region, label, now, out);
-}
-
 void health_drains_text(struct health *h, const char *region, char *out, size_t cap)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 32 << 10);
     pthread_mutex_lock(&h->lock);
-    for (size_t i = 0; i < h->orders.n; i++)
-        if (h->orders.list[i].kind == HEALTH_DRAINED && !strcmp(h->orders.list[i].region, region))
-            say_one(&h->orders.list[i], NULL, clock_mono_ms(), &b);
+    for (size_t i = 0; i < h->orders.n; i++) {
+        const struct health_order *x = &h->orders.list[i];
+        if (x->on && x->kind == HEALTH_DRAINED && !strcmp(x->region, region))
+            health_order_say(x, NULL, clock_mono_ms(), &b);
+    }
     pthread_mutex_unlock(&h->lock);
     snprintf(out, cap, "%s", b.err ? "" : buf_cstr(&b));
 }
@@ -147,7 +137,7 @@ static void order_text(const struct health_order *x, int64_t now, json_t *j)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 1024);
-    say_one(x, x->label, now, &b);
+    health_order_say(x, x->label, now, &b);
     json_object_set_new(j, "text", json_string(buf_cstr(&b)));
 }
 

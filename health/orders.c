@@ -55,20 +55,25 @@ static void say_safe(const struct health_order *x, int64_t mono_ms, struct buf *
         buf_str(out, ", safe to stop");
 }
 
+void health_order_say(const struct health_order *x, const char *label, int64_t mono_ms,
+                      struct buf *out)
+{
+    char when[CLOCK_TEXT_SIZE];
+    bool named = !label && *x->label;
+    buf_printf(out, "%s%s%s%s by %s since %s", out->n ? "; " : "", named ? x->label : "",
+               named ? " " : "", verb_of(x), *x->by ? x->by : "an operator",
+               clock_format(x->at_ms, when));
+    say_safe(x, mono_ms, out);
+}
+
 void health_orders_say(const struct health_orders *o, const char *region, const char *label,
                        int64_t mono_ms, struct buf *out)
 {
-    char when[CLOCK_TEXT_SIZE];
     for (size_t i = 0; i < o->n; i++) {
         const struct health_order *x = &o->list[i];
         bool concerns = !label || !*x->label || !strcmp(x->label, label);
-        if (!x->on || strcmp(x->region, region) != 0 || !concerns)
-            continue;
-        bool named = !label && *x->label;
-        buf_printf(out, "%s%s%s%s by %s since %s", out->n ? "; " : "", named ? x->label : "",
-                   named ? " " : "", verb_of(x), *x->by ? x->by : "an operator",
-                   clock_format(x->at_ms, when));
-        say_safe(x, mono_ms, out);
+        if (x->on && !strcmp(x->region, region) && concerns)
+            health_order_say(x, label, mono_ms, out);
     }
 }
 

@@ -49,6 +49,10 @@ void health_orders_forget(struct health_orders *o, int64_t wall_ms); // what was
 // this registry; NULL: of all, each that is for one registry with its label. `mono_ms`: now.
 void health_orders_say(const struct health_orders *o, const char *region, const char *label,
                        int64_t mono_ms, struct buf *out);
+// One that is in force; after "; " when something stands in `out`. `label` NULL: with its registry's
+// label, if it is for one.
+void health_order_say(const struct health_order *x, const char *label, int64_t mono_ms,
+                      struct buf *out);
 // Names of operators and regions; nothing that a terminal or a log would take for more.
 bool health_by_ok(const char *by);
 
