@@ -16,10 +16,9 @@
 
 // Can clients find this region's own name of that kind? One that only the edge knows, as it comes or
 // goes, is no place to send them to.
-static bool is_public_here(const struct op *op, const struct topology *t,
-                           const struct registry *reg, enum name_kind kind)
+static bool is_public_here(const struct region *here, const struct registry *reg,
+                           enum name_kind kind)
 {
-    const struct region *here = topology_region(t, op->s->region);
     return here && registry_name_is_public(reg, kind, here->index);
 }
 
@@ -27,14 +26,14 @@ static bool is_public_here(const struct op *op, const struct topology *t,
 // those that called a private name to the private one. Other regions get them here. So does a HEAD:
 // the specification wants 200 of it, with the size, and a client that reaches the registry's names
 // only learns what is here.
-static int blob_host_set(struct op *op, const struct topology *t, const struct registry *reg,
-                         const struct hostname *host, const char *port)
+static int blob_host_set(struct op *op, const struct topology *t, const struct region *here,
+                         const struct registry *reg, const struct hostname *host, const char *port)
 {
     char name[HOSTNAME_TEXT_SIZE];
     enum name_kind kind = NAME_DATA;
     if (op->route.kind != ROUTE_BLOB || op->req->method != HTTP_GET)
         return 0;
-    if (op->req->listener == LISTENER_PEER || !is_public_here(op, t, reg, NAME_DATA))
+    if (op->req->listener == LISTENER_PEER || !is_public_here(here, reg, NAME_DATA))
         return 0;
     if (hostname_public_of(host->kind) == NAME_DATA)
         return 0;
@@ -51,24 +50,24 @@ static int blob_host_set(struct op *op, const struct topology *t, const struct r
 
 // An upload that began on the global name stays there: enabling regional endpoints changes nothing
 // for a client that reaches the global name only. A registry may say otherwise.
-static bool upload_moves(const struct op *op, const struct topology *t, const struct registry *reg,
+static bool upload_moves(const struct region *here, const struct registry *reg,
                          const struct hostname *host)
 {
     if (hostname_public_of(host->kind) != NAME_GLOBAL)
         return false;
-    return policy_push_move(reg) == PUSH_MOVE_REGIONAL && is_public_here(op, t, reg, NAME_REGIONAL);
+    return policy_push_move(reg) == PUSH_MOVE_REGIONAL && is_public_here(here, reg, NAME_REGIONAL);
 }
 
 // Where this request was sent to, and where uploads go on: on the host called, or at this region's
 // own name.
-static int hosts_set(struct op *op, const struct topology *t, const struct registry *reg,
-                     const struct hostname *host)
+static int hosts_set(struct op *op, const struct topology *t, const struct region *here,
+                     const struct registry *reg, const struct hostname *host)
 {
-    char here[HOSTNAME_TEXT_SIZE], upload[HOSTNAME_TEXT_SIZE], port[8] = "";
+    char called[HOSTNAME_TEXT_SIZE], upload[HOSTNAME_TEXT_SIZE], port[8] = "";
     struct arena *a = &op->req->arena;
     enum name_kind upload_kind = host->kind;
     const char *upload_region = host->region;
-    op->sign = upload_moves(op, t, reg, host);
+    op->sign = upload_moves(here, reg, host);
     if (op->sign) {
         upload_region = op->s->region;
         upload_kind = NAME_REGIONAL_PRIVATE;
@@ -76,13 +75,13 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
             upload_kind = NAME_REGIONAL;
     }
     op->may_go_anywhere = hostname_public_of(host->kind) == NAME_GLOBAL;
-    if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, here))
+    if (hostname_format(host->kind, t->domain, host->label, host->region, host->stamp, called))
         return ERR_INVAL;
     if (hostname_format(upload_kind, t->domain, host->label, upload_region, NULL, upload))
         return ERR_INVAL;
     if (t->https_port != 443)
         snprintf(port, sizeof port, ":%u", t->https_port);
-    op->here = arena_printf(a, "https://%s%s", here, port);
+    op->here = arena_printf(a, "https://%s%s", called, port);
     op->upload_host = arena_strdup(a, upload);
     op->upload_here = arena_printf(a, "https://%s%s", upload, port);
     op->registry = arena_strdup(a, reg->key);
@@ -94,13 +93,11 @@ static int hosts_set(struct op *op, const struct topology *t, const struct regis
     if (!op->here || !op->upload_host || !op->upload_here || !op->registry || !op->label ||
         !op->registry_name)
         return ERR_NOMEM;
-    return blob_host_set(op, t, reg, host, port);
+    return blob_host_set(op, t, here, reg, host, port);
 }
 
-static bool leaves(const struct registry_service *s, const struct topology *t,
-                   const struct registry *reg)
+static bool leaves(const struct region *here, const struct registry *reg)
 {
-    const struct region *here = topology_region(t, s->region);
     const struct replica *rep = NULL;
     if (here)
         rep = registry_replica(reg, here->index);
@@ -110,6 +107,7 @@ static bool leaves(const struct registry_service *s, const struct topology *t,
 int op_new(struct registry_service *s, struct http_request *req, const struct topology *t,
            const struct registry *reg, const struct hostname *host, struct op **out)
 {
+    const struct region *here = topology_region(t, s->region); // NULL: it is named no more
     struct op *op = arena_alloc(&req->arena, sizeof *op);
     if (!op)
         return ERR_NOMEM;
@@ -118,11 +116,12 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     op->principal = "";
     op->topology = t;
     op->sole_replica = reg->n_replicas == 1;
-    op->leaves = leaves(s, t, reg);
+    bool reads = METHOD_BIT(req->method) & METHODS_READ;
+    op->leaves = !reads && leaves(here, reg);
     int rc = route_parse(&req->arena, req->path, &op->route);
     if (rc)
         return rc;
-    rc = hosts_set(op, t, reg, host);
+    rc = hosts_set(op, t, here, reg, host);
     if (rc)
         return rc;
     op->limits.registry_bytes = policy_quota(reg);

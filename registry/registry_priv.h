@@ -120,7 +120,7 @@ struct op {
     struct topology *held;
     // no other region holds the registry
     bool sole_replica;
-    // this region will not hold it much longer: no writes
+    // this region will not hold it much longer: no writes. False for reads, which it concerns not
     bool leaves;
     // quotas of the registry and of the repository
     struct usage_limits limits;
