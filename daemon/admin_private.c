@@ -4,6 +4,7 @@
 
 #include "auth/admin_login.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "control/feed.h"
 #include "fleet/fleet.h"
@@ -60,19 +61,22 @@ void admin_get_private_zone(struct app *app, struct http_request *req, struct ht
     const struct view *view = NULL;
     if (name)
         view = topology_view(t, name);
-    json_t *doc = NULL;
+    void *doc = NULL;
+    int rc = 0;
     if (view)
-        doc = dns_private_names_json(t, view, registry);
+        rc = dns_private_names_json(t, view, registry, &doc);
     snapshot_unref(t);
     if (!name)
         admin_refuse(req, resp, 400, "Invalid", "give view=, the name of a view of the topology");
     else if (!view)
         admin_refuse(req, resp, 404, "NotFound",
                      "there is no view %.80s: the topology's views are private networks", name);
-    else if (!doc)
+    else if (rc == ERR_DENIED)
         serve_refuse(
             req, resp, 503,
             "the resolver does not answer in that view: see its sources and its access list");
+    else if (rc)
+        serve_refuse(req, resp, 500, err_text(rc));
     else
         answer(req, resp, doc);
 }

@@ -3,6 +3,7 @@
 #include "resolver/answer/private_names.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "config/catalogue.h"
 #include "resolver/answer/answer.h"
@@ -27,8 +28,8 @@ struct listing {
 
 // ---- asking ----
 
-// NULL: the name is none, or no memory.
-static ldns_pkt *ask(struct listing *l, const char *name, enum dns_type type)
+// ERR_DENIED: no answer. *out is the caller's.
+static int ask(struct listing *l, const char *name, enum dns_type type, ldns_pkt **out)
 {
     static const uint8_t header[] = {0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
     uint8_t wire[DNS_NAME_MAX], query[512];
@@ -37,16 +38,22 @@ static ldns_pkt *ask(struct listing *l, const char *name, enum dns_type type)
     ldns_pkt *pkt = NULL;
     size_t n = dns_name_from_text(name, wire);
     if (!n)
-        return NULL;
+        return ERR_INVAL;
     dns_writer_init(&w, query, sizeof query);
     dns_write_bytes(&w, header, sizeof header);
     dns_write_bytes(&w, wire, n);
     dns_write_u16(&w, (uint16_t)type);
     dns_write_u16(&w, DNS_IN);
     size_t got = answer_packet(&l->context, query, w.n, l->out, ANSWER_TCP_MAX, &info);
-    if (ldns_wire2pkt(&pkt, l->out, got) != LDNS_STATUS_OK)
-        return NULL;
-    return pkt;
+    if (!got)
+        return ERR_DENIED;
+    ldns_status status = ldns_wire2pkt(&pkt, l->out, got);
+    if (status == LDNS_STATUS_MEM_ERR)
+        return ERR_NOMEM;
+    if (status != LDNS_STATUS_OK)
+        return ERR_PROTO;
+    *out = pkt;
+    return 0;
 }
 
 // Without the final dot, in lower case. NULL: no memory.
@@ -60,6 +67,14 @@ static char *rdf_text(const ldns_rdf *f)
         if (*p >= 'A' && *p <= 'Z')
             *p = (char)(*p + 32);
     return s;
+}
+
+// Takes `one`; NULL is one that there was no memory for.
+static int append(json_t *list, json_t *one)
+{
+    if (json_array_append_new(list, one))
+        return ERR_NOMEM;
+    return 0;
 }
 
 // ---- in order ----
@@ -108,19 +123,21 @@ static json_t *sorted(const json_t *list, int (*order)(const void *, const void 
 static int addresses_add(struct listing *l, const char *name, enum dns_type type, const char *owner,
                          json_t *addresses, uint32_t *ttl)
 {
-    ldns_pkt *pkt = ask(l, name, type);
-    if (!pkt)
-        return -1;
+    ldns_pkt *pkt = NULL;
+    int rc = ask(l, name, type, &pkt);
+    if (rc)
+        return rc;
     const ldns_rr_list *rrs = ldns_pkt_answer(pkt);
-    int rc = 0;
     for (size_t i = 0; i < ldns_rr_list_rr_count(rrs) && !rc; i++) {
         const ldns_rr *rr = ldns_rr_list_rr(rrs, i);
         AUTO_FREE char *at = rdf_text(ldns_rr_owner(rr));
+        if (!at)
+            rc = ERR_NOMEM;
         if (!at || (unsigned)ldns_rr_get_type(rr) != (unsigned)type || strcmp(at, owner) != 0)
             continue;
         AUTO_FREE char *ip = rdf_text(ldns_rr_rdf(rr, 0));
         *ttl = ldns_rr_ttl(rr);
-        rc = json_array_append_new(addresses, json_string(ip));
+        rc = append(addresses, json_string(ip));
     }
     ldns_pkt_free(pkt);
     return rc;
@@ -147,19 +164,22 @@ static int name_add(struct listing *l, const char *label, enum name_kind kind, u
     uint32_t ttl = 0;
     if (region != REGION_NONE)
         in = t->regions[region].name;
-    if (hostname_format(kind, t->domain, label, in, NULL, public) ||
-        hostname_format(hostname_private_of(kind), t->domain, label, in, NULL, private))
-        return -1;
+    int rc = hostname_format(kind, t->domain, label, in, NULL, public);
+    if (!rc)
+        rc = hostname_format(hostname_private_of(kind), t->domain, label, in, NULL, private);
+    if (rc)
+        return rc;
     zone_name(t, kind, region, zone);
     json_t *addresses = json_array();
-    int rc = -1;
-    if (addresses && !addresses_add(l, public, DNS_A, private, addresses, &ttl))
+    if (!addresses)
+        return ERR_NOMEM;
+    rc = addresses_add(l, public, DNS_A, private, addresses, &ttl);
+    if (!rc)
         rc = addresses_add(l, public, DNS_AAAA, private, addresses, &ttl);
     if (!rc && json_array_size(addresses))
-        rc = json_array_append_new(l->names, json_pack("{s:s, s:s, s:s, s:I, s:o}", "name", public,
-                                                       "privateName", private, "zone", zone, "ttl",
-                                                       (json_int_t)ttl, "addresses",
-                                                       sorted(addresses, text_order)));
+        rc = append(l->names, json_pack("{s:s, s:s, s:s, s:I, s:o}", "name", public, "privateName",
+                                        private, "zone", zone, "ttl", (json_int_t)ttl, "addresses",
+                                        sorted(addresses, text_order)));
     json_decref(addresses);
     return rc;
 }
@@ -222,84 +242,123 @@ static json_int_t number_at(const ldns_rr *rr, size_t i)
     return (json_int_t)ldns_rdf2native_int32(ldns_rr_rdf(rr, i));
 }
 
-static json_t *soa_json(struct listing *l, const char *apex)
+// ERR_DENIED: the view's clients get none.
+static int soa_json(struct listing *l, const char *apex, json_t **out)
 {
-    ldns_pkt *pkt = ask(l, apex, DNS_SOA);
+    ldns_pkt *pkt = NULL;
+    int rc = ask(l, apex, DNS_SOA, &pkt);
+    if (rc)
+        return rc;
     const ldns_rr *rr = NULL;
-    json_t *out = NULL;
-    if (pkt && ldns_rr_list_rr_count(ldns_pkt_answer(pkt)))
+    if (ldns_rr_list_rr_count(ldns_pkt_answer(pkt)))
         rr = ldns_rr_list_rr(ldns_pkt_answer(pkt), 0);
+    rc = ERR_DENIED;
     if (rr && ldns_rr_get_type(rr) == LDNS_RR_TYPE_SOA) {
         AUTO_FREE char *mname = rdf_text(ldns_rr_rdf(rr, 0));
         AUTO_FREE char *rname = rdf_text(ldns_rr_rdf(rr, 1));
-        out = json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "ttl",
-                        (json_int_t)ldns_rr_ttl(rr), "mname", mname, "rname", rname, "serial",
-                        number_at(rr, 2), "refresh", number_at(rr, 3), "retry", number_at(rr, 4),
-                        "expire", number_at(rr, 5), "minimum", number_at(rr, 6));
+        *out = json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "ttl",
+                         (json_int_t)ldns_rr_ttl(rr), "mname", mname, "rname", rname, "serial",
+                         number_at(rr, 2), "refresh", number_at(rr, 3), "retry", number_at(rr, 4),
+                         "expire", number_at(rr, 5), "minimum", number_at(rr, 6));
+        rc = 0;
+        if (!*out)
+            rc = ERR_NOMEM;
     }
     ldns_pkt_free(pkt);
-    return out;
+    return rc;
 }
 
-static json_t *ns_json(struct listing *l, const char *apex)
+// Names are added to `names`.
+static int servers_add(struct listing *l, const char *apex, json_t *names, json_int_t *ttl)
 {
-    ldns_pkt *pkt = ask(l, apex, DNS_NS);
-    json_t *names = json_array();
-    json_int_t ttl = 0;
-    bool good = pkt && names;
-    for (size_t i = 0; good && i < ldns_rr_list_rr_count(ldns_pkt_answer(pkt)); i++) {
+    ldns_pkt *pkt = NULL;
+    int rc = ask(l, apex, DNS_NS, &pkt);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < ldns_rr_list_rr_count(ldns_pkt_answer(pkt)); i++) {
         const ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(pkt), i);
         if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_NS)
             continue;
         AUTO_FREE char *name = rdf_text(ldns_rr_rdf(rr, 0));
-        ttl = (json_int_t)ldns_rr_ttl(rr);
-        good = name && !json_array_append_new(names, json_string(name));
+        *ttl = (json_int_t)ldns_rr_ttl(rr);
+        rc = append(names, name ? json_string(name) : NULL);
     }
     ldns_pkt_free(pkt);
-    if (good)
-        return json_pack("{s:I, s:o}", "ttl", ttl, "names", names);
+    return rc;
+}
+
+static int ns_json(struct listing *l, const char *apex, json_t **out)
+{
+    json_t *names = json_array();
+    json_int_t ttl = 0;
+    if (!names)
+        return ERR_NOMEM;
+    int rc = servers_add(l, apex, names, &ttl);
+    if (!rc) {
+        *out = json_pack("{s:I, s:O}", "ttl", ttl, "names", names);
+        if (!*out)
+            rc = ERR_NOMEM;
+    }
     json_decref(names);
-    return NULL;
+    return rc;
 }
 
 // `asked`: the name that the resolver has SOA and servers at.
 static int zone_add(struct listing *l, json_t *zones, const char *apex, const char *asked)
 {
-    json_t *soa = soa_json(l, asked), *ns = ns_json(l, asked);
-    if (!soa || !ns) {
-        json_decref(soa);
-        json_decref(ns);
-        return -1;
-    }
-    return json_array_append_new(zones,
-                                 json_pack("{s:s, s:o, s:o}", "apex", apex, "soa", soa, "ns", ns));
+    json_t *soa = NULL, *ns = NULL;
+    int rc = soa_json(l, asked, &soa);
+    if (!rc)
+        rc = ns_json(l, asked, &ns);
+    if (!rc)
+        rc = append(zones, json_pack("{s:s, s:O, s:O}", "apex", apex, "soa", soa, "ns", ns));
+    json_decref(soa);
+    json_decref(ns);
+    return rc;
 }
 
-static json_t *zones_json(struct listing *l)
+static int zones_add(struct listing *l, json_t *zones)
 {
     const struct topology *t = l->t;
     char apex[HOSTNAME_TEXT_SIZE];
-    json_t *zones = json_array();
-    int rc = zones ? 0 : -1;
     snprintf(apex, sizeof apex, "privatelink.%s", t->domain);
-    if (!rc)
-        rc = zone_add(l, zones, apex, t->private_cut == PRIVATE_CUT_PRIVATELINK ? apex : t->domain);
+    int rc = zone_add(l, zones, apex, t->private_cut == PRIVATE_CUT_PRIVATELINK ? apex : t->domain);
     for (size_t i = 0; !rc && t->private_cut == PRIVATE_CUT_REGION && i < t->n_regions; i++)
         if (zone_name(t, NAME_REGIONAL, (uint8_t)i, apex))
             rc = zone_add(l, zones, apex, apex);
-    if (!rc)
-        return zones;
-    json_decref(zones);
-    return NULL;
+    return rc;
 }
 
-void *dns_private_names_json(const struct topology *t, const struct view *view,
-                             const char *registry)
+static int document(struct listing *l, const char *registry, json_t *zones, void **out)
 {
-    AUTO_FREE uint8_t *out = mem_alloc(ANSWER_TCP_MAX);
+    int rc = zones_add(l, zones);
+    if (!rc)
+        rc = names_add(l, registry);
+    if (rc)
+        return rc;
+    json_t *names = sorted(l->names, name_order);
+    if (!names)
+        return ERR_NOMEM;
+    json_t *doc =
+        json_pack("{s:s, s:s, s:I, s:O, s:O}", "view", l->view->name, "domain", l->t->domain,
+                  "version", (json_int_t)l->t->version, "zones", zones, "names", names);
+    json_decref(names);
+    if (!doc)
+        return ERR_NOMEM;
+    *out = doc;
+    return 0;
+}
+
+int dns_private_names_json(const struct topology *t, const struct view *view, const char *registry,
+                           void **out)
+{
+    AUTO_FREE uint8_t *packet = mem_alloc(ANSWER_TCP_MAX);
     struct explain_query place = {.topology = t};
-    if (!out || explain_place(&place, view->name, false))
-        return NULL;
+    int rc = explain_place(&place, view->name, false);
+    if (!packet)
+        return ERR_NOMEM;
+    if (rc)
+        return rc;
     struct listing l = {.t = t,
                         .view = view,
                         .context = {.topology = t,
@@ -308,15 +367,12 @@ void *dns_private_names_json(const struct topology *t, const struct view *view,
                                     .listener = place.listener,
                                     .now_s = clock_wall_ms() / 1000},
                         .names = json_array(),
-                        .out = out};
-    json_t *doc = NULL, *names = NULL, *zones = zones_json(&l);
-    if (l.names && zones && !names_add(&l, registry))
-        names = sorted(l.names, name_order);
-    if (names)
-        doc = json_pack("{s:s, s:s, s:I, s:O, s:O}", "view", view->name, "domain", t->domain,
-                        "version", (json_int_t)t->version, "zones", zones, "names", names);
+                        .out = packet};
+    json_t *zones = json_array();
+    rc = ERR_NOMEM;
+    if (l.names && zones)
+        rc = document(&l, registry, zones, out);
     json_decref(l.names);
-    json_decref(names);
     json_decref(zones);
-    return doc;
+    return rc;
 }

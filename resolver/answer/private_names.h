@@ -19,8 +19,9 @@
 
 #include "config/topology.h"
 
-// `registry`: its name or label; NULL: all. A new json_t *; NULL: out of memory.
-void *dns_private_names_json(const struct topology *t, const struct view *view,
-                             const char *registry);
+// `registry`: its name or label; NULL: all. *out: a new json_t *. ERR_DENIED: this resolver does not
+// answer clients of that view; ERR_NOMEM.
+int dns_private_names_json(const struct topology *t, const struct view *view, const char *registry,
+                           void **out);
 
 #endif

@@ -3,6 +3,7 @@
 // there, name by name; nothing of other views, nothing that is not in DNS.
 #include "resolver/answer/private_names.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/resolver/fixture.h"
@@ -36,13 +37,19 @@ static struct topology *topology_of(const char *more)
     return fixture_parse(text);
 }
 
+static json_t *document_of(const struct topology *t, const char *view, const char *registry)
+{
+    void *doc = NULL;
+    ck_assert_int_eq(dns_private_names_json(t, topology_view(t, view), registry, &doc), 0);
+    return doc;
+}
+
 // "zone name private ttl addresses" a line.
 static const char *lines_of(const struct topology *t, const char *view, const char *registry)
 {
     static char out[4096];
     size_t n = 0, i, k;
-    json_t *doc = dns_private_names_json(t, topology_view(t, view), registry), *one, *ip;
-    ck_assert_ptr_nonnull(doc);
+    json_t *doc = document_of(t, view, registry), *one, *ip;
     out[0] = 0;
     json_array_foreach(json_object_get(doc, "names"), i, one)
     {
@@ -97,7 +104,7 @@ END_TEST
 START_TEST(what_is_listed_is_what_is_answered)
 {
     struct topology *t = topology_of("");
-    json_t *doc = dns_private_names_json(t, topology_view(t, "corp"), NULL), *one;
+    json_t *doc = document_of(t, "corp", NULL), *one;
     const struct answer_context c = {
         .topology = t, .transport = ANSWER_TCP, .source = fixture_ip("10.1.0.9")};
     size_t i;
@@ -129,7 +136,7 @@ static const char *apexes(const struct topology *t)
 {
     static char out[512];
     size_t n = 0, i;
-    json_t *doc = dns_private_names_json(t, topology_view(t, "corp"), NULL), *one;
+    json_t *doc = document_of(t, "corp", NULL), *one;
     out[0] = 0;
     json_array_foreach(json_object_get(doc, "zones"), i, one)
     {
@@ -163,5 +170,55 @@ START_TEST(zones_are_those_that_the_topology_cuts)
 }
 END_TEST
 
+// ---- what goes wrong ----
+
+static unsigned allocations_left;
+
+static void *scarce(size_t n)
+{
+    if (!allocations_left)
+        return NULL;
+    allocations_left--;
+    return malloc(n);
+}
+
+// Out of memory is told from a view that is not answered.
+START_TEST(each_allocation_may_fail)
+{
+    struct topology *t = topology_of("");
+    void *doc = NULL;
+    unsigned n = 0;
+    int rc = ERR_NOMEM;
+    for (; rc && n < 100000; n++) {
+        allocations_left = n;
+        json_set_alloc_funcs(scarce, free);
+        rc = dns_private_names_json(t, topology_view(t, "corp"), NULL, &doc);
+        json_set_alloc_funcs(malloc, free);
+        ck_assert_msg(!rc || (rc == ERR_NOMEM && !doc), "%u: %d", n, rc);
+    }
+    ck_assert_int_eq(rc, 0);
+    ck_assert_uint_gt(n, 50);
+    ck_assert_uint_eq(json_array_size(json_object_get(doc, "names")), 4);
+    json_decref(doc);
+    snapshot_unref(t);
+}
+END_TEST
+
+START_TEST(a_view_that_is_not_answered_is_told_so)
+{
+    AUTO_FREE char *text = mem_printf(FRAME, "");
+    static const char sources[] = "sources: [10.1.0.0/16]";
+    const char *at = strstr(text, sources);
+    AUTO_FREE char *denied = mem_printf("%.*s%s, deny: [10.1.0.0/16]%s", (int)(at - text), text,
+                                        sources, at + strlen(sources));
+    struct topology *t = fixture_parse(denied);
+    void *doc = NULL;
+    ck_assert_int_eq(dns_private_names_json(t, topology_view(t, "corp"), NULL, &doc), ERR_DENIED);
+    ck_assert_ptr_null(doc);
+    snapshot_unref(t);
+}
+END_TEST
+
 CHECK_MAIN("resolver/private_names", a_views_names_are_listed, what_is_listed_is_what_is_answered,
-           zones_are_those_that_the_topology_cuts)
+           zones_are_those_that_the_topology_cuts, each_allocation_may_fail,
+           a_view_that_is_not_answered_is_told_so)
