@@ -79,11 +79,16 @@ int change_make(struct cli *c, const char *verb, const json_t *arguments, json_t
     return ask(c, verb, arguments, false, out);
 }
 
-void change_show_notes(const json_t *notes)
+void change_show_notes(FILE *to, const json_t *notes)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(notes, i, one) printf("note: %s\n", json_string_value(one));
+    json_array_foreach(notes, i, one)
+    {
+        const char *text = json_string_value(one);
+        if (text)
+            fprintf(to, "note: %s\n", text);
+    }
 }
 
 void change_show_end(struct cli *c, const json_t *operation)
@@ -280,7 +285,7 @@ static int show_done(struct applying *a)
         return print_document(a);
     show_each(a->answers, apply_show_rows);
     show_each(a->answers, apply_show_kept);
-    change_show_notes(a->notes);
+    change_show_notes(stdout, a->notes);
     if (n)
         change_show_end(a->c, json_array_get(a->operations, n - 1));
     else

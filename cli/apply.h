@@ -6,6 +6,8 @@
 #include "cli/cli.h"
 #include "cli/request.h"
 
+#include <stdio.h>
+
 int cmd_apply(struct cli *c, int argc, char **argv);
 
 // The first line of a document that was exported: "# exported at version 41". Apply compares an
@@ -26,6 +28,6 @@ int change_make(struct cli *c, const char *verb, const json_t *arguments, json_t
 // "version 43 is in force; westeurope takes it when it is back" of an operation.
 void change_show_end(struct cli *c, const json_t *operation);
 // What the writer noted: what goes, and what goes through no stages. `notes` may be NULL.
-void change_show_notes(const json_t *notes);
+void change_show_notes(FILE *to, const json_t *notes);
 
 #endif

@@ -5,13 +5,13 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/hostname.h"
+#include "config/topology.h"
 
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define LATEST_S 253402300799 // the year 9999
 #define MOST_REQUESTS (1LL << 50)
 
 struct reader {
@@ -260,7 +260,7 @@ static void move(struct reader *r, const json_t *o, int64_t now_s, struct balanc
     name(r, o, "from", hostname_stamp_ok, out->from);
     name(r, o, "to", hostname_stamp_ok, out->to);
     out->begun_s = number(r, o, "begun", now_s, true);
-    out->watched_until_s = number(r, o, "watchedUntil", LATEST_S, false);
+    out->watched_until_s = number(r, o, "watchedUntil", MOVE_SINCE_MAX_S, false);
     out->wave = (uint32_t)number(r, o, "wave", UINT32_MAX, true);
     out->in_flight = truth(r, o, "inFlight");
 }
@@ -359,7 +359,7 @@ static void document(struct reader *r, const json_t *root, struct balance_file *
     if (!object(r, root, keys))
         return;
     name(r, root, "region", hostname_region_ok, out->region);
-    out->in.now_s = number(r, root, "at", LATEST_S, true);
+    out->in.now_s = number(r, root, "at", MOVE_SINCE_MAX_S, true);
     out->in.going_on = going_on(r, root);
     if (!r->rc)
         stamps(r, root, out);

@@ -32,20 +32,35 @@ static const json_t *find(const json_t *all, const char *id)
     return latest;
 }
 
+// Takes `all`; *out is a new reference.
+static int find_said(struct cli *c, json_t *all, const char *id, json_t **out)
+{
+    *out = json_incref((json_t *)find(all, id));
+    json_decref(all);
+    if (*out)
+        return EXIT_DONE;
+    return cli_fail(EXIT_UNKNOWN, "%s: %s%s; `meridian drill list` lists those that are known",
+                    c->path, *id ? "there is no drill " : "there was no drill yet", id);
+}
+
 // One of them alone; takes `all`.
 static int print_one(struct cli *c, json_t *all, const char *id)
 {
-    const json_t *one = find(all, id);
-    if (!one) {
-        json_decref(all);
-        return cli_fail(EXIT_UNKNOWN, "%s: %s%s; `meridian drill list` lists those that are known",
-                        c->path, *id ? "there is no drill " : "there was no drill yet", id);
-    }
-    json_t *shown = json_incref((json_t *)one);
-    json_decref(all);
+    json_t *shown;
+    int rc = find_said(c, all, id, &shown);
+    if (rc)
+        return rc;
     if (cli_json(c))
         return cli_print_json(c, shown);
     return cli_print_array(c, json_pack("[o]", shown), columns, ARRAY_LEN(columns));
+}
+
+// "": the one that runs, or the newest
+static int take_id(struct cli *c, int argc, char **argv, const char **out_id)
+{
+    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    *out_id = argc > 1 ? argv[1] : "";
+    return rc;
 }
 
 static int start(struct cli *c, int argc, char **argv)
@@ -77,17 +92,14 @@ static int start(struct cli *c, int argc, char **argv)
 
 static int stop(struct cli *c, int argc, char **argv)
 {
-    const char *id = "";
+    const char *id, *path = "/v1/drills/stop";
     json_t *all = NULL;
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    int rc = take_id(c, argc, argv, &id);
     if (rc)
         return rc;
-    if (argc > 1)
-        id = argv[1];
-    rc = cli_admin(c, "POST",
-                   *id ? arena_printf(&c->arena, "/v1/drills/stop?id=%s", cli_urlencode(c, id))
-                       : "/v1/drills/stop",
-                   &all);
+    if (*id)
+        path = arena_printf(&c->arena, "%s?id=%s", path, cli_urlencode(c, id));
+    rc = cli_admin(c, "POST", path, &all);
     if (rc)
         return rc;
     return print_one(c, all, id);
@@ -95,14 +107,11 @@ static int stop(struct cli *c, int argc, char **argv)
 
 static int show(struct cli *c, int argc, char **argv)
 {
-    const char *id = "";
+    const char *id;
     json_t *all = NULL;
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
-    if (rc)
-        return rc;
-    if (argc > 1)
-        id = argv[1];
-    rc = cli_admin(c, "GET", "/v1/drills", &all);
+    int rc = take_id(c, argc, argv, &id);
+    if (!rc)
+        rc = cli_admin(c, "GET", "/v1/drills", &all);
     if (rc)
         return rc;
     return print_one(c, all, id);
@@ -161,14 +170,6 @@ static const char *seconds_of(struct cli *c, const json_t *row, const char *memb
     return "-";
 }
 
-static const char *number_of(struct cli *c, const json_t *row, const char *member)
-{
-    const json_t *n = json_object_get(row, member);
-    if (json_is_integer(n))
-        return arena_printf(&c->arena, "%lld", (long long)json_integer_value(n));
-    return "-";
-}
-
 // "429: 3, 503: 1": of the codes from 400 on, less the challenges (401), which every login has.
 static const char *failed_of(struct cli *c, const json_t *row)
 {
@@ -200,12 +201,12 @@ static void report_row(struct cli *c, const json_t *row, const char **cells)
     cells[0] = json_text(row, "region");
     cells[1] = told;
     cells[2] = seconds_of(c, row, "rerouteMs");
-    cells[3] = number_of(c, row, "ledThere");
+    cells[3] = json_count(c, row, "ledThere");
     cells[4] = seconds_of(c, row, "returnMs");
-    cells[5] = number_of(c, row, "requests");
-    cells[6] = number_of(c, row, "late");
+    cells[5] = json_count(c, row, "requests");
+    cells[6] = json_count(c, row, "late");
     cells[7] = failed_of(c, row);
-    cells[8] = number_of(c, row, "lagEntries");
+    cells[8] = json_count(c, row, "lagEntries");
 }
 
 static int print_report(struct cli *c, json_t *doc)
@@ -220,8 +221,10 @@ static int print_report(struct cli *c, json_t *doc)
     json_t *one;
     if (cli_json(c))
         return cli_print_json(c, doc);
-    if (!cells)
-        abort();
+    if (!cells) {
+        json_decref(doc);
+        return cli_fail(EXIT_FAILED, "out of memory");
+    }
     printf("drill %s: region %s, registry %s, for %s by %s: %s\n", json_text(drill, "id"),
            json_text(drill, "region"), json_text(drill, "registry"), seconds_of(c, drill, "forMs"),
            json_text(drill, "by"), json_text(drill, "state"));
@@ -234,22 +237,15 @@ static int print_report(struct cli *c, json_t *doc)
 
 static int report(struct cli *c, int argc, char **argv)
 {
-    const char *id = "";
-    json_t *all = NULL, *fleet = NULL;
-    int rc = opt_parse(c, NULL, 0, argc, argv, &argc);
+    const char *id;
+    json_t *all = NULL, *fleet = NULL, *drill = NULL;
+    int rc = take_id(c, argc, argv, &id);
+    if (!rc)
+        rc = cli_admin(c, "GET", "/v1/drills", &all);
+    if (!rc)
+        rc = find_said(c, all, id, &drill);
     if (rc)
         return rc;
-    if (argc > 1)
-        id = argv[1];
-    rc = cli_admin(c, "GET", "/v1/drills", &all);
-    if (rc)
-        return rc;
-    json_t *drill = json_incref((json_t *)find(all, id));
-    json_decref(all);
-    if (!drill)
-        return cli_fail(EXIT_UNKNOWN,
-                        "%s: no such drill; `meridian drill list` lists those that are known",
-                        c->path);
     rc = cli_admin(c, "GET", "/v1/fleet", &fleet);
     if (rc) {
         json_decref(drill);

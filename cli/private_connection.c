@@ -38,7 +38,7 @@ static int take(struct cli *c, struct words *w, const struct opt *rows, size_t n
 {
     int rc = opt_parse(c, rows, n_rows, argc, argv, &argc);
     if (!rc)
-        rc = private_word(c, w->name, argc, argv, &w->name);
+        rc = words_name(c, "a private endpoint", w->name, argc, argv, &w->name);
     if (rc)
         return rc;
     if (!w->registry)
@@ -49,27 +49,21 @@ static int take(struct cli *c, struct words *w, const struct opt *rows, size_t n
 
 // ---- looking ----
 
-static int print_list(struct cli *c, const json_t *list)
+static void list_row(struct cli *c, const json_t *one, const char **cells)
 {
-    const char *head[] = {"name", "view", "status", "description", "provisioning state"};
-    size_t n = json_array_size(list);
-    const char **cells = arena_array(&c->arena, (n + 1) * ARRAY_LEN(head), sizeof *cells);
-    if (!cells)
-        return cli_fail(EXIT_FAILED, "out of memory");
-    memcpy(cells, head, sizeof head);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *p = json_array_get(list, i);
-        const json_t *state = json_object_get(p, "privateLinkServiceConnectionState");
-        const char *row[] = {json_text(p, "name"), json_text(p, "view"), json_text(state, "status"),
-                             json_text(state, "description"), json_text(p, "provisioningState")};
-        memcpy(cells + (i + 1) * ARRAY_LEN(head), row, sizeof row);
-    }
-    cli_table(cells, n + 1, ARRAY_LEN(head));
-    return EXIT_DONE;
+    (void)c;
+    const json_t *state = json_object_get(one, "privateLinkServiceConnectionState");
+    cells[0] = json_text(one, "name");
+    cells[1] = json_text(one, "view");
+    cells[2] = json_text(state, "status");
+    cells[3] = json_text(state, "description");
+    cells[4] = json_text(one, "provisioningState");
 }
 
 static int connection_list(struct cli *c, int argc, char **argv)
 {
+    static const char *const heads[] = {"name", "view", "status", "description",
+                                        "provisioning state"};
     const char *registry = NULL;
     json_t *list = NULL;
     const struct opt rows[] = {
@@ -81,11 +75,7 @@ static int connection_list(struct cli *c, int argc, char **argv)
         rc = private_get_all(c, words_plain(c, registry), NULL, &list);
     if (rc)
         return rc;
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    rc = print_list(c, list);
-    json_decref(list);
-    return rc;
+    return private_print_list(c, list, list_row, heads, ARRAY_LEN(heads));
 }
 
 static int connection_show(struct cli *c, int argc, char **argv)

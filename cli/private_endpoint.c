@@ -19,34 +19,23 @@
 
 // ---- looking ----
 
-static int print_list(struct cli *c, const json_t *list)
+static void list_row(struct cli *c, const json_t *one, const char **cells)
 {
-    const char *head[] = {"name",   "registry",           "view",     "pool",
-                          "status", "provisioning state", "addresses"};
-    size_t n = json_array_size(list);
-    const char **cells = arena_array(&c->arena, (n + 1) * ARRAY_LEN(head), sizeof *cells);
-    if (!cells)
-        return cli_fail(EXIT_FAILED, "out of memory");
-    memcpy(cells, head, sizeof head);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *p = json_array_get(list, i);
-        const json_t *state = json_object_get(p, "privateLinkServiceConnectionState");
-        size_t n_members = json_array_size(json_object_get(p, "ipConfigurations"));
-        const char *row[] = {json_text(p, "name"),
-                             json_text(p, "registry"),
-                             json_text(p, "view"),
-                             json_text(p, "pool"),
-                             json_text(state, "status"),
-                             json_text(p, "provisioningState"),
-                             arena_printf(&c->arena, "%zu", n_members)};
-        memcpy(cells + (i + 1) * ARRAY_LEN(head), row, sizeof row);
-    }
-    cli_table(cells, n + 1, ARRAY_LEN(head));
-    return EXIT_DONE;
+    const json_t *state = json_object_get(one, "privateLinkServiceConnectionState");
+    size_t n_members = json_array_size(json_object_get(one, "ipConfigurations"));
+    cells[0] = json_text(one, "name");
+    cells[1] = json_text(one, "registry");
+    cells[2] = json_text(one, "view");
+    cells[3] = json_text(one, "pool");
+    cells[4] = json_text(state, "status");
+    cells[5] = json_text(one, "provisioningState");
+    cells[6] = arena_printf(&c->arena, "%zu", n_members);
 }
 
 static int endpoint_list(struct cli *c, int argc, char **argv)
 {
+    static const char *const heads[] = {"name",   "registry",           "view",     "pool",
+                                        "status", "provisioning state", "addresses"};
     const char *registry = NULL, *view = NULL;
     json_t *list = NULL;
     const struct opt rows[] = {{'r', "registry", "REGISTRY", "only to this registry", &registry},
@@ -56,11 +45,7 @@ static int endpoint_list(struct cli *c, int argc, char **argv)
         rc = private_get_all(c, words_plain(c, registry), view, &list);
     if (rc)
         return rc;
-    if (cli_json(c))
-        return cli_print_json(c, list);
-    rc = print_list(c, list);
-    json_decref(list);
-    return rc;
+    return private_print_list(c, list, list_row, heads, ARRAY_LEN(heads));
 }
 
 static int endpoint_show(struct cli *c, int argc, char **argv)
@@ -70,7 +55,7 @@ static int endpoint_show(struct cli *c, int argc, char **argv)
     const struct opt rows[] = {NAME_OPT(name)};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
-        rc = private_word(c, name, argc, argv, &name);
+        rc = words_name(c, "a private endpoint", name, argc, argv, &name);
     if (!rc)
         rc = private_get(c, name, NULL, &doc);
     return rc ? rc : private_print(c, doc);
@@ -106,7 +91,7 @@ static int endpoint_create(struct cli *c, int argc, char **argv)
          .also = "request-message"}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
-        rc = private_word(c, name, argc, argv, &name);
+        rc = words_name(c, "a private endpoint", name, argc, argv, &name);
     if (rc)
         return rc;
     if (!registry || !view)
@@ -144,7 +129,7 @@ static int endpoint_delete(struct cli *c, int argc, char **argv)
          .flag = &now}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (!rc)
-        rc = private_word(c, name, argc, argv, &name);
+        rc = words_name(c, "a private endpoint", name, argc, argv, &name);
     if (rc)
         return rc;
     return cli_request(c, &(struct request){.verb = "private-endpoint delete",

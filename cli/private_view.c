@@ -53,17 +53,24 @@ int private_get_all(struct cli *c, const char *registry, const char *view, json_
     return get(c, with_filter(c, path, "view", view), out);
 }
 
-int private_word(struct cli *c, const char *given, int argc, char **argv, const char **out)
+// ---- many ----
+
+int private_print_list(struct cli *c, json_t *list, private_row_fn *row, const char *const *head,
+                       size_t n_cols)
 {
-    if (given && argc > 1 && strcmp(given, argv[1]) != 0)
-        return cli_fail(EXIT_USAGE, "%s: --name says %s, and %s stands there as well", c->path,
-                        given, argv[1]);
-    if (!given && argc > 1)
-        given = argv[1];
-    if (!given)
-        return cli_fail(EXIT_USAGE, "%s: name a private endpoint; usage: meridian %s %s", c->path,
-                        c->path, c->row->synopsis);
-    *out = given;
+    if (cli_json(c))
+        return cli_print_json(c, list);
+    size_t n = json_array_size(list);
+    const char **cells = arena_array(&c->arena, (n + 1) * n_cols, sizeof *cells);
+    if (!cells) {
+        json_decref(list);
+        return cli_fail(EXIT_FAILED, "out of memory");
+    }
+    memcpy(cells, head, n_cols * sizeof *cells);
+    for (size_t i = 0; i < n; i++)
+        row(c, json_array_get(list, i), cells + (i + 1) * n_cols);
+    cli_table(cells, n + 1, n_cols);
+    json_decref(list);
     return EXIT_DONE;
 }
 
@@ -85,39 +92,30 @@ static const char *addresses(struct cli *c, const json_t *member)
     return out;
 }
 
-static void print_members(struct cli *c, const json_t *list)
+static void member_row(struct cli *c, const json_t *m, const char **cells)
 {
-    const char *head[] = {"member", "address", "name"};
-    size_t n = json_array_size(list);
-    const char **cells = arena_array(&c->arena, (n + 1) * ARRAY_LEN(head), sizeof *cells);
-    if (!n || !cells)
-        return;
-    memcpy(cells, head, sizeof head);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *m = json_array_get(list, i);
-        const char *row[] = {json_text(m, "memberName"), addresses(c, m), json_text(m, "fqdn")};
-        memcpy(cells + (i + 1) * ARRAY_LEN(head), row, sizeof row);
-    }
-    putchar('\n');
-    cli_table(cells, n + 1, ARRAY_LEN(head));
+    cells[0] = json_text(m, "memberName");
+    cells[1] = addresses(c, m);
+    cells[2] = json_text(m, "fqdn");
 }
 
-static void print_moves(struct cli *c, const json_t *list)
+static void move_row(struct cli *c, const json_t *m, const char **cells)
 {
-    const char *head[] = {"at", "status", "by", "description"};
-    size_t n = json_array_size(list);
-    const char **cells = arena_array(&c->arena, (n + 1) * ARRAY_LEN(head), sizeof *cells);
-    if (!n || !cells)
-        return;
-    memcpy(cells, head, sizeof head);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *m = json_array_get(list, i);
-        const char *row[] = {json_text(m, "at"), json_text(m, "status"), json_text(m, "by"),
-                             json_text(m, "description")};
-        memcpy(cells + (i + 1) * ARRAY_LEN(head), row, sizeof row);
-    }
+    (void)c;
+    cells[0] = json_text(m, "at");
+    cells[1] = json_text(m, "status");
+    cells[2] = json_text(m, "by");
+    cells[3] = json_text(m, "description");
+}
+
+// A table of its own; nothing where there are none.
+static int print_part(struct cli *c, const json_t *list, private_row_fn *row,
+                      const char *const *head, size_t n_cols)
+{
+    if (!json_array_size(list))
+        return EXIT_DONE;
     putchar('\n');
-    cli_table(cells, n + 1, ARRAY_LEN(head));
+    return private_print_list(c, json_incref((json_t *)list), row, head, n_cols);
 }
 
 static const char *in_dns(const json_t *doc)
@@ -132,6 +130,8 @@ static const char *in_dns(const json_t *doc)
 
 int private_print(struct cli *c, json_t *doc)
 {
+    static const char *const member_heads[] = {"member", "address", "name"};
+    static const char *const move_heads[] = {"at", "status", "by", "description"};
     const json_t *state = json_object_get(doc, "privateLinkServiceConnectionState");
     if (cli_json(c))
         return cli_print_json(c, doc);
@@ -146,8 +146,11 @@ int private_print(struct cli *c, json_t *doc)
     print_line("answered by", json_text(doc, "answeredBy"));
     print_line("in DNS", in_dns(doc));
     print_line("rests until", json_text(doc, "restsUntil"));
-    print_members(c, json_object_get(doc, "ipConfigurations"));
-    print_moves(c, json_object_get(doc, "moves"));
+    int rc = print_part(c, json_object_get(doc, "ipConfigurations"), member_row, member_heads,
+                        ARRAY_LEN(member_heads));
+    if (!rc)
+        rc = print_part(c, json_object_get(doc, "moves"), move_row, move_heads,
+                        ARRAY_LEN(move_heads));
     json_decref(doc);
-    return EXIT_DONE;
+    return rc;
 }

@@ -12,7 +12,10 @@ int private_get(struct cli *c, const char *name, const char *registry, json_t **
 int private_get_all(struct cli *c, const char *registry, const char *view, json_t **out);
 // One as lines and tables, or as -o and --query want it. Takes the reference.
 int private_print(struct cli *c, json_t *doc);
-// The name that its option or the only word gives.
-int private_word(struct cli *c, const char *given, int argc, char **argv, const char **out);
+// Fills the cells of one; what they hold lives as long as the list, or in the arena.
+typedef void private_row_fn(struct cli *c, const json_t *one, const char **cells);
+// A table of them, or as -o and --query want it. Takes the reference.
+int private_print_list(struct cli *c, json_t *list, private_row_fn *row, const char *const *head,
+                       size_t n_cols);
 
 #endif

@@ -30,12 +30,6 @@ struct export
     bool check;
 };
 
-static const char *text_of(const json_t *of, const char *member)
-{
-    const char *s = json_string_value(json_object_get(of, member));
-    return s ? s : "";
-}
-
 static unsigned number_of(const json_t *of, const char *member)
 {
     return (unsigned)json_integer_value(json_object_get(of, member));
@@ -66,7 +60,7 @@ static const json_t *names_of(const struct export *e)
 
 static const char *apex_of(const struct export *e)
 {
-    return text_of(e->in, "apex");
+    return json_text(e->in, "apex");
 }
 
 static const char *path_of(const struct export *e)
@@ -81,16 +75,16 @@ static void put_master(struct buf *b, const struct export *e, uint32_t serial)
     const json_t *soa = json_object_get(e->in, "soa"), *ns = json_object_get(e->in, "ns"), *one;
     size_t i;
     buf_printf(b, "%s. %u IN SOA %s. %s. %u %u %u %u %u\n", apex_of(e), number_of(soa, "ttl"),
-               text_of(soa, "mname"), text_of(soa, "rname"), (unsigned)serial,
+               json_text(soa, "mname"), json_text(soa, "rname"), (unsigned)serial,
                number_of(soa, "refresh"), number_of(soa, "retry"), number_of(soa, "expire"),
                number_of(soa, "minimum"));
     json_array_foreach(json_object_get(ns, "names"), i, one) buf_printf(
         b, "%s. %u IN NS %s.\n", apex_of(e), number_of(ns, "ttl"), json_string_value(one));
     EACH_ADDRESS(e, name, ip)
     {
-        if (!strcmp(text_of(name, "zone"), apex_of(e)))
-            buf_printf(b, "%s. %u IN %s %s\n", text_of(name, "privateName"), number_of(name, "ttl"),
-                       type_of(ip), ip);
+        if (!strcmp(json_text(name, "zone"), apex_of(e)))
+            buf_printf(b, "%s. %u IN %s %s\n", json_text(name, "privateName"),
+                       number_of(name, "ttl"), type_of(ip), ip);
     }
 }
 
@@ -128,8 +122,8 @@ static void put_dnsmasq(struct buf *b, const struct export *e, uint32_t serial)
     (void)serial;
     EACH_ADDRESS(e, name, ip)
     {
-        buf_printf(b, "host-record=%s,%s,%s,%u\n", text_of(name, "name"),
-                   text_of(name, "privateName"), ip, number_of(name, "ttl"));
+        buf_printf(b, "host-record=%s,%s,%s,%u\n", json_text(name, "name"),
+                   json_text(name, "privateName"), ip, number_of(name, "ttl"));
     }
 }
 
@@ -138,7 +132,7 @@ static void put_hosts(struct buf *b, const struct export *e, uint32_t serial)
     (void)serial;
     EACH_ADDRESS(e, name, ip)
     {
-        buf_printf(b, "%s %s %s\n", ip, text_of(name, "name"), text_of(name, "privateName"));
+        buf_printf(b, "%s %s %s\n", ip, json_text(name, "name"), json_text(name, "privateName"));
     }
 }
 
@@ -169,7 +163,7 @@ static void render(struct buf *b, const struct export *e, const struct format *f
         b,
         "%c The private names of view %s of %s%s%s, as Meridian's resolvers answer them there.\n"
         "%c Written by meridian private-endpoint export-zone; edits are lost.\n",
-        f->mark, e->view, text_of(e->doc, "domain"), e->registry ? ", registry " : "",
+        f->mark, e->view, json_text(e->doc, "domain"), e->registry ? ", registry " : "",
         e->registry ? e->registry : "", f->mark);
     f->put(b, e, serial);
 }
@@ -220,7 +214,11 @@ static int to_file(struct cli *c, const struct export *e, const struct format *f
     uint32_t serial = number_of(json_object_get(e->in, "soa"), "serial"), before = 0;
     buf_init(&text, FILE_MAX);
     buf_init(&old, FILE_MAX);
-    bool is_there = !file_read(e->file, FILE_MAX, &old);
+    int rc = file_read(e->file, FILE_MAX, &old);
+    if (rc && rc != ERR_NOTFOUND) // what is there may have a higher serial
+        return cli_fail(EXIT_FAILED, "%s: what is there cannot be read, so it stays: %s", e->file,
+                        err_text(rc));
+    bool is_there = !rc;
     if (is_there)
         before = serial_in(buf_cstr(&old));
     render(&text, e, f, before ? before : serial);
@@ -231,7 +229,7 @@ static int to_file(struct cli *c, const struct export *e, const struct format *f
     if (before && !serial_above(serial, before))
         serial = before + 1 ? before + 1 : 1;
     render(&text, e, f, serial);
-    int rc = text.err;
+    rc = text.err;
     if (!rc)
         rc = file_write_atomic(e->file, text.p, text.n, 0640);
     if (rc)
@@ -268,8 +266,8 @@ static int choose_zone(struct cli *c, struct export *e)
     size_t i;
     json_array_foreach(zones, i, one)
     {
-        const char *apex = text_of(one, "apex");
-        bool is = e->zone ? is_zone(e->zone, apex, text_of(e->doc, "domain")) : !i;
+        const char *apex = json_text(one, "apex");
+        bool is = e->zone ? is_zone(e->zone, apex, json_text(e->doc, "domain")) : !i;
         if (is && !e->in)
             e->in = one;
         else
@@ -312,6 +310,8 @@ int private_export_zone(struct cli *c, int argc, char **argv)
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
+    if (e.file && !strcmp(e.file, "-"))
+        e.file = NULL;
     if (!e.view)
         return cli_fail(EXIT_USAGE, "%s: give --view, the private network", c->path);
     if (e.check && !e.file)
@@ -325,7 +325,7 @@ int private_export_zone(struct cli *c, int argc, char **argv)
     e.doc = doc;
     if (!rc && f->has_zone)
         rc = choose_zone(c, &e);
-    if (!rc && e.file && strcmp(e.file, "-") != 0)
+    if (!rc && e.file)
         rc = to_file(c, &e, f);
     else if (!rc)
         rc = to_stdout(c, &e, f);

@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
-int registry_word(struct cli *c, const char *given, int argc, char **argv, const char **out)
+int words_name(struct cli *c, const char *what, const char *given, int argc, char **argv,
+               const char **out)
 {
     if (given && argc > 1 && strcmp(given, argv[1]) != 0)
         return cli_fail(EXIT_USAGE, "%s: --name says %s, and %s stands there as well", c->path,
@@ -13,10 +14,15 @@ int registry_word(struct cli *c, const char *given, int argc, char **argv, const
     if (!given && argc > 1)
         given = argv[1];
     if (!given)
-        return cli_fail(EXIT_USAGE, "%s: name a registry; usage: meridian %s %s", c->path, c->path,
+        return cli_fail(EXIT_USAGE, "%s: name %s; usage: meridian %s %s", c->path, what, c->path,
                         c->row->synopsis);
     *out = given;
     return EXIT_DONE;
+}
+
+int registry_word(struct cli *c, const char *given, int argc, char **argv, const char **out)
+{
+    return words_name(c, "a registry", given, argc, argv, out);
 }
 
 const char *words_plain(struct cli *c, const char *text)

@@ -49,7 +49,9 @@ struct registry_words { // NULL: not said
             .list = &(ip)                                             \
     }
 
-// The one that its option names, or the only word.
+// The one that its option names, or the only word. `what`: "a registry".
+int words_name(struct cli *c, const char *what, const char *given, int argc, char **argv,
+               const char **out);
 int registry_word(struct cli *c, const char *given, int argc, char **argv, const char **out);
 // "East US" is eastus, as az has it. NULL stays NULL. Arena.
 const char *words_plain(struct cli *c, const char *text);

@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "base/err.h"
 #include "certs/signing_key.h"
+#include "cli/apply.h"
 #include "cli/operation.h"
 #include "cli/show.h"
 #include "cli/what_if_print.h"
@@ -143,18 +144,6 @@ static int wait_end(struct cli *c, const struct request *q, json_t *answer)
     return rc;
 }
 
-static void say_notes(const json_t *answer)
-{
-    size_t i;
-    json_t *note;
-    json_array_foreach(json_object_get(answer, "notes"), i, note)
-    {
-        const char *text = json_string_value(note);
-        if (text)
-            fprintf(stderr, "note: %s\n", text);
-    }
-}
-
 int cli_request_answer(struct cli *c, const struct request *q, json_t **out)
 {
     AUTO_BUF struct buf body;
@@ -177,7 +166,7 @@ int cli_request_answer(struct cli *c, const struct request *q, json_t **out)
     if (c->what_if)
         rc = what_if_exit(json_object_get(answer, "whatIf"));
     else if (q->says_notes)
-        say_notes(answer);
+        change_show_notes(stderr, json_object_get(answer, "notes"));
     if (!c->what_if && !c->no_wait)
         rc = wait_end(c, q, answer);
     *out = answer;

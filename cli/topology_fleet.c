@@ -181,7 +181,7 @@ static int show_done(struct cli *c, json_t *answer)
     if (cli_json(c))
         return cli_print_json(c, json_incref(answer));
     apply_show_kept(json_object_get(answer, "answer"));
-    change_show_notes(json_object_get(answer, "notes"));
+    change_show_notes(stdout, json_object_get(answer, "notes"));
     if (json_object_get(answer, "operation"))
         change_show_end(c, json_object_get(answer, "operation"));
     else

@@ -56,22 +56,16 @@ static int add(struct listing *x, const struct connection *c)
     return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct connection *)a)->name, ((const struct connection *)b)->name);
+}
+
+// In a list by name.
 static bool has_record(const struct connection *list, size_t n, const char *name)
 {
-    size_t low = 0;
-    while (n) { // by name
-        size_t half = n / 2;
-        int c = strcmp(list[low + half].name, name);
-        if (!c)
-            return true;
-        if (c < 0) {
-            low += half + 1;
-            n -= half + 1;
-        } else {
-            n = half;
-        }
-    }
-    return false;
+    const struct connection wanted = {.name = name};
+    return n && bsearch(&wanted, list, n, sizeof *list, by_name);
 }
 
 static int add_row(struct listing *x, const struct registry *r, const struct private_endpoint *pe)
@@ -107,21 +101,30 @@ static int add_rows(struct listing *x, const struct connection *known, size_t n_
     return rc;
 }
 
-static int by_name(const void *a, const void *b)
+// Those that have a record, by name: all, or the one that is asked for.
+static int records(struct listing *x, struct connection **out, size_t *out_n)
 {
-    return strcmp(((const struct connection *)a)->name, ((const struct connection *)b)->name);
+    if (!x->l)
+        return 0;
+    if (!x->f->name)
+        return connections_of(x->l, NULL, &x->arena, out, out_n);
+    *out = arena_alloc(&x->arena, sizeof **out);
+    if (!*out)
+        return ERR_NOMEM;
+    int rc = connection_get(x->l, x->f->name, &x->arena, *out);
+    *out_n = rc == 0;
+    return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
 static int gather(struct listing *x)
 {
     struct connection *known = NULL;
     size_t n_known = 0;
-    int rc = 0;
-    if (x->l)
-        rc = connections_of(x->l, NULL, &x->arena, &known, &n_known);
+    int rc = records(x, &known, &n_known);
+    bool is_found = x->f->name && n_known;
     for (size_t i = 0; !rc && i < n_known; i++)
         rc = add(x, &known[i]);
-    if (!rc)
+    if (!rc && !is_found)
         rc = add_rows(x, known, n_known);
     if (!rc && x->n)
         qsort(x->list, x->n, sizeof *x->list, by_name);

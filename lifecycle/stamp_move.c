@@ -15,7 +15,6 @@
 
 // Names do not lead there before a time is given.
 #define NEVER "9999-12-31T23:59:59Z"
-#define NEVER_S 253402300799
 // that clocks may be apart
 #define CLOCKS_S 5
 // for answers on their way
@@ -98,7 +97,7 @@ static int drain(const struct moving *m, struct phase *out)
 // Back to where names lead still, or led until lately.
 static int lead_back(const struct moving *m, struct phase *out)
 {
-    if (!m->was || m->since_s != NEVER_S)
+    if (!m->was || m->since_s != MOVE_SINCE_MAX_S)
         return lead(m, m->home, out);
     out->name = "document";
     return write_row(m, NULL, NULL, out);
@@ -138,7 +137,7 @@ int stamp_move_step(const struct plan_ctx *x, const json_t *goal, struct phase *
         return warm(&m, out);
     if (!m.was)
         return 0;
-    if (m.since_s != NEVER_S)
+    if (m.since_s != MOVE_SINCE_MAX_S)
         return drain(&m, out);
     out->stamp = m.to;
     return lead(&m, m.was, out);

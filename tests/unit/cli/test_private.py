@@ -230,6 +230,16 @@ class ExportZone(node_socket.Case):
         self.export("--format", "hosts", "-o", hosts)
         self.assertEqual(self.export("--format", "hosts", "-o", hosts), f"{hosts}: unchanged\n")
 
+    def test_what_cannot_be_compared_stays(self):
+        self.there("10.4.0.4")
+        # it may have a higher serial than the node's; a folder is the file that root cannot read either
+        for words in ((), ("--check",)):
+            self.export("-o", self.dir, *words, status=1)
+            self.assertIn("what is there cannot be read, so it stays", self.err)
+        self.export("-o", "-", "--check", status=2)
+        self.assertIn("name it with -o", self.err)
+        self.assertIn("10.4.0.4", self.export("-o", "-"))
+
     def test_zones_where_the_topology_cuts(self):
         self.there("10.4.0.4", cuts=["eastus.geo.privatelink.example.io"])
         self.assertEqual(self.lines()[-1], "contoso.privatelink.example.io. 10 IN A 10.4.0.4")
