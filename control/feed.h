@@ -123,7 +123,8 @@ struct control_draft {
 // cannot be; ERR_EXISTS: it changes nothing; ERR_FULL: the ledger is, but for its reserve; ERR_TOOBIG; ERR_NOSPACE and the like: nothing happened.
 int control_feed_append(struct control_feed *f, const struct control_draft *d, struct diag *diag,
                         struct control_place *out);
-// What append would come to (snapshot_unref), with its errors but ERR_DENIED and ERR_BUSY. Any node.
+// What append would come to (snapshot_unref), with its errors but ERR_DENIED, ERR_BUSY and
+// ERR_FULL. Any node.
 int control_feed_judge(struct control_feed *f, const struct control_draft *d, struct diag *diag,
                        struct control_state **out);
 // The fleet room's word on invariant 3.

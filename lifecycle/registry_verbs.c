@@ -310,6 +310,8 @@ const struct verb verb_registry_create = {.noun = "registry",
 const struct verb verb_registry_update = {.noun = "registry",
                                           .word = "update",
                                           .right = CONTROL_RIGHT_REGISTRIES,
+                                          // anonymous pulls, networks, the public one
+                                          .revokes = true,
                                           .state = "Updating",
                                           .plan = plan_update,
                                           .step = registry_step};
