@@ -3,6 +3,7 @@
 // blocks.
 #include "certs/certs_priv.h"
 #include "certs/signed_request.h"
+#include "certs/signed_text.h"
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -145,7 +146,7 @@ int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *
     if (rc)
         return rc;
     AUTO_BUF struct buf body;
-    buf_init(&body, SIGNED_REQUEST_MAX_BYTES);
+    buf_init(&body, SIGNED_TEXT_MAX_BYTES);
     rc = signed_request_format(&sr, c->keys, &body);
     const char *what = arena_printf(a, "the %s certificate", q.kind);
     if (rc || !what) {

@@ -5,6 +5,7 @@
 // the request is signed by that region besides, and nothing in it can name another.
 #include "certs/certs_priv.h"
 #include "certs/signed_request.h"
+#include "certs/signed_text.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -134,7 +135,7 @@ void certs_begin(struct certs *c, struct http_request *req, const struct region 
     }
     *r = (struct renewal){c, name};
     plan->kind = HTTP_PLAN_COLLECT;
-    plan->body_max = SIGNED_REQUEST_MAX_BYTES;
+    plan->body_max = SIGNED_TEXT_MAX_BYTES;
     plan->run = renewal_run;
     plan->ctx = r;
 }

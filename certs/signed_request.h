@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region's request for a certificate, as the CA's node accepts it: signed with that region's own
-// feed key, which no edge holds. This signature proves which region asks. The peer certificate does
-// not: nginx reports it to the daemon, the certificate is public, and nginx is the less trusted
-// process (docs/security.md, "What a broken edge can still do").
+// A region's request for a certificate, as the CA's node accepts it: a signed text
+// (certs/signed_text.h) of the form
 //
-//   {"request": TEXT, "key": id of the feed key,
-//    "signature": base64url of Ed25519 over the prefix and TEXT}
-//   TEXT: {"v":1,"domain":D,"region":R,"kind":"region","nonce":hex,"csr":PEM}
+//   {"v":1,"domain":D,"region":R,"kind":"region","nonce":hex,"csr":PEM}
 //
-// The prefix keeps the signature from being taken for one of a feed entry or a health observation.
 // The nonce is the CA's (certs/nonces.h); the request's own key is proved by the CSR's own
 // signature (certs/ca.h).
 #ifndef MERIDIAN_CERTS_SIGNED_REQUEST_H
@@ -21,7 +16,6 @@
 #include "certs/plan.h"
 
 #define SIGNED_REQUEST_PREFIX "meridian certificate request 1\n"
-#define SIGNED_REQUEST_MAX_BYTES (48u << 10)
 
 struct signed_request {
     const char *domain, *region, *nonce, *csr;

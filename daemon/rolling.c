@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/wait.h"
 #include "certs/peer_judge.h"
+#include "certs/signed_text.h"
 #include "config/topology_control.h"
 #include "control/feed.h"
 #include "fleet/call.h"
@@ -232,7 +233,7 @@ static int request_send(struct rolling *r, const struct topology *t, const char 
 {
     const char *region = r->app->node->region, *step = NULL;
     AUTO_BUF struct buf body, answer;
-    buf_init(&body, PEER_ROLL_MAX_BYTES);
+    buf_init(&body, SIGNED_TEXT_MAX_BYTES);
     buf_init(&answer, ANSWER_BYTES);
     int rc = peer_request_format(t, region, q, (struct region_keys *)r->app->keys, &body);
     if (rc)

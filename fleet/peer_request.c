@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "certs/signed_text.h"
 #include "control/identity_list.h"
 #include "control/sections.h"
 #include "net/json.h"
@@ -53,13 +54,6 @@ int peer_record_parse(const char *json, struct peer_record *out)
 
 static const char *const step_names[] = {"next", "used"};
 
-static int signed_bytes(const char *text, struct buf *out)
-{
-    buf_str(out, PEER_ROLL_PREFIX);
-    buf_str(out, text);
-    return out->err;
-}
-
 int peer_request_format(const struct topology *t, const char *region, const struct peer_request *q,
                         struct region_keys *keys, struct buf *out)
 {
@@ -68,52 +62,7 @@ int peer_request_format(const struct topology *t, const char *region, const stru
                   "step", step_names[q->step], "nonce", q->nonce, "current", q->current);
     if (o && q->certificate)
         json_object_set_new(o, "certificate", json_string(q->certificate));
-    AUTO_BUF struct buf text, b;
-    buf_init(&text, PEER_ROLL_MAX_BYTES);
-    buf_init(&b, PEER_ROLL_MAX_BYTES);
-    uint8_t sig[64];
-    int rc = json_text_add(o, &text);
-    if (!rc)
-        rc = signed_bytes(buf_cstr(&text), &b);
-    if (!rc)
-        rc = region_keys_sign_feed(keys, b.p, b.n, sig);
-    if (rc)
-        return rc;
-    return json_text_add(json_pack("{s:s, s:s, s:o}", "request", buf_cstr(&text), "key",
-                                   region_keys_feed_id(keys), "signature",
-                                   json_binary(sig, sizeof sig)),
-                         out);
-}
-
-static int refuse(struct diag *diag, const char *why)
-{
-    diag_add(diag, NULL, 0, "the request is refused: %s", why);
-    return ERR_DENIED;
-}
-
-static const char *member(const json_t *o, const char *key)
-{
-    return json_string_value(json_object_get(o, key));
-}
-
-static int signature_judge(const struct topology *t, const struct region *from, const json_t *outer,
-                           struct diag *diag)
-{
-    const char *text = member(outer, "request"), *id = member(outer, "key");
-    uint8_t sig[64];
-    if (!text || !id || !json_binary_take(outer, "signature", sig, sizeof sig))
-        return refuse(diag, "it must have a text, a key and a signature");
-    const struct public_key *key = topology_feed_key_in_use(t, id);
-    if (!key || key->region != from->index)
-        return refuse(diag, "it is not signed with a feed key of that region which is in use");
-    AUTO_BUF struct buf b;
-    buf_init(&b, PEER_ROLL_MAX_BYTES + sizeof PEER_ROLL_PREFIX);
-    int rc = signed_bytes(text, &b);
-    if (rc)
-        return rc;
-    if (ed25519_verify(key->spki_b64, b.p, b.n, sig))
-        return refuse(diag, "its signature is not of the region's feed key");
-    return 0;
+    return signed_text_format(PEER_ROLL_PREFIX, o, keys, out);
 }
 
 static bool step_parse(const char *s, enum peer_step *out)
@@ -126,21 +75,16 @@ static bool step_parse(const char *s, enum peer_step *out)
     return false;
 }
 
-static int text_take(const struct topology *t, const struct region *from, const json_t *o,
-                     struct arena *a, struct diag *diag, struct peer_request *out)
+static int text_take(const json_t *o, struct arena *a, struct diag *diag, struct peer_request *out)
 {
-    const char *domain = member(o, "domain"), *region = member(o, "region"),
-               *nonce = member(o, "nonce"), *certificate = member(o, "certificate");
+    const char *nonce = signed_text_member(o, "nonce"),
+               *certificate = signed_text_member(o, "certificate");
     struct peer_request q = {0};
     char current[65];
-    if (json_integer_value(json_object_get(o, "v")) != 1 || !domain || !region || !nonce ||
-        !step_parse(member(o, "step"), &q.step) || !print_take(o, "current", current) ||
-        (q.step == PEER_NEXT && !certificate))
-        return refuse(diag, "what was signed has a form that is not known here");
-    if (strcmp(domain, t->domain) != 0)
-        return refuse(diag, "it is for another domain");
-    if (strcmp(region, from->name) != 0)
-        return refuse(diag, "a region may ask for its own certificate only");
+    if (!nonce || !step_parse(signed_text_member(o, "step"), &q.step) ||
+        !print_take(o, "current", current) || (q.step == PEER_NEXT && !certificate))
+        return signed_text_refuse(diag,
+                                  "what was signed is no request of a form that is known here");
     q.nonce = arena_strdup(a, nonce);
     q.current = arena_strdup(a, current);
     if (q.step == PEER_NEXT)
@@ -154,20 +98,12 @@ static int text_take(const struct topology *t, const struct region *from, const 
 int peer_request_parse(const struct topology *t, const char *from, struct bytes body,
                        struct arena *a, struct diag *diag, struct peer_request *out)
 {
-    const struct region *r = topology_region(t, from);
-    if (!r)
-        return refuse(diag, "its region has left the topology");
-    if (body.n > PEER_ROLL_MAX_BYTES)
-        return refuse(diag, "it is larger than 48 KiB");
-    json_t *outer = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
-    json_t *inner = NULL;
-    int rc = signature_judge(t, r, outer, diag);
-    if (!rc) {
-        inner = json_loads(member(outer, "request"), JSON_REJECT_DUPLICATES, NULL);
-        rc = text_take(t, r, inner, a, diag, out);
-    }
-    json_decref(inner);
-    json_decref(outer);
+    json_t *o;
+    int rc = signed_text_parse(t, from, PEER_ROLL_PREFIX, body, diag, &o);
+    if (rc)
+        return rc;
+    rc = text_take(o, a, diag, out);
+    json_decref(o);
     return rc;
 }
 

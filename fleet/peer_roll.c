@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/wait.h"
 #include "certs/peer_judge.h"
+#include "certs/signed_text.h"
 #include "net/refuse.h"
 
 #include <jansson.h>
@@ -480,7 +481,7 @@ void peer_roll_begin(struct peer_roll *p, struct http_request *req, const struct
     }
     *x = (struct peer_ask){p, name, req->peer_cert_fingerprint};
     plan->kind = HTTP_PLAN_COLLECT;
-    plan->body_max = PEER_ROLL_MAX_BYTES;
+    plan->body_max = SIGNED_TEXT_MAX_BYTES;
     plan->run = certificate_run;
     plan->ctx = x;
 }

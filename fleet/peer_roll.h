@@ -55,7 +55,6 @@
 #define PEER_ROLL_NONCE_PATH "/control/v1/peer/nonce"
 #define PEER_ROLL_PATH "/control/v1/peer/certificate"
 #define PEER_ROLL_PREFIX "meridian peer certificate 1\n"
-#define PEER_ROLL_MAX_BYTES (48u << 10)
 #define PEER_ROLL_RECORD "peer/"
 // From the first use of the new certificate to the end of the old one. Connections that were opened
 // with the old one live an hour at most (the edge's keepalive_time).

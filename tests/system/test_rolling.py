@@ -53,9 +53,11 @@ def stolen(lab):
     text = json.dumps({"v": 1, "domain": DOMAIN, "region": "westeurope", "step": "next", "nonce": json.loads(body)["nonce"],
                        "current": next(iter(before)), "certificate": pem})
     key = next(r["id"] for r in lab.json("eastus", "identities", "list") if r["region"] == "westeurope" and r["what"] == "feed-key")
-    for forged in (text, json.dumps({"request": text, "key": key, "signature": "A" * 86}), json.dumps({"request": text, "key": key})):
+    for forged, why in ((text, "a text, a key and a signature"),
+                        (json.dumps({"request": text, "key": key, "signature": "A" * 86}), "not of the region's feed key"),
+                        (json.dumps({"request": text, "key": key}), "a text, a key and a signature")):
         status, body = thief(lab, "/control/v1/peer/certificate", forged)
-        assert status == 403, (status, body)
+        assert status == 403 and why in body, (status, body)
     assert named(lab, "eastus", "westeurope") == before
 
 
