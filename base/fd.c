@@ -21,6 +21,13 @@ void fd_auto_close(int *fd)
         close(*fd);
 }
 
+int fd_take(int *fd)
+{
+    int keep = *fd;
+    *fd = -1;
+    return keep;
+}
+
 int fd_write_all(int fd, const void *p, size_t n)
 {
     const char *s = p;

@@ -14,6 +14,8 @@
 
 void fd_auto_close(int *fd);
 #define AUTO_CLOSE __attribute__((cleanup(fd_auto_close)))
+// Hands it over: *fd is -1 now, nothing is closed here.
+int fd_take(int *fd);
 
 int fd_write_all(int fd, const void *p, size_t n); // retries EINTR and short writes
 int fd_pwrite_all(int fd, const void *p, size_t n, off_t at);

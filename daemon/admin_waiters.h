@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who waits at the admin API for the end of an operation. A wait holds a thread, of which the admin
-// listener has few (daemon/worker_start.c): so there are only so many at once, and so many of one
+// listener has few (daemon/worker_rooms.c): so there are only so many at once, and so many of one
 // caller.
 //
 //   rc = admin_wait_begin(&waiters, "watcher");

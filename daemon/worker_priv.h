@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the worker's files share: its parts, how they start (worker_start.c) and how they stop
-// (worker_stop.c). The order of starting and stopping is worker.c's. All runs on the main thread
-// unless a member says otherwise.
+// What the worker's files share: its parts, how they start (worker_start.c, worker_rooms.c), what they
+// tell each other (worker_told.c) and how they stop (worker_stop.c). The order of starting and
+// stopping is worker.c's. All runs on the main thread unless a member says otherwise.
 #ifndef MERIDIAN_DAEMON_WORKER_PRIV_H
 #define MERIDIAN_DAEMON_WORKER_PRIV_H
 
 #include "base/diag.h"
+#include "control/feed.h"
 #include "daemon/app.h"
 #include "daemon/guard.h"
 #include "daemon/housekeeping.h"
@@ -68,6 +69,21 @@ int worker_start_answering(struct worker *w, struct diag *d);
 // What one process alone has open.
 int worker_start_rooms(struct worker *w, struct diag *d);
 int worker_start_servers(struct worker *w);
+
+// ---- what rooms tell each other: callbacks of theirs, whose context is the worker
+
+void worker_on_commit(void *ctx);
+void worker_on_away(void *ctx, const char *region, bool away);
+void worker_on_lost(void *ctx, const char *registry, const char *repository,
+                    const struct digest *d);
+void worker_on_fault(void *ctx, const char *label);
+int worker_clock_ok(void *ctx, char *why, size_t cap);
+enum control_clock worker_feed_clock(void *ctx, char *why, size_t cap);
+void worker_clock_suspected(void *ctx, const char *region, char *out, size_t cap);
+void worker_orders_of(void *ctx, const char *region, const char *label, char *out, size_t cap);
+void worker_reload_edge(void *ctx);
+void worker_leave_frame(struct worker *w);
+void worker_on_topology(void *ctx, bool frame);
 
 // others.c: the context is the worker
 extern const struct elsewhere_ops worker_others;
