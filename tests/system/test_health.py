@@ -157,7 +157,7 @@ class Health(unittest.TestCase):
         self.all_up()
         self.all_lead("contoso", EAST)
         start = time.monotonic()
-        begun = self.drill(west, "start", "--region", EAST, "--for", "25s", "--yes")
+        begun = self.drill(west, "start", "--region", EAST, "--for", "40s", "--yes")
         self.assertEqual((begun["state"], begun["region"], begun["registry"], begun["by"]), ("running", EAST, "*", f"root@{west}"))
         self.all_lead("contoso", west, 5)
         for r in REGIONS:
@@ -177,12 +177,13 @@ class Health(unittest.TestCase):
             self.lab.start(west)
             went_on = self.drill(west, "show")
             self.assertEqual(went_on["id"], begun["id"])
-            self.assertLessEqual(went_on["leftMs"], 25000)
+            self.assertEqual(went_on["state"], "running")
+            self.assertTrue(0 < went_on["leftMs"] < 40000, went_on)
             for r in REGIONS:
-                wait_until(60, lambda: self.drill(r, "show")["state"] == "ended", f"{r} ends the drill by itself")
+                wait_until(90, lambda: self.drill(r, "show")["state"] == "ended", f"{r} ends the drill by itself")
             took = time.monotonic() - start
-            self.assertGreaterEqual(took, 24)
-            print(f"a drill of 25 s: over everywhere after {took:.1f} s", flush=True)
+            self.assertGreaterEqual(took, 39)
+            print(f"a drill of 40 s: over everywhere after {took:.1f} s", flush=True)
             self.refused("is down", "start", "--region", EAST, "--for", "1m", "--yes")
             ended = lambda: [r["ended"] or 0 for r in self.drill(west, "report", begun["id"])["regions"] if r["region"] in (EAST, west)]
             wait_until(10, lambda: min(ended()) > 0, "those that are reached report that it has ended")
@@ -214,7 +215,7 @@ class Health(unittest.TestCase):
         stopped = self.drill("southeastasia", "stop")
         self.assertEqual((stopped["id"], stopped["state"], stopped["stoppedBy"]), (begun["id"], "stopped", "root@southeastasia"))
         self.all_lead("contoso", EAST, 5)
-        wait_until(5, lambda: all(self.drill(r, "show")["state"] == "stopped" for r in REGIONS), "it is stopped everywhere")
+        wait_until(20, lambda: all(self.drill(r, "show")["state"] == "stopped" for r in REGIONS), "it is stopped everywhere")
         self.refused("no drill runs", "stop")
 
     def test_4b_what_is_forced_at_one_is_forced_at_all(self):

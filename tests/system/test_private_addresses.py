@@ -225,6 +225,8 @@ class Addresses(unittest.TestCase):
                 self.answer(host, at["registry"])
             except ConnectionRefusedError:
                 return True
+            except (ConnectionResetError, ssl.SSLError, http.client.RemoteDisconnected):
+                return False  # the worker of nginx that ends
         wait_until(10, gone, "the edge has given the address up")
 
     # ---- what goes on while everything changes ----
@@ -269,6 +271,8 @@ class Addresses(unittest.TestCase):
                 self.answer(host, address)
             except ConnectionRefusedError:
                 return True
+            except (ConnectionResetError, ssl.SSLError, http.client.RemoteDisconnected):
+                return False  # the worker of nginx that ends
         wait_until(10, gone, f"the edge has given {address} up")
 
     def other_resolvers(self, at):
