@@ -173,18 +173,18 @@ static void look(struct drill_watch *w, const struct health_drill *d, int64_t wa
     if (ends)
         lag_of(w->app, &lag);
     pthread_mutex_lock(&w->lock);
-    if (!r) {
+    bool news = !r;
+    if (!r)
         r = record_new(w, d, ttl_ms);
-        w->dirty = true;
-    }
     if (ends) {
         r->lag_entries = lag.lag_entries;
         r->lag_s = lag.lag_s;
     }
-    bool news = drill_record_sample(r, d, &w->before, &now, wall, mono);
+    news |= drill_record_sample(r, d, &w->before, &now, wall, mono);
     pthread_mutex_unlock(&w->lock);
     w->before = now;
-    if (news || w->dirty || mono - w->saved_ms >= SAVE_MS)
+    // a write that failed is not tried again at every look
+    if (news || mono - w->saved_ms >= SAVE_MS)
         save(w, mono);
 }
 
