@@ -147,6 +147,24 @@ const struct catalogue_registry *catalogue_next(const struct catalogue *c,
     return tree_next(impl_of(c)->root, it, &b);
 }
 
+const struct catalogue_registry *catalogue_next_private(const struct catalogue *c,
+                                                        struct catalogue_iter *it)
+{
+    const struct catalogue_registry *r;
+    if (it->n_private >= catalogue_count_private(c))
+        return NULL;
+    do
+        r = catalogue_next(c, it);
+    while (r && !(r->flags & CATALOGUE_ENDPOINTS));
+    it->n_private++;
+    return r;
+}
+
+size_t catalogue_count_private(const struct catalogue *c)
+{
+    return impl_of(c)->root->n_private;
+}
+
 size_t catalogue_count(const struct catalogue *c)
 {
     return impl_of(c)->n;

@@ -129,6 +129,11 @@ void catalogue_expand(const struct catalogue_registry *r, struct registry_room *
 // All records, in no order: struct catalogue_iter it = {0}; while ((r = catalogue_next(c, &it))) …
 const struct catalogue_registry *catalogue_next(const struct catalogue *c,
                                                 struct catalogue_iter *it);
+// Likewise those with CATALOGUE_ENDPOINTS alone. Few registries have private endpoints: it ends after
+// the last of them, and where there is none it looks at nothing.
+const struct catalogue_registry *catalogue_next_private(const struct catalogue *c,
+                                                        struct catalogue_iter *it);
+size_t catalogue_count_private(const struct catalogue *c); // how many those are
 
 static inline const uint8_t *catalogue_label(const struct catalogue_registry *r) // label_n bytes
 {

@@ -104,6 +104,8 @@ struct catalogue_root {
     _Atomic uint32_t refs;
     // of the number of nodes
     uint8_t bits;
+    // registries with private endpoints
+    size_t n_private;
     struct catalogue_node *nodes[];
 };
 

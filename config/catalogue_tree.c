@@ -210,6 +210,8 @@ static struct catalogue_root *root_new(uint8_t bits)
 struct catalogue_root *tree_copy(const struct catalogue_root *from)
 {
     struct catalogue_root *r = root_new(from->bits);
+    if (r)
+        r->n_private = from->n_private;
     for (size_t i = 0; r && i < (size_t)1 << r->bits; i++) {
         r->nodes[i] = from->nodes[i];
         ref(&r->nodes[i]->refs);
@@ -373,6 +375,7 @@ static int fill(struct building *b)
             return ERR_NOMEM;
         uint16_t ordinal = bucket->n;
         record_pack(&r, extra, ordinal, bucket_add(bucket, h, record_bytes(&r)));
+        b->root->n_private += r.n_private_endpoints != 0;
     }
     return 0;
 }
@@ -546,6 +549,8 @@ int tree_set(struct catalogue_root *root, const struct catalogue_hasher *hasher,
             return ERR_NOMEM;
         }
     }
+    root->n_private += r && r->n_private_endpoints;
+    root->n_private -= e.old && e.old->flags & CATALOGUE_ENDPOINTS;
     bucket_unref(from);
     node->buckets[at & ((1u << NODE_BITS) - 1)] = to ? bucket_tagged(to) : 0;
     return 0;

@@ -49,10 +49,8 @@ static bool next_of_registry(const struct topology *t, struct member_iter *it,
 bool member_probe_next(const struct topology *t, struct member_iter *it, struct member_probe *out)
 {
     while (!next_of_registry(t, it, out)) {
-        const struct catalogue_registry *rec;
-        do
-            rec = catalogue_next(t->catalogue, &it->registries);
-        while (rec && !(rec->flags & CATALOGUE_ENDPOINTS));
+        const struct catalogue_registry *rec =
+            catalogue_next_private(t->catalogue, &it->registries);
         if (!rec)
             return false;
         it->registry = catalogue_full(t->catalogue, rec);

@@ -144,11 +144,10 @@ int private_index_add_all(struct private_index *x, const struct topology *t)
 {
     struct catalogue_iter it = {0};
     int rc = 0;
-    for (const struct catalogue_registry *r; !rc && (r = catalogue_next(t->catalogue, &it));) {
+    for (const struct catalogue_registry *r;
+         !rc && (r = catalogue_next_private(t->catalogue, &it));) {
         struct registry_room room;
         struct registry reg;
-        if (!(r->flags & CATALOGUE_ENDPOINTS))
-            continue;
         catalogue_expand(r, &room, &reg);
         for (size_t i = 0; !rc && i < reg.n_private_endpoints; i++)
             rc = add_endpoint(x, reg.name, reg.private_endpoints[i]);

@@ -332,11 +332,9 @@ const struct private_endpoint *topology_private_endpoint(const struct topology *
                                                          const struct registry **out_registry)
 {
     struct catalogue_iter it = {0};
-    for (const struct catalogue_registry *rec; (rec = catalogue_next(t->catalogue, &it));) {
+    for (const struct catalogue_registry *rec; (rec = catalogue_next_private(t->catalogue, &it));) {
         const struct private_endpoint *const *list;
-        size_t n = 0;
-        if (rec->flags & CATALOGUE_ENDPOINTS)
-            n = catalogue_private_endpoints(t->catalogue, rec, &list);
+        size_t n = catalogue_private_endpoints(t->catalogue, rec, &list);
         for (size_t i = 0; i < n; i++) {
             if (strcmp(list[i]->name, name) != 0)
                 continue;

@@ -561,6 +561,8 @@ const struct registry *topology_by_label_n(const struct topology *t, const char 
 struct catalogue_iter {
     size_t bucket;
     const struct catalogue_registry *record;
+    // of catalogue_next_private: given so far
+    size_t n_private;
 };
 const struct registry *topology_next(const struct topology *t, struct catalogue_iter *it);
 // All registries, sorted by label: n_registries of them; the caller frees the list. NULL: out of

@@ -48,11 +48,9 @@ static bool counts(const struct holding *h, const char *name)
 static void hold_rows(struct holding *h)
 {
     struct catalogue_iter it = {0};
-    for (const struct catalogue_registry *r; (r = catalogue_next(h->t->catalogue, &it));) {
+    for (const struct catalogue_registry *r; (r = catalogue_next_private(h->t->catalogue, &it));) {
         const struct private_endpoint *const *list;
-        size_t n = 0;
-        if (r->flags & CATALOGUE_ENDPOINTS)
-            n = catalogue_private_endpoints(h->t->catalogue, r, &list);
+        size_t n = catalogue_private_endpoints(h->t->catalogue, r, &list);
         for (size_t i = 0; i < n; i++) {
             bool ours = list[i]->view == h->view && counts(h, list[i]->name);
             for (size_t k = 0; ours && k < list[i]->n_members; k++)

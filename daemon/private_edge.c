@@ -85,9 +85,8 @@ static int rows_of(const struct topology *t, const char *region, struct row_list
     int rc = 0;
     if (!here)
         return 0;
-    while (!rc && (r = catalogue_next(t->catalogue, &it)))
-        if (r->flags & CATALOGUE_ENDPOINTS)
-            rc = rows_of_registry(t, r, here, out);
+    while (!rc && (r = catalogue_next_private(t->catalogue, &it)))
+        rc = rows_of_registry(t, r, here, out);
     if (!rc && out->n)
         qsort(out->list, out->n, sizeof *out->list, row_order);
     return rc;

@@ -229,8 +229,8 @@ static int names_add(struct listing *l, const char *registry)
     struct catalogue_iter it = {0};
     const struct catalogue_registry *r;
     int rc = 0;
-    while (!rc && (r = catalogue_next(l->t->catalogue, &it)))
-        if ((r->flags & CATALOGUE_ENDPOINTS) && is_wanted(r, registry))
+    while (!rc && (r = catalogue_next_private(l->t->catalogue, &it)))
+        if (is_wanted(r, registry))
             rc = registry_add(l, r);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include "config/catalogue.h"
 
 #include "base/bytes.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "tests/support/check_main.h"
 
@@ -95,6 +96,79 @@ START_TEST(registries_are_found_by_label_and_by_name)
         t, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"));
     ck_assert_ptr_null(catalogue_find(t->catalogue, "", 0));
     snapshot_unref(t);
+}
+END_TEST
+
+static void count_is(const struct catalogue *c, size_t want)
+{
+    struct catalogue_iter it = {0}, all = {0};
+    const struct catalogue_registry *r;
+    size_t n = 0, walked = 0;
+    ck_assert_uint_eq(catalogue_count_private(c), want);
+    while ((r = catalogue_next_private(c, &it))) {
+        ck_assert(r->flags & CATALOGUE_ENDPOINTS);
+        n++;
+    }
+    ck_assert_uint_eq(n, want);
+    ck_assert_ptr_null(catalogue_next_private(c, &it));
+    while ((r = catalogue_next(c, &all)))
+        walked += (r->flags & CATALOGUE_ENDPOINTS) != 0;
+    ck_assert_uint_eq(walked, want);
+}
+
+static void put_as(struct catalogue *c, const char *name, const struct registry *endpoints_of)
+{
+    struct registry_room room;
+    struct registry r;
+    catalogue_expand(catalogue_find_name(c, name), &room, &r);
+    r.n_private_endpoints = 0;
+    if (endpoints_of) {
+        r.private_endpoints = endpoints_of->private_endpoints;
+        r.n_private_endpoints = endpoints_of->n_private_endpoints;
+    }
+    ck_assert_int_eq(catalogue_put(c, &r), 0);
+}
+
+START_TEST(registries_with_private_endpoints_are_counted)
+{
+    AUTO_BUF struct buf b;
+    buf_init(&b, 0);
+    buf_str(&b, REGIONS "views:\n  - { name: corp, sources: [10.1.0.0/16] }\nregistries:\n");
+    for (unsigned i = 0; i < 500; i++)
+        buf_printf(&b, "  - { name: regs%u, replicas: [{ region: a }] }\n", i);
+    AUTO_FREE char *none = mem_strdup(buf_cstr(&b));
+    buf_str(&b, "private_endpoints:\n");
+    for (unsigned i = 0; i < 15; i++)
+        buf_printf(&b,
+                   "  - { name: pe%u, registry: regs%u, view: corp, addresses: { registry: "
+                   "10.1.0.%u } }\n",
+                   i, i * 7, i + 1);
+    struct topology *t = parse_ok(&b), *plain;
+    count_is(t->catalogue, 15);
+    struct catalogue *c = catalogue_copy(t->catalogue);
+    ck_assert_ptr_nonnull(c);
+    count_is(c, 15);
+    const struct registry *with = topology_registry(t, "regs7");
+    put_as(c, "regs1", with);
+    count_is(c, 16);
+    put_as(c, "regs1", with); // again
+    count_is(c, 16);
+    put_as(c, "regs7", NULL);
+    count_is(c, 15);
+    put_as(c, "regs2", NULL);
+    count_is(c, 15);
+    ck_assert_int_eq(catalogue_remove(c, "regs1"), 0);
+    ck_assert_int_eq(catalogue_remove(c, "regs2"), 0);
+    ck_assert_int_eq(catalogue_remove(c, "regs1"), ERR_NOTFOUND);
+    count_is(c, 14);
+    count_is(t->catalogue, 15); // what it was copied from stays
+    catalogue_free(c);
+    snapshot_unref(t);
+    buf_clear(&b);
+    buf_str(&b, none);
+    plain = parse_ok(&b);
+    count_is(plain->catalogue, 0);
+    snapshot_unref(plain);
 }
 END_TEST
 
@@ -223,5 +297,6 @@ START_TEST(overrides_are_cut_into_ranges_rightly)
 }
 END_TEST
 
-CHECK_MAIN("config/catalogue", registries_are_found_by_label_and_by_name, a_hint_is_blind_to_case,
+CHECK_MAIN("config/catalogue", registries_are_found_by_label_and_by_name,
+           registries_with_private_endpoints_are_counted, a_hint_is_blind_to_case,
            labels_of_regions_and_stamps, overrides_are_cut_into_ranges_rightly)

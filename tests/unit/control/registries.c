@@ -205,7 +205,7 @@ static void registry_equal(const struct registry *x, const struct registry *y)
 void registries_equal(const struct topology *x, const struct topology *y)
 {
     struct catalogue_iter it = {0};
-    size_t n = 0;
+    size_t n = 0, n_private = 0;
     ck_assert_uint_eq(x->n_registries, y->n_registries);
     for (const struct catalogue_registry *r; (r = catalogue_next(x->catalogue, &it)); n++) {
         struct registry_room rooms[2];
@@ -218,6 +218,7 @@ void registries_equal(const struct topology *x, const struct topology *y)
         registry_equal(&a, &b);
         ck_assert_uint_eq(r->open, s->open);
         ck_assert_uint_eq(r->flags, s->flags);
+        n_private += (r->flags & CATALOGUE_ENDPOINTS) != 0;
         ck_assert_uint_eq(catalogue_on(x->catalogue, r), catalogue_on(y->catalogue, s));
         if (catalogue_full(x->catalogue, r))
             registry_equal(topology_registry(x, a.name), &a);
@@ -225,4 +226,6 @@ void registries_equal(const struct topology *x, const struct topology *y)
             registry_equal(topology_by_label(y, a.label), &a);
     }
     ck_assert_uint_eq(n, x->n_registries);
+    ck_assert_uint_eq(catalogue_count_private(x->catalogue), n_private);
+    ck_assert_uint_eq(catalogue_count_private(y->catalogue), n_private);
 }
