@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "certs/ca_next.h"
 #include "certs/pem_priv.h"
 
 #include <errno.h>
@@ -144,7 +145,10 @@ static int ca_load(struct ca *ca, struct diag *diag)
     buf_init(&key_pem, PEM_MAX_BYTES);
     if (!cert_path || !key_path)
         return ERR_NOMEM;
-    int rc = file_read(cert_path, PEM_MAX_BYTES, &cert_pem);
+    int rc = ca_next_recover(ca->dir, diag);
+    if (rc)
+        return rc;
+    rc = file_read(cert_path, PEM_MAX_BYTES, &cert_pem);
     if (rc) {
         diag_add(diag, cert_path, 0, "cannot be read: %s", err_text(rc));
         return rc;

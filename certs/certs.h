@@ -2,7 +2,8 @@
 // A region's certificates on disk (<data_dir>/certs: region.pem, shared.pem, peer.pem, ca.pem),
 // enrolment, renewal ahead of expiry, and the hand-over to the edge (design section 7). One file
 // holds chain and key, so that one rename swaps both.
-// ca.pem may hold several CAs, while one takes over from another.
+// ca.pem may hold several CAs, while one takes over from another (fleet/ca_roll.h): then what the
+// other one has issued is renewed ahead of time (certs_prefer).
 //
 // Enrolment (`meridian init`, with the CA at hand): certs_enrol. Renewal: a new key and request are
 // sent to the region that answers for the CA, on its peer listener; or, where the CA is at hand
@@ -73,6 +74,8 @@ struct cert_info {
     char names[1024];
     // `fault` in words; "" when fine
     char problem[512];
+    // fingerprint of the CA in ca.pem that has signed it; "" if none has
+    char authority[65];
     // CERT_PEER: of peer-next.pem, which waits for the topology to name it; "" if none
     char next_fingerprint[65];
 };
@@ -126,6 +129,14 @@ void certs_end(struct certs *c);
 void certs_stop(struct certs *c);
 // The renewal thread looks at once: the peer certificate that waits may be ready. NULL is fine.
 void certs_poke(struct certs *c);
+// From now on certificates of another CA than this one (fingerprint; "": of any) are renewed as if they
+// were due. Any thread. NULL is fine.
+void certs_prefer(struct certs *c, const char *authority);
+// The CA in ca_dir has changed: issues by that from now on. Any thread. ERR_UNSUPPORTED: it is not
+// here.
+int certs_ca_reload(struct certs *c, struct diag *diag);
+// ca.pem has changed: the edge must reload. NULL is fine.
+void certs_changed(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag);
 // As certs_inspect, of this node's own, and the problem says which clock is suspect where it may be

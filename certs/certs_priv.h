@@ -35,13 +35,15 @@ struct certs {
     bool (*peer_ready)(void *ctx, const char *fingerprint);
     void (*peer_waits)(void *ctx, char *out, size_t cap);
     void *ctx;
-    // NULL where the CA is not at hand; set once at start
+    // NULL where the CA is not at hand; guarded by ca_lock, whether it is NULL is set once at start
     struct ca *ca;
+    char *ca_dir;
+    pthread_rwlock_t ca_lock;
     // of regions that are about to ask that CA
     struct nonces nonces;
     // held over a renewal: one at a time, and never with `lock` taken first
     pthread_mutex_t work;
-    // guards `states`, `stop`, `renewed` and `poked`
+    // guards `states`, `stop`, `renewed`, `poked` and `preferred`
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct cert_state states[N_CERT_KINDS];
@@ -51,12 +53,17 @@ struct certs {
     bool renewed;
     // it is to look now
     bool poked;
+    // of the CA that certificates are to be of; "": of any
+    char preferred[65];
     pthread_t thread;
 };
 
 // A new key and a request for the plan's names, signed with it.
 int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out_key,
                  struct buf *out_csr);
+// ca_issue by the CA at hand, which may change meanwhile: all go by this.
+int cert_issue(struct certs *c, const struct cert_plan *plan, struct bytes csr_pem,
+               struct diag *diag, struct buf *out_pem);
 // Asks the region that answers for the CA, over its peer listener: ask.c. Blocks. ERR_DENIED: it
 // refuses.
 int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan,

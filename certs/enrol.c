@@ -274,6 +274,11 @@ static void inspect_parsed(X509 *x, EVP_PKEY *key, pem_authorities *cas,
     const char *missing = NULL;
     if (named)
         missing = plan_missing(plan, buf_cstr(&names));
+    int by = -1;
+    if (cas)
+        by = pem_issuer(x, cas);
+    if (by >= 0)
+        pem_fingerprint(sk_X509_value(cas, by), out->authority);
     if (!key || X509_check_private_key(x, key) != 1)
         fault_set(out, CERT_KEY_DIFFERS, "the key in the file does not match the certificate");
     else if (out->not_after_ms <= now)

@@ -135,7 +135,7 @@ int certs_issue_joiner(struct certs *c, const struct topology *t, const char *re
     struct cert_plan plan;
     rc = cert_plan(t, region, CERT_PEER, &a, &plan);
     if (!rc)
-        rc = ca_issue(c->ca, &plan, csr_pem, 0, diag, out_pem);
+        rc = cert_issue(c, &plan, csr_pem, diag, out_pem);
     arena_done(&a);
     if (!rc)
         log_info("certs: issued the first peer certificate of %s, which joins", region);

@@ -313,3 +313,13 @@ int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag)
     sk_X509_free(one);
     return rc;
 }
+
+int pem_issuer(X509 *leaf, pem_authorities *cas)
+{
+    int found = -1;
+    for (int i = 0; i < sk_X509_num(cas) && found < 0; i++)
+        if (X509_verify(leaf, X509_get0_pubkey(sk_X509_value(cas, i))) == 1)
+            found = i;
+    ERR_clear_error();
+    return found;
+}

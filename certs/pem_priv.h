@@ -74,5 +74,7 @@ bool pem_name_listed(const char *names, const char *name); // is it one of the b
 // 0, or ERR_CRYPTO with a sentence.
 int pem_verify(X509 *leaf, X509 *ca, int64_t now_ms, struct diag *diag);
 int pem_verify_any(X509 *leaf, pem_authorities *cas, int64_t now_ms, struct diag *diag);
+// Which of them has signed it, whatever the dates; -1: none.
+int pem_issuer(X509 *leaf, pem_authorities *cas);
 
 #endif

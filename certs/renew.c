@@ -72,7 +72,7 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
     if (rc)
         return rc;
     if (c->ca)
-        rc = ca_issue(c->ca, plan, bytes_of(csr.p, csr.n), 0, diag, &pem);
+        rc = cert_issue(c, plan, bytes_of(csr.p, csr.n), diag, &pem);
     else
         rc = cert_ask(c, t, plan, buf_cstr(&csr), a, diag, &pem);
     char suspect[CERT_CLOCK_WHY_BYTES] = "";
@@ -252,6 +252,15 @@ static int renew_and_note(struct certs *c, const struct topology *t, enum cert_k
 
 // --- the thread ---
 
+// Is it of a CA that is being given up?
+static bool given_up(struct certs *c, const struct cert_info *i)
+{
+    pthread_mutex_lock(&c->lock);
+    bool is = c->preferred[0] && strcmp(c->preferred, i->authority) != 0;
+    pthread_mutex_unlock(&c->lock);
+    return is;
+}
+
 static bool due(struct certs *c, const struct topology *t, enum cert_kind kind)
 {
     struct cert_info info;
@@ -262,7 +271,18 @@ static bool due(struct certs *c, const struct topology *t, enum cert_kind kind)
         return false;
     if (kind == CERT_PEER && info.next_fingerprint[0])
         return true; // costs a look at one file, and puts it into use when it may be
-    return !waits && (info.problem[0] || clock_wall_ms() >= info.renew_at_ms);
+    return !waits && (info.problem[0] || clock_wall_ms() >= info.renew_at_ms || given_up(c, &info));
+}
+
+// The CA still issues by the one that is given up, for a moment: not again at once.
+static void pause_if_given_up(struct certs *c, const struct topology *t, enum cert_kind kind)
+{
+    struct cert_info info;
+    if (certs_inspect(c->dir, t, c->region, kind, &info) || !given_up(c, &info))
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->states[kind].next_try_mono_ms = clock_mono_ms() + (int64_t)c->check_s * 1000;
+    pthread_mutex_unlock(&c->lock);
 }
 
 static bool clock_compared(struct certs *c)
@@ -287,8 +307,10 @@ static bool tick(struct certs *c)
         struct diag diag;
         diag_init(&diag);
         if (may_look(c, t, (enum cert_kind)kind, compared) && due(c, t, (enum cert_kind)kind) &&
-            renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0)
+            renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0) {
             changed = true;
+            pause_if_given_up(c, t, (enum cert_kind)kind);
+        }
         diag_done(&diag);
     }
     pthread_mutex_unlock(&c->work);
@@ -332,6 +354,8 @@ static void *thread_main(void *arg)
 static void certs_free(struct certs *c)
 {
     ca_close(c->ca);
+    pthread_rwlock_destroy(&c->ca_lock);
+    free(c->ca_dir);
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->work);
@@ -353,6 +377,7 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->work, NULL);
+    pthread_rwlock_init(&c->ca_lock, NULL);
     nonces_init(&c->nonces);
     c->dir = mem_strdup(o->certs_dir);
     c->region = mem_strdup(o->region);
@@ -372,8 +397,12 @@ int certs_start(const struct certs_options *o, struct diag *diag, struct certs *
     int rc = ERR_NOMEM;
     if (c->dir && c->region)
         rc = 0;
-    if (!rc && o->ca_dir)
-        rc = ca_open(o->ca_dir, diag, &c->ca);
+    if (!rc && o->ca_dir) {
+        c->ca_dir = mem_strdup(o->ca_dir);
+        rc = ERR_NOMEM;
+        if (c->ca_dir)
+            rc = ca_open(o->ca_dir, diag, &c->ca);
+    }
     if (!rc && pthread_create(&c->thread, NULL, thread_main, c)) {
         diag_add(diag, NULL, 0, "no thread for certificate renewal");
         rc = ERR_NOMEM;
@@ -402,6 +431,56 @@ void certs_poke(struct certs *c)
         return;
     pthread_mutex_lock(&c->lock);
     c->poked = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+// --- the CA at hand, and the one that is to be used ---
+
+int cert_issue(struct certs *c, const struct cert_plan *plan, struct bytes csr_pem,
+               struct diag *diag, struct buf *out_pem)
+{
+    pthread_rwlock_rdlock(&c->ca_lock);
+    int rc = ca_issue(c->ca, plan, csr_pem, 0, diag, out_pem);
+    pthread_rwlock_unlock(&c->ca_lock);
+    return rc;
+}
+
+int certs_ca_reload(struct certs *c, struct diag *diag)
+{
+    struct ca *now = NULL;
+    if (!c->ca_dir)
+        return ERR_UNSUPPORTED;
+    int rc = ca_open(c->ca_dir, diag, &now);
+    if (rc)
+        return rc;
+    pthread_rwlock_wrlock(&c->ca_lock);
+    struct ca *was = c->ca;
+    c->ca = now;
+    pthread_rwlock_unlock(&c->ca_lock);
+    ca_close(was);
+    return 0;
+}
+
+void certs_prefer(struct certs *c, const char *authority)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    if (strcmp(c->preferred, authority) != 0) {
+        snprintf(c->preferred, sizeof c->preferred, "%s", authority);
+        c->poked = true;
+        pthread_cond_signal(&c->wake);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void certs_changed(struct certs *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->renewed = true;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
 }

@@ -59,7 +59,7 @@ static int renewal_issue(const struct renewal *r, const struct topology *t,
         rc = cert_plan(t, r->region, q->kind, &req->arena, &plan);
     if (rc)
         return rc;
-    return ca_issue(r->c->ca, &plan, bytes_str(q->csr), 0, diag, out_pem);
+    return cert_issue(r->c, &plan, bytes_str(q->csr), diag, out_pem);
 }
 
 static void renewal_run(struct http_request *req, struct http_response *resp)
