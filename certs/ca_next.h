@@ -4,7 +4,7 @@
 //
 //   rc = ca_next_make(ca_dir, "meridian.test", &diag);
 //   rc = ca_next_look(ca_dir, fingerprint, &pem);
-//   rc = ca_next_take(ca_dir, &diag);      // then certs_ca_reload
+//   rc = ca_next_take(ca_dir, &diag);      // in certs_ca_change
 //
 // The certificate is written last and renamed last, so a crash leaves a CA that is not whole
 // (another one is made over it), or a take that is half done: ca_next_take, and ca_open, end it. One

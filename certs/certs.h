@@ -132,9 +132,10 @@ void certs_poke(struct certs *c);
 // From now on certificates of another CA than this one (fingerprint; "": of any) are renewed as if they
 // were due. Any thread. NULL is fine.
 void certs_prefer(struct certs *c, const char *authority);
-// The CA in ca_dir has changed: issues by that from now on. Any thread. ERR_UNSUPPORTED: it is not
-// here.
-int certs_ca_reload(struct certs *c, struct diag *diag);
+// Calls `change`, which changes the CA in ca_dir, and issues by what lies there from then on; nothing
+// is issued meanwhile. Any thread. ERR_UNSUPPORTED: the CA is not here; what `change` gives.
+int certs_ca_change(struct certs *c, int (*change)(void *ctx, struct diag *diag), void *ctx,
+                    struct diag *diag);
 // ca.pem has changed: the edge must reload. NULL is fine.
 void certs_changed(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.

@@ -446,20 +446,23 @@ int cert_issue(struct certs *c, const struct cert_plan *plan, struct bytes csr_p
     return rc;
 }
 
-int certs_ca_reload(struct certs *c, struct diag *diag)
+int certs_ca_change(struct certs *c, int (*change)(void *ctx, struct diag *diag), void *ctx,
+                    struct diag *diag)
 {
-    struct ca *now = NULL;
+    struct ca *now = NULL, *was = NULL;
     if (!c->ca_dir)
         return ERR_UNSUPPORTED;
-    int rc = ca_open(c->ca_dir, diag, &now);
-    if (rc)
-        return rc;
     pthread_rwlock_wrlock(&c->ca_lock);
-    struct ca *was = c->ca;
-    c->ca = now;
+    int rc = change(ctx, diag);
+    if (!rc)
+        rc = ca_open(c->ca_dir, diag, &now);
+    if (!rc) {
+        was = c->ca;
+        c->ca = now;
+    }
     pthread_rwlock_unlock(&c->ca_lock);
     ca_close(was);
-    return 0;
+    return rc;
 }
 
 void certs_prefer(struct certs *c, const char *authority)

@@ -288,6 +288,7 @@ static int print_certs(struct cli *c, json_t *doc)
     // of the peer's certificate: nobody trusts it before the topology names it
     const char *waits = "";
     const char *failed = "";
+    const char *ca = certs_ca_line(c);
     size_t i;
     json_t *cert;
     json_array_foreach(doc, i, cert)
@@ -309,6 +310,7 @@ static int print_certs(struct cli *c, json_t *doc)
     int rc = cli_print_array(c, doc, cert_columns, ARRAY_LEN(cert_columns));
     fputs(waits, stdout);
     fputs(failed, stdout);
+    fputs(ca, stdout);
     return rc;
 }
 
@@ -357,6 +359,14 @@ static const struct command certs_cmds[] = {
      0,
      0,
      {"meridian certs renew", "meridian certs renew --kind region"}},
+    {"roll-ca",
+     "another private CA takes over, on the node that has it",
+     "[--issue-after TIME | --cancel | --without-away | --drop-old] [--yes]",
+     certs_roll_ca,
+     USES_ADMIN,
+     0,
+     0,
+     {"meridian certs roll-ca", "meridian certs roll-ca --drop-old --yes"}},
     {"create-ca",
      "a further private CA for the fleet, to take over from the one in use",
      "DIR",

@@ -95,7 +95,7 @@ const struct command nouns[] = {
      "list | show | create | update | delete | credential | refresh | revoke", cmd_token},
     {"scope-map", "what named tokens may do", "list | show | create | update | delete",
      cmd_scope_map},
-    {"certs", "certificates of a node: names, expiry, renewal", "show | renew | create-ca",
+    {"certs", "certificates of a node: names, expiry, renewal", "show | renew | roll-ca | create-ca",
      cmd_certs},
     {"config", "check a topology, or what a node has in force", "check", cmd_config},
     {"check-health",

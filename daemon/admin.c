@@ -42,6 +42,8 @@
 //   GET  /v1/control   POST /v1/control/draft   POST /v1/control/signed
 //                                                the control feed (daemon/admin_control.h)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
+//   GET  /v1/certs/ca   POST /v1/certs/ca?do=begin|cancel|without-away|drop-old
+//                                                the private CA's replacement (daemon/admin_ca.h)
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes
 //                                                over
@@ -55,6 +57,7 @@
 #include "control/entry.h"
 #include "control/request.h"
 #include "control/source.h"
+#include "daemon/admin_ca.h"
 #include "daemon/admin_collect.h"
 #include "daemon/admin_control.h"
 #include "daemon/admin_drill.h"
@@ -365,6 +368,8 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/tokens/issued", ADMIN_READ, admin_get_issued},
     {HTTP_GET, "/v1/certs", ADMIN_READ, get_certs},
     {HTTP_POST, "/v1/certs/renew", ADMIN_LOCAL, post_renew},
+    {HTTP_GET, "/v1/certs/ca", ADMIN_READ, admin_get_ca},
+    {HTTP_POST, "/v1/certs/ca", ADMIN_LOCAL, admin_post_ca},
     {HTTP_GET, "/v1/dns/explain", ADMIN_READ, get_explain},
     {HTTP_GET, "/v1/log", ADMIN_READ, admin_get_log},
     {HTTP_GET, "/v1/metrics", ADMIN_READ, get_metrics},

@@ -4,8 +4,10 @@
 
 #include "config/endpoints.h"
 #include "daemon/auditing.h"
+#include "daemon/ca_rolling.h"
 #include "daemon/joining.h"
 #include "daemon/rolling.h"
+#include "fleet/ca_roll.h"
 #include "fleet/peer_roll.h"
 #include "net/refuse.h"
 #include "net/traffic.h"
@@ -149,6 +151,8 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         certs_begin(app->certs, req, peer, plan);
     else if (peer_roll_is_path(req->path))
         rolling_begin(atomic_load(&app->rolling), req, peer, plan);
+    else if (strcmp(req->path, CA_ROLL_PATH) == 0)
+        ca_rolling_begin(atomic_load(&app->ca_rolling), req, peer, plan);
     else if (path_is(req->path, "/control"))
         fleet_begin(app->fleet, req, peer, plan);
     else if (path_is(req->path, "/replication") && app->replicator) {

@@ -80,6 +80,8 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct joining *joining;
     // likewise; peer certificates are replaced over the feed. Set while the certificates' thread runs
     _Atomic(struct rolling *) rolling;
+    // likewise; the private CA
+    _Atomic(struct ca_rolling *) ca_rolling;
     // this node's part in private endpoints; NULL without one
     struct members *members;
     // changes of the fleet (daemon/operations.h); NULL: files are the source

@@ -39,6 +39,7 @@
     X(REGION_CERTIFICATE, "region_certificate", "its certificate is not valid")                  \
     X(SHARED_CERTIFICATE, "shared_certificate", "its certificate for global names is not valid") \
     X(PEER_CERTIFICATE, "peer_certificate", "other regions refuse it")                           \
+    X(CA_ROLL, "ca_roll", "its private CA is being replaced")                                    \
     X(FEED_KEY, "feed_key_untrusted", "other regions take nothing from it")                      \
     X(CLOCK, "clock", "its clock is wrong")                                                      \
     X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                    \

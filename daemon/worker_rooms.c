@@ -12,6 +12,7 @@
 #include "daemon/admin_fleet.h"
 #include "daemon/admin_requests.h"
 #include "daemon/auditing.h"
+#include "daemon/ca_rolling.h"
 #include "daemon/collector.h"
 #include "daemon/drill_watch.h"
 #include "daemon/joining.h"
@@ -280,6 +281,15 @@ static int start_rolling(struct worker *w)
     return rc;
 }
 
+static int start_ca_rolling(struct worker *w)
+{
+    const struct ca_rolling_options o = {.app = &w->app, .clock_ok = worker_clock_ok, .ctx = w};
+    struct ca_rolling *r = NULL;
+    int rc = ca_rolling_start(&o, &r);
+    atomic_store(&w->app.ca_rolling, r);
+    return rc;
+}
+
 // It has forerunners no more: only one process runs tasks.
 static int start_tasks(struct worker *w)
 {
@@ -363,5 +373,7 @@ int worker_start_rooms(struct worker *w, struct diag *d)
         rc = start_joining(w);
     if (!rc)
         rc = start_rolling(w);
+    if (!rc)
+        rc = start_ca_rolling(w);
     return rc;
 }

@@ -13,6 +13,7 @@
 #include "daemon/drill_watch.h"
 #include "daemon/joining.h"
 #include "daemon/operations.h"
+#include "daemon/ca_rolling.h"
 #include "daemon/rolling.h"
 #include "daemon/scrub.h"
 #include "daemon/supervisor_ipc.h"
@@ -27,6 +28,7 @@ static void rooms_stop(struct worker *w)
 {
     joining_end(w->app.joining);
     rolling_end(atomic_load(&w->app.rolling));
+    ca_rolling_end(atomic_load(&w->app.ca_rolling));
     fleet_stop(w->app.fleet); // its thread looks at all the rest
     drill_watch_stop(take_ptr(w->app.drill_watch));
     task_runner_stop(w->app.tasks); // it asks the feed
@@ -146,6 +148,7 @@ void worker_stop(struct worker *w, bool yields)
     throttle_free(w->app.throttle);
     joining_stop(w->app.joining);
     rolling_stop(atomic_load(&w->app.rolling));
+    ca_rolling_stop(atomic_load(&w->app.ca_rolling));
     operations_free(w->app.operations);
     fleet_free(w->app.fleet);
     task_runner_free(w->app.tasks);

@@ -94,6 +94,8 @@ static int setup_tls(struct fetch *h, const struct fetch_request *q)
     if (q->ca_file) {
         SET(CURLOPT_CAPATH, NULL); // the named authority only, not the system's as well
         SET(CURLOPT_CAINFO, q->ca_file);
+        // the private CA is replaced while this runs, and libcurl would keep what it has read for a day
+        SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);
     }
     if (q->client_pem) {
         SET(CURLOPT_SSLCERT, q->client_pem);
