@@ -8,7 +8,8 @@ from lab import DOMAIN, REGIONS, wait_until
 from test_joining import Fleet, first_region
 from test_rolling import thief, well
 
-HOUR_MS = 3600 * 1000
+# Less than certificates are dated back: those that look at them by the kernel's clock take them, too.
+CLIENTS_MS = 240 * 1000
 
 
 def ca(lab, region):
@@ -44,7 +45,7 @@ def begun_and_cancelled(lab, before):
 
 
 def begun(lab):
-    out = lab.root("eastus", "certs", "roll-ca", "--issue-after", "1h").stdout
+    out = lab.root("eastus", "certs", "roll-ca", "--issue-after", "4m").stdout
     assert "BEGIN CERTIFICATE" in out and "clients that trust" in out, out
     lab.kill("eastus")
     lab.start("eastus")
@@ -76,7 +77,7 @@ def main():
         assert any(c["name"] == "ca_roll" for c in lab.json("westeurope", "status")["conditions"])
         lab.kill("westeurope")
         for region in REGIONS:
-            lab.shift_clock(region, HOUR_MS + 1000)
+            lab.shift_clock(region, CLIENTS_MS)
         wait_until(40, lambda: "westeurope cannot be reached" in (ca(lab, "eastus")["waits"] or ""), "it waits for who is away")
         assert issuers(lab, "eastus") == old_issuer
         lab.start("westeurope")
