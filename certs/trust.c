@@ -116,7 +116,7 @@ static int pem_of(pem_authorities *cas, int but, struct buf *out)
     return rc;
 }
 
-int trust_add(const char *certs_dir, struct bytes pem, struct diag *diag)
+static int add(const char *certs_dir, struct bytes pem, bool first, struct diag *diag)
 {
     AUTO_AUTHORITIES pem_authorities *cas = cert_ca_of(certs_dir, diag);
     AUTO_X509 X509 *x = pem_parse_x509(pem);
@@ -130,18 +130,33 @@ int trust_add(const char *certs_dir, struct bytes pem, struct diag *diag)
         return ERR_INVAL;
     }
     pem_fingerprint(x, fingerprint);
-    if (find(cas, fingerprint) >= 0)
+    int at = find(cas, fingerprint);
+    if (at == 0 || (at > 0 && !first))
         return 0;
-    if (sk_X509_num(cas) >= TRUST_MAX) {
+    if (at < 0 && sk_X509_num(cas) >= TRUST_MAX) {
         diag_add(diag, certs_dir, 0, "ca.pem holds %d CAs already", TRUST_MAX);
         return ERR_FULL;
     }
-    int rc = pem_of(cas, -1, &all);
+    int rc = 0;
+    if (first)
+        rc = pem_add_x509(&all, x);
     if (!rc)
+        rc = pem_of(cas, at, &all);
+    if (!rc && !first)
         rc = pem_add_x509(&all, x);
     if (rc)
         return rc;
     return write_all(certs_dir, &all, diag);
+}
+
+int trust_add(const char *certs_dir, struct bytes pem, struct diag *diag)
+{
+    return add(certs_dir, pem, false, diag);
+}
+
+int trust_first(const char *certs_dir, struct bytes pem, struct diag *diag)
+{
+    return add(certs_dir, pem, true, diag);
 }
 
 int trust_remove(const char *certs_dir, const char *fingerprint, struct diag *diag)

@@ -26,6 +26,8 @@ int trust_judge(struct bytes pem, const char *domain, int64_t now_ms, struct dia
 int trust_list(const char *ca_file, char out[TRUST_MAX][65], size_t *out_n);
 // 1: ca.pem has changed, 0: it was so already, or an error with a sentence.
 int trust_add(const char *certs_dir, struct bytes pem, struct diag *diag);
+// Likewise, and it comes first: new join tokens hold the first one.
+int trust_first(const char *certs_dir, struct bytes pem, struct diag *diag);
 int trust_remove(const char *certs_dir, const char *fingerprint, struct diag *diag); // not the last
 int trust_only(const char *certs_dir, struct bytes pem, struct diag *diag);
 // The CAs of ca.pem that have issued the certificates in use, and the peer certificate that waits.

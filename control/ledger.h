@@ -5,6 +5,7 @@
 //
 //   operation/<id>   join/<id>   request/<nonce>   applied/<row>   ttl/<version>
 //   part/<operation>/<what>   gone/<registry's key>   swept/request (control/sweep.h)
+//   peer/<region>   ca/roll (fleet/peer_roll.h, fleet/ca_roll.h)
 //   connection/<private endpoint>   rest/<view>/<address> (control/connections.h)
 //
 //   const char *text = control_ledger_get(l, "operation/0123456789abcdef");

@@ -205,6 +205,8 @@ static int certificate_add(struct ca_rolling *r, const struct look *x, struct di
         diag_add(diag, NULL, 0, "the record of the next CA does not fit its certificate");
         return ERR_DENIED;
     }
+    if (x->record.step == CA_STEP_USE)
+        return trust_first(r->app->paths->certs, pem, diag);
     return trust_add(r->app->paths->certs, pem, diag);
 }
 

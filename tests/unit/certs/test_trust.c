@@ -107,10 +107,15 @@ START_TEST(ca_pem_holds_what_it_is_told_to)
     ck_assert_int_eq(trust_add(fixture_path("certs"), next, NULL), 1);
     trusts(2, first, second);
     ck_assert_int_eq(trust_add(fixture_path("certs"), next, NULL), 0);
+    ck_assert_int_eq(trust_first(fixture_path("certs"), next, NULL), 1);
+    trusts(2, second, first);
+    ck_assert_int_eq(trust_first(fixture_path("certs"), next, NULL), 0);
+    ck_assert_int_eq(trust_add(fixture_path("certs"), next, NULL), 0);
     ck_assert_int_eq(trust_remove(fixture_path("certs"), second, NULL), 1);
     ck_assert_int_eq(trust_remove(fixture_path("certs"), second, NULL), 0);
     trusts(1, first, NULL);
-    ck_assert_int_eq(trust_add(fixture_path("certs"), next, NULL), 1);
+    ck_assert_int_eq(trust_first(fixture_path("certs"), next, NULL), 1);
+    trusts(2, second, first);
     char uses[TRUST_MAX][65];
     size_t n;
     ck_assert_int_eq(trust_issuers(fixture_path("certs"), uses, &n), 0);
