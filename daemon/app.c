@@ -82,12 +82,26 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
     return r;
 }
 
+// A region passes on what its own clients ask of a registry that it holds: of others it has none, and
+// its word on a client's address counts for nothing there.
+static bool may_pass_on(const struct registry *r, const struct region *by,
+                        struct http_request *req, struct http_plan *plan)
+{
+    if (!by || registry_replica(r, by->index))
+        return true;
+    refuse(req, plan, 403, REFUSED_DENIED,
+           "the region that passed this request on does not hold the registry");
+    return false;
+}
+
+// `peer`: the region that asks; `by`: the one whose edge passed a client's request on. NULL: none.
 static void begin_endpoint(struct app *app, struct http_request *req, const struct topology *t,
-                           const struct region *peer, struct http_plan *plan)
+                           const struct region *peer, const struct region *by,
+                           struct http_plan *plan)
 {
     struct hostname host;
     const struct registry *r = endpoint_of(app, req, t, &host, plan);
-    if (!r)
+    if (!r || !may_pass_on(r, by, req, plan))
         return;
     bool content = path_is(req->path, "/v2") || path_is(req->path, "/registry");
     req->kind = TRAFFIC_OTHER; // until a room takes it
@@ -112,7 +126,7 @@ void app_begin_public(void *ctx, struct http_request *req, struct http_plan *pla
         return;
     }
     struct topology *t = snapshot_get(app->topology);
-    begin_endpoint(app, req, t, NULL, plan);
+    begin_endpoint(app, req, t, NULL, NULL, plan);
     snapshot_unref(t);
 }
 
@@ -137,7 +151,7 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         if (ip_parse(passed, &req->client))
             refuse(req, plan, 400, REFUSED_UNSUPPORTED, "the request is malformed");
         else
-            begin_endpoint(app, req, t, NULL, plan);
+            begin_endpoint(app, req, t, NULL, peer, plan);
     } else if (joining_is_path(req->path))
         joining_begin(app, req, peer, plan);
     else if (!peer)
@@ -159,7 +173,7 @@ void app_begin_peer(void *ctx, struct http_request *req, struct http_plan *plan)
         req->kind = TRAFFIC_REPLICATION;
         replication_begin(app->replicator, req, t, peer, NULL, NULL, plan);
     } else
-        begin_endpoint(app, req, t, peer, plan);
+        begin_endpoint(app, req, t, peer, NULL, plan);
     snapshot_unref(t);
 }
 

@@ -66,7 +66,7 @@ static void add_deep(struct app *app, struct http_request *req, json_t *doc, boo
     json_object_set_new(doc, "stamp", json_string(app->node->stamp));
     json_object_set_new(doc, "conditions", conditions_json(&v->conditions));
     add_flags(app, req, doc);
-    json_object_set_new(doc, "faults", replicator_faults_json(app->replicator));
+    json_object_set_new(doc, "faults", replicator_faults_for(app->replicator, NULL));
     add_disk(app, doc);
     json_object_set_new(doc, "headroom",
                         json_integer(up ? (json_int_t)atomic_load(&v->headroom) : 0));

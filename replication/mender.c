@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wait.h"
+#include "config/registry_key.h"
 #include "store/publish.h"
 
 #include <assert.h>
@@ -25,7 +26,11 @@
 
 struct faults { // what is to be mended, in words
     size_t n;
-    char text[SAID_MAX][CONTENT_TEXT_SIZE + 160];
+    struct said {
+        // its key
+        char registry[REGISTRY_KEY_SIZE];
+        char text[CONTENT_TEXT_SIZE + 160];
+    } of[SAID_MAX];
 };
 
 struct mender {
@@ -257,7 +262,9 @@ static void fault_add(struct mender *m, const struct link_row *l, const struct d
     struct faults *f = &m->turn;
     if (f->n == SAID_MAX)
         return;
-    snprintf(f->text[f->n++], sizeof f->text[0],
+    struct said *s = &f->of[f->n++];
+    snprintf(s->registry, sizeof s->registry, "%s", l->registry);
+    snprintf(s->text, sizeof s->text,
              "blob %.19s of %s/%s is damaged or lost here and set aside: it is fetched anew; "
              "so far: %s",
              digest_format(d, text), l->registry, l->repository, error);
@@ -445,12 +452,13 @@ void mender_free(struct mender *m)
     free(m);
 }
 
-void mender_faults(struct mender *m, json_t *list)
+void mender_faults(struct mender *m, const char *registry, json_t *list)
 {
     pthread_mutex_lock(&m->lock);
     for (size_t i = 0; i < m->said.n; i++)
-        json_array_append_new(list, json_string(m->said.text[i]));
-    if (m->n_damaged > m->said.n && m->said.n == SAID_MAX)
+        if (!registry || strcmp(m->said.of[i].registry, registry) == 0)
+            json_array_append_new(list, json_string(m->said.of[i].text));
+    if (!registry && m->n_damaged > m->said.n && m->said.n == SAID_MAX)
         json_array_append_new(
             list, json_sprintf("%zu more blobs are damaged or lost here", m->n_damaged - SAID_MAX));
     pthread_mutex_unlock(&m->lock);
@@ -460,18 +468,13 @@ size_t mender_damaged(struct mender *m, char *out, size_t cap)
 {
     pthread_mutex_lock(&m->lock);
     size_t n = m->n_damaged;
-    const char *colon = "", *first = "";
-    if (m->said.n) {
-        colon = "; ";
-        first = m->said.text[0];
-    }
+    pthread_mutex_unlock(&m->lock);
     if (n)
         snprintf(out, cap,
                  "%zu blobs are damaged or lost on this disk: they count as absent and are fetched "
-                 "anew from other regions, or mended by a push; look at the disk and at the "
-                 "log%s%s",
-                 n, colon, first);
-    pthread_mutex_unlock(&m->lock);
+                 "anew from other regions, or mended by a push; look at the disk; `meridian "
+                 "status` on this node names them",
+                 n);
     return n;
 }
 

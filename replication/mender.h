@@ -61,10 +61,12 @@ int mender_suspect(struct mender *m, const char *by, const char *registry, const
 // A source that may give what is damaged answers again: it is asked at once.
 void mender_source_is_back(struct mender *m);
 
-// How many blobs are known to be damaged or lost; if any, a sentence about them.
+// How many blobs are known to be damaged or lost; if any, a sentence about them, without their
+// names: other regions see it.
 size_t mender_damaged(struct mender *m, char *out, size_t cap);
-// Appends a sentence for each of them to a JSON array.
-void mender_faults(struct mender *m, json_t *list);
+// Appends a sentence for each of them to a JSON array: of that registry, by its key, or of all
+// (NULL).
+void mender_faults(struct mender *m, const char *registry, json_t *list);
 void mender_metrics(struct mender *m, struct buf *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include "replication/reach.h"
 
 #include "base/err.h"
+#include "config/topology_control.h"
 #include "replication/backfill_state.h"
 #include "replication/replication_priv.h"
 
@@ -154,12 +155,26 @@ static void reach_run(struct http_request *req, struct http_response *resp)
         serve_refuse(req, resp, 404, "registry: this region does not hold it");
 }
 
-void reach_begin(struct replicator *r, struct http_request *req, struct http_plan *plan)
+// The writer's operations wait for the content of every registry.
+static bool may_ask(const struct topology *t, const struct region *peer, const char *key)
+{
+    const struct registry *reg = topology_registry_by_key(t, key);
+    if (topology_writer(t) == peer)
+        return true;
+    return reg && registry_replica(reg, peer->index);
+}
+
+void reach_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                 const struct region *peer, struct http_plan *plan)
 {
     const char *key = http_query_get(req, "registry", 0);
     plan->kind = HTTP_PLAN_REPLY;
     if (!key || !*key) {
         serve_refuse(req, &plan->response, 400, "registry: which one?");
+        return;
+    }
+    if (!may_ask(t, peer, key)) {
+        serve_refuse(req, &plan->response, 403, "registry: not one that the asking region holds");
         return;
     }
     struct reach_ask *q = arena_alloc(&req->arena, sizeof *q);

@@ -3,7 +3,7 @@
 // regions that hold the registry wrote. Two such words, of a reader and of an origin, tell whether
 // the reader has all that the origin had when it was asked:
 //
-//   GET /replication/v1/reach?registry=KEY        peer listener, any region of the topology
+//   GET /replication/v1/reach?registry=KEY        peer listener: who holds the registry, and the writer
 //   {"region": "westus", "head": CURSOR, "lacks": 0,
 //    "origins": {"eastus": {"read": CURSOR, "whole": true, "toGo": 0}, …}}
 //

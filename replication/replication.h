@@ -146,8 +146,8 @@ void replicator_inbound_contact(struct replicator *r, const char *region); // r 
 // fetched anew from another region. Does not block; r may be NULL.
 void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
                         const struct digest *d);
-// How many blobs are damaged or lost here and not mended yet; if any, a sentence about them. r may
-// be NULL.
+// How many blobs are damaged or lost here and not mended yet; if any, a sentence about them that
+// names none, for other regions see it. r may be NULL.
 size_t replicator_damaged(struct replicator *r, char *out, size_t cap);
 // meta_repair_clock, with reading and streams held meanwhile. Blocks. Not `apply`: only says what
 // it would do.
@@ -210,6 +210,9 @@ void replicator_wait(struct replicator *r, const char *registry, const char *rep
 // What is wrong with this region as its peers see it, and the cure: sentences, most often none.
 // json_t *, an array, a new reference; NULL when out of memory. Any thread; r may be NULL.
 void *replicator_faults_json(struct replicator *r);
+// The same for those who may not see what other registries hold: with damaged content of that one
+// alone, by its key, or of none (NULL).
+void *replicator_faults_for(struct replicator *r, const char *registry);
 void *replication_status_json(struct replicator *r, const char *registry /* NULL: all */);
 
 #endif

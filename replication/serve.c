@@ -72,7 +72,7 @@ static void clock_now(const struct ask *a)
 
 static void reach(const struct ask *a)
 {
-    reach_begin(a->r, a->req, a->plan);
+    reach_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
 static void damaged(const struct ask *a)

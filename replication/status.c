@@ -217,7 +217,8 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
     return rc;
 }
 
-void *replicator_faults_json(struct replicator *r)
+// What regions say of each other: no names of what registries hold.
+static json_t *faults_of_regions(struct replicator *r)
 {
     json_t *list = json_array();
     char text[512];
@@ -228,7 +229,22 @@ void *replicator_faults_json(struct replicator *r)
         if (mark_claim_fault(peer_claim(p), peer_name(p), r->o.region, text, sizeof text))
             json_array_append_new(list, json_string(text));
     }
-    mender_faults(r->mender, list);
+    return list;
+}
+
+void *replicator_faults_json(struct replicator *r)
+{
+    json_t *list = faults_of_regions(r);
+    if (r && list)
+        mender_faults(r->mender, NULL, list);
+    return list;
+}
+
+void *replicator_faults_for(struct replicator *r, const char *registry)
+{
+    json_t *list = faults_of_regions(r);
+    if (r && list && registry)
+        mender_faults(r->mender, registry, list);
     return list;
 }
 
@@ -271,7 +287,17 @@ static int registries_add(struct replicator *r, const struct topology *t, const 
     return 0;
 }
 
-static json_t *document(struct replicator *r, int64_t now, json_t *replications)
+// Of all registries, or of the one that is asked about: who may see that one sees no more.
+static json_t *faults_of(struct replicator *r, const struct topology *t, const char *registry)
+{
+    const struct registry *reg = NULL;
+    if (!registry)
+        return replicator_faults_json(r);
+    reg = topology_registry(t, registry);
+    return replicator_faults_for(r, reg ? reg->key : NULL);
+}
+
+static json_t *document(struct replicator *r, int64_t now, json_t *faults, json_t *replications)
 {
     struct arena a;
     char when[CLOCK_TEXT_SIZE];
@@ -282,7 +308,7 @@ static json_t *document(struct replicator *r, int64_t now, json_t *replications)
     json_t *root =
         json_pack("{s:s, s:s, s:s, s:o, s:o, s:O}", "region", r->o.region, "time",
                   clock_format(now, when), "writes", writes, "clock", clock_report_json(r->clocks),
-                  "faults", replicator_faults_json(r), "replications", replications);
+                  "faults", faults, "replications", replications);
     arena_done(&a);
     return root;
 }
@@ -292,7 +318,7 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
     int64_t now = clock_wall_ms();
     json_t *root = NULL, *list = json_array();
     if (list && registries_add(r, t, registry, now, list) == 0)
-        root = document(r, now, list);
+        root = document(r, now, faults_of(r, t, registry), list);
     if (root)
         add_orders(r, t, registry, root);
     json_decref(list);

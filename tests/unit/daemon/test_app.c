@@ -31,7 +31,7 @@ static const char document[] =
     "  - { name: quiet, regional_endpoints: disabled, replicas: [{ region: eastus }] }\n"
     "  - { name: western, regional_endpoints: enabled, replicas: [{ region: westeurope }] }\n"
     "  - { name: fenced, regional_endpoints: enabled, public_access: [198.51.100.0/24], replicas: "
-    "[{ region: eastus }] "
+    "[{ region: eastus }, { region: westeurope }] "
     "}\n"
     "views:\n  - { name: corp, sources: [10.1.0.0/16] }\n  - { name: lab, sources: [10.2.0.0/16] "
     "}\n"
@@ -305,6 +305,8 @@ START_TEST(passed_on_requests_carry_the_clients_authority_only)
         {"fenced.example.io", "/nothing", "203.0.113.5", 403},
         {"contoso.example.io", "/nothing", "203.0.113.5", 404},
         {"contoso.example.io", "/certs/v1/renew", "203.0.113.5", 404}, // regions only
+        // the region has no clients there
+        {"quiet.example.io", "/nothing", "203.0.113.5", 403},
         {"eastus.peer.example.io", "/healthz", "203.0.113.5", 421},
         {"contoso.example.io", "/nothing", "not an address", 400},
         {"contoso.example.io", "/nothing", "", 400},

@@ -626,14 +626,19 @@ bool error_has(struct test_region *at, const char *origin, const char *words)
     return has;
 }
 
+void region_socket(struct test_region *at, struct test_region *from, char *out, size_t cap)
+{
+    const struct test_region *all = at->world->regions;
+    socket_path(at->world, (size_t)(at - all), (size_t)(from - all), out, cap);
+}
+
 int region_ask(struct test_region *at, struct test_region *from, const char *method,
                const char *target, const char *host, struct buf *out)
 {
     char url[700], host_line[128], socket[300];
     snprintf(url, sizeof url, "http://%s.peer.example.io%s", at->name, target);
     snprintf(host_line, sizeof host_line, "Host: %s", host);
-    socket_path(at->world, (size_t)(at - at->world->regions), (size_t)(from - at->world->regions),
-                socket, sizeof socket);
+    region_socket(at, from, socket, sizeof socket);
     const char *const headers[] = {host_line};
     struct fetch_request q = {.method = method,
                               .url = url,

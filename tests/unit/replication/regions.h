@@ -145,6 +145,8 @@ bool error_has(struct test_region *at, const char *origin, const char *words);
 // A request to `at`, as it comes from the region `from`; the status. `out` (may be NULL): the body.
 int region_ask(struct test_region *at, struct test_region *from, const char *method,
                const char *target, const char *host, struct buf *out);
+// Where `at` listens to the region `from`.
+void region_socket(struct test_region *at, struct test_region *from, char *out, size_t cap);
 long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says);
 bool region_writes_open(struct test_region *r);
 

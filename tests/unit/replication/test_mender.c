@@ -111,6 +111,17 @@ static bool faults_say(struct test_region *at, const char *words)
     return say;
 }
 
+// What is said to those who see `registry` alone; NULL: no registry.
+static bool told(struct test_region *at, const char *registry, const char *words)
+{
+    json_t *list = replicator_faults_for(at->replicator, registry);
+    char *text = json_dumps(list, 0);
+    bool says = text && strstr(text, words);
+    free(text);
+    json_decref(list);
+    return says;
+}
+
 // West is away while east and south hold an image, and east's copy is damaged.
 static void image_damaged_at_its_origin(struct digest *manifest, struct digest *layer)
 {
@@ -175,6 +186,12 @@ START_TEST(what_nobody_can_give_stays_absent_until_it_is_pushed)
     region_up(west);
     WAIT_FOR(is_absent(east, &layer), 20000);
     WAIT_FOR(faults_say(east, "is damaged or lost here and set aside"), 10000);
+    // other regions, and those who see other registries, get no names of it
+    char sentence[1024];
+    ck_assert(told(east, "contoso", "contoso/app") && !told(east, "fabrikam", "contoso"));
+    ck_assert(!told(east, NULL, "contoso"));
+    ck_assert_uint_eq(replicator_damaged(east->replicator, sentence, sizeof sentence), 1);
+    ck_assert(!strstr(sentence, "contoso") && !strstr(sentence, "sha256"));
     // it is not there, or who is away may have it
     WAIT_FOR(!error_has(west, "eastus", "wrong bytes"), 30000);
     region_down(east);
