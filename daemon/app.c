@@ -84,8 +84,8 @@ static const struct registry *endpoint_of(struct app *app, struct http_request *
 
 // A region passes on what its own clients ask of a registry that it holds: of others it has none, and
 // its word on a client's address counts for nothing there.
-static bool may_pass_on(const struct registry *r, const struct region *by,
-                        struct http_request *req, struct http_plan *plan)
+static bool may_pass_on(const struct registry *r, const struct region *by, struct http_request *req,
+                        struct http_plan *plan)
 {
     if (!by || registry_replica(r, by->index))
         return true;

@@ -146,6 +146,8 @@ static int proving_line(struct session *s, const struct feed_line *l)
 static int line_refused(struct session *s, int rc, const char *why)
 {
     s->refused = true;
+    if (rc == ERR_AUTH)
+        peer_forged(s->p, why ? why : err_text(rc), &s->rules.last);
     if (rc == ERR_GAP)
         peer_gap(s->p, why);
     else if (rc != ERR_AHEAD) // which is told once what came before it is kept

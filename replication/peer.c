@@ -53,7 +53,9 @@ struct peer {
     char gap[ERROR_TEXT_SIZE];
     unsigned n_gaps;
     int stuck;
-    uint64_t n_malformed;
+    uint64_t n_malformed, n_forged;
+    // of the last one that was forged; "" none was
+    char forged[ERROR_TEXT_SIZE];
     uint64_t ahead;
     int64_t ahead_since_ms;
 };
@@ -214,9 +216,11 @@ void peer_look(struct peer *p, struct peer_view *out)
         .silence_ms = silence_ms(&p->silence, now),
         .stuck = p->stuck,
         .n_malformed = p->n_malformed,
+        .n_forged = p->n_forged,
         .last_contact_ms = p->last_contact_ms,
     };
     memcpy(out->last_error, p->last_error, sizeof out->last_error);
+    memcpy(out->forged, p->forged, sizeof out->forged);
     if (!*out->last_error && p->n_gaps >= PEER_GAPS_TOLD)
         memcpy(out->last_error, p->gap, sizeof out->last_error);
     lock_give(&p->lock);
@@ -398,6 +402,15 @@ void peer_entry_taken(struct peer *p, bool malformed)
     lock_take(&p->lock);
     p->ahead = 0;
     p->n_malformed += malformed;
+    lock_give(&p->lock);
+}
+
+void peer_forged(struct peer *p, const char *why, const struct feed_mark *behind)
+{
+    lock_take(&p->lock);
+    p->n_forged++;
+    snprintf(p->forged, sizeof p->forged, "behind entry %llu of epoch %llu: %s",
+             (unsigned long long)behind->seq, (unsigned long long)behind->epoch, why);
     lock_give(&p->lock);
 }
 

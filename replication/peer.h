@@ -72,6 +72,10 @@ struct peer_view {
     int stuck;
     // entries that were passed over
     uint64_t n_malformed;
+    // Lines of its feed that no valid key of the origin signed, each time that they came; and what
+    // was wrong with the last one.
+    uint64_t n_forged;
+    char forged[ERROR_TEXT_SIZE];
     // wall; 0: never
     int64_t last_contact_ms;
     // "" while all is well
@@ -136,6 +140,9 @@ void peer_gap(struct peer *p, const char *what);
 unsigned peer_gaps(struct peer *p);
 // Any entry that is taken says that no entry of the future is in the way.
 void peer_entry_taken(struct peer *p, bool malformed);
+// It said an entry, or heads, without a valid signature of the origin: what is wrong, behind which
+// place.
+void peer_forged(struct peer *p, const char *why, const struct feed_mark *behind);
 void peer_diverged(struct peer *p);
 // Its stream was given up for silence.
 void peer_missed(struct peer *p);

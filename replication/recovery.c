@@ -94,6 +94,8 @@ static int line_refused(struct recovery *rec, int rc, const char *why)
         return 0; // an earlier version still has it
     log_limited(&limit, LOG_WARN, "replication: recovery: line refused: %s",
                 why ? why : err_text(rc));
+    if (rc == ERR_AUTH)
+        peer_forged(rec->p, why ? why : err_text(rc), &rec->rules.last);
     if (rc == ERR_AHEAD)
         ahead_proved(rec);
     return rc;

@@ -139,8 +139,8 @@ static json_t *error_json(const struct origin_seen *s, const struct origin_statu
 
 // What is left out while there is nothing of it.
 static void item_extras(struct replicator *r, const struct registry *reg,
-                        const struct origin_status *o, const struct source_view *source,
-                        const struct unknown *u, json_t *item)
+                        const struct origin_status *o, const struct origin_seen *seen,
+                        const struct source_view *source, const struct unknown *u, json_t *item)
 {
     unsigned speaks = speech_of(r->speech, o->origin);
     uint64_t bytes, parked = o->parked_bytes;
@@ -159,6 +159,10 @@ static void item_extras(struct replicator *r, const struct registry *reg,
         json_object_set_new(item, "noSpace",
                             json_pack("{s:I, s:I}", "entries", (json_int_t)o->n_parked, "bytes",
                                       (json_int_t)parked));
+    if (seen->reader.n_forged)
+        json_object_set_new(item, "refused",
+                            json_pack("{s:I, s:s}", "times", (json_int_t)seen->reader.n_forged,
+                                      "last", seen->reader.forged));
     if (source->n_wrong)
         json_object_set_new(
             item, "wrongBytes",
@@ -186,7 +190,7 @@ static json_t *item_json(struct replicator *r, const struct registry *reg,
         (json_int_t)o->read.seq, "applied", (json_int_t)o->applied.seq, "passedOver",
         (json_int_t)s.reader.n_malformed);
     if (item)
-        item_extras(r, reg, o, &source, u, item);
+        item_extras(r, reg, o, &s, &source, u, item);
     return item;
 }
 
@@ -351,6 +355,21 @@ static void unknown_metrics(struct replicator *r, struct buf *out)
                       (double)n.n_must);
 }
 
+static void forged_metrics(struct replicator *r, struct buf *out)
+{
+    static const char name[] = "meridian_replication_refused_entries_total";
+    exposition_family(out, name, "counter",
+                      "Entries and heads from a region that no valid key of their origin signed.");
+    for (size_t i = 0; i < peers_count(r->peers); i++) {
+        struct peer *p = peers_at(r->peers, i);
+        struct peer_view v;
+        peer_look(p, &v);
+        exposition_begin(out, name);
+        exposition_label(out, "region", peer_name(p));
+        exposition_value(out, (double)v.n_forged);
+    }
+}
+
 void replication_metrics(struct replicator *r, struct buf *out)
 {
     if (!r || !life_enter(r->life))
@@ -358,6 +377,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     clock_report_metrics(r->clocks, out);
     speech_metrics(r->speech, out);
     unknown_metrics(r, out);
+    forged_metrics(r, out);
     room_metrics(r->room, out);
     mender_metrics(r->mender, out);
     peer_source_metrics(r, out);

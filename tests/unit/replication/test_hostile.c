@@ -122,6 +122,99 @@ START_TEST(reading_goes_on_when_the_clock_is_near)
 }
 END_TEST
 
+// --- signatures that do not hold ---
+
+static void good_then_forged(struct test_region *r, const char *peer, const struct feed_mark *after,
+                             struct buf *out)
+{
+    struct feed_mark at = *after;
+    if (!at.seq) {
+        struct feed_entry e = liar_entry(r, &at, stamp_in_ms(-3000), "app", "good");
+        liar_say(r, &at, &e, out);
+    }
+    struct feed_entry e = liar_entry(r, &at, stamp_in_ms(-2000), "app", "forged");
+    liar_sign(r, at.hash, &e);
+    if (strcmp(peer, "westeurope") == 0)
+        e.sig[0] ^= 1;
+    else
+        e.key = region_keys_feed_id(west->keys); // which the topology gives to another region
+    liar_line(&e, out);
+}
+
+// Was a line of `origin` refused at `at`, with these words, and counted?
+static bool refused_says(struct test_region *at, const char *origin, const char *words)
+{
+    AUTO_BUF struct buf metrics;
+    char sample[128];
+    buf_init(&metrics, 0);
+    json_t *row = row_of(at, "contoso", origin), *refused = json_object_get(row, "refused");
+    json_int_t times = json_integer_value(json_object_get(refused, "times"));
+    const char *last = json_string_value(json_object_get(refused, "last"));
+    bool says = last && strstr(last, words);
+    json_decref(row);
+    if (!says)
+        return false;
+    replication_metrics(at->replicator, &metrics);
+    snprintf(sample, sizeof sample, "refused_entries_total{region=\"%s\"} ", origin);
+    const char *found = strstr(buf_cstr(&metrics), sample);
+    ck_assert_ptr_nonnull(found);
+    ck_assert_int_ge(atoll(found + strlen(sample)), times);
+    return true;
+}
+
+START_TEST(what_its_origin_did_not_sign_is_refused_and_counted)
+{
+    world_with_liar(good_then_forged);
+    WAIT_FOR(refused_says(west, "eastus", "behind entry 1 of epoch 1: wrong signature"), 30000);
+    WAIT_FOR(refused_says(south, "eastus", "signed by a key that the topology does not give"),
+             30000);
+    WAIT_FOR(head_of(west, "eastus").seq == 1 && head_of(south, "eastus").seq == 1, 20000);
+    ck_assert(!refused_says(west, "southeastasia", ""));
+    expect_alive(west, south, "tailspin");
+    world_done(&w);
+}
+END_TEST
+
+// A relay that forges what a region lost.
+static void forged_of_east(struct test_region *r, const char *peer, const struct feed_mark *after,
+                           struct buf *out)
+{
+    (void)peer;
+    struct feed_mark at = *after;
+    struct feed_entry e = liar_entry(r, &at, stamp_in_ms(-2000), "app", "forged");
+    e.origin = east->name;
+    e.key = region_keys_feed_id(east->keys);
+    liar_sign(r, at.hash, &e); // with the relay's own key
+    liar_line(&e, out);
+}
+
+START_TEST(a_relay_brings_back_nothing_that_its_origin_did_not_sign)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    struct digest d;
+    char path[512];
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 1, 100, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    region_cut(south, true);
+    region_down(south);
+    region_down(east);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        snprintf(path, sizeof path, "%s/meta.db%s", east->dir, ends[i]);
+        ck_assert(remove(path) == 0 || i);
+    }
+    west->script = forged_of_east;
+    west->n_short_relays = 1000;
+    region_up(east);
+    WAIT_FOR(refused_says(east, "westeurope", "wrong signature"), 30000);
+    ck_assert_uint_eq(head_of(east, "eastus").seq, 0);
+    west->script = NULL;
+    west->n_short_relays = 0;
+    WAIT_FOR(region_has(east, "contoso", "app", "1", &d), 60000);
+    world_done(&w);
+}
+END_TEST
+
 // --- one malformed entry ---
 
 static void one_malformed(struct test_region *r, const char *peer, const struct feed_mark *after,
@@ -366,6 +459,8 @@ START_TEST(a_poisoned_world_is_mended)
 END_TEST
 
 CHECK_MAIN("replication/hostile", stamps_near_the_end_stop_nobody_else,
-           reading_goes_on_when_the_clock_is_near, a_malformed_entry_alone_is_passed_over,
-           whatever_a_region_says_the_others_go_on, a_poisoned_world_is_mended,
-           own_entries_of_the_future_hold_up_no_start)
+           reading_goes_on_when_the_clock_is_near,
+           what_its_origin_did_not_sign_is_refused_and_counted,
+           a_relay_brings_back_nothing_that_its_origin_did_not_sign,
+           a_malformed_entry_alone_is_passed_over, whatever_a_region_says_the_others_go_on,
+           a_poisoned_world_is_mended, own_entries_of_the_future_hold_up_no_start)
