@@ -35,6 +35,21 @@ struct log_row {
     struct feed_entry entry;
 };
 
+// Entries of one origin in one repository that have one kind, up to a place.
+struct kind_query {
+    const char *origin, *registry, *repository;
+    enum entry_kind kind;
+    // its entries behind this place are passed over
+    struct feed_mark upto;
+};
+
+// Where a walk over them stands: behind this entry. {"", {0}, 0}: before the first.
+struct kind_at {
+    const char *tag;
+    struct digest digest;
+    int64_t id;
+};
+
 struct survey_ops {
     int (*last_id)(struct tx *tx, int64_t *out);
     int (*read_from)(struct tx *tx, const char *origin, const struct feed_mark *from, size_t max,
@@ -58,6 +73,11 @@ struct survey_ops {
                            uint64_t *out_stamp);
     int (*history_has)(struct tx *tx, const struct register_name *tag, const char *origin,
                        uint64_t above);
+    int (*repository_next)(struct tx *tx, const char *registry, const char *after, struct arena *a,
+                           const char **out);
+    int (*kind_next)(struct tx *tx, const struct kind_query *q, const struct kind_at *after,
+                     size_t max, struct arena *a, struct log_row **out, size_t *out_n,
+                     struct kind_at *out_at);
 };
 
 // --- the log ---
@@ -125,6 +145,26 @@ static inline int survey_tag_prior(struct tx *tx, const struct register_name *ta
                                    uint64_t *out_stamp)
 {
     return tx->ops->surveys->tag_prior(tx, tag, before_id, without, out_stamp);
+}
+
+// --- the log, register by register ---
+
+// The first name above `after` (NULL: the very first, which may be "") of a repository that the log
+// has entries of, from any origin. ERR_NOTFOUND.
+static inline int survey_repository_next(struct tx *tx, const char *registry, const char *after,
+                                         struct arena *a, const char **out)
+{
+    return tx->ops->surveys->repository_next(tx, registry, after, a, out);
+}
+
+// Entries in the order of (tag, digest, id) as their rows have them, at most max: so those of one
+// register follow each other, whether they count or not. *out_at: where the last one stands, of the
+// arena; `after` when there is none.
+static inline int survey_kind_next(struct tx *tx, const struct kind_query *q,
+                                   const struct kind_at *after, size_t max, struct arena *a,
+                                   struct log_row **out, size_t *out_n, struct kind_at *out_at)
+{
+    return tx->ops->surveys->kind_next(tx, q, after, max, a, out, out_n, out_at);
 }
 
 // --- registers ---

@@ -262,6 +262,95 @@ static int sqlite_tag_prior(struct tx *tx, const struct register_name *tag, int6
     return rc;
 }
 
+// --- the log, register by register ---
+
+static int sqlite_repository_next(struct tx *tx, const char *registry, const char *after,
+                                  struct arena *a, const char **out)
+{
+    sqlite3_stmt *st;
+    int rc;
+    if (after)
+        rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT repository FROM feed INDEXED BY feed_register WHERE registry=?1 AND"
+                     " repository>?2 ORDER BY repository LIMIT 1",
+                     "ss", registry, after);
+    else
+        rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT repository FROM feed INDEXED BY feed_register WHERE registry=?1"
+                     " ORDER BY repository LIMIT 1",
+                     "s", registry);
+    if (rc)
+        return rc;
+    rc = db_text(st, 0, a, out);
+    db_end(st);
+    return rc;
+}
+
+// The digest as the row has it: one that is not said keeps its algorithm, by which rows are ordered.
+static int digest_at(sqlite3_stmt *st, int col, struct digest *out)
+{
+    int rc = digest_maybe(st, col, out);
+    const uint8_t *b = sqlite3_column_blob(st, col);
+    if (!rc && !out->n && b)
+        out->alg = b[0];
+    return rc;
+}
+
+static int kind_rows_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a,
+                          struct log_row *list, size_t *out_n, struct kind_at *out_at)
+{
+    size_t n = 0;
+    int rc;
+    while ((rc = db_step(d, st)) == 1) {
+        assert(n < max); // the statement has a LIMIT
+        struct kind_at at = {.id = sqlite3_column_int64(st, 0)};
+        list[n].id = at.id;
+        rc = feed_row(st, a, &list[n].entry);
+        if (!rc)
+            rc = db_text(st, 10, a, &at.tag);
+        if (!rc)
+            rc = digest_at(st, 11, &at.digest);
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        *out_at = at;
+        n++;
+    }
+    if (!rc)
+        *out_n = n;
+    return rc;
+}
+
+static int sqlite_kind_next(struct tx *tx, const struct kind_query *q, const struct kind_at *after,
+                            size_t max, struct arena *a, struct log_row **out, size_t *out_n,
+                            struct kind_at *out_at)
+{
+    struct db *d = sqlite_tx_db(tx);
+    struct log_row *list = arena_array(a, max + 1, sizeof *list);
+    struct kind_at at = *after;
+    sqlite3_stmt *st;
+    size_t n = 0;
+    if (!list)
+        return ERR_NOMEM;
+    int rc =
+        db_start(d, &st,
+                 "SELECT " BARE_COLUMNS " FROM feed f INDEXED BY feed_register WHERE"
+                 " f.registry=?1 AND f.repository=?2 AND f.kind=?3 AND (f.tag,f.digest,f.id)>"
+                 "(?4,?5,?6) AND f.origin=?7 AND f.part=0 AND (f.epoch,f.seq)<=(?8,?9)"
+                 " ORDER BY f.tag,f.digest,f.id LIMIT ?10",
+                 "ssnsdisuui", q->registry, q->repository, (int)q->kind, after->tag, &after->digest,
+                 after->id, q->origin, q->upto.epoch, q->upto.seq, (int64_t)max);
+    if (!rc)
+        rc = kind_rows_read(d, st, max, a, list, &n, &at);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    *out_at = at;
+    return 0;
+}
+
 // --- registers ---
 
 static int name_of_row(sqlite3_stmt *st, struct arena *a, struct register_name *out)
@@ -348,4 +437,6 @@ const struct survey_ops sqlite_survey_ops = {
     .registers_above = sqlite_registers_above,
     .history_highest = sqlite_history_highest,
     .history_has = sqlite_history_has,
+    .repository_next = sqlite_repository_next,
+    .kind_next = sqlite_kind_next,
 };

@@ -218,6 +218,96 @@ static int tag_prior(struct tx *tx, const struct register_name *tag, int64_t bef
     return 0;
 }
 
+// --- the log, register by register ---
+
+static int repository_next(struct tx *tx, const char *registry, const char *after, struct arena *a,
+                           const char **out)
+{
+    const char *found = NULL;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (strcmp(f->e.registry, registry) != 0)
+            continue;
+        if (after && strcmp(f->e.repository, after) <= 0)
+            continue;
+        if (!found || strcmp(f->e.repository, found) < 0)
+            found = f->e.repository;
+    }
+    if (!found)
+        return ERR_NOTFOUND;
+    return text_out(a, found, out);
+}
+
+static struct kind_at at_of(const struct m_feed *f)
+{
+    return (struct kind_at){f->e.tag ? f->e.tag : "", f->e.digest, f->id};
+}
+
+static int at_order(const struct kind_at *a, const struct kind_at *b)
+{
+    int order = strcmp(a->tag, b->tag);
+    if (!order)
+        order = digest_cmp(&a->digest, &b->digest);
+    if (order)
+        return order;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static bool is_asked(const struct kind_query *q, const struct feed_entry *e)
+{
+    const struct feed_mark place = entry_mark(e);
+    if (e->kind != q->kind || e->partition || strcmp(e->origin, q->origin) != 0)
+        return false;
+    if (strcmp(e->registry, q->registry) != 0 || strcmp(e->repository, q->repository) != 0)
+        return false;
+    return feed_mark_order(&place, &q->upto) <= 0;
+}
+
+// The row that comes next; NULL: none does.
+static const struct m_feed *kind_after(struct tx *tx, const struct kind_query *q,
+                                       const struct kind_at *after)
+{
+    const struct m_feed *found = NULL;
+    struct kind_at best = {0};
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        struct kind_at at = at_of(f);
+        if (!is_asked(q, &f->e) || at_order(&at, after) <= 0)
+            continue;
+        if (found && at_order(&at, &best) >= 0)
+            continue;
+        found = f;
+        best = at;
+    }
+    return found;
+}
+
+static int kind_next(struct tx *tx, const struct kind_query *q, const struct kind_at *after,
+                     size_t max, struct arena *a, struct log_row **out, size_t *out_n,
+                     struct kind_at *out_at)
+{
+    size_t n = 0;
+    struct kind_at at = *after;
+    const struct m_feed *f;
+    struct log_row *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    while (n < max && (f = kind_after(tx, q, &at))) {
+        at = at_of(f);
+        list[n].id = f->id;
+        int rc = entry_out(a, &f->e, false, &list[n].entry);
+        if (!rc)
+            rc = text_out(a, at.tag, &at.tag);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
+    *out_at = at;
+    return 0;
+}
+
 // --- registers ---
 
 struct names {
@@ -327,4 +417,6 @@ const struct survey_ops memory_survey_ops = {
     .registers_above = registers_above,
     .history_highest = history_highest,
     .history_has = history_has,
+    .repository_next = repository_next,
+    .kind_next = kind_next,
 };

@@ -1354,6 +1354,91 @@ START_TEST(uploads_are_counted_and_the_longest_rest_comes_first)
 }
 END_TEST
 
+// --- the log, register by register ---
+
+static void append(const struct feed_entry *e)
+{
+    struct step s = {.e = *e};
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+}
+
+static size_t walk(struct tx *tx, const struct kind_query *q, size_t max, char *out, size_t size)
+{
+    struct kind_at at = {.tag = ""};
+    struct arena a;
+    size_t n = max, all = 0, used = 0;
+    arena_init(&a, 0);
+    while (n == max) {
+        struct log_row *rows;
+        ck_assert_int_eq(survey_kind_next(tx, q, &at, max, &a, &rows, &n, &at), 0);
+        for (size_t i = 0; i < n; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%llu ",
+                                     rows[i].entry.tag ? rows[i].entry.tag : "",
+                                     (unsigned long long)rows[i].entry.seq);
+        all += n;
+    }
+    arena_done(&a);
+    return all;
+}
+
+START_TEST(the_log_is_walked_register_by_register)
+{
+    static const char *const tags[] = {"v2", "v1", "v2", "v10", "v1"};
+    char all[128], paged[128];
+    const char *name = NULL;
+    struct arena a;
+    begin();
+    arena_init(&a, 0);
+    for (uint64_t i = 0; i < ARRAY_LEN(tags); i++) {
+        struct feed_entry e = entry_at("westeurope", i + 1, tags[i], "x");
+        append(&e);
+        e = entry_at("southeastasia", i + 1, tags[i], "x"); // another origin's are not shown
+        append(&e);
+    }
+    struct feed_entry e = entry_at("westeurope", 7, "v1", "a");
+    append(&e);
+    e = entry_at("westeurope", 6, "", "a");
+    e.kind = ENTRY_MANIFEST;
+    append(&e);
+    e = entry_at("westeurope", 8, "t", "a");
+    e.repository = "zoo";
+    append(&e);
+    e = entry_at("westeurope", 9, "t", "a");
+    e.registry = "fabrikam";
+    e.repository = "bee";
+    append(&e);
+    struct tx *tx = reader();
+    ck_assert_int_eq(survey_repository_next(tx, REG, NULL, &a, &name), 0);
+    ck_assert_str_eq(name, "app");
+    ck_assert_int_eq(survey_repository_next(tx, REG, "app", &a, &name), 0);
+    ck_assert_str_eq(name, "zoo");
+    ck_assert_int_eq(survey_repository_next(tx, REG, "zoo", &a, &name), ERR_NOTFOUND);
+    struct kind_query q = {.origin = "westeurope",
+                           .registry = REG,
+                           .repository = "app",
+                           .kind = ENTRY_TAG,
+                           .upto = {.epoch = 1, .seq = 9}};
+    ck_assert_uint_eq(walk(tx, &q, 100, all, sizeof all), 6);
+    bool lower = memcmp(digest_str("a").b, digest_str("x").b, SHA256_BYTES) < 0;
+    ck_assert_str_eq(all, lower ? "v17 v12 v15 v104 v21 v23 " : "v12 v15 v17 v104 v21 v23 ");
+    for (size_t max = 1; max < 7; max++) {
+        ck_assert_uint_eq(walk(tx, &q, max, paged, sizeof paged), 6);
+        ck_assert_str_eq(paged, all);
+    }
+    q.upto.seq = 3; // later ones are passed over
+    ck_assert_uint_eq(walk(tx, &q, 2, paged, sizeof paged), 3);
+    ck_assert_str_eq(paged, "v12 v21 v23 ");
+    q.upto = (struct feed_mark){.epoch = 1, .seq = 9};
+    q.kind = ENTRY_MANIFEST;
+    ck_assert_uint_eq(walk(tx, &q, 2, paged, sizeof paged), 1);
+    q.kind = ENTRY_TAG_LOCK;
+    ck_assert_uint_eq(walk(tx, &q, 2, paged, sizeof paged), 0);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            an_attempt_takes_back_its_own_changes, a_reader_sees_whole_commits,
            the_own_head_commits_with_its_entry, sequences_of_many_writers_have_no_gap,
@@ -1367,4 +1452,5 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
            due_tasks_come_by_time_and_beside_the_jobs, a_history_keeps_the_highest_versions,
            what_is_put_in_reads_back, manifests_know_what_holds_them,
-           what_is_attached_comes_in_pages, uploads_are_counted_and_the_longest_rest_comes_first)
+           what_is_attached_comes_in_pages, uploads_are_counted_and_the_longest_rest_comes_first,
+           the_log_is_walked_register_by_register)
