@@ -14,6 +14,7 @@
 #include "store/backend_chain.h"
 #include "store/kind_rules.h"
 #include "store/meta_priv.h"
+#include "store/meta_snapshot.h"
 
 #include <assert.h>
 #include <string.h>
@@ -22,7 +23,10 @@ struct ingest {
     const char *origin;
     const struct feed_entry *entries;
     size_t n;
+    // NULL: the mark does not move
     const struct feed_mark *upto;
+    // of a snapshot: entries that were outdone are left out, so no chain is followed
+    bool by_register;
 };
 
 // --- chains ---
@@ -85,7 +89,14 @@ static int chain_check(struct tx *tx, const struct feed_entry *e)
     return rc == ERR_NOTFOUND ? ERR_GAP : rc;
 }
 
-static int ingest_one(struct tx *tx, const struct feed_entry *e)
+static int chain_take(struct tx *tx, const struct feed_entry *e, bool by_register)
+{
+    if (by_register)
+        return v2_begin(tx, e->registry);
+    return chain_check(tx, e);
+}
+
+static int ingest_one(struct tx *tx, const struct feed_entry *e, bool by_register)
 {
     int64_t id;
     int rc = entry_is_void(tx, e);
@@ -100,7 +111,7 @@ static int ingest_one(struct tx *tx, const struct feed_entry *e)
         return rc; // held already, or another entry in its place
     struct feed_entry kept = *e;
     if (e->version == 2) {
-        rc = chain_check(tx, e);
+        rc = chain_take(tx, e, by_register);
         if (rc)
             return rc;
         entry_as_known(&kept);
@@ -127,19 +138,19 @@ static int ingest_run(struct tx *tx, void *arg)
 {
     const struct ingest *in = arg;
     for (size_t i = 0; i < in->n; i++) {
-        int rc = ingest_one(tx, &in->entries[i]);
+        int rc = ingest_one(tx, &in->entries[i], in->by_register);
         if (rc)
             return rc;
     }
-    return mark_advance(tx, in->origin, in->upto);
+    return in->upto ? mark_advance(tx, in->origin, in->upto) : 0;
 }
 
-int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
-                const struct feed_mark *upto)
+static int entries_judge(struct meta *m, const char *origin, const struct feed_entry *entries,
+                         size_t n)
 {
+    uint64_t limit = meta_stamp_limit(m);
     if (strcmp(origin, m->o.region) == 0)
         return ERR_INVAL;
-    uint64_t limit = meta_stamp_limit(m);
     for (size_t i = 0; i < n; i++) {
         if (strcmp(entries[i].origin, origin) != 0)
             return ERR_INVAL;
@@ -148,7 +159,26 @@ int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *ent
         if (entries[i].stamp > limit)
             return ERR_AHEAD;
     }
-    struct ingest in = {origin, entries, n, upto};
+    return 0;
+}
+
+int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *entries, size_t n,
+                const struct feed_mark *upto)
+{
+    int rc = entries_judge(m, origin, entries, n);
+    if (rc)
+        return rc;
+    struct ingest in = {origin, entries, n, upto, false};
+    return meta_write(m, ingest_run, &in, false);
+}
+
+int meta_snapshot_take(struct meta *m, const char *origin, const struct feed_entry *entries,
+                       size_t n)
+{
+    int rc = entries_judge(m, origin, entries, n);
+    if (rc)
+        return rc;
+    struct ingest in = {origin, entries, n, NULL, true};
     return meta_write(m, ingest_run, &in, false);
 }
 
