@@ -35,7 +35,7 @@ struct dialer {
 };
 
 struct dial { // the strings behind a fetch_request
-    char url[1024], host[HOSTNAME_TEXT_SIZE + 16], range[64], accept[256], socket[256];
+    char url[2048], host[HOSTNAME_TEXT_SIZE + 16], range[64], accept[256], socket[256];
     const char *headers[4];
     struct endpoint to;
     struct fetch_request q;

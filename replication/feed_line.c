@@ -326,7 +326,7 @@ static int refuse_key(struct feed_rules *ru, const struct feed_entry *e)
     return ERR_AUTH;
 }
 
-static int signature_check(struct feed_rules *ru, const struct feed_entry *e, const char **why)
+int feed_signature_check(struct feed_rules *ru, const struct feed_entry *e, const char **why)
 {
     const struct public_key *key = topology_feed_key(ru->topology, e->key);
     *why = "signed by a key that the topology does not give its origin";
@@ -408,7 +408,7 @@ static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
     return proof == PROOF_OTHER || (proof == PROOF_UNKNOWN && !ru->vouched);
 }
 
-static bool content_ok(const struct feed_entry *e)
+bool feed_content_ok(const struct feed_entry *e)
 {
     struct digest d;
     if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n != e->size)
@@ -435,7 +435,7 @@ static int order_check(const struct feed_rules *ru, const struct feed_entry *e,
     if (e->epoch == ru->last.epoch && e->stamp <= ru->last_stamp)
         return ERR_PROTO;
     *why = "content does not match its digest";
-    if (e->content.n && !content_ok(e))
+    if (e->content.n && !feed_content_ok(e))
         return ERR_PROTO;
     return 0;
 }
@@ -476,7 +476,7 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     rc = order_check(ru, &e, &at, why);
     if (rc)
         return rc;
-    rc = signature_check(ru, &e, why);
+    rc = feed_signature_check(ru, &e, why);
     if (rc)
         return rc;
     *why = "running hash does not follow";

@@ -107,6 +107,14 @@ struct feed_line {
 int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *a,
                      struct feed_line *out, const char **out_why);
 
+// --- parts of it, for entries that come another way (replication/snapshot_page.h) ---
+// Its key is the origin's and signed it in time. Uses topology, origin and verify of the rules.
+// ERR_AUTH, ERR_PROTO, ERR_NOMEM, with *out_why as above.
+int feed_signature_check(struct feed_rules *rules, const struct feed_entry *e,
+                         const char **out_why);
+// Its inline content, which is there, is what its digest says.
+bool feed_content_ok(const struct feed_entry *e);
+
 struct feed_progress { // a progress line that is to be written
     const struct feed_mark *at;
     uint64_t topology_version;

@@ -5,6 +5,7 @@
 #include "replication/damage_notice.h"
 #include "replication/marks.h"
 #include "replication/replication_priv.h"
+#include "replication/snapshot_serve.h"
 #include "replication/speech.h"
 
 #include "base/clock.h"
@@ -90,6 +91,11 @@ static void ahead(const struct ask *a)
     ahead_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void snapshot(const struct ask *a)
+{
+    snapshot_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
 static void have(const struct ask *a)
 {
     content_probe_begin(a->r, a->req, a->registry, a->repository, a->plan);
@@ -134,7 +140,7 @@ static const struct route routes[] = {
     {"reach", FOR_PEERS, false, reach},       {"holds", FOR_PEERS, true, holds},
     {"ahead", FOR_PEERS, true, ahead},        {"have", FOR_REPOSITORY, false, have},
     {"status", FOR_REGISTRY, false, status},  {"revoked", FOR_READERS, false, revoked},
-    {"entries", FOR_READERS, false, entries},
+    {"entries", FOR_READERS, false, entries}, {"snapshot", FOR_PEERS, false, snapshot},
 };
 
 static const struct route *route_of(const char *path)
