@@ -146,6 +146,8 @@ int session_greet(struct session *s, const struct feed_line *l)
     if (mark_is_zero(&s->stored)) { // nothing lies behind us
         if (covers_target(s))
             return 0;
+        if (!s->by_feed && s->n_target)
+            return FEED_READ_AGAIN; // a snapshot may be shorter
         return target_reached(s);
     }
     rc = covered_shrink(s);

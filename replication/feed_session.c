@@ -9,6 +9,8 @@
 #include "net/response_reader.h"
 #include "replication/backfill_state.h"
 #include "replication/feed_session_priv.h"
+#include "replication/join.h"
+#include "replication/join_state.h"
 #include "replication/marks.h"
 #include "replication/mender.h"
 #include "replication/revoker.h"
@@ -411,6 +413,24 @@ static int stamp_of_mark(struct session *s)
     return meta_last_stamp(s->r->o.meta, peer_name(s->p), s->stored.epoch, &s->stored_stamp);
 }
 
+// A mark that went back before the place of a snapshot (entries there became void) makes that
+// snapshot worth nothing: what was outdone by them was left out.
+static int snapshots_judge(struct session *s)
+{
+    const char *origin = peer_name(s->p);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_covered; i++) {
+        struct join_row row;
+        int rc = join_state_get(s->r->o.state_dir, origin, s->covered[i], &row);
+        if (rc == ERR_NOTFOUND || mark_order(&row.at, &s->stored) <= 0)
+            s->covered[n++] = s->covered[i];
+    }
+    if (n == s->n_covered)
+        return 0;
+    s->n_covered = n;
+    return backfill_state_set(s->r, origin, s->covered, n);
+}
+
 // Where the last session ended.
 static int session_begin(struct session *s)
 {
@@ -428,20 +448,44 @@ static int session_begin(struct session *s)
     rc = stamp_of_mark(s);
     if (rc)
         return rc;
-    return backfill_state_get(s->r, origin, &s->names, &s->covered, &s->n_covered);
+    rc = backfill_state_get(s->r, origin, &s->names, &s->covered, &s->n_covered);
+    if (rc)
+        return rc;
+    return snapshots_judge(s);
 }
 
 // Reads the feed from its start, when the first connection showed that the past of a registry has
 // to be read.
 static int session_again(struct session *s)
 {
-    log_info("replication: a registry of %s is new here: reading its feed from the start",
-             peer_name(s->p));
-    s->from_start = true;
+    s->by_feed = true;
+    s->from_start = !mark_is_zero(&s->stored);
+    if (s->from_start)
+        log_info("replication: a registry of %s is new here: reading its feed from the start",
+                 peer_name(s->p));
     s->greeted = false;
     s->n_target = 0;
     s->n_entries = 0;
     return session_connect(s);
+}
+
+// Takes snapshots of the registries whose past was not read. ERR_UNSUPPORTED: they are read from the
+// feed.
+static int session_join(struct session *s)
+{
+    const char **fresh = arena_array(&s->names, s->n_target + 1, sizeof *fresh);
+    size_t n = 0;
+    if (!fresh)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < s->n_target; i++)
+        if (!name_in(s->target[i], s->covered, s->n_covered))
+            fresh[n++] = s->target[i];
+    int rc = join_take(s->r, s->p, s->t, fresh, n, &s->stored);
+    if (!rc)
+        rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
+    if (!rc || rc == ERR_CANCELED)
+        return FEED_READ_AGAIN;
+    return rc;
 }
 
 // Entries were left out, so often in a row: first it is read again from the mark, then once from its
@@ -461,9 +505,10 @@ static int session_read(struct session *s)
     if (!rc)
         rc = session_connect(s);
     bool past_lacks = rc == FEED_READ_AGAIN && s->greeted && !s->from_start;
-    if (!past_lacks || life_stopping(s->r->life) || mark_is_zero(&s->stored))
+    if (!past_lacks || life_stopping(s->r->life) || !session_has_new(s))
         return rc;
-    if (!session_has_new(s))
+    rc = session_join(s);
+    if (rc != ERR_UNSUPPORTED)
         return rc;
     return session_again(s);
 }

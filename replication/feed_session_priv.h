@@ -25,6 +25,8 @@ struct session {
     uint64_t stored_stamp;
     // reading again what lies before `stored`
     bool from_start;
+    // snapshots are not the way: what is new is read from the feed
+    bool by_feed;
     // the first line came
     bool greeted;
     // of the origin: as its lines say, and what is held here

@@ -103,6 +103,9 @@ struct replicator_options {
     bool continues;
     // how long the start waits for peers' marks before writes open; 0: 3,000
     unsigned start_ask_ms;
+    // A feed with fewer entries is read from its beginning by who joins; snapshots are taken of longer
+    // ones. 0: 1,000
+    unsigned join_feed_min;
     // how long the start waits for what they cannot give back; 0: 60,000
     unsigned recover_patience_ms;
     // between two comparisons of our clock with the others'; 0: 5,000

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "replication/clock_watch.h"
 #include "replication/gather.h"
+#include "replication/join.h"
 #include "replication/mender.h"
 #include "replication/peer.h"
 #include "replication/peer_source.h"
@@ -94,6 +95,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.recover_patience_ms = RECOVER_PATIENCE_MS;
     if (!r->o.start_ask_ms)
         r->o.start_ask_ms = START_ASK_MS;
+    if (!r->o.join_feed_min)
+        r->o.join_feed_min = JOIN_FEED_MIN;
     if (!r->o.clock_every_ms)
         r->o.clock_every_ms = CLOCK_EVERY_MS;
     if (!r->o.absent_ms)

@@ -3,6 +3,7 @@
 // they are known, the last error (origin_state.h). "Retrying" is not "failed": an entry is never
 // lost with its job (design section 9, invariant 5). On the pool.
 #include "replication/clock_report.h"
+#include "replication/join_state.h"
 #include "replication/mender.h"
 #include "replication/origin_state.h"
 #include "replication/peer.h"
@@ -173,6 +174,15 @@ static void item_extras(struct replicator *r, const struct registry *reg,
     }
 }
 
+// How far the snapshot is that this registry's past comes by, if it does.
+static void joining_add(struct replicator *r, const struct registry *reg, const char *origin,
+                        json_t *item)
+{
+    struct join_row row;
+    if (!join_state_get(r->o.state_dir, origin, reg->key, &row))
+        json_object_set_new(item, "joining", join_row_json(&row));
+}
+
 static json_t *item_json(struct replicator *r, const struct registry *reg,
                          const struct origin_status *o, const struct unknown *u, int64_t now)
 {
@@ -191,6 +201,8 @@ static json_t *item_json(struct replicator *r, const struct registry *reg,
         (json_int_t)s.reader.n_malformed);
     if (item)
         item_extras(r, reg, o, &s, &source, u, item);
+    if (item)
+        joining_add(r, reg, o->origin, item);
     return item;
 }
 

@@ -428,6 +428,7 @@ void region_up(struct test_region *r)
                                    .fetcher = r->fetcher,
                                    .verify = ed25519_verify,
                                    .start_ask_ms = r->start_ask_ms,
+                                   .join_feed_min = r->join_feed_min,
                                    .continues = r->continues,
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,

@@ -65,6 +65,8 @@ struct test_region {
     // so many of them end behind the greeting, as they do where the topology changes just then
     _Atomic unsigned n_short_relays;
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
+    // from how many entries on it joins by snapshots; 0: as the replicator has it
+    unsigned join_feed_min;
     // its store was handed over
     bool continues;
     // its disk, if free_bytes says how much of it is free

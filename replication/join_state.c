@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// The record of snapshots that are taken; see join_state.h.
+//   {"v":1,"origins":{"eastus":{"contoso@42":{"state":"IN_PROGRESS","at":CURSOR,"next":TEXT,…}}}}
+#include "replication/join_state.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX (16u << 20)
+
+static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static const char *const phase_names[] = {"PREPARING", "IN_PROGRESS", "COMPLETE", "FAILED"};
+
+// --- the file ---
+
+// The origins object, or a new empty one when there is no usable file. NULL when out of memory.
+static json_t *origins_load(const char *path)
+{
+    AUTO_BUF struct buf text;
+    json_t *root = NULL, *origins = NULL;
+    buf_init(&text, FILE_MAX);
+    int rc = file_read(path, FILE_MAX, &text);
+    if (!rc)
+        root = json_loadb(buf_cstr(&text), text.n, JSON_REJECT_DUPLICATES, NULL);
+    if (root && json_integer_value(json_object_get(root, "v")) == 1)
+        origins = json_object_get(root, "origins");
+    if (json_is_object(origins))
+        json_incref(origins);
+    else
+        origins = NULL;
+    json_decref(root);
+    if (origins)
+        return origins;
+    if (rc != ERR_NOTFOUND)
+        log_warn("replication: %s is damaged: snapshots that were begun are taken anew", path);
+    return json_object();
+}
+
+static int origins_write(const char *path, json_t *origins)
+{
+    json_t *root = json_pack("{s:i, s:O}", "v", 1, "origins", origins);
+    AUTO_FREE char *text = NULL;
+    if (root)
+        text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(root);
+    if (!text)
+        return ERR_NOMEM;
+    return file_write_atomic(path, text, strlen(text), 0600);
+}
+
+static char *path_of(const char *state_dir)
+{
+    return mem_printf("%s/joining.json", state_dir);
+}
+
+// --- rows ---
+
+static bool text_get(const json_t *o, const char *name, char *out, size_t size)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    int n = snprintf(out, size, "%s", s ? s : "");
+    return s && n >= 0 && (size_t)n < size;
+}
+
+static uint64_t number_of(const json_t *o, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(o, name));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static bool phase_get(const json_t *o, enum join_phase *out)
+{
+    const char *s = json_string_value(json_object_get(o, "state"));
+    for (size_t i = 0; s && i < ARRAY_LEN(phase_names); i++)
+        if (strcmp(s, phase_names[i]) == 0) {
+            *out = (enum join_phase)i;
+            return true;
+        }
+    return false;
+}
+
+// A row that is not as this file writes it is none.
+static bool row_read(const json_t *o, const char *registry, struct join_row *out)
+{
+    char cursor[CURSOR_TEXT_SIZE];
+    struct join_row row = {.n_entries = number_of(o, "entries"),
+                           .n_bytes = number_of(o, "bytes"),
+                           .looked = number_of(o, "looked"),
+                           .of = number_of(o, "of"),
+                           .began_ms = (int64_t)number_of(o, "beganMs"),
+                           .wrote_ms = (int64_t)number_of(o, "wroteMs")};
+    int n = snprintf(row.registry, sizeof row.registry, "%s", registry);
+    if (n < 0 || (size_t)n >= sizeof row.registry || !phase_get(o, &row.phase))
+        return false;
+    if (!text_get(o, "at", cursor, sizeof cursor) || cursor_parse(cursor, &row.at))
+        return false;
+    if (!text_get(o, "next", row.next, sizeof row.next) || !snapshot_next_ok(row.next))
+        return false;
+    if (!text_get(o, "error", row.error, sizeof row.error))
+        return false;
+    *out = row;
+    return true;
+}
+
+static json_t *row_write(const struct join_row *row)
+{
+    char cursor[CURSOR_TEXT_SIZE];
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state",
+                     phase_names[row->phase], "at", cursor_format(&row->at, cursor), "next",
+                     row->next, "entries", (json_int_t)row->n_entries, "bytes",
+                     (json_int_t)row->n_bytes, "looked", (json_int_t)row->looked, "of",
+                     (json_int_t)row->of, "beganMs", (json_int_t)row->began_ms, "wroteMs",
+                     (json_int_t)row->wrote_ms, "error", row->error);
+}
+
+static json_t *rows_load(const char *state_dir, const char *origin)
+{
+    AUTO_FREE char *path = path_of(state_dir);
+    if (!path)
+        return NULL;
+    pthread_mutex_lock(&file_lock);
+    json_t *origins = origins_load(path);
+    pthread_mutex_unlock(&file_lock);
+    json_t *rows = json_incref(json_object_get(origins, origin));
+    json_decref(origins);
+    return rows;
+}
+
+int join_state_get(const char *state_dir, const char *origin, const char *registry,
+                   struct join_row *out)
+{
+    json_t *rows = rows_load(state_dir, origin);
+    bool found = row_read(json_object_get(rows, registry), registry, out);
+    json_decref(rows);
+    return found ? 0 : ERR_NOTFOUND;
+}
+
+int join_state_place(const char *state_dir, const char *origin, struct feed_mark *out)
+{
+    json_t *rows = rows_load(state_dir, origin), *o;
+    const char *registry;
+    bool found = false;
+    json_object_foreach(rows, registry, o)
+    {
+        struct join_row row;
+        if (!row_read(o, registry, &row) || mark_is_zero(&row.at))
+            continue;
+        *out = row.at;
+        found = true;
+    }
+    json_decref(rows);
+    return found ? 0 : ERR_NOTFOUND;
+}
+
+static int row_put(json_t *origins, const char *origin, const struct join_row *row)
+{
+    json_t *rows = json_object_get(origins, origin);
+    if (!json_is_object(rows)) {
+        if (json_object_set_new(origins, origin, json_object()))
+            return ERR_NOMEM;
+        rows = json_object_get(origins, origin);
+    }
+    return json_object_set_new(rows, row->registry, row_write(row)) ? ERR_NOMEM : 0;
+}
+
+int join_state_set(const char *state_dir, const char *origin, const struct join_row *row)
+{
+    AUTO_FREE char *path = path_of(state_dir);
+    if (!path)
+        return ERR_NOMEM;
+    pthread_mutex_lock(&file_lock);
+    json_t *origins = origins_load(path);
+    int rc = origins ? row_put(origins, origin, row) : ERR_NOMEM;
+    if (!rc)
+        rc = origins_write(path, origins);
+    pthread_mutex_unlock(&file_lock);
+    json_decref(origins);
+    return rc;
+}
+
+static size_t rows_drop(json_t *rows, const struct feed_mark *mark)
+{
+    const char *registry;
+    json_t *o;
+    void *next;
+    size_t n = 0;
+    json_object_foreach_safe(rows, next, registry, o)
+    {
+        struct join_row row;
+        if (row_read(o, registry, &row) && mark_order(&row.at, mark) <= 0)
+            continue;
+        json_object_del(rows, registry);
+        n++;
+    }
+    return n;
+}
+
+int join_state_forget_behind(const char *state_dir, const char *origin,
+                             const struct feed_mark *mark, size_t *out_n)
+{
+    AUTO_FREE char *path = path_of(state_dir);
+    if (!path)
+        return ERR_NOMEM;
+    pthread_mutex_lock(&file_lock);
+    json_t *origins = origins_load(path);
+    int rc = origins ? 0 : ERR_NOMEM;
+    size_t n = 0;
+    if (!rc)
+        n = rows_drop(json_object_get(origins, origin), mark);
+    if (n)
+        rc = origins_write(path, origins);
+    pthread_mutex_unlock(&file_lock);
+    json_decref(origins);
+    if (!rc)
+        *out_n = n;
+    return rc;
+}
+
+// --- status ---
+
+json_t *join_row_json(const struct join_row *row)
+{
+    int64_t took_ms = row->wrote_ms - row->began_ms;
+    uint64_t left = row->of > row->looked ? row->of - row->looked : 0;
+    double rate = 0;
+    if (took_ms > 0)
+        rate = (double)row->looked * 1000 / (double)took_ms;
+    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I}", "state", phase_names[row->phase],
+                          "entries", (json_int_t)row->n_entries, "bytes", (json_int_t)row->n_bytes,
+                          "done", (json_int_t)row->looked, "of", (json_int_t)row->of,
+                          "entriesPerSecond", rate, "startedMs", (json_int_t)row->began_ms);
+    int bad = !o;
+    if (o && row->phase == JOIN_IN_PROGRESS && rate > 0 && row->of)
+        bad = json_object_set_new(o, "etaSeconds", json_integer((json_int_t)((double)left / rate)));
+    if (!bad && row->phase == JOIN_FAILED)
+        bad = json_object_set_new(o, "lastError", json_string(row->error));
+    if (!bad)
+        return o;
+    json_decref(o);
+    return NULL;
+}
