@@ -146,8 +146,12 @@ int session_greet(struct session *s, const struct feed_line *l)
     if (mark_is_zero(&s->stored)) { // nothing lies behind us
         if (covers_target(s))
             return 0;
-        if (!s->by_feed && s->n_target)
-            return FEED_READ_AGAIN; // a snapshot may be shorter
+        if (s->n_target && !peer_is_short(s->p)) { // a snapshot may be shorter
+            rc = session_join(s);
+            if (rc != ERR_UNSUPPORTED)
+                return rc;
+            peer_found_short(s->p);
+        }
         return target_reached(s);
     }
     rc = covered_shrink(s);

@@ -40,6 +40,23 @@ bool session_outdated(struct session *s)
     return outdated;
 }
 
+int session_join(struct session *s)
+{
+    const char **fresh = arena_array(&s->names, s->n_target + 1, sizeof *fresh);
+    size_t n = 0;
+    if (!fresh)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < s->n_target; i++)
+        if (!name_in(s->target[i], s->covered, s->n_covered))
+            fresh[n++] = s->target[i];
+    int rc = join_take(s->r, s->p, s->t, fresh, n, &s->stored);
+    if (!rc)
+        rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
+    if (!rc || rc == ERR_CANCELED)
+        return FEED_READ_AGAIN;
+    return rc;
+}
+
 // --- lines ---
 
 // It may be asked for content again at once, and what failed for want of it is tried now.
@@ -458,34 +475,13 @@ static int session_begin(struct session *s)
 // to be read.
 static int session_again(struct session *s)
 {
-    s->by_feed = true;
-    s->from_start = !mark_is_zero(&s->stored);
-    if (s->from_start)
-        log_info("replication: a registry of %s is new here: reading its feed from the start",
-                 peer_name(s->p));
+    log_info("replication: a registry of %s is new here: reading its feed from the start",
+             peer_name(s->p));
+    s->from_start = true;
     s->greeted = false;
     s->n_target = 0;
     s->n_entries = 0;
     return session_connect(s);
-}
-
-// Takes snapshots of the registries whose past was not read. ERR_UNSUPPORTED: they are read from the
-// feed.
-static int session_join(struct session *s)
-{
-    const char **fresh = arena_array(&s->names, s->n_target + 1, sizeof *fresh);
-    size_t n = 0;
-    if (!fresh)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < s->n_target; i++)
-        if (!name_in(s->target[i], s->covered, s->n_covered))
-            fresh[n++] = s->target[i];
-    int rc = join_take(s->r, s->p, s->t, fresh, n, &s->stored);
-    if (!rc)
-        rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
-    if (!rc || rc == ERR_CANCELED)
-        return FEED_READ_AGAIN;
-    return rc;
 }
 
 // Entries were left out, so often in a row: first it is read again from the mark, then once from its
@@ -505,7 +501,9 @@ static int session_read(struct session *s)
     if (!rc)
         rc = session_connect(s);
     bool past_lacks = rc == FEED_READ_AGAIN && s->greeted && !s->from_start;
-    if (!past_lacks || life_stopping(s->r->life) || !session_has_new(s))
+    if (!past_lacks || life_stopping(s->r->life) || mark_is_zero(&s->stored))
+        return rc;
+    if (!session_has_new(s))
         return rc;
     rc = session_join(s);
     if (rc != ERR_UNSUPPORTED)

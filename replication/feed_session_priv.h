@@ -25,8 +25,6 @@ struct session {
     uint64_t stored_stamp;
     // reading again what lies before `stored`
     bool from_start;
-    // snapshots are not the way: what is new is read from the feed
-    bool by_feed;
     // the first line came
     bool greeted;
     // of the origin: as its lines say, and what is held here
@@ -60,6 +58,10 @@ struct session {
 
 // Is another version of the topology in force than the session's?
 bool session_outdated(struct session *s);
+
+// Takes snapshots of the registries whose past was not read. FEED_READ_AGAIN: it did, or is to begin
+// anew. ERR_UNSUPPORTED: they are read from the feed.
+int session_join(struct session *s);
 
 // --- feed_batch.c ---
 // Stores what was read since the last flush, and moves the read mark.

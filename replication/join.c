@@ -92,8 +92,9 @@ static int page_status(struct join *j, int status)
 {
     if (status == 200)
         return 0;
-    if (status == 404 || status == 405)
-        return ERR_UNSUPPORTED; // an earlier release
+    // an earlier release, or it does not know yet, by its topology, that the registry is shared
+    if (status == 404 || status == 405 || status == 403 || status == 400)
+        return ERR_UNSUPPORTED;
     peer_failed(j->p, "snapshot of %s: answered %d", j->row.registry, status);
     return status == 409 ? ERR_CONFLICT : ERR_PROTO;
 }
@@ -106,8 +107,10 @@ static int page_get(struct join *j)
     int n =
         snprintf(target, sizeof target, "/replication/v1/snapshot?registry=%s", j->row.registry);
     if (j->has_at)
-        snprintf(target + n, sizeof target - (size_t)n, "&at=%s&after=%s",
-                 cursor_format(&j->at, cursor), j->row.next);
+        n += snprintf(target + n, sizeof target - (size_t)n, "&at=%s&after=%s",
+                      cursor_format(&j->at, cursor), j->row.next);
+    if (j->r->o.join_page_max)
+        snprintf(target + n, sizeof target - (size_t)n, "&max=%u", j->r->o.join_page_max);
     buf_done(&j->body);
     buf_init(&j->body, 0);
     int rc = peer_get(&j->r->dialer, j->t, peer_name(j->p), target, NULL, NULL, SNAPSHOT_TEXT_MAX,

@@ -22,6 +22,8 @@
 #define CONTACT_TRY_MS 500 // a connection takes so long at most where nothing is lost
 
 struct peer {
+    // peer_found_short; its reader alone
+    bool is_short;
     struct replicator *r;
     char name[HOSTNAME_REGION_SIZE];
     struct source *source;
@@ -450,6 +452,16 @@ void peer_stuck(struct peer *p, int rc)
     room_wrote(p->r->room, rc);
     if (rc && !again && !life_stopping(p->r->life))
         log_limited(&limit, LOG_WARN, "replication: feed of %s: %s", p->name, text);
+}
+
+void peer_found_short(struct peer *p)
+{
+    p->is_short = true;
+}
+
+bool peer_is_short(const struct peer *p)
+{
+    return p->is_short;
 }
 
 void peer_clock_ahead(struct peer *p, uint64_t stamp, uint32_t skew_ms)

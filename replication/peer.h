@@ -148,6 +148,10 @@ void peer_diverged(struct peer *p);
 void peer_missed(struct peer *p);
 // Our own store does not take what is read of it (rc), or does again (0).
 void peer_stuck(struct peer *p, int rc);
+// A snapshot of it is not the way to begin, since this process started: its feed is short, or it
+// serves none.
+void peer_found_short(struct peer *p);
+bool peer_is_short(const struct peer *p);
 // Reading stopped before an entry of this stamp, which is of the future by `skew_ms`.
 void peer_clock_ahead(struct peer *p, uint64_t stamp, uint32_t skew_ms);
 

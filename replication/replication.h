@@ -106,6 +106,8 @@ struct replicator_options {
     // A feed with fewer entries is read from its beginning by who joins; snapshots are taken of longer
     // ones. 0: 1,000
     unsigned join_feed_min;
+    // entries of a page that it asks for; 0: 1,000, which is the most
+    unsigned join_page_max;
     // how long the start waits for what they cannot give back; 0: 60,000
     unsigned recover_patience_ms;
     // between two comparisons of our clock with the others'; 0: 5,000

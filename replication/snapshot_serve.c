@@ -8,6 +8,7 @@
 #include "replication/replication_priv.h"
 #include "replication/snapshot_page.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct snapshot_question {
@@ -18,6 +19,8 @@ struct snapshot_question {
     bool has_at, first;
     struct feed_mark at;
     struct snapshot_at after;
+    // entries of the page
+    size_t max;
 };
 
 static int place_choose(struct snapshot_question *q)
@@ -57,7 +60,7 @@ static int page_write(const struct snapshot_question *q, struct arena *a, struct
                                      .registry = q->registry,
                                      .upto = q->at,
                                      .after = q->after,
-                                     .max = SNAPSHOT_ENTRIES_MAX,
+                                     .max = q->max,
                                      .max_bytes = SNAPSHOT_PAGE_BYTES};
     struct snapshot_page p;
     int rc = head_write(q, out);
@@ -119,11 +122,26 @@ static struct snapshot_question *question_new(struct replicator *r, struct http_
         *q = (struct snapshot_question){.r = r,
                                         .registry = arena_strdup(&req->arena, reg->key),
                                         .topology = t->version,
-                                        .first = true};
+                                        .first = true,
+                                        .max = SNAPSHOT_ENTRIES_MAX};
     if (q && q->registry)
         return q;
     serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
     return NULL;
+}
+
+// Fewer entries than the page would have; what is no number from 1 on is refused.
+static bool max_take(const char *text, size_t *out)
+{
+    size_t n = 0;
+    if (!text)
+        return true;
+    if (!*text || *text == '0' || strlen(text) > 9 || strspn(text, "0123456789") != strlen(text))
+        return false;
+    n = strtoul(text, NULL, 10);
+    if (n < *out)
+        *out = n;
+    return true;
 }
 
 void snapshot_begin(struct replicator *r, struct http_request *req, const struct topology *t,
@@ -133,6 +151,10 @@ void snapshot_begin(struct replicator *r, struct http_request *req, const struct
     struct snapshot_question *q = question_new(r, req, t, peer, plan);
     if (!q)
         return;
+    if (!max_take(http_query_get(req, "max", 0), &q->max)) {
+        serve_refuse(req, &plan->response, 400, "max: how many entries?");
+        return;
+    }
     q->has_at = at != NULL;
     if (at && cursor_parse(at, &q->at)) {
         serve_refuse(req, &plan->response, 400, "at: not a cursor");

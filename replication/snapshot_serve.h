@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /replication/v1/snapshot?registry=KEY[&at=CURSOR][&after=NEXT]: a page of what this region
+// GET /replication/v1/snapshot?registry=KEY[&at=CURSOR][&after=NEXT][&max=N]: a page of what this region
 // wrote in a registry, for a region that holds it too; see replication/snapshot_page.h for its form.
 //   snapshot_begin(r, req, topology, peer, plan);
 // Without `at` the snapshot goes up to the end of the feed, which the page then says; later pages

@@ -429,6 +429,7 @@ void region_up(struct test_region *r)
                                    .verify = ed25519_verify,
                                    .start_ask_ms = r->start_ask_ms,
                                    .join_feed_min = r->join_feed_min,
+                                   .join_page_max = r->join_page_max,
                                    .continues = r->continues,
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,

@@ -67,6 +67,8 @@ struct test_region {
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
     // from how many entries on it joins by snapshots; 0: as the replicator has it
     unsigned join_feed_min;
+    // entries of a page of them; 0: the same
+    unsigned join_page_max;
     // its store was handed over
     bool continues;
     // its disk, if free_bytes says how much of it is free

@@ -3,8 +3,7 @@
 // registry later; the feed goes on behind them, also after a kill between two pages.
 #include "replication/join_state.h"
 
-#include "base/err.h"
-#include "base/mem.h"
+#include "replication/cursor.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/regions.h"
 
@@ -102,33 +101,80 @@ START_TEST(who_comes_to_a_registry_later_takes_its_snapshot)
 }
 END_TEST
 
-// It was killed with a page in the store: it goes on with what its record says.
-START_TEST(what_was_begun_goes_on)
+// How far the snapshot is by its record: 0 before the first page.
+static uint64_t progress(struct join_row *out)
 {
-    struct digest d;
-    struct feed_mark head;
+    if (join_state_get(west->dir, "eastus", "contoso", out))
+        return 0;
+    return out->n_entries;
+}
+
+// It goes down while pages come, again and again: each run goes on with what its record says.
+START_TEST(what_was_begun_goes_on_after_each_end)
+{
+    struct digest d, e;
+    struct join_row row = {0};
+    uint64_t last = 0;
+    int64_t began_ms = 0;
+    unsigned n_runs = 0;
     west_begins(10);
+    west->join_page_max = 1;
     moves_push(east, "contoso", &d);
-    region_up(west);
-    WAIT_FOR(joined(west, "contoso"), 30000);
-    region_down(west);
-    struct join_row row;
-    ck_assert_int_eq(join_state_get(west->dir, "eastus", "contoso", &row), 0);
-    ck_assert_int_eq(meta_head(east->meta, "eastus", &head), 0);
-    // as if its last page had not been noted, nor the mark: the record alone says where it was
-    row.phase = JOIN_IN_PROGRESS;
-    row.next[0] = '\0';
-    ck_assert_int_eq(join_state_set(west->dir, "eastus", &row), 0);
-    AUTO_FREE char *covered = mem_printf("%s/replication.json", west->dir);
-    ck_assert_int_eq(remove(covered), 0);
+    while (row.phase != JOIN_COMPLETE) {
+        region_up(west);
+        // the last page may be empty
+        WAIT_FOR(progress(&row) > last || row.phase == JOIN_COMPLETE, 30000);
+        region_down(west);
+        ck_assert_uint_ge(progress(&row), last);
+        last = row.n_entries;
+        if (!began_ms)
+            began_ms = row.began_ms;
+        ck_assert_int_eq(row.began_ms, began_ms); // not anew
+        n_runs++;
+    }
+    ck_assert(!row.of || row.looked <= row.of); // 0: of version 1, which has no numbers
+    ck_assert_uint_le(row.n_entries, held_of(east, "eastus") + 1); // the chain's end came twice
     region_up(west);
     WAIT_FOR(region_has(west, "contoso", "app", "moves", &d), 30000);
-    region_push(east, "contoso", "app", "later", 7, 1, 100, 0, &d);
-    WAIT_FOR(region_has(west, "contoso", "app", "later", &d), 20000);
+    region_push(east, "contoso", "app", "later", 7, 1, 100, 0, &e);
+    WAIT_FOR(region_has(west, "contoso", "app", "later", &e), 20000);
+    ck_assert(state_is(west, "contoso", "eastus", "Ready"));
+    ck_assert_uint_ge(n_runs, 2);
+    world_done(&w);
+}
+END_TEST
+
+static int ask(const char *more)
+{
+    char target[512];
+    snprintf(target, sizeof target, "/replication/v1/snapshot?%s", more);
+    return region_ask(east, west, "GET", target, "peer", NULL);
+}
+
+START_TEST(questions_that_are_none_are_refused)
+{
+    struct digest d;
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 1, 100, 0, &d);
+    ck_assert_int_eq(ask("registry=contoso"), 200);
+    ck_assert_int_eq(ask("registry=contoso&at=&after="), 200);
+    ck_assert_int_eq(ask("registry=fabrikam"), 403); // not held in westeurope
+    ck_assert_int_eq(ask("registry=nobody"), 403);
+    ck_assert_int_eq(ask(""), 403);
+    ck_assert_int_eq(ask("registry=contoso&at=x"), 400);
+    ck_assert_int_eq(ask("registry=contoso&at=&after=abc"), 400);
+    ck_assert_int_eq(ask("registry=contoso&after=abc"), 400);
+    ck_assert_int_eq(ask("registry=contoso&max=0"), 400);
+    ck_assert_int_eq(ask("registry=contoso&max=1x"), 400);
+    char cursor[CURSOR_TEXT_SIZE], more[CURSOR_TEXT_SIZE + 64];
+    struct feed_mark at = {.epoch = 77, .seq = 9};
+    snprintf(more, sizeof more, "registry=contoso&at=%s", cursor_format(&at, cursor));
+    ck_assert_int_eq(ask(more), 409);
     world_done(&w);
 }
 END_TEST
 
 CHECK_MAIN("replication/join", a_new_region_joins_by_snapshots,
            a_short_feed_is_read_from_its_beginning,
-           who_comes_to_a_registry_later_takes_its_snapshot, what_was_begun_goes_on)
+           who_comes_to_a_registry_later_takes_its_snapshot, what_was_begun_goes_on_after_each_end,
+           questions_that_are_none_are_refused)
