@@ -332,6 +332,7 @@ START_TEST(a_register_keeps_its_history_and_pages_end_anywhere)
                 continue;
             }
             ck_assert_uint_gt(p.entries[i].seq, last); // each once, here by place
+            ck_assert_uint_gt(p.entries[i].seq, 20);   // the highest ones
             last = p.entries[i].seq;
             n++;
         }
@@ -353,6 +354,46 @@ START_TEST(a_register_keeps_its_history_and_pages_end_anywhere)
     ask.registry = "fabrikam";
     ck_assert_int_eq(meta_snapshot_read(source.m, &ask, &a, &p), 0);
     ck_assert(p.n == 0 && p.at_end);
+    store_end(&source);
+    arena_done(&a);
+}
+END_TEST
+
+// A person's tombstone counts for what a rule's higher one does not end.
+START_TEST(a_persons_tombstone_stays_beside_a_higher_one_of_a_rule)
+{
+    struct chain c = {0};
+    struct arena a;
+    struct snapshot_page p;
+    bool person = false, rule = false;
+    arena_init(&a, 0);
+    store_begin(&source, "eastus");
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        struct feed_entry e = entry("a", 1, seq, 100 + seq, ENTRY_MANIFEST_GONE, "app", "{1}");
+        e.media_type = "";
+        memset(e.hash, (int)seq, sizeof e.hash);
+        e.judged = seq == 3; // a value that it saw was written after the deletions
+        e.judged_origin = "b";
+        e.judged_epoch = 1;
+        if (e.judged) {
+            e.stamp = 203;
+            e.judged_stamp = 150;
+        }
+        e = finished(&e, &c, &a);
+        ingest(&source, &e, 1);
+    }
+    const struct snapshot_ask ask = {.origin = "a",
+                                     .registry = REG,
+                                     .upto = {.epoch = 1, .seq = 3},
+                                     .max = 100,
+                                     .max_bytes = SIZE_MAX};
+    ck_assert_int_eq(meta_snapshot_read(source.m, &ask, &a, &p), 0);
+    for (size_t i = 1; i < p.n; i++) { // behind the chain's last entry
+        ck_assert_uint_ne(p.entries[i].seq, 1);
+        person = person || p.entries[i].seq == 2;
+        rule = rule || p.entries[i].seq == 3;
+    }
+    ck_assert(person && rule);
     store_end(&source);
     arena_done(&a);
 }
@@ -411,4 +452,5 @@ START_TEST(what_is_not_known_comes_whole)
 END_TEST
 
 CHECK_MAIN("store/meta snapshot", a_snapshot_and_the_feed_behind_it_equal_the_feed,
-           a_register_keeps_its_history_and_pages_end_anywhere, what_is_not_known_comes_whole)
+           a_register_keeps_its_history_and_pages_end_anywhere,
+           a_persons_tombstone_stays_beside_a_higher_one_of_a_rule, what_is_not_known_comes_whole)
