@@ -49,7 +49,7 @@ int session_join(struct session *s)
     for (size_t i = 0; i < s->n_target; i++)
         if (!name_in(s->target[i], s->covered, s->n_covered))
             fresh[n++] = s->target[i];
-    int rc = join_take(s->r, s->p, s->t, fresh, n, &s->stored);
+    int rc = join_snapshots(s->r, s->p, s->t, fresh, n, &s->stored);
     if (!rc)
         rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
     if (!rc || rc == ERR_CANCELED)

@@ -238,8 +238,8 @@ static int registry_take(struct join *j, const char *registry)
 
 // --- all ---
 
-int join_take(struct replicator *r, struct peer *p, const struct topology *t,
-              const char *const *registries, size_t n, const struct feed_mark *mark)
+int join_snapshots(struct replicator *r, struct peer *p, const struct topology *t,
+                   const char *const *registries, size_t n, const struct feed_mark *mark)
 {
     struct join j = {.r = r, .p = p, .t = t, .origin = topology_region(t, peer_name(p))};
     int rc = 0;

@@ -3,7 +3,7 @@
 // its feed from the beginning. Reads and writes of this region go on meanwhile; what the snapshot
 // lacks of content comes by jobs, as for the feed.
 //
-//   rc = join_take(r, peer, topology, registries, n, &mark);
+//   rc = join_snapshots(r, peer, topology, registries, n, &mark);
 //   if (rc == ERR_UNSUPPORTED)
 //       … read its feed from the beginning …
 //
@@ -32,7 +32,7 @@ struct replicator;
 // ERR_UNSUPPORTED: this is not the way: it does not serve snapshots, a key of it is revoked, or its
 // feed is short. ERR_CONFLICT: the place is none of its feed. ERR_CANCELED: this region stops, or
 // its topology changed.
-int join_take(struct replicator *r, struct peer *p, const struct topology *t,
-              const char *const *registries, size_t n, const struct feed_mark *mark);
+int join_snapshots(struct replicator *r, struct peer *p, const struct topology *t,
+                   const char *const *registries, size_t n, const struct feed_mark *mark);
 
 #endif
