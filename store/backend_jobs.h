@@ -41,6 +41,13 @@ struct parked_job {
     uint64_t needed_bytes;
 };
 
+// What one origin's jobs in a registry hold back.
+struct held_row {
+    const char *registry;
+    // the lowest stamp of their entries
+    uint64_t stamp;
+};
+
 // Jobs of one origin.
 struct job_counts {
     uint64_t n_all;
@@ -82,6 +89,8 @@ struct job_ops {
     int (*any_of)(struct tx *tx, const char *origin);
     int (*first_holding)(struct tx *tx, const char *origin, uint32_t partition,
                          struct feed_mark *out);
+    int (*held)(struct tx *tx, const char *origin, size_t max, struct arena *a,
+                struct held_row **out, size_t *out_n);
     int (*counts)(struct tx *tx, const char *origin, const char *registry, struct job_counts *out);
     int (*worst_error)(struct tx *tx, const char *origin, const char *registry, struct arena *a,
                        const char **out_error, int *out_grade);
@@ -234,6 +243,13 @@ static inline int jobs_first_holding(struct tx *tx, const char *origin, uint32_t
                                      struct feed_mark *out)
 {
     return tx->ops->jobs->first_holding(tx, origin, partition, out);
+}
+
+// Of the same jobs, by registry. ERR_TOOBIG: they are in more than `max` registries.
+static inline int jobs_held(struct tx *tx, const char *origin, size_t max, struct arena *a,
+                            struct held_row **out, size_t *out_n)
+{
+    return tx->ops->jobs->held(tx, origin, max, a, out, out_n);
 }
 
 // `registry` NULL: of all.

@@ -26,6 +26,7 @@
 //   meta_ended.c         uploads that ended
 //   meta_ingest.c        entries of peers
 //   meta_origins.c       how far they are read and applied
+//   meta_words.c         what other members are told of that
 //   meta_queue.c         the durable queue
 //   meta_jobs.c          its tasks that are entries, not applied yet
 //   meta_parked.c        those whose content has no room

@@ -290,6 +290,47 @@ static int sqlite_jobs_first_holding(struct tx *tx, const char *origin, uint32_t
     return 0;
 }
 
+static int held_rows(struct db *d, sqlite3_stmt *st, struct held_row *list, size_t max,
+                     struct arena *a, size_t *out_n)
+{
+    size_t n = 0;
+    int rc;
+    while ((rc = db_step(d, st)) == 1) {
+        int bad = ERR_TOOBIG;
+        if (n < max)
+            bad = db_text(st, 0, a, &list[n].registry);
+        if (bad) {
+            db_end(st);
+            return bad;
+        }
+        list[n++].stamp = (uint64_t)sqlite3_column_int64(st, 1);
+    }
+    if (!rc)
+        *out_n = n;
+    return rc;
+}
+
+static int sqlite_jobs_held(struct tx *tx, const char *origin, size_t max, struct arena *a,
+                            struct held_row **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    struct held_row *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    int rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT registry,min(stamp) FROM tasks j WHERE origin=?1 AND room=0 AND NOT "
+                      "(waiting=1 AND"
+                      " EXISTS(SELECT 1 FROM tasks p WHERE p.registry=j.registry AND "
+                      "p.repository=j.repository AND"
+                      " p.room>0)) GROUP BY registry",
+                      "s", origin);
+    if (!rc)
+        rc = held_rows(sqlite_tx_db(tx), st, list, max, a, out_n);
+    if (!rc)
+        *out = list;
+    return rc;
+}
+
 static int sqlite_jobs_count(struct tx *tx, const char *origin, const char *registry,
                              struct job_counts *out)
 {
@@ -353,6 +394,7 @@ const struct job_ops sqlite_job_ops = {
     .parked_for = sqlite_jobs_parked_for,
     .any_of = sqlite_jobs_any_of,
     .first_holding = sqlite_jobs_first_holding,
+    .held = sqlite_jobs_held,
     .counts = sqlite_jobs_count,
     .worst_error = sqlite_jobs_worst_error,
 };

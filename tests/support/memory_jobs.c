@@ -419,6 +419,40 @@ static int first_holding(struct tx *tx, const char *origin, uint32_t partition,
     return 0;
 }
 
+static int held_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct held_row *)a)->registry, ((const struct held_row *)b)->registry);
+}
+
+static int held(struct tx *tx, const char *origin, size_t max, struct arena *a,
+                struct held_row **out, size_t *out_n)
+{
+    struct held_row *list = arena_array(a, max + 1, sizeof *list);
+    size_t n = 0;
+    if (!list)
+        return ERR_NOMEM;
+    EACH_JOB(tx, j)
+    {
+        size_t i = 0;
+        if (strcmp(j->origin, origin) != 0 || !holds(tx, j))
+            continue;
+        while (i < n && strcmp(list[i].registry, j->registry) != 0)
+            i++;
+        if (i == max)
+            return ERR_TOOBIG;
+        if (i == n)
+            list[n++] = (struct held_row){arena_strdup(a, j->registry), j->stamp};
+        if (!list[i].registry)
+            return ERR_NOMEM;
+        if (j->stamp < list[i].stamp)
+            list[i].stamp = j->stamp;
+    }
+    qsort(list, n, sizeof *list, held_compare);
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
 static bool is_of(const struct m_task *j, const char *origin, const char *registry)
 {
     return !strcmp(j->origin, origin) && (!registry || !strcmp(j->registry, registry));
@@ -489,6 +523,7 @@ const struct job_ops memory_job_ops = {
     .parked_for = parked_for,
     .any_of = any_of,
     .first_holding = first_holding,
+    .held = held,
     .counts = counts,
     .worst_error = worst_error,
 };

@@ -689,6 +689,50 @@ START_TEST(due_jobs_come_oldest_first_and_registries_by_name)
 }
 END_TEST
 
+// So many registries have jobs of that origin that hold back: contoso first.
+static void held_are(struct tx *tx, const char *origin, size_t n)
+{
+    struct arena a;
+    struct held_row *rows;
+    size_t n_rows = 99;
+    arena_init(&a, 0);
+    ck_assert_int_eq(jobs_held(tx, origin, n, &a, &rows, &n_rows), 0);
+    ck_assert_uint_eq(n_rows, n);
+    if (n) {
+        ck_assert_str_eq(rows[0].registry, "contoso");
+        ck_assert_int_eq(jobs_held(tx, origin, n - 1, &a, &rows, &n_rows), ERR_TOOBIG);
+    }
+    arena_done(&a);
+}
+
+// What holds back is told by registry, with the lowest stamp.
+START_TEST(held_jobs_are_told_by_registry)
+{
+    begin();
+    struct arena a;
+    struct held_row *rows;
+    size_t n;
+    arena_init(&a, 0);
+    int64_t first = job_of("fabrikam", 1);
+    (void)job_of("contoso", 2);
+    (void)job_of("contoso", 3);
+    struct tx *tx = reader();
+    held_are(tx, "westeurope", 2);
+    ck_assert_int_eq(jobs_held(tx, "westeurope", 9, &a, &rows, &n), 0);
+    ck_assert_str_eq(rows[1].registry, "fabrikam");
+    ck_assert_uint_lt(rows[1].stamp, rows[0].stamp);
+    const uint64_t contoso = rows[0].stamp;
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(job_remove, .id = first), 0);
+    tx = reader();
+    ck_assert_int_eq(jobs_held(tx, "westeurope", 9, &a, &rows, &n), 0);
+    ck_assert(n == 1 && rows[0].stamp == contoso);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 START_TEST(parked_jobs_hold_nothing_back_and_fit_by_size)
 {
     begin();
@@ -704,6 +748,8 @@ START_TEST(parked_jobs_hold_nothing_back_and_fit_by_size)
     struct tx *tx = reader();
     ck_assert_int_eq(jobs_first_holding(tx, "westeurope", 0, &first), 0);
     ck_assert_uint_eq(first.seq, 2);
+    held_are(tx, "westeurope", 1);
+    held_are(tx, "northeurope", 0);
     ck_assert_int_eq(jobs_parked_fitting(tx, 999, 9, &a, &fit, &n), 0);
     ck_assert_uint_eq(n, 0);
     ck_assert_int_eq(jobs_parked_fitting(tx, 1000, 9, &a, &fit, &n), 0);
@@ -1447,7 +1493,7 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            ids_rise_and_places_are_ordered_by_epoch_and_sequence, an_entry_with_a_job_stays,
            a_chain_is_ordered_by_place, unknown_entries_are_counted_until_they_are_learned,
            numbers_are_kept_by_name, due_jobs_come_oldest_first_and_registries_by_name,
-           parked_jobs_hold_nothing_back_and_fit_by_size,
+           parked_jobs_hold_nothing_back_and_fit_by_size, held_jobs_are_told_by_registry,
            the_log_tells_which_repositories_were_touched,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
            due_tasks_come_by_time_and_beside_the_jobs, a_history_keeps_the_highest_versions,

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this region can say of itself; see meta_words.h.
+//
+// Invariants (design section 9)
+//   7. What is promised is durable before anybody hears it: the next own entry has a higher stamp,
+//      also after a restart and when the wall clock goes back.
+#include "store/meta_words.h"
+
+#include "store/meta_priv.h"
+
+struct promise_arg {
+    struct meta *m;
+    struct promise *out;
+};
+
+static int promise_run(struct tx *tx, void *arg)
+{
+    const struct promise_arg *p = arg;
+    struct own_head own;
+    uint64_t stamp;
+    if (!tx->mints)
+        return ERR_CLOSED;
+    int rc = own_lock(tx, &own);
+    if (rc)
+        return rc;
+    rc = clock_mint(p->m, own.stamp, 0, &stamp);
+    if (rc)
+        return rc;
+    own.stamp = stamp;
+    *p->out = (struct promise){.head = own.last, .stamp = stamp};
+    return own_set(tx, &own);
+}
+
+int meta_promise(struct meta *m, struct promise *out)
+{
+    struct promise made = {0};
+    struct promise_arg arg = {m, &made};
+    int rc = meta_write(m, promise_run, &arg, true);
+    if (!rc)
+        *out = made;
+    return rc;
+}
+
+// --- what was read ---
+
+static int held_read(struct tx *tx, struct arena *a, struct reading *o)
+{
+    struct held_row *rows;
+    size_t n;
+    int rc = jobs_held(tx, o->origin, META_HELD_MAX, a, &rows, &n);
+    if (rc)
+        return rc;
+    o->held = arena_array(a, n + 1, sizeof *o->held);
+    if (!o->held)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        o->held[i] = (struct reading_held){rows[i].registry, rows[i].stamp};
+    o->n_held = n;
+    return 0;
+}
+
+static int readings_make(struct tx *tx, struct arena *a, struct reading **out, size_t *out_n)
+{
+    struct read_mark *marks;
+    size_t n;
+    int rc = marks_list(tx, a, &marks, &n);
+    if (rc)
+        return rc;
+    struct reading *list = arena_array(a, n + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        list[i] = (struct reading){.origin = marks[i].origin, .read = marks[i].mark};
+    list[n] = (struct reading){.origin = arena_strdup(a, tx->region)};
+    if (!list[n].origin)
+        return ERR_NOMEM;
+    rc = missing_ok(log_head(tx, tx->region, &list[n++].read, NULL));
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = held_read(tx, a, &list[i]);
+    *out = list;
+    *out_n = n;
+    return rc;
+}
+
+int meta_reading(struct meta *m, struct arena *a, struct reading **out, size_t *out_n)
+{
+    struct reading *list;
+    size_t n;
+    struct tx *tx;
+    int rc = backend_read_moment(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = readings_make(tx, a, &list, &n);
+    tx_end(tx);
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
