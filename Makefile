@@ -15,7 +15,7 @@ help:
 	@echo 'make test       all tests; ends with "N passed, N failed"'
 	@echo 'make test-asan  all tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-tsan  the threaded unit tests under ThreadSanitizer'
-	@echo 'make test-upgrade   regions of the version before, built from the history, beside this one, and upgraded'
+	@echo 'make test-upgrade   of make test: fleets of two releases, the versions before this one built from the history'
 	@echo 'make test-image     packages and image as they are for others, made and run; needs root and a Debian mirror'
 	@echo 'make test-runbooks  every page of docs/runbooks, those too that wait for minutes'
 	@echo 'make test-clients  what people push and pull with, at length (skopeo, podman, buildah, ctr, curl; docker: make test)'
@@ -37,17 +37,20 @@ build:
 	@[ -f $(B)/build.ninja ] || meson setup $(B) $(SETUP)
 	@ninja -C $(B)
 test: deps build
+	@tools/release-before $(B)/release-before
 	@tools/run-tests $(B)
 test-asan: deps
+	@tools/release-before $(B)/release-before
 	@$(MAKE) --no-print-directory B=$(B)-asan SETUP='$(ASAN)' build
-	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tools/run-tests $(B)-asan -t 4
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 MERIDIAN_RELEASES=$(abspath $(B))/release-before tools/run-tests $(B)-asan -t 4
 # Only what these tests need is built, by meson test itself.
 test-tsan: deps
 	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
 	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
 		--only '^unit (base/(snapshot|log)|net/|store/|content/|control/|auth/|certs/|health/|fleet/|lifecycle/operations|resolver/(cookies|dot|edges|forward|geo|hotpath|journal|zone_maintainer|metrics|pending_query|resign|server|sign|transfer|turns)|replication/|registry/uploads|daemon/(task_runner|scrub))' -t 4
 test-upgrade: deps build
-	@tools/test-upgrade $(B)
+	@tools/release-before $(B)/release-before
+	@tools/run-tests $(B) --only '^system (builds|upgrade|mixed)$$'
 test-image: deps build
 	@tools/test-image $(B)
 test-runbooks: deps build

@@ -1,68 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions of the version before (MERIDIAN_BEFORE, which `make test-upgrade` builds from the history) beside regions of this one:
-an upgrade region by region, while all are used; what the version before cannot say is refused meanwhile; no way back after it."""
-import json, os, shutil, sqlite3, sys, unittest
+"""Regions of the last version that speaks 1 beside regions of this one: an upgrade region by region, while all are used; what that
+version cannot say is refused meanwhile; no way back after it."""
+import os, shutil, unittest
 
-from lab import DOMAIN, Lab, MERIDIAND, REGIONS, SKIP, wait_until
-from test_failure import Pusher, whole
-
-BEFORE = os.environ.get("MERIDIAN_BEFORE")
-
-
-def host(region):
-    return f"contoso.{region}.geo.{DOMAIN}"
+from lab import MERIDIAND, REGIONS, wait_until
+from releases import Mixed, host, need_release
+from test_failure import whole
 
 
-class Upgrade(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Lab(programs={region: BEFORE for region in REGIONS}))
-        cls.pushers = {region: Pusher(cls.lab, host(region), region, f"team/{region}", blob_bytes=2000) for region in REGIONS}
-        cls.n = 0
-
-    def rows(self, region, sql, *values):
-        db = sqlite3.connect(f"{self.lab.dir}/{region}/meta/meta.db")
-        try:
-            return db.execute(sql, values).fetchall()
-        finally:
-            db.close()
-
-    def versions(self, region):
-        """Of the entries that a region minted, from the first to the last."""
-        return [v for v, in self.rows(region, "SELECT version FROM feed WHERE origin=? ORDER BY epoch, seq", region)]
-
-    def push_everywhere(self):
-        """A push in each region, all of which arrive whole in every other one."""
-        type(self).n += 1
-        tag = f"t{self.n}"
-        for region, pusher in self.pushers.items():
-            pusher.push(tag)
-        for origin, pusher in self.pushers.items():
-            for region in REGIONS:
-                auth = self.lab.bearer(f"repository:team/{origin}:pull", host=host(region), region=region)
-                path = f"/v2/team/{origin}/manifests/{tag}"
-                wait_until(30, lambda: self.lab.request("HEAD", host(region), path, region, auth)[0] == 200,
-                           f"{origin}'s push {tag} is in {region}")
-                self.assertEqual(whole(self.lab, host(region), region, f"team/{origin}", tag),
-                                 pusher.acknowledged[f"team/{origin}:{tag}"])
-        return tag
-
-    def upgrade(self, region):
-        self.lab.stop(region)
-        self.lab.programs[region] = MERIDIAND
-        self.lab.start(region)
-
-    def delete(self, region, repository, tag):
-        auth = self.lab.bearer(f"repository:{repository}:pull,push,delete", host=host(region), region=region)
-        status, _, body = self.lab.request("DELETE", host(region), f"/v2/{repository}/manifests/{tag}", region, auth)
-        return status, body.decode()
-
-    def status(self, region, origin):
-        auth = self.lab.bearer("registry:catalog:*", host=host(region), region=region)
-        status, _, body = self.lab.request("GET", host(region), "/replication/v1/status?registry=contoso", region, auth)
-        self.assertEqual(status, 200, body)
-        return next(r for r in json.loads(body)["replications"] if r["origin"] == origin)
-
+class Upgrade(Mixed):
     def test_1_all_of_the_version_before(self):
         self.push_everywhere()
 
@@ -106,7 +52,7 @@ class Upgrade(unittest.TestCase):
     def test_5_the_version_before_refuses_the_store(self):
         lab = self.lab
         lab.stop("westeurope")
-        lab.programs["westeurope"] = BEFORE
+        lab.programs["westeurope"] = self.before
         since = lab.log_end("westeurope")
         lab.start("westeurope", wait=False)
         wait_until(20, lambda: lab.daemons["westeurope"].poll() is not None, "the version before ends")
@@ -133,7 +79,5 @@ class Upgrade(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not BEFORE:
-        print("skipped: make test-upgrade builds the version before, and runs this beside it")
-        sys.exit(SKIP)
+    Upgrade.before = need_release("speaks-1")
     unittest.main(verbosity=2)
