@@ -82,6 +82,9 @@ static void add_policy(json_t *o, const struct registry *r)
     json_object_set_new(
         o, "pushMove",
         json_string(policy_push_move(r) == PUSH_MOVE_REGIONAL ? "regional" : "none"));
+    json_object_set_new(
+        o, "copyAhead",
+        json_string(policy_copy_ahead(r) == COPY_AHEAD_DISABLED ? "disabled" : "enabled"));
     json_object_set_new(o, "limitsPerMinute", rates_json(policy_rates(r)));
     json_object_set_new(o, "repositories", rules);
 }

@@ -146,6 +146,30 @@ static void print_wrong(json_t *rows)
     }
 }
 
+// What was copied ahead for nothing, or could not be.
+static void print_ahead(json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *ahead = json_object_get(row, "ahead");
+        json_int_t copied = json_integer_value(json_object_get(ahead, "copiedBytes"));
+        json_int_t wasted = json_integer_value(json_object_get(ahead, "wastedBytes"));
+        json_int_t refused = json_integer_value(json_object_get(ahead, "refused"));
+        const char *region = json_string_value(json_object_get(row, "region"));
+        const char *origin = json_string_value(json_object_get(row, "origin"));
+        if (wasted)
+            printf("%s copied %lld B from %s ahead of their manifests since it started, and no "
+                   "manifest came for %lld B\n",
+                   region, (long long)copied, origin, (long long)wasted);
+        if (refused)
+            printf("%s left %lld blobs of %s to come with their manifests: disk.ahead was "
+                   "reached\n",
+                   region, (long long)refused, origin);
+    }
+}
+
 #define STATUS_COLUMNS 8
 
 static void print_status(struct cli *c, json_t *rows)
@@ -173,6 +197,7 @@ static void print_status(struct cli *c, json_t *rows)
     cli_table(cells, n + 1, STATUS_COLUMNS);
     print_notes(rows);
     print_wrong(rows);
+    print_ahead(rows);
 }
 
 static int replication_status(struct cli *c, int argc, char **argv)

@@ -128,6 +128,7 @@ static const char *differences(struct cli *c, const struct registry *x, const st
         {policy_quota(x) == policy_quota(y), "quota"},
         {same_rates(x, y), "limits"},
         {policy_push_move(x) == policy_push_move(y), "where pushes move"},
+        {policy_copy_ahead(x) == policy_copy_ahead(y), "copying ahead"},
         {same_rules(x, y), "rules of repositories"},
         {x->incarnation == y->incarnation, "another registry of that name"},
     };

@@ -192,6 +192,9 @@ static const struct option disk_rows[] = {
              "uploads and copies are refused (507), and global names lead to other regions; a "
              "share counts as 10GiB at "
              "most"},
+    {"ahead", OPT_SIZE, NODE(ahead_bytes), .def = "16GiB", .min = 1u << 20, .max = 1ull << 50,
+     .help = "most bytes that other regions may have copied to here ahead of their manifests and "
+             "that no manifest refers to yet: beyond it a blob comes with its manifest"},
 };
 static const struct option collect_rows[] = {
     {"grace", OPT_DURATION, NODE(collect_grace_s), .def = "1d", .unit_ms = 1000, .min = 10000,

@@ -117,6 +117,8 @@ struct node {
     unsigned disk_reserve_percent;
     // an amount; both 0: none
     uint64_t disk_reserve_bytes;
+    // disk.ahead: bytes that may be copied here ahead of their manifests; default 16 GiB
+    uint64_t ahead_bytes;
     // audit.enabled
     bool audit;
     // audit.file: default log/audit.log in data_dir

@@ -30,6 +30,13 @@ enum push_move policy_push_move(const struct registry *r)
     return PUSH_MOVE_NONE;
 }
 
+enum copy_ahead policy_copy_ahead(const struct registry *r)
+{
+    if (r->policy)
+        return r->policy->copy_ahead;
+    return COPY_AHEAD_ENABLED;
+}
+
 // Goes back to the last star only: what an earlier one took need not be tried otherwise. At most
 // glob times text steps.
 bool policy_glob_matches(const char *glob, const char *text)
@@ -193,6 +200,8 @@ const char *policy_wrong(const struct registry_policy *p, size_t *out_rule)
     *out_rule = 0;
     if (p->push_move > PUSH_MOVE_REGIONAL)
         return "push_move: neither none nor regional";
+    if (p->copy_ahead > COPY_AHEAD_DISABLED)
+        return "copy_ahead: neither enabled nor disabled";
     if (p->quota_bytes > POLICY_QUOTA_MAX)
         return "quota: more than a quota can be";
     for (unsigned i = 0; i < N_RATE_SCOPES * N_REQUEST_CLASSES; i++)

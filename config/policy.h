@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a registry's settings say of its repositories: quotas, sparse indexes, immutable tags,
-// retention, and where pushes that begin on the global name go on (design sections 8 and 10).
+// retention, where pushes that begin on the global name go on, and whether blobs are copied ahead of
+// their manifests (design sections 8, 9 and 10).
 //
 //   registries:
 //     - name: contoso
 //       quota: 500GiB
 //       push_move: none
+//       copy_ahead: enabled
 //       limits: { reads: 60000, per_identity: { writes: 600 } }
 //       repositories:                 # the first whose `match` fits holds
 //         - match: "prod/*"
@@ -68,8 +70,16 @@ enum push_move {
     PUSH_MOVE_REGIONAL // on the regional host, by a signed URL
 };
 
+// Does a blob go to the other regions when its upload has ended, ahead of any manifest?
+enum copy_ahead {
+    COPY_AHEAD_ENABLED,
+    // with its manifest; what a client may ask another region for next goes all the same
+    COPY_AHEAD_DISABLED
+};
+
 struct registry_policy { // struct registry has NULL where all of it is as without
     enum push_move push_move;
+    enum copy_ahead copy_ahead;
     // of the registry in one region; 0: no bound
     uint64_t quota_bytes;
     const struct repository_policy *repositories;
@@ -82,6 +92,7 @@ uint64_t policy_quota(const struct registry *r);
 // NULL: none is limited
 const struct rates *policy_rates(const struct registry *r);
 enum push_move policy_push_move(const struct registry *r);
+enum copy_ahead policy_copy_ahead(const struct registry *r);
 // The first rule that fits, or one that asks for nothing.
 const struct repository_policy *policy_of(const struct registry *r, const char *repository);
 bool policy_tag_immutable(const struct repository_policy *p, const char *tag);

@@ -2,12 +2,12 @@
 // Policies as bytes, for the compiled form of a topology and to tell whether two are the same.
 // Numbers are big-endian.
 //
-//   u8 push_move, and 0x80 with limits    [rates]    u64 quota    u8 n, rules:
+//   u8 push_move, 0x80 with limits, 0x40 without copying ahead    [rates]    u64 quota    u8 n, rules:
 //     text match    u64 quota    u8 sparse    globs immutable    u64 untagged    u32 keep_last
 //     globs tags
 //   text: u8 n, bytes    globs: u8 n, texts    rates: 15 u32 (config/rates.h)
 //
-// A policy without limits has the bytes that releases without them know.
+// A policy without limits, which copies ahead, has the bytes that releases know that have neither.
 #include "config/policy.h"
 
 #include "base/bytes.h"
@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define HAS_RATES 0x80
+#define NOT_AHEAD 0x40
 
 // ---- writing ----
 
@@ -52,7 +53,12 @@ static void put_rule(struct buf *b, const struct repository_policy *p)
 void policy_put(struct buf *out, const struct registry_policy *p)
 {
     bool limits = rates_any(&p->rates);
-    buf_u8(out, (uint8_t)(p->push_move | (limits ? HAS_RATES : 0)));
+    unsigned first = p->push_move;
+    if (limits)
+        first |= HAS_RATES;
+    if (p->copy_ahead == COPY_AHEAD_DISABLED)
+        first |= NOT_AHEAD;
+    buf_u8(out, (uint8_t)first);
     if (limits)
         rates_put(out, &p->rates);
     put_number(out, p->quota_bytes, 8);
@@ -127,7 +133,7 @@ const struct registry_policy *policy_take(struct cursor *c, struct arena *arena)
     struct taking t = {.c = c, .arena = arena};
     struct registry_policy *p = room(&t, 1, sizeof *p);
     struct rates rates = {0};
-    uint8_t first = cursor_u8(c), move = first & (uint8_t)~HAS_RATES;
+    uint8_t first = cursor_u8(c), move = first & (uint8_t) ~(HAS_RATES | NOT_AHEAD);
     if (first & HAS_RATES)
         rates_take(c, &rates);
     // one form for each policy
@@ -148,5 +154,7 @@ const struct registry_policy *policy_take(struct cursor *c, struct arena *arena)
         .quota_bytes = quota, .repositories = rules, .n_repositories = n, .rates = rates};
     if (move == PUSH_MOVE_REGIONAL)
         p->push_move = PUSH_MOVE_REGIONAL;
+    if (first & NOT_AHEAD)
+        p->copy_ahead = COPY_AHEAD_DISABLED;
     return p;
 }

@@ -15,6 +15,8 @@
 
 const struct option_word spec_push_move_words[2] = {{"none", PUSH_MOVE_NONE},
                                                     {"regional", PUSH_MOVE_REGIONAL}};
+const struct option_word spec_copy_ahead_words[2] = {{"enabled", COPY_AHEAD_ENABLED},
+                                                     {"disabled", COPY_AHEAD_DISABLED}};
 const struct option_word spec_sparse_words[2] = {{"refused", 0}, {"allowed", 1}};
 
 static const struct option retention_rows[] = {
@@ -114,12 +116,14 @@ static void check(struct topology_build *b, const struct spec_registry *in,
 void topology_build_policy(struct topology_build *b, const struct spec_registry *in,
                            struct registry *r)
 {
-    if (!in->quota_bytes && !in->push_move && !in->n_repositories && !rates_any(&in->limits))
+    bool says = in->quota_bytes || in->push_move || in->copy_ahead || in->n_repositories;
+    if (!says && !rates_any(&in->limits))
         return;
     struct registry_policy *p = build_temp(b, 1, sizeof *p);
     if (!p)
         return;
     *p = (struct registry_policy){.push_move = (enum push_move)in->push_move,
+                                  .copy_ahead = (enum copy_ahead)in->copy_ahead,
                                   .quota_bytes = in->quota_bytes,
                                   .repositories = rules_of(b, in),
                                   .n_repositories = in->n_repositories,

@@ -193,6 +193,10 @@ static const struct option registry_rows[] = {
      .words = spec_push_move_words, .n_words = ARRAY_LEN(spec_push_move_words),
      .help = "where uploads go on that began on the global name: there, or, with "
              "regional_endpoints, on the region's own hostname"},
+    {"copy_ahead", OPT_ENUM, OPT_AT(struct spec_registry, copy_ahead), .def = "enabled",
+     .words = spec_copy_ahead_words, .n_words = ARRAY_LEN(spec_copy_ahead_words),
+     .help = "whether the other regions copy a blob when its upload has ended, before there is a "
+             "manifest for it"},
     {"repositories", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, repositories, n_repositories),
      .max = POLICY_REPOSITORIES_MAX, .sub = &spec_repository_set,
      .help = "rules of its repositories; the first whose match fits a repository holds"},

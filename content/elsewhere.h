@@ -70,6 +70,8 @@ struct elsewhere_want {
     struct elsewhere_item *items;
     size_t n_items;
     int64_t until_mono;
+    // of `tell`: no client may be about to come to them for it
+    bool later;
 };
 
 struct elsewhere_told;

@@ -268,6 +268,8 @@ static void put_policy(struct buf *out, const struct spec_registry *r)
         buf_printf(out, "    quota: %llu\n", (unsigned long long)r->quota_bytes);
     if (r->push_move)
         buf_printf(out, "    push_move: %s\n", spec_push_move_words[r->push_move].word);
+    if (r->copy_ahead)
+        buf_printf(out, "    copy_ahead: %s\n", spec_copy_ahead_words[r->copy_ahead].word);
     rates_format(&r->limits, "    ", out);
     if (!r->n_repositories)
         return;
@@ -447,6 +449,7 @@ static int policy_rows(const struct registry_policy *p, struct arena *arena,
         rules[i] = rule_row(&p->repositories[i]);
     out->quota_bytes = p->quota_bytes;
     out->push_move = p->push_move;
+    out->copy_ahead = p->copy_ahead;
     out->limits = p->rates;
     out->repositories = rules;
     out->n_repositories = p->n_repositories;

@@ -230,6 +230,7 @@ static int start_replicator(struct worker *w)
                                          .ca_file = n->ca_file,
                                          .peer_pem = w->paths->peer_pem,
                                          .state_dir = w->paths->state,
+                                         .ahead_bytes = n->ahead_bytes,
                                          .on_away = worker_on_away,
                                          .on_away_ctx = w,
                                          .orders = worker_orders_of,

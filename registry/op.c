@@ -116,6 +116,7 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     op->principal = "";
     op->topology = t;
     op->sole_replica = reg->n_replicas == 1;
+    op->copies_ahead = policy_copy_ahead(reg) == COPY_AHEAD_ENABLED;
     bool reads = METHOD_BIT(req->method) & METHODS_READ;
     op->leaves = !reads && leaves(here, reg);
     int rc = route_parse(&req->arena, req->path, &op->route);

@@ -120,6 +120,8 @@ struct op {
     struct topology *held;
     // no other region holds the registry
     bool sole_replica;
+    // they are told of each blob that an upload brought here (config/policy.h)
+    bool copies_ahead;
     // this region will not hold it much longer: no writes. False for reads, which it concerns not
     bool leaves;
     // quotas of the registry and of the repository

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last word of an upload. A client of the global name may be led to another region by its next
-// request: docker asks for the blob (HEAD) as soon as it has the answer, and gives its push up when
-// it is unknown there. A HEAD asks nobody, so the other members are told that the blob is here, and
-// copy it ahead of its manifest, under a lease; the answer waits until they know of it, and not for
-// the copies, for which a HEAD there waits (blobs.c). Who has cut itself off from the others, or is
-// too busy, is not waited for.
+// The last word of an upload. The other members of the registry are told that the blob is here, and
+// copy it ahead of its manifest, under a lease, so that the manifest finds its blobs there (unless
+// the registry has `copy_ahead: disabled`). Nobody waits for that.
+//
+// But a client of the global name may be led to another region by its next request: docker asks for
+// the blob (HEAD) as soon as it has the answer, and gives its push up when it is unknown there. A
+// HEAD asks nobody, so then the others are told in any case, and the answer waits until they know
+// of it, and not for the copies, for which a HEAD there waits (blobs.c). Who has cut itself off
+// from the others, or is too busy, is not waited for.
 #include "registry/registry_priv.h"
 
 #include "base/clock.h"
@@ -33,10 +36,16 @@ void upload_ended(struct op *op, struct http_response *resp)
     const struct elsewhere *e = op->s->elsewhere;
     struct elsewhere_item item = {
         .kind = CONTENT_BLOB, .digest = op->digest, .size = op->io.blob_size};
-    const struct elsewhere_want want = {
-        .registry = op->registry, .repository = op->route.name, .items = &item, .n_items = 1};
-    if (op->may_go_anywhere && e && !op->sole_replica)
+    const struct elsewhere_want want = {.registry = op->registry,
+                                        .repository = op->route.name,
+                                        .items = &item,
+                                        .n_items = 1,
+                                        .later = !op->may_go_anywhere};
+    bool tells = op->may_go_anywhere || op->copies_ahead;
+    if (tells && e && !op->sole_replica)
         op->told = e->ops->tell(e->ctx, &want);
+    if (op->told && !op->may_go_anywhere)
+        e->ops->told(take_ptr(op->told), 0);
     if (!op->told) {
         upload_created(op, resp, &op->digest);
         return;

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/policy.h"
+#include "replication/ahead.h"
 #include "replication/peer_source.h"
 #include "replication/replication_priv.h"
 #include "store/publish.h"
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #define GATHER_WAITING 256 // fetches of all batches that wait for a thread
+#define AHEAD_WAITING 2048 // copies ahead that do
 #define BATCH_RUNNING 4    // of one batch, that run or wait for a thread
 #define LOOK_MS 100
 #define CHARGE_FIRST_MAX (1ull << 30)
@@ -25,7 +27,7 @@
 struct batch_item;
 struct gather {
     struct replicator *r;
-    struct pool *pool;
+    struct pool *pool, *ahead;
     _Atomic bool drains;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -55,6 +57,10 @@ struct batch { // of one caller
     char *registry, *repository;
     int64_t until_mono;
     bool judged;
+    // of a copy ahead: it is noted
+    bool noted;
+    // whose threads fetch
+    struct pool *pool;
     pthread_mutex_t lock;
     pthread_cond_t changed;
 
@@ -80,8 +86,11 @@ int gather_new(struct replicator *r, struct gather **out)
     g->r = r;
     pthread_mutex_init(&g->lock, NULL);
     wait_cond_init(&g->changed);
+    const struct pool_options ahead = {
+        .name = "ahead", .n_threads = AHEAD_THREADS, .max_waiting = AHEAD_WAITING};
     g->pool = pool_new(&o);
-    if (!g->pool) {
+    g->ahead = pool_new(&ahead);
+    if (!g->pool || !g->ahead) {
         gather_free(g);
         return ERR_NOMEM;
     }
@@ -100,6 +109,7 @@ void gather_stop(struct gather *g)
         return;
     g->drains = true;
     pool_free(take_ptr(g->pool));
+    pool_free(take_ptr(g->ahead));
 }
 
 void gather_free(struct gather *g)
@@ -317,9 +327,21 @@ static void batch_leave(struct batch *b)
         batch_free(b);
 }
 
+static void noted_end(const struct batch_item *of, int rc)
+{
+    const struct batch *b = of->batch;
+    const struct ahead_key key = {.registry = b->registry,
+                                  .repository = b->repository,
+                                  .digest = of->item.digest,
+                                  .origin = of->item.holder};
+    ahead_end(b->gather->r->ahead, &key, rc);
+}
+
 static void item_end(struct batch_item *of, int rc)
 {
     struct batch *b = of->batch;
+    if (b->noted)
+        noted_end(of, rc);
     coming_remove(b->gather, of);
     pthread_mutex_lock(&b->lock);
     b->body_bytes += of->item.body.n;
@@ -364,6 +386,7 @@ static int batch_new(struct gather *g, const struct elsewhere_want *w, bool judg
     if (!b)
         return ERR_NOMEM;
     b->gather = g;
+    b->pool = g->pool;
     b->refs = 1;
     b->until_mono = w->until_mono;
     b->judged = judged;
@@ -394,10 +417,10 @@ static int item_begin(struct batch *b, struct batch_item *of)
     b->n_running++;
     pthread_mutex_unlock(&b->lock);
     coming_add(b->gather, of);
-    int rc = pool_submit(b->gather->pool, &of->job);
+    int rc = pool_submit(b->pool, &of->job);
     if (rc)
         coming_remove(b->gather, of);
-    pool_settle(b->gather->pool);
+    pool_settle(b->pool);
     pthread_mutex_lock(&b->lock);
     if (!rc)
         return 0;
@@ -473,13 +496,16 @@ int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
     return rc;
 }
 
-int gather_begin(struct gather *g, const struct elsewhere_want *w)
+int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted)
 {
     struct batch *b;
     assert(w->n_items == 1);
     int rc = batch_new(g, w, false, &b);
     if (rc)
         return rc;
+    b->noted = noted;
+    if (w->later)
+        b->pool = g->ahead;
     pthread_mutex_lock(&b->lock);
     rc = item_begin(b, &b->items[0]);
     batch_leave(b);

@@ -11,7 +11,8 @@
 //
 // Invariants
 //   1. A batch of one caller has at most so many fetches running, and all batches together as many
-//      as there are threads: no push keeps the others from theirs (net/pool.h takes turns).
+//      as there are threads: no push keeps the others from theirs (net/pool.h takes turns). What
+//      is copied ahead and nobody waits for has threads of its own: no client stands behind it.
 //   2. After the first failure a batch begins nothing more.
 //   3. A batch outlives its caller while one of its fetches runs.
 #ifndef MERIDIAN_REPLICATION_GATHER_H
@@ -26,6 +27,8 @@ struct replicator;
 
 // Fetches at once, of all callers.
 #define GATHER_THREADS 8
+// copies ahead at once, besides
+#define AHEAD_THREADS 4
 
 int gather_new(struct replicator *r, struct gather **out);
 // From here on all calls return ERR_CANCELED soon.
@@ -38,8 +41,9 @@ const _Atomic bool *gather_drains(const struct gather *g);
 // `judged`: the registry's quotas bound what comes, as they bound the pushes of clients.
 int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
                  char error[CONTENT_TEXT_SIZE]);
-// The same, but nobody waits, and no quota is judged. 0: it is on its way; ERR_BUSY, ERR_NOMEM.
-int gather_begin(struct gather *g, const struct elsewhere_want *w);
+// Copies the want's only item ahead: nobody waits, and no quota is judged. `noted`: ahead_note
+// took note of it; ahead_end follows. 0: it is on its way; ERR_BUSY, ERR_NOMEM.
+int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted);
 
 // Is a blob being fetched for that repository, or about to be? Does not block.
 bool gather_coming(struct gather *g, const char *registry, const char *repository,

@@ -2,12 +2,14 @@
 // What this region holds, for another member of the registry, and copying ahead of a manifest:
 //
 //   POST /replication/v1/holds?registry=R&repository=N     body and answer: replication/holding.h
-//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S
-//       The region that asks has this blob, and its client may come here next: it is copied from
-//       there, under a lease and nothing more. 200: it is here already; 202: it is coming.
+//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S[&later=1]
+//       The region that asks has this blob, and its client may come here next (without `later`),
+//       or a manifest will: it is copied from there, under a lease and nothing more. 200: it is here already; 202: it is coming; 503: not
+//       now, as when so many bytes wait for their manifests already (replication/ahead.h).
 //
 // Both are for regions that hold the registry too. "Held" is what a GET of this repository would
 // serve. On the work pool; nothing waits.
+#include "replication/ahead.h"
 #include "replication/gather.h"
 #include "replication/holding.h"
 #include "replication/peers.h"
@@ -30,6 +32,7 @@ struct holds_ask {
     const char *from;
     struct digest digest;
     uint64_t size;
+    bool later;
 };
 
 static bool blob_held(struct replicator *r, const struct holds_ask *a, struct holding *h)
@@ -147,17 +150,29 @@ void holds_begin(struct replicator *r, struct http_request *req, const struct to
 
 static int ahead_start(const struct holds_ask *a)
 {
+    const struct ahead_key key = {.registry = a->registry,
+                                  .repository = a->repository,
+                                  .digest = a->digest,
+                                  .origin = a->from};
     struct elsewhere_item item = {
         .kind = CONTENT_BLOB, .digest = a->digest, .size = a->size, .held = ELSEWHERE_HELD};
     const struct elsewhere_want want = {.registry = a->registry,
                                         .repository = a->repository,
                                         .items = &item,
                                         .n_items = 1,
+                                        .later = a->later,
                                         .until_mono = clock_mono_ms() + AHEAD_MS};
     snprintf(item.holder, sizeof item.holder, "%s", a->from);
     if (gather_coming(a->r->gather, a->registry, a->repository, &a->digest))
         return 0;
-    return gather_begin(a->r->gather, &want);
+    int rc = ahead_note(a->r->ahead, &key, a->size);
+    bool noted = !rc;
+    if (rc && rc != ERR_EXISTS) // noted, and lost since: it counts once
+        return rc;
+    rc = gather_begin(a->r->gather, &want, noted);
+    if (rc && noted)
+        ahead_end(a->r->ahead, &key, rc);
+    return rc;
 }
 
 static void ahead_run(struct http_request *req, struct http_response *resp)
@@ -197,11 +212,18 @@ void ahead_begin(struct replicator *r, struct http_request *req, const struct to
     struct holds_ask *a = ask_new(r, req, t, peer, plan);
     if (!a)
         return;
+    const struct registry *reg = topology_registry_by_key(t, a->registry);
+    if (!reg || !r->o.fence(t, reg, a->repository, r->o.region)) {
+        serve_refuse(req, &plan->response, 403,
+                     "the repository's fence leaves this region outside");
+        return;
+    }
     if (!digest || digest_parse(digest, strlen(digest), &a->digest) ||
         !number_of(req, "size", INT64_MAX, &a->size)) {
         serve_refuse(req, &plan->response, 400, "digest and size: both are needed");
         return;
     }
+    a->later = http_query_get(req, "later", 0) != NULL;
     plan->kind = HTTP_PLAN_RUN;
     plan->run = ahead_run;
     plan->ctx = a;

@@ -2,6 +2,7 @@
 // The dispatcher's passes over what is due; see job_queue.h.
 //
 // Invariants of job_queue.h: 6 lives here.
+#include "replication/ahead.h"
 #include "replication/apply.h"
 #include "replication/job_outcome.h"
 #include "replication/job_queue.h"
@@ -189,6 +190,7 @@ void *job_dispatch_main(void *arg)
     while (!life_stopping(r->life)) {
         uint64_t n_kicks = job_queue_kicks(r->jobs);
         parked_look(r);
+        ahead_look(r->ahead, r->o.meta);
         struct pass pass = {.r = r, .next_ms = INT64_MAX};
         arena_init(&pass.arena, 0);
         pass_run(&pass, &n_made_way);

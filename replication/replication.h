@@ -45,7 +45,9 @@
 // null), "epoch", "read", "applied" (sequence numbers), "passedOver" (malformed entries since the
 // start), "clockOffsetMs", "clockErrorMs" (the origin's wall clock less ours; left out while
 // unknown), "noSpace": {"entries", "bytes"} (left out when none: entries whose content does not fit
-// on this region's disk, and what they need), "wrongBytes": {"times", "last"} (left out when never
+// on this region's disk, and what they need), "ahead": {"waitingBytes", "copiedBytes",
+// "usedBytes", "wastedBytes", "refused"} (left out when nothing: replication/ahead.h, since the
+// start), "wrongBytes": {"times", "last"} (left out when never
 // since the start: contents of the origin that were not what their digest says)}]}. NeedsUpgrade:
 // this region keeps entries of the registry, and hands them on, that only a newer program applies;
 // where one "freezes", its repository takes no writes here until then. Diverged: also when its feed
@@ -117,6 +119,12 @@ struct replicator_options {
     unsigned absent_ms;
     // parallel fetches of manifests and blobs; 0: 4
     unsigned n_fetches;
+    // bytes that may be copied here ahead of their manifests and wait for one (replication/ahead.h);
+    // 0: 16 GiB
+    uint64_t ahead_bytes;
+    // Tests: instead of content/fence.h. NULL: that.
+    bool (*fence)(const struct topology *t, const struct registry *reg, const char *repository,
+                  const char *region);
     // Directory of replication.json (which registries of each origin were read so far).
     const char *state_dir;
     // A region's beats were missed (true), or it is heard (again). On a thread of its own, without

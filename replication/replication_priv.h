@@ -33,6 +33,7 @@
 
 #define SOURCE_IDLE_MS 15000
 
+struct ahead;
 struct clock_report;
 struct clock_watch;
 struct gather;
@@ -71,8 +72,9 @@ struct replicator {
     // what the workers and the mender fetch goes through it
     struct content *content;
     struct mender *mender;
-    // what callers wait for
+    // what callers wait for, and what is copied ahead
     struct gather *gather;
+    struct ahead *ahead;
 };
 
 // The keys of the registries that both regions hold, in order; how many. At most `cap` of them go to `out`

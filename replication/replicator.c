@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "content/fence.h"
+#include "replication/ahead.h"
 #include "replication/clock_watch.h"
 #include "replication/gather.h"
 #include "replication/join.h"
@@ -39,6 +41,7 @@ struct replicator *replicator_ref(struct replicator *r)
 static void replicator_free(struct replicator *r)
 {
     gather_free(r->gather);
+    ahead_free(r->ahead);
     peers_free(r->peers);
     content_free(r->content);
     mender_free(r->mender);
@@ -101,6 +104,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.clock_every_ms = CLOCK_EVERY_MS;
     if (!r->o.absent_ms)
         r->o.absent_ms = ABSENT_MS;
+    if (!r->o.fence)
+        r->o.fence = fence_allows;
     if (!r->o.n_fetches)
         r->o.n_fetches = N_FETCHES;
     return rc;
@@ -133,7 +138,8 @@ static int content_objects_new(struct replicator *r)
                                             .find = blob_find,
                                             .find_ctx = r->o.meta,
                                             .region = r->o.region,
-                                            .max_flights = r->o.n_fetches + 1 + GATHER_THREADS};
+                                            .max_flights = r->o.n_fetches + 1 + GATHER_THREADS +
+                                                           AHEAD_THREADS};
     const struct room_options room = {
         .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     int rc = content_new(&content, &r->content);
@@ -209,6 +215,9 @@ static int objects_new(struct replicator *r)
     if (rc)
         return rc;
     rc = job_queue_new(r, r->o.n_fetches, &r->jobs);
+    if (rc)
+        return rc;
+    rc = ahead_new(r->o.ahead_bytes, &r->ahead);
     if (rc)
         return rc;
     rc = gather_new(r, &r->gather);

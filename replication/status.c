@@ -2,6 +2,7 @@
 // How far replication is, as JSON: per registry and origin the state, the lag, bytes to go where
 // they are known, the last error (origin_state.h). "Retrying" is not "failed": an entry is never
 // lost with its job (design section 9, invariant 5). On the pool.
+#include "replication/ahead.h"
 #include "replication/clock_report.h"
 #include "replication/join_state.h"
 #include "replication/mender.h"
@@ -138,6 +139,21 @@ static json_t *error_json(const struct origin_seen *s, const struct origin_statu
     return text_or_null(buf_cstr(&text));
 }
 
+// What that region had copied to here ahead of its manifests, if anything.
+static void ahead_add(struct replicator *r, const struct registry *reg, const char *origin,
+                      json_t *item)
+{
+    struct ahead_view v;
+    ahead_view(r->ahead, reg->key, origin, &v);
+    if (!v.waiting && !v.copied_bytes && !v.n_refused)
+        return;
+    json_object_set_new(
+        item, "ahead",
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "waitingBytes", (json_int_t)v.waiting_bytes,
+                  "copiedBytes", (json_int_t)v.copied_bytes, "usedBytes", (json_int_t)v.used_bytes,
+                  "wastedBytes", (json_int_t)v.wasted_bytes, "refused", (json_int_t)v.n_refused));
+}
+
 // What is left out while there is nothing of it.
 static void item_extras(struct replicator *r, const struct registry *reg,
                         const struct origin_status *o, const struct origin_seen *seen,
@@ -168,6 +184,7 @@ static void item_extras(struct replicator *r, const struct registry *reg,
         json_object_set_new(
             item, "wrongBytes",
             json_pack("{s:I, s:s}", "times", (json_int_t)source->n_wrong, "last", source->wrong));
+    ahead_add(r, reg, o->origin, item);
     if (clock_report_offset(r->clocks, o->origin, &offset_ms, &error_ms)) {
         json_object_set_new(item, "clockOffsetMs", json_integer(offset_ms));
         json_object_set_new(item, "clockErrorMs", json_integer(error_ms));
@@ -391,6 +408,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     unknown_metrics(r, out);
     forged_metrics(r, out);
     room_metrics(r->room, out);
+    ahead_metrics(r->ahead, out);
     mender_metrics(r->mender, out);
     peer_source_metrics(r, out);
     life_leave(r->life);

@@ -95,11 +95,14 @@ static void members_tell(struct elsewhere_told *t, const struct topology *top,
 {
     char target[768], digest[DIGEST_TEXT_SIZE];
     snprintf(target, sizeof target,
-             "/replication/v1/ahead?registry=%s&repository=%s&digest=%s&size=%" PRIu64, w->registry,
-             w->repository, digest_format(&w->items[0].digest, digest), w->items[0].size);
+             "/replication/v1/ahead?registry=%s&repository=%s&digest=%s&size=%" PRIu64 "%s",
+             w->registry, w->repository, digest_format(&w->items[0].digest, digest),
+             w->items[0].size, w->later ? "&later=1" : "");
     for (size_t i = 0; i < reg->n_replicas; i++) {
         const char *region = top->regions[reg->replicas[i].region].name;
-        if (strcmp(region, t->r->o.region) != 0)
+        if (strcmp(region, t->r->o.region) == 0)
+            continue;
+        if (t->r->o.fence(top, reg, w->repository, region))
             member_tell(t, top, region, target);
     }
 }

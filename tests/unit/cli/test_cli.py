@@ -100,7 +100,7 @@ class CommandLine(unittest.TestCase):
         change = "registries:\n  - { name: woodgrove, quota: 3KiB, replicas: [{ region: eastus }] }\n"
         self.run_cli("topology", "change", "--topology", old, "-", input=change)
         doc = json.loads(self.run_cli("registry", "show", "-n", "woodgrove", "--topology", old, "-o", "json"))
-        self.assertEqual((doc["incarnation"], doc["quota"], doc["pushMove"], doc["repositories"]), (6, 3072, "none", []))
+        self.assertEqual((doc["incarnation"], doc["quota"], doc["pushMove"], doc["copyAhead"], doc["repositories"]), (6, 3072, "none", "enabled", []))
         write(new, 7, [("contoso", ", repositories: [{ match: 'a/*', sparse: allowed, retention: { keep_last: 3, tags: [b*, c] } }]")])
         doc = json.loads(self.run_cli("registry", "show", "-n", "contoso", "--topology", new, "-o", "json"))
         self.assertNotIn("incarnation", doc)

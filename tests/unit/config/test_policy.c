@@ -89,12 +89,44 @@ START_TEST(limits_of_requests)
 }
 END_TEST
 
+START_TEST(copying_ahead)
+{
+    struct topology *t = topology_of("  - name: contoso\n" REPLICAS "    copy_ahead: disabled\n"
+                                     "  - name: fabrikam\n" REPLICAS "    copy_ahead: enabled\n");
+    const struct registry *r = topology_registry(t, "contoso");
+    ck_assert_int_eq(policy_copy_ahead(r), COPY_AHEAD_DISABLED);
+    ck_assert_ptr_null(topology_registry(t, "fabrikam")->policy); // as without the word
+    struct arena a;
+    arena_init(&a, 0);
+    const struct registry_policy none = {0};
+    struct registry_policy p = *r->policy;
+    AUTO_BUF struct buf b, plain;
+    buf_init(&b, 0);
+    buf_init(&plain, 0);
+    policy_put(&b, &p);
+    policy_put(&plain, &none);
+    ck_assert_uint_eq(b.n, plain.n); // a bit, which releases without it refuse
+    ck_assert(memcmp(b.p, plain.p, b.n) != 0);
+    struct cursor c = cursor_of(bytes_of(b.p, b.n));
+    const struct registry_policy *again = policy_take(&c, &a);
+    ck_assert_ptr_nonnull(again);
+    ck_assert_int_eq(again->copy_ahead, COPY_AHEAD_DISABLED);
+    ck_assert_int_eq(again->push_move, PUSH_MOVE_NONE);
+    size_t rule;
+    p.copy_ahead = (enum copy_ahead)2;
+    ck_assert_str_eq(policy_wrong(&p, &rule), "copy_ahead: neither enabled nor disabled");
+    arena_done(&a);
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(what_a_document_says)
 {
     struct topology *t = topology_of(RULES "  - name: fabrikam\n" REPLICAS);
     const struct registry *r = topology_registry(t, "contoso");
     ck_assert_uint_eq(policy_quota(r), 500ull << 30);
     ck_assert_int_eq(policy_push_move(r), PUSH_MOVE_REGIONAL);
+    ck_assert_int_eq(policy_copy_ahead(r), COPY_AHEAD_ENABLED);
     const struct repository_policy *p = policy_of(r, "prod/team/app");
     ck_assert_str_eq(p->match, "prod/*");
     ck_assert_uint_eq(p->quota_bytes, 2ull << 40);
@@ -117,6 +149,7 @@ START_TEST(what_a_document_says)
     ck_assert_ptr_null(r->policy);
     ck_assert_uint_eq(policy_quota(r), 0);
     ck_assert_int_eq(policy_push_move(r), PUSH_MOVE_NONE);
+    ck_assert_int_eq(policy_copy_ahead(r), COPY_AHEAD_ENABLED);
     ck_assert_str_eq(policy_of(r, "prod/app")->match, "*");
     snapshot_unref(t);
 }
@@ -245,6 +278,6 @@ START_TEST(memory_may_end_anywhere)
 }
 END_TEST
 
-CHECK_MAIN("config/policy", limits_of_requests, what_a_document_says, patterns,
+CHECK_MAIN("config/policy", limits_of_requests, copying_ahead, what_a_document_says, patterns,
            no_pattern_takes_long, one_region_runs_the_rules_of_a_repository, as_bytes_and_back,
            memory_may_end_anywhere)

@@ -27,13 +27,14 @@ static void random_policy(struct buf *b)
     static const char *const words[] = {
         "    quota: 500GiB\n",
         "    push_move: regional\n",
+        "    copy_ahead: disabled\n",
         "    repositories:\n      - { match: 'prod/*', quota: 3, sparse: allowed, immutable: v* }\n"
         "      - { match: '*', retention: { untagged: 7d, keep_last: 10, tags: ['dev-*', '*-pr'] } "
         "}\n",
         "    repositories: [{ match: only/this, retention: { keep_last: 1 } }]\n",
         "    limits: { reads: 600, per_identity: { writes: 7 }, per_network: { tokens: 9 } }\n",
     };
-    buf_str(b, words[registries_random(5)]);
+    buf_str(b, words[registries_random(6)]);
 }
 
 // Stages of all names, of kinds of names, and an owner.

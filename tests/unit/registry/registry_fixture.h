@@ -32,7 +32,8 @@ static int (*world_blobs_open)(struct blob_store **out);
 static bool world_data_endpoints;  // of every registry
 static uint64_t world_incarnation; // likewise
 static bool world_push_moves;      // uploads move to the regional host
-static bool world_sole_replica;    // of every registry
+static bool world_no_copy_ahead;   // of every registry
+static bool world_sole_replica;    // likewise
 static bool world_replica_leaves;  // this region's, of every registry
 // what other regions hold; NULL: nobody can be asked
 static const struct elsewhere *world_elsewhere;
@@ -66,8 +67,9 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     const struct registry_policy policy = {.quota_bytes = world_quota,
                                            .repositories = &all,
                                            .n_repositories = 1,
-                                           .rates = world_rates};
-    if (world_quota || world_repository_quota || rates_any(&world_rates))
+                                           .rates = world_rates,
+                                           .copy_ahead = world_no_copy_ahead};
+    if (world_no_copy_ahead || world_quota || world_repository_quota || rates_any(&world_rates))
         as_set.policy = &policy;
     as_set.incarnation = world_incarnation;
     as_set.key = registry_key_format(reg->name, world_incarnation, key);

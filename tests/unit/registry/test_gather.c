@@ -23,6 +23,7 @@ static int ask_rc, fetch_rc;        // what goes wrong
 static unsigned loses;              // so many fetches find that it is gone
 static struct elsewhere_item ahead; // what was to be copied
 static int64_t told_until;
+static bool told_later;
 static bool is_coming; // a blob is being copied to here, and comes
 
 static const struct content *find(const struct elsewhere_item *item)
@@ -100,6 +101,7 @@ static struct elsewhere_told *tell(void *ctx, const struct elsewhere_want *w)
     ck_assert_uint_eq(w->n_items, 1);
     ck_assert_str_eq(w->repository, "team/app");
     ahead = w->items[0];
+    told_later = w->later;
     return (struct elsewhere_told *)(void *)&token;
 }
 
@@ -447,10 +449,40 @@ static int end_at(const char *host, const char *text)
     return status;
 }
 
+START_TEST(the_others_are_told_of_every_upload)
+{
+    begin();
+    char text[DIGEST_TEXT_SIZE], want[DIGEST_TEXT_SIZE];
+    world_service->waiting =
+        pool_new(&(struct pool_options){.name = "waiting", .n_threads = 1, .max_waiting = 1});
+    ck_assert_int_eq(end_at(REGIONAL, "to a region"), 201);
+    ck_assert_uint_eq(n_tells, 2); // once for each PUT
+    ck_assert_uint_eq(n_tolds, 2);
+    ck_assert_int_eq(told_until, 0); // the client stays here: it waits for nobody
+    ck_assert(told_later);
+    digest_text("to a region", 11, want);
+    ck_assert_str_eq(digest_format(&ahead.digest, text), want);
+    world_no_copy_ahead = true;
+    ck_assert_int_eq(end_at(REGIONAL, "to this region alone"), 201);
+    ck_assert_uint_eq(n_tells, 2);
+    ck_assert_int_eq(end_at(GLOBAL, "the client may go on elsewhere"), 201);
+    ck_assert_uint_eq(n_tells, 4);
+    ck_assert_int_gt(told_until, 0);
+    ck_assert(!told_later);
+    world_no_copy_ahead = false;
+    world_sole_replica = true;
+    ck_assert_int_eq(end_at(REGIONAL, "there is nobody else to copy it"), 201);
+    ck_assert_uint_eq(n_tells, 4);
+    pool_free(world_service->waiting);
+    end();
+}
+END_TEST
+
 START_TEST(the_others_are_told_of_an_upload_whose_client_may_go_anywhere)
 {
     begin();
     char text[DIGEST_TEXT_SIZE], want[DIGEST_TEXT_SIZE];
+    world_no_copy_ahead = true;
     ck_assert_int_eq(end_at(REGIONAL, "to a region"), 201);
     ck_assert_uint_eq(n_tells, 0);
     ck_assert_int_eq(end_at(GLOBAL, "to anywhere"), 201);
@@ -504,5 +536,6 @@ CHECK_MAIN("registry/gather", blobs_that_went_elsewhere_are_fetched,
            what_is_lost_meanwhile_is_looked_for_again,
            a_region_of_the_version_before_has_it_or_has_not, it_waits_on_another_pool,
            where_no_other_region_holds_the_registry_nobody_is_asked,
+           the_others_are_told_of_every_upload,
            the_others_are_told_of_an_upload_whose_client_may_go_anywhere,
            a_read_waits_for_what_is_being_copied)

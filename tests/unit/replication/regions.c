@@ -435,6 +435,8 @@ void region_up(struct test_region *r)
                                    .recover_patience_ms = r->recover_patience_ms,
                                    .absent_ms = r->absent_ms,
                                    .state_dir = r->dir,
+                                   .ahead_bytes = r->ahead_bytes,
+                                   .fence = r->fence,
                                    .on_away = turned,
                                    .on_away_ctx = r,
                                    .dial_socket = dial,
@@ -687,8 +689,8 @@ bool region_writes_open(struct test_region *r)
     return open;
 }
 
-static void layer_put(struct test_region *r, const char *registry, const char *repository,
-                      unsigned seed, size_t n, struct digest *out)
+void region_layer(struct test_region *r, const char *registry, const char *repository,
+                  unsigned seed, size_t n, struct digest *out)
 {
     uint8_t *p = mem_alloc(n);
     uint32_t x = seed * 2654435761u + 1;
@@ -723,7 +725,7 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
     size_t claimed = r->claimed_bytes ? r->claimed_bytes : layer_bytes;
     if (r->claims_nothing)
         claimed = 0;
-    layer_put(r, registry, repository, seed * 100, 20, &refs[0].digest);
+    region_layer(r, registry, repository, seed * 100, 20, &refs[0].digest);
     refs[0].size = 20;
     buf_printf(
         &b,
@@ -731,7 +733,8 @@ void region_push(struct test_region *r, const char *registry, const char *reposi
         "\"application/vnd.oci.image.config.v1+json\",\"size\":20,\"digest\":\"%s\"},\"layers\":[",
         type, digest_format(&refs[0].digest, text));
     for (size_t i = 1; i <= n_layers; i++) {
-        layer_put(r, registry, repository, seed * 100 + (unsigned)i, layer_bytes, &refs[i].digest);
+        region_layer(r, registry, repository, seed * 100 + (unsigned)i, layer_bytes,
+                     &refs[i].digest);
         refs[i].size = layer_bytes;
         buf_printf(&b,
                    "%s{\"mediaType\":\"application/"

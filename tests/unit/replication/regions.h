@@ -69,6 +69,10 @@ struct test_region {
     unsigned join_feed_min;
     // entries of a page of them; 0: the same
     unsigned join_page_max;
+    // 0: as without the word; NULL: content/fence.h
+    uint64_t ahead_bytes;
+    bool (*fence)(const struct topology *t, const struct registry *reg, const char *repository,
+                  const char *region);
     // its store was handed over
     bool continues;
     // its disk, if free_bytes says how much of it is free
@@ -130,6 +134,10 @@ void region_down(struct test_region *r);
 // new keys from the next region_up on; the old ones stay in the topology
 void region_rekey(struct test_region *r);
 void region_cut(struct test_region *r, bool cut); // both ways, from all others
+// A blob of n bytes that are made from the seed, as an upload leaves it.
+void region_layer(struct test_region *r, const char *registry, const char *repository,
+                  unsigned seed, size_t n, struct digest *out);
+// Layer i (from 1) of region_push is region_layer's of seed * 100 + i.
 // Pushes an image of n_layers layers of layer_bytes each, made from `seed`; waits for writes to be
 // open.
 void region_push(struct test_region *r, const char *registry, const char *repository,
