@@ -65,6 +65,7 @@ struct survey_ops {
     int (*entries_of)(struct tx *tx, const struct register_name *name, enum entry_kind kind,
                       int64_t after_id, size_t max, struct arena *a, struct log_row **out,
                       size_t *out_n);
+    int (*open_of)(struct tx *tx, const struct register_name *name, enum entry_kind kind);
     int (*tag_prior)(struct tx *tx, const struct register_name *tag, int64_t before_id,
                      const struct id_set *without, uint64_t *out_stamp);
     int (*registers_above)(struct tx *tx, uint64_t stamp, struct arena *a,
@@ -136,6 +137,14 @@ static inline int survey_entries_of(struct tx *tx, const struct register_name *n
                                     struct arena *a, struct log_row **out, size_t *out_n)
 {
     return tx->ops->surveys->entries_of(tx, name, kind, after_id, max, a, out, out_n);
+}
+
+// 0: the log has an entry of that kind for the register which is not applied yet (it has a job).
+// ERR_NOTFOUND.
+static inline int survey_open_of(struct tx *tx, const struct register_name *name,
+                                 enum entry_kind kind)
+{
+    return tx->ops->surveys->open_of(tx, name, kind);
 }
 
 // The highest register stamp of this tag's entries with an id below before_id that are not in the

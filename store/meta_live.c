@@ -115,7 +115,7 @@ int tag_judge(struct tx *tx, int64_t repo, const struct tag_now *t, const struct
 }
 
 // Does anything hold it? What is dear to know is asked last.
-static int manifest_judge(struct tx *tx, int64_t repo, const struct manifest_now *m, bool *out)
+int manifest_hold_judge(struct tx *tx, int64_t repo, const struct manifest_now *m, bool *out)
 {
     struct manifest_facts f = {
         .value = &m->value.value, .gone = &m->gone.value, .killed = m->killed};
@@ -273,7 +273,7 @@ static int lower_one(struct tx *tx, int64_t repo, const struct digest *digest, s
         return missing_ok(rc);
     if (!m.live)
         return 0;
-    rc = manifest_judge(tx, repo, &m, &lives);
+    rc = manifest_hold_judge(tx, repo, &m, &lives);
     if (rc || lives)
         return rc;
     return live_end(tx, repo, &m, l);
@@ -301,7 +301,7 @@ int manifest_settle(struct tx *tx, int64_t repo, const struct digest *digest,
     int rc = manifest_look(tx, repo, digest, &m);
     if (rc)
         return missing_ok(rc);
-    rc = manifest_judge(tx, repo, &m, &lives);
+    rc = manifest_hold_judge(tx, repo, &m, &lives);
     if (rc)
         return rc;
     if (lives)

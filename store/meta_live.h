@@ -28,6 +28,8 @@ int manifest_read(struct tx *tx, int64_t repo, const struct digest *digest,
 int tag_read(struct tx *tx, int64_t repo, const char *tag, struct tag_now *out, bool *out_there);
 int lock_read(struct tx *tx, int64_t repo, const struct subject *s, struct lock_facts *out);
 bool manifest_asserted(const struct manifest_now *m);
+// Does anything hold the manifest? Whether its content is here is not asked.
+int manifest_hold_judge(struct tx *tx, int64_t repo, const struct manifest_now *m, bool *out);
 // Does the tag live? m: the row of its value's manifest.
 int tag_judge(struct tx *tx, int64_t repo, const struct tag_now *t, const struct manifest_now *m,
               bool *out);

@@ -38,6 +38,8 @@
 //   meta_again.c         own writes that are announced again for that
 //   meta_withdrawn.c     void stretches, as regions tell each other
 //   meta_report.c        what all that does to registers
+//   meta_shown.c         what clients see, as digests
+//   meta_differ_look.c, meta_differ.c   what differs from another region, and what is wrong of it
 //   register_set.c       registers that entries touch
 //
 // Functions that take a `struct tx` run in a transaction of backend_write, unless they only read.

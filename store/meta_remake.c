@@ -167,8 +167,8 @@ static int presence_remake(struct tx *tx, int64_t repo, const struct register_na
     struct settle s = {repo, &name->digest};
     bool there;
     tx->notify = true;
-    int rc = manifest_read(tx, repo, &name->digest, &p.m, &there);
-    if (rc || !there)
+    int rc = manifest_read(tx, repo, &name->digest, &p.m, &there); // a lost row is made anew, too
+    if (rc)
         return rc;
     uint64_t killed = p.m.killed;
     rc = presence_read(tx, name, &p);

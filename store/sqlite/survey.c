@@ -240,6 +240,20 @@ static int sqlite_entries_of(struct tx *tx, const struct register_name *name, en
     return log_rows_read(d, st, max, a, out, out_n);
 }
 
+#define OPEN_OF                                                             \
+    "SELECT 1 FROM feed f INDEXED BY feed_register WHERE f.registry=?1 AND" \
+    " f.repository=?2 AND f.kind=?3 AND EXISTS(SELECT 1 FROM tasks t WHERE t.id=f.id)"
+
+static int sqlite_open_of(struct tx *tx, const struct register_name *name, enum entry_kind kind)
+{
+    struct db *d = sqlite_tx_db(tx);
+    if (name->digest.n)
+        return db_exists(d, OPEN_OF " AND f.tag='' AND f.digest=?4 LIMIT 1", "ssnd", name->registry,
+                         name->repository, (int)kind, &name->digest);
+    return db_exists(d, OPEN_OF " AND f.tag=?4 LIMIT 1", "ssns", name->registry, name->repository,
+                     (int)kind, name->tag);
+}
+
 static int sqlite_tag_prior(struct tx *tx, const struct register_name *tag, int64_t before_id,
                             const struct id_set *without, uint64_t *out_stamp)
 {
@@ -433,6 +447,7 @@ const struct survey_ops sqlite_survey_ops = {
     .head_without = sqlite_head_without,
     .restated = sqlite_restated,
     .entries_of = sqlite_entries_of,
+    .open_of = sqlite_open_of,
     .tag_prior = sqlite_tag_prior,
     .registers_above = sqlite_registers_above,
     .history_highest = sqlite_history_highest,

@@ -202,6 +202,16 @@ static int entries_of(struct tx *tx, const struct register_name *name, enum entr
     return 0;
 }
 
+static int open_of(struct tx *tx, const struct register_name *name, enum entry_kind kind)
+{
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        if (is_of(&f->e, kind, name) && row_find(tx, T_TASKS, &(struct m_task){.id = f->id}))
+            return 0;
+    }
+    return ERR_NOTFOUND;
+}
+
 static int tag_prior(struct tx *tx, const struct register_name *tag, int64_t before_id,
                      const struct id_set *without, uint64_t *out_stamp)
 {
@@ -413,6 +423,7 @@ const struct survey_ops memory_survey_ops = {
     .head_without = head_without,
     .restated = restated,
     .entries_of = entries_of,
+    .open_of = open_of,
     .tag_prior = tag_prior,
     .registers_above = registers_above,
     .history_highest = history_highest,

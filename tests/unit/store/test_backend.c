@@ -458,6 +458,43 @@ START_TEST(an_entry_with_a_job_stays)
 }
 END_TEST
 
+static int open_of(const char *tag, const struct digest *digest, enum entry_kind kind)
+{
+    struct register_name name = {.registry = REG, .repository = "app", .tag = tag};
+    struct tx *tx = reader();
+    if (digest)
+        name.digest = *digest;
+    int rc = survey_open_of(tx, &name, kind);
+    tx_end(tx);
+    return rc;
+}
+
+START_TEST(a_register_is_open_while_an_entry_of_it_has_a_job)
+{
+    begin();
+    struct step tag = {.e = entry_at("westeurope", 1, "t", "x")},
+                manifest = {.e = entry_at("westeurope", 2, "", "x")};
+    const struct digest *d = &manifest.e.digest;
+    manifest.e.kind = ENTRY_MANIFEST;
+    manifest.e.media_type = TYPE;
+    ck_assert_int_eq(backend_write(b, append_run, &tag), 0);
+    ck_assert_int_eq(backend_write(b, append_run, &manifest), 0);
+    ck_assert_int_eq(open_of("t", NULL, ENTRY_TAG), ERR_NOTFOUND);
+    ck_assert_int_eq(open_of("", d, ENTRY_MANIFEST), ERR_NOTFOUND);
+    ck_assert_int_eq(WRITE(job_add, .id = tag.id, .e = &tag.e), 0);
+    ck_assert_int_eq(open_of("t", NULL, ENTRY_TAG), 0);
+    ck_assert_int_eq(open_of("t", NULL, ENTRY_TAG_GONE), ERR_NOTFOUND);
+    ck_assert_int_eq(open_of("u", NULL, ENTRY_TAG), ERR_NOTFOUND);
+    ck_assert_int_eq(open_of("", d, ENTRY_MANIFEST), ERR_NOTFOUND);
+    ck_assert_int_eq(WRITE(job_add, .id = manifest.id, .e = &manifest.e), 0);
+    ck_assert_int_eq(open_of("", d, ENTRY_MANIFEST), 0);
+    ck_assert_int_eq(open_of("", d, ENTRY_MANIFEST_GONE), ERR_NOTFOUND);
+    ck_assert_int_eq(WRITE(job_remove, .id = tag.id), 0);
+    ck_assert_int_eq(open_of("t", NULL, ENTRY_TAG), ERR_NOTFOUND);
+    end();
+}
+END_TEST
+
 // --- chains, unknown entries, numbers ---
 
 // An entry of version 2 as the log is given it.
@@ -1491,8 +1528,9 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            a_second_opener_is_taken_or_refused, who_handed_over_mints_no_more,
            who_comes_second_runs_again, a_place_has_one_entry,
            ids_rise_and_places_are_ordered_by_epoch_and_sequence, an_entry_with_a_job_stays,
-           a_chain_is_ordered_by_place, unknown_entries_are_counted_until_they_are_learned,
-           numbers_are_kept_by_name, due_jobs_come_oldest_first_and_registries_by_name,
+           a_register_is_open_while_an_entry_of_it_has_a_job, a_chain_is_ordered_by_place,
+           unknown_entries_are_counted_until_they_are_learned, numbers_are_kept_by_name,
+           due_jobs_come_oldest_first_and_registries_by_name,
            parked_jobs_hold_nothing_back_and_fit_by_size, held_jobs_are_told_by_registry,
            the_log_tells_which_repositories_were_touched,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
