@@ -28,6 +28,7 @@ struct ca {
     char *dir, *pem;
     X509 *cert;
     EVP_PKEY *key;
+    char fingerprint[65];
 };
 
 static bool extension_add(X509 *x, X509V3_CTX *ctx, int nid, const char *value)
@@ -167,6 +168,7 @@ static int ca_load(struct ca *ca, struct diag *diag)
         diag_add(diag, key_path, 0, "is not the P-256 key of ca.pem");
         return ERR_CRYPTO;
     }
+    pem_fingerprint(ca->cert, ca->fingerprint);
     ca->pem = buf_take(&cert_pem);
     if (ca->pem)
         return 0;
@@ -204,6 +206,11 @@ void ca_close(struct ca *ca)
 const char *ca_certificate_pem(const struct ca *ca)
 {
     return ca->pem;
+}
+
+const char *ca_fingerprint(const struct ca *ca)
+{
+    return ca->fingerprint;
 }
 
 static int refuse(struct diag *diag, const char *why)

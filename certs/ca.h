@@ -19,6 +19,7 @@ int ca_create(const char *dir, const char *domain, struct diag *diag); // ERR_EX
 int ca_open(const char *dir, struct diag *diag, struct ca **out);
 void ca_close(struct ca *ca);
 const char *ca_certificate_pem(const struct ca *ca);
+const char *ca_fingerprint(const struct ca *ca); // SHA-256 of the certificate, hex
 // Appends the certificate in PEM: it is the whole chain, since a root is not sent (RFC 8446 section
 // 4.4.2). It carries the names the request asked for. Refuses (ERR_DENIED, sentence in diag) a
 // request that names anything outside the plan or the CA's domain, has a subject or another

@@ -136,6 +136,9 @@ void certs_prefer(struct certs *c, const char *authority);
 // is issued meanwhile. Any thread. ERR_UNSUPPORTED: the CA is not here; what `change` gives.
 int certs_ca_change(struct certs *c, int (*change)(void *ctx, struct diag *diag), void *ctx,
                     struct diag *diag);
+// Issues by what lies in ca_dir when that is another CA than this process has read, as it is when the
+// process before it has changed it a moment ago. `fingerprint`: of what lies there. Any thread.
+int certs_ca_follow(struct certs *c, const char *fingerprint, struct diag *diag);
 // ca.pem has changed: the edge must reload. NULL is fine.
 void certs_changed(struct certs *c);
 // Renews now (kind NULL: all three). Blocks. Used by the admin socket.

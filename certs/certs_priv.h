@@ -43,10 +43,12 @@ struct certs {
     struct nonces nonces;
     // held over a renewal: one at a time, and never with `lock` taken first
     pthread_mutex_t work;
-    // guards `states`, `stop`, `renewed`, `poked` and `preferred`
+    // guards `states`, `n_given_up`, `stop`, `renewed`, `poked` and `preferred`
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct cert_state states[N_CERT_KINDS];
+    // renewed in a row, and of a CA that is given up still
+    unsigned n_given_up[N_CERT_KINDS];
     // what is being asked ends, too
     _Atomic bool stop;
     // certs_renew changed files: the thread is to say so
@@ -64,6 +66,12 @@ int cert_request(const struct cert_plan *plan, struct diag *diag, EVP_PKEY **out
 // ca_issue by the CA at hand, which may change meanwhile: all go by this.
 int cert_issue(struct certs *c, const struct cert_plan *plan, struct bytes csr_pem,
                struct diag *diag, struct buf *out_pem);
+// Renews if the clock may, and keeps how it went. 1: files in use changed. Called with `work`.
+int cert_renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind,
+                        struct diag *diag);
+// Does a peer certificate wait? To take it into use dates nothing, so it needs no clock that was
+// compared: there may be nobody to compare with.
+bool cert_peer_waits(struct certs *c, const struct topology *t);
 // Asks the region that answers for the CA, over its peer listener: ask.c. Blocks. ERR_DENIED: it
 // refuses.
 int cert_ask(struct certs *c, const struct topology *t, const struct cert_plan *plan,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Renewal ahead of expiry; see certs.h. One thread of its own looks every check_s; the admin socket
-// may ask for a renewal on a thread of its own. `work` makes renewals one at a time; files change
-// by rename only, so whoever reads them sees the old or the new, whole.
+// How one certificate is renewed; see certs.h. The thread of renew_thread.c does it when it is due; the
+// admin socket may ask for it on a thread of its own. `work` makes renewals one at a time; files
+// change by rename only, so whoever reads them sees the old or the new, whole.
 #include "certs/certs_priv.h"
 
 #include "base/clock.h"
@@ -11,14 +11,11 @@
 #include "base/mem.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define RENEW_ARENA_BYTES (256u << 10)
 #define BACKOFF_MAX_MS (60 * 60 * 1000)
-#define UNCOMPARED_MS 500 // between two looks whether the clocks are compared
 
 // --- the clock that certificates are dated and judged by ---
 
@@ -39,19 +36,6 @@ int cert_clock_judge(struct certs *c, struct diag *diag)
                  "other regions': %s",
                  c->region, why);
     return rc;
-}
-
-// Does a problem of a certificate come from a clock? Then it says whose.
-static void problem_suspect(struct certs *c, const struct topology *t, struct cert_info *i)
-{
-    char why[CERT_CLOCK_WHY_BYTES] = "";
-    bool ours = c->clock_ok && c->clock_ok(c->ctx, why, sizeof why) == ERR_CONFLICT;
-    if (!c->clock_suspect ||
-        (i->fault != CERT_NOT_VALID_YET && !(i->fault == CERT_EXPIRED && ours)))
-        return;
-    c->clock_suspect(c->ctx, t->ca_region, why, sizeof why);
-    size_t n = strlen(i->problem);
-    snprintf(i->problem + n, sizeof i->problem - n, "; %s", why);
 }
 
 // --- getting a certificate ---
@@ -220,9 +204,7 @@ static void state_set(struct certs *c, enum cert_kind kind, int rc, const struct
     pthread_mutex_unlock(&c->lock);
 }
 
-// Does a peer certificate wait? To take it into use dates nothing, so it needs no clock that was
-// compared: there may be nobody to compare with.
-static bool peer_waits(struct certs *c, const struct topology *t)
+bool cert_peer_waits(struct certs *c, const struct topology *t)
 {
     struct arena a;
     struct cert_plan plan;
@@ -233,11 +215,11 @@ static bool peer_waits(struct certs *c, const struct topology *t)
     return waits;
 }
 
-static int renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind,
-                          struct diag *diag)
+int cert_renew_and_note(struct certs *c, const struct topology *t, enum cert_kind kind,
+                        struct diag *diag)
 {
     int rc = 0;
-    if (kind != CERT_PEER || !peer_waits(c, t))
+    if (kind != CERT_PEER || !cert_peer_waits(c, t))
         rc = cert_clock_judge(c, diag);
     if (!rc)
         rc = renew_kind(c, t, kind, diag);
@@ -248,253 +230,6 @@ static int renew_and_note(struct certs *c, const struct topology *t, enum cert_k
                  text && *text ? text : err_text(rc));
     }
     return rc;
-}
-
-// --- the thread ---
-
-// Is it of a CA that is being given up?
-static bool given_up(struct certs *c, const struct cert_info *i)
-{
-    pthread_mutex_lock(&c->lock);
-    bool is = c->preferred[0] && strcmp(c->preferred, i->authority) != 0;
-    pthread_mutex_unlock(&c->lock);
-    return is;
-}
-
-static bool due(struct certs *c, const struct topology *t, enum cert_kind kind)
-{
-    struct cert_info info;
-    pthread_mutex_lock(&c->lock);
-    bool waits = clock_mono_ms() < c->states[kind].next_try_mono_ms;
-    pthread_mutex_unlock(&c->lock);
-    if (certs_inspect(c->dir, t, c->region, kind, &info))
-        return false;
-    if (kind == CERT_PEER && info.next_fingerprint[0])
-        return true; // costs a look at one file, and puts it into use when it may be
-    return !waits && (info.problem[0] || clock_wall_ms() >= info.renew_at_ms || given_up(c, &info));
-}
-
-// The CA still issues by the one that is given up, for a moment: not again at once.
-static void pause_if_given_up(struct certs *c, const struct topology *t, enum cert_kind kind)
-{
-    struct cert_info info;
-    if (certs_inspect(c->dir, t, c->region, kind, &info) || !given_up(c, &info))
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->states[kind].next_try_mono_ms = clock_mono_ms() + (int64_t)c->check_s * 1000;
-    pthread_mutex_unlock(&c->lock);
-}
-
-static bool clock_compared(struct certs *c)
-{
-    char why[CERT_CLOCK_WHY_BYTES];
-    return !c->clock_ok || c->clock_ok(c->ctx, why, sizeof why) != ERR_BUSY;
-}
-
-// Before the clock is compared nothing is renewed: then only what waits is put into use.
-static bool may_look(struct certs *c, const struct topology *t, enum cert_kind kind, bool compared)
-{
-    return compared || (kind == CERT_PEER && peer_waits(c, t));
-}
-
-static bool tick(struct certs *c)
-{
-    struct topology *t = snapshot_get(c->topology);
-    bool changed = false, compared = clock_compared(c);
-    pthread_mutex_lock(&c->work);
-    // a restart waits for this thread
-    for (int kind = 0; t && kind < N_CERT_KINDS && !c->stop; kind++) {
-        struct diag diag;
-        diag_init(&diag);
-        if (may_look(c, t, (enum cert_kind)kind, compared) && due(c, t, (enum cert_kind)kind) &&
-            renew_and_note(c, t, (enum cert_kind)kind, &diag) > 0) {
-            changed = true;
-            pause_if_given_up(c, t, (enum cert_kind)kind);
-        }
-        diag_done(&diag);
-    }
-    pthread_mutex_unlock(&c->work);
-    snapshot_unref(t);
-    return changed;
-}
-
-// Waits for the next look, a change made by certs_renew, or the end. Called with `lock`.
-static void wait_for_work(struct certs *c)
-{
-    int64_t wait_ms = UNCOMPARED_MS;
-    if (clock_compared(c))
-        wait_ms = (int64_t)c->check_s * 1000;
-    int64_t until_ms = clock_mono_ms() + wait_ms;
-    const struct timespec ts = {until_ms / 1000, until_ms % 1000 * 1000000};
-    while (!c->stop && !c->renewed && !c->poked)
-        if (pthread_cond_timedwait(&c->wake, &c->lock, &ts))
-            return;
-}
-
-static void *thread_main(void *arg)
-{
-    struct certs *c = arg;
-    for (;;) {
-        bool changed = tick(c);
-        pthread_mutex_lock(&c->lock);
-        if (!changed)
-            wait_for_work(c);
-        changed |= c->renewed;
-        c->renewed = false;
-        c->poked = false;
-        bool stop = c->stop;
-        pthread_mutex_unlock(&c->lock);
-        if (changed && c->on_renewed)
-            c->on_renewed(c->ctx);
-        if (stop)
-            return NULL;
-    }
-}
-
-static void certs_free(struct certs *c)
-{
-    ca_close(c->ca);
-    pthread_rwlock_destroy(&c->ca_lock);
-    free(c->ca_dir);
-    pthread_cond_destroy(&c->wake);
-    pthread_mutex_destroy(&c->lock);
-    pthread_mutex_destroy(&c->work);
-    nonces_done(&c->nonces);
-    free(c->dir);
-    free(c->region);
-    free(c);
-}
-
-int certs_start(const struct certs_options *o, struct diag *diag, struct certs **out)
-{
-    struct certs *c = mem_zalloc(sizeof *c);
-    if (!c)
-        return ERR_NOMEM;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_mutex_init(&c->work, NULL);
-    pthread_rwlock_init(&c->ca_lock, NULL);
-    nonces_init(&c->nonces);
-    c->dir = mem_strdup(o->certs_dir);
-    c->region = mem_strdup(o->region);
-    c->topology = o->topology;
-    c->fetcher = o->fetcher;
-    c->keys = o->keys;
-    if (o->check_s)
-        c->check_s = o->check_s;
-    else
-        c->check_s = 60;
-    c->on_renewed = o->on_renewed;
-    c->clock_ok = o->clock_ok;
-    c->clock_suspect = o->clock_suspect;
-    c->peer_ready = o->peer_ready;
-    c->peer_waits = o->peer_waits;
-    c->ctx = o->ctx;
-    int rc = ERR_NOMEM;
-    if (c->dir && c->region)
-        rc = 0;
-    if (!rc && o->ca_dir) {
-        c->ca_dir = mem_strdup(o->ca_dir);
-        rc = ERR_NOMEM;
-        if (c->ca_dir)
-            rc = ca_open(o->ca_dir, diag, &c->ca);
-    }
-    if (!rc && pthread_create(&c->thread, NULL, thread_main, c)) {
-        diag_add(diag, NULL, 0, "no thread for certificate renewal");
-        rc = ERR_NOMEM;
-    }
-    if (rc) {
-        certs_free(c);
-        return rc;
-    }
-    *out = c;
-    return 0;
-}
-
-void certs_end(struct certs *c)
-{
-    if (!c)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->stop = true;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
-}
-
-void certs_poke(struct certs *c)
-{
-    if (!c)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->poked = true;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
-}
-
-// --- the CA at hand, and the one that is to be used ---
-
-int cert_issue(struct certs *c, const struct cert_plan *plan, struct bytes csr_pem,
-               struct diag *diag, struct buf *out_pem)
-{
-    pthread_rwlock_rdlock(&c->ca_lock);
-    int rc = ca_issue(c->ca, plan, csr_pem, 0, diag, out_pem);
-    pthread_rwlock_unlock(&c->ca_lock);
-    return rc;
-}
-
-int certs_ca_change(struct certs *c, int (*change)(void *ctx, struct diag *diag), void *ctx,
-                    struct diag *diag)
-{
-    struct ca *now = NULL, *was = NULL;
-    if (!c->ca_dir)
-        return ERR_UNSUPPORTED;
-    pthread_rwlock_wrlock(&c->ca_lock);
-    int rc = change(ctx, diag);
-    if (!rc)
-        rc = ca_open(c->ca_dir, diag, &now);
-    if (!rc) {
-        was = c->ca;
-        c->ca = now;
-    }
-    pthread_rwlock_unlock(&c->ca_lock);
-    ca_close(was);
-    return rc;
-}
-
-void certs_prefer(struct certs *c, const char *authority)
-{
-    if (!c)
-        return;
-    pthread_mutex_lock(&c->lock);
-    if (strcmp(c->preferred, authority) != 0) {
-        snprintf(c->preferred, sizeof c->preferred, "%s", authority);
-        c->poked = true;
-        pthread_cond_signal(&c->wake);
-    }
-    pthread_mutex_unlock(&c->lock);
-}
-
-void certs_changed(struct certs *c)
-{
-    if (!c)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->renewed = true;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
-}
-
-void certs_stop(struct certs *c)
-{
-    if (!c)
-        return;
-    certs_end(c);
-    pthread_join(c->thread, NULL);
-    certs_free(c);
 }
 
 int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag)
@@ -510,7 +245,7 @@ int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag)
             continue;
         struct diag own; // so that the state of a kind keeps its own sentences
         diag_init(&own);
-        int rc = renew_and_note(c, t, (enum cert_kind)k, &own);
+        int rc = cert_renew_and_note(c, t, (enum cert_kind)k, &own);
         for (size_t i = 0; i < own.n; i++)
             diag_add(diag, NULL, 0, "%s", own.lines[i]);
         diag_done(&own);
@@ -527,66 +262,4 @@ int certs_renew(struct certs *c, const enum cert_kind *kind, struct diag *diag)
         pthread_mutex_unlock(&c->lock);
     }
     return first;
-}
-
-int certs_look(struct certs *c, enum cert_kind kind, struct cert_info *out,
-               char out_error[CERTS_ERROR_SIZE])
-{
-    struct topology *t = snapshot_get(c->topology);
-    int rc = ERR_NOTFOUND;
-    if (t)
-        rc = certs_inspect(c->dir, t, c->region, kind, out);
-    if (!rc)
-        problem_suspect(c, t, out);
-    snapshot_unref(t);
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&c->lock);
-    memcpy(out_error, c->states[kind].last_error, CERTS_ERROR_SIZE);
-    pthread_mutex_unlock(&c->lock);
-    return 0;
-}
-
-static json_t *kind_status(struct certs *c, const struct topology *t, enum cert_kind kind)
-{
-    struct cert_info info;
-    if (certs_inspect(c->dir, t, c->region, kind, &info))
-        return NULL;
-    problem_suspect(c, t, &info);
-    json_t *one = certs_info_json(&info);
-    if (!one)
-        return NULL;
-    char when[CLOCK_TEXT_SIZE];
-    pthread_mutex_lock(&c->lock);
-    struct cert_state s = c->states[kind];
-    pthread_mutex_unlock(&c->lock);
-    int64_t at = info.renew_at_ms;
-    if (info.problem[0])
-        at = clock_wall_ms();
-    if (s.next_try_mono_ms > clock_mono_ms()) {
-        int64_t retry = clock_wall_ms() + s.next_try_mono_ms - clock_mono_ms();
-        if (retry > at)
-            at = retry;
-    }
-    json_object_set_new(one, "lastError",
-                        s.last_error[0] ? json_string(s.last_error) : json_null());
-    json_object_set_new(one, "nextRenewal", json_string(clock_format(at, when)));
-    char waits[CERTS_ERROR_SIZE] = "";
-    if (info.next_fingerprint[0] && c->peer_waits)
-        c->peer_waits(c->ctx, waits, sizeof waits);
-    json_object_set_new(one, "nextWaits", *waits ? json_string(waits) : json_null());
-    return one;
-}
-
-void *certs_status_json(struct certs *c)
-{
-    struct topology *t = snapshot_get(c->topology);
-    json_t *all = json_array();
-    for (int kind = 0; t && all && kind < N_CERT_KINDS; kind++) {
-        json_t *one = kind_status(c, t, (enum cert_kind)kind);
-        if (one)
-            json_array_append_new(all, one);
-    }
-    snapshot_unref(t);
-    return all;
 }
