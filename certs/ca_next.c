@@ -45,38 +45,62 @@ static int certificate_read(const char *path, X509 **out)
     return 0;
 }
 
-int ca_next_look(const char *ca_dir, char out_fingerprint[65], struct buf *out_pem)
+// A pair that does not fit would leave no CA at all once it was taken.
+static int pair_open(const char *ca_dir, struct diag *diag, struct ca **out)
 {
+    AUTO_FREE char *dir = file_of(ca_dir, "next");
     AUTO_FREE char *cert = file_of(ca_dir, "next/ca.pem");
     AUTO_FREE char *key = file_of(ca_dir, "next/ca.key");
-    X509 *read = NULL;
-    if (!cert || !key)
+    if (!dir || !cert || !key)
         return ERR_NOMEM;
-    if (!there(key))
+    if (!there(cert) || !there(key))
         return ERR_NOTFOUND;
-    int rc = certificate_read(cert, &read);
+    return ca_open(dir, diag, out);
+}
+
+int ca_next_look(const char *ca_dir, char out_fingerprint[65], struct buf *out_pem)
+{
+    struct ca *ca = NULL;
+    int rc = pair_open(ca_dir, NULL, &ca);
+    if (!rc && out_pem) {
+        buf_str(out_pem, ca_certificate_pem(ca));
+        rc = out_pem->err;
+    }
+    if (!rc)
+        memcpy(out_fingerprint, ca_fingerprint(ca), 65);
+    ca_close(ca);
+    return rc;
+}
+
+static int in_use_read(const char *ca_dir, X509 **out)
+{
+    AUTO_FREE char *cert = file_of(ca_dir, "ca.pem");
+    if (!cert)
+        return ERR_NOMEM;
+    return certificate_read(cert, out);
+}
+
+int ca_in_use_look(const char *ca_dir, struct ca_in_use *out)
+{
+    X509 *read = NULL;
+    int rc = in_use_read(ca_dir, &read);
     AUTO_X509 X509 *x = read;
-    if (!rc && out_pem)
-        rc = pem_add_x509(out_pem, x);
     if (rc)
         return rc;
-    pem_fingerprint(x, out_fingerprint);
+    pem_fingerprint(x, out->fingerprint);
+    out->from_ms = pem_time_ms(X509_get0_notBefore(x));
+    out->until_ms = pem_time_ms(X509_get0_notAfter(x));
     return 0;
 }
 
-int ca_in_use_look(const char *ca_dir, char out_fingerprint[65], int64_t *out_until_ms)
+int ca_in_use_certificate(const char *ca_dir, struct buf *out_pem)
 {
-    AUTO_FREE char *cert = file_of(ca_dir, "ca.pem");
     X509 *read = NULL;
-    if (!cert)
-        return ERR_NOMEM;
-    int rc = certificate_read(cert, &read);
+    int rc = in_use_read(ca_dir, &read);
     AUTO_X509 X509 *x = read;
     if (rc)
         return rc;
-    pem_fingerprint(x, out_fingerprint);
-    *out_until_ms = pem_time_ms(X509_get0_notAfter(x));
-    return 0;
+    return pem_add_x509(out_pem, x);
 }
 
 static int move(const char *from, const char *to, struct diag *diag)
@@ -123,8 +147,13 @@ int ca_next_take(const char *ca_dir, struct diag *diag)
     if (!there(cert))
         return ERR_NOTFOUND;
     int rc = 0;
-    if (there(from))
-        rc = move(from, to, diag);
+    if (there(from)) {
+        struct ca *whole = NULL;
+        rc = pair_open(ca_dir, diag, &whole);
+        ca_close(whole);
+        if (!rc)
+            rc = move(from, to, diag);
+    }
     if (!rc)
         rc = dir_sync(ca_dir);
     if (rc)

@@ -19,14 +19,21 @@
 
 // ERR_EXISTS: one lies there.
 int ca_next_make(const char *ca_dir, const char *domain, struct diag *diag);
-// ERR_NOTFOUND: none that is whole. Appends its certificate; NULL: not wanted.
+// ERR_NOTFOUND: none that is whole; others: its key does not fit, or others may read it. Appends its
+// certificate; NULL: not wanted.
 int ca_next_look(const char *ca_dir, char out_fingerprint[65], struct buf *out_pem);
-// The key of the CA that was in use is gone then. ERR_NOTFOUND: there is none to take.
+// The key of the CA that was in use is gone then. ERR_NOTFOUND: there is none to take; as
+// ca_next_look: the one in use stays.
 int ca_next_take(const char *ca_dir, struct diag *diag);
 int ca_next_discard(const char *ca_dir); // none is fine
 // A take that a crash has cut short, ended. None is fine.
 int ca_next_recover(const char *ca_dir, struct diag *diag);
-// Of the CA in use, and when it expires (wall).
-int ca_in_use_look(const char *ca_dir, char out_fingerprint[65], int64_t *out_until_ms);
+struct ca_in_use { // wall
+    char fingerprint[65];
+    int64_t from_ms, until_ms;
+};
+int ca_in_use_look(const char *ca_dir, struct ca_in_use *out);
+// Appends its certificate.
+int ca_in_use_certificate(const char *ca_dir, struct buf *out_pem);
 
 #endif

@@ -56,6 +56,14 @@ int trust_judge(struct bytes pem, const char *domain, int64_t now_ms, struct dia
     return ERR_NOMEM;
 }
 
+int64_t trust_ends_ms(struct bytes pem)
+{
+    AUTO_X509 X509 *x = pem_parse_x509(pem);
+    if (!x)
+        return INT64_MIN;
+    return pem_time_ms(X509_get0_notAfter(x));
+}
+
 // --- the file ---
 
 static int list_of(pem_authorities *cas, char out[TRUST_MAX][65], size_t *out_n)
@@ -177,26 +185,6 @@ int trust_remove(const char *certs_dir, const char *fingerprint, struct diag *di
     if (rc)
         return rc;
     return write_all(certs_dir, &all, diag);
-}
-
-int trust_only(const char *certs_dir, struct bytes pem, struct diag *diag)
-{
-    AUTO_AUTHORITIES pem_authorities *cas = cert_ca_of(certs_dir, diag);
-    AUTO_X509 X509 *x = pem_parse_x509(pem);
-    AUTO_BUF struct buf one;
-    char fingerprint[65];
-    buf_init(&one, PEM_MAX_BYTES);
-    if (!x) {
-        diag_add(diag, NULL, 0, "what is to be trusted is no certificate");
-        return ERR_INVAL;
-    }
-    pem_fingerprint(x, fingerprint);
-    if (cas && sk_X509_num(cas) == 1 && !find(cas, fingerprint))
-        return 0;
-    int rc = pem_add_x509(&one, x);
-    if (rc)
-        return rc;
-    return write_all(certs_dir, &one, diag);
 }
 
 // --- who has issued what ---

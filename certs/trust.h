@@ -22,6 +22,8 @@
 // not expired? ERR_DENIED with a sentence.
 int trust_judge(struct bytes pem, const char *domain, int64_t now_ms, struct diag *diag,
                 char out_fingerprint[65]);
+// When it expires (wall); INT64_MIN: it is no certificate.
+int64_t trust_ends_ms(struct bytes pem);
 // Of a PEM file. ERR_CRYPTO: it holds others besides, or more than TRUST_MAX.
 int trust_list(const char *ca_file, char out[TRUST_MAX][65], size_t *out_n);
 // 1: ca.pem has changed, 0: it was so already, or an error with a sentence.
@@ -29,7 +31,6 @@ int trust_add(const char *certs_dir, struct bytes pem, struct diag *diag);
 // Likewise, and it comes first: new join tokens hold the first one.
 int trust_first(const char *certs_dir, struct bytes pem, struct diag *diag);
 int trust_remove(const char *certs_dir, const char *fingerprint, struct diag *diag); // not the last
-int trust_only(const char *certs_dir, struct bytes pem, struct diag *diag);
 // The CAs of ca.pem that have issued the certificates in use, and the peer certificate that waits.
 int trust_issuers(const char *certs_dir, char out[TRUST_MAX][65], size_t *out_n);
 

@@ -41,8 +41,10 @@ static const char *ca_line(struct cli *c, const json_t *doc)
     const char *step = json_text(doc, "step"), *waits = json_text(doc, "waits"),
                *next = json_text(doc, "next");
     if (!strcmp(step, "trust"))
-        return arena_printf(&c->arena, "the next private CA %.16s is on its way: %s\n", next,
-                            *waits ? waits : "all regions come to trust it");
+        return arena_printf(
+            &c->arena,
+            "the next private CA %.16s is on its way (meridian certs roll-ca --show): %s\n", next,
+            *waits ? waits : "all regions come to trust it");
     if (!strcmp(step, "use"))
         return arena_printf(&c->arena, "the private CA %.16s issues from now on: %s\n", next,
                             *waits ? waits : "what the old one has issued is renewed");
@@ -67,25 +69,30 @@ const char *certs_ca_line(struct cli *c)
 
 struct roll {
     const char *issue_after;
-    bool cancel, without_away, drop_old;
+    bool show, cancel, without_away, drop_old, back;
 };
 
 static int roll_path(struct cli *c, const struct roll *o, const char **out)
 {
     uint64_t ms = 7 * 24 * 3600 * 1000ULL;
-    if (o->cancel + o->without_away + o->drop_old + (o->issue_after != NULL) > 1)
-        return cli_fail(EXIT_USAGE, "certs roll-ca: give one of --issue-after, --cancel, "
-                                    "--without-away and --drop-old");
+    if (o->show + o->cancel + o->without_away + o->drop_old + o->back + (o->issue_after != NULL) >
+        1)
+        return cli_fail(EXIT_USAGE, "certs roll-ca: give one of --issue-after, --show, --cancel, "
+                                    "--without-away, --drop-old and --back");
     if (o->issue_after && duration_parse(o->issue_after, &ms))
         return cli_fail(EXIT_USAGE, "--issue-after %s: a time such as 7d, or 0s", o->issue_after);
     *out = arena_printf(&c->arena, "/v1/certs/ca?do=begin&issue_after_ms=%llu",
                         (unsigned long long)ms);
+    if (o->show)
+        *out = "/v1/certs/ca";
     if (o->cancel)
         *out = "/v1/certs/ca?do=cancel";
     if (o->without_away)
         *out = "/v1/certs/ca?do=without-away";
     if (o->drop_old)
         *out = "/v1/certs/ca?do=drop-old";
+    if (o->back)
+        *out = "/v1/certs/ca?do=back";
     if (*out)
         return EXIT_DONE;
     return cli_fail(EXIT_FAILED, "out of memory");
@@ -99,6 +106,9 @@ static int roll_confirm(struct cli *c, const struct roll *o)
     if (o->drop_old)
         return cli_confirm(c, "Regions that are away now are refused when they come back: each has "
                               "to be replaced.");
+    if (o->back)
+        return cli_confirm(c, "The CA in ca_dir issues again, and the next one, whose key is lost, "
+                              "is dropped.");
     return EXIT_DONE;
 }
 
@@ -109,10 +119,13 @@ int certs_roll_ca(struct cli *c, int argc, char **argv)
         {0, "issue-after", "TIME",
          "so long at least clients have to come to trust the next one: 7d when left out",
          &o.issue_after, NULL},
+        {0, "show", NULL, "how far it is, and the certificate of the next one; changes nothing",
+         NULL, &o.show},
         {0, "cancel", NULL, "before it issues: the next one goes again", NULL, &o.cancel},
         {0, "without-away", NULL, "before it issues: do not wait for regions that are away", NULL,
          &o.without_away},
         {0, "drop-old", NULL, "drop the old one though regions are away", NULL, &o.drop_old},
+        {0, "back", NULL, "the next one issues, and its key is lost: go back", NULL, &o.back},
         {'y', "yes", NULL, "do not ask", .flag = &c->yes}};
     const char *path = NULL;
     json_t *doc = NULL;
@@ -122,7 +135,7 @@ int certs_roll_ca(struct cli *c, int argc, char **argv)
     if (!rc)
         rc = roll_confirm(c, &o);
     if (!rc)
-        rc = cli_admin(c, "POST", path, &doc);
+        rc = cli_admin(c, o.show ? "GET" : "POST", path, &doc);
     if (rc)
         return rc;
     if (cli_json(c))

@@ -42,7 +42,7 @@
 //   GET  /v1/control   POST /v1/control/draft   POST /v1/control/signed
 //                                                the control feed (daemon/admin_control.h)
 //   GET  /v1/certs      POST /v1/certs/renew?kind=region|shared|peer
-//   GET  /v1/certs/ca   POST /v1/certs/ca?do=begin|cancel|without-away|drop-old
+//   GET  /v1/certs/ca   POST /v1/certs/ca?do=begin|cancel|without-away|drop-old|back
 //                                                the private CA's replacement (daemon/admin_ca.h)
 //   GET  /v1/dns/explain?name=N&client=ADDR[&view=NAME][&subnet=CIDR]
 //   POST /v1/node/restart                        a new worker, of the program now installed, takes

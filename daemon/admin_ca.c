@@ -53,7 +53,9 @@ static int run(struct ca_rolling *r, struct http_request *req, struct diag *d)
         return ca_rolling_ask_without_away(r, d);
     if (!strcmp(what, "drop-old"))
         return ca_rolling_ask_drop(r, d);
-    diag_add(d, NULL, 0, "do: begin, cancel, without-away or drop-old");
+    if (!strcmp(what, "back"))
+        return ca_rolling_ask_back(r, d);
+    diag_add(d, NULL, 0, "do: begin, cancel, without-away, drop-old or back");
     return ERR_INVAL;
 }
 

@@ -9,7 +9,7 @@
 //
 // A thread of its own looks every two seconds. On any node it brings ca.pem to what the ledger's
 // record says, and has certificates of the old CA renewed. On the node that has the CA it leads, step
-// by step. It sets and clears CONDITION_CA_ROLL.
+// by step, and begins by itself when that CA nears its end. It sets and clears CONDITION_CA_ROLL.
 #ifndef MERIDIAN_DAEMON_CA_ROLLING_H
 #define MERIDIAN_DAEMON_CA_ROLLING_H
 
@@ -43,6 +43,8 @@ int ca_rolling_ask_begin(struct ca_rolling *r, int64_t issue_after_ms, struct di
 int ca_rolling_ask_cancel(struct ca_rolling *r, struct diag *diag);       // before it issues
 int ca_rolling_ask_without_away(struct ca_rolling *r, struct diag *diag); // before it issues
 int ca_rolling_ask_drop(struct ca_rolling *r, struct diag *diag);
+// The next one has issued, and its key is lost: the one before issues again.
+int ca_rolling_ask_back(struct ca_rolling *r, struct diag *diag);
 // new json_t *: {"step":null|"trust"|"use"|"done"|"cancelled","old","next","issuesAt","oldEndsAt",
 // "waits","trusts":[fingerprint],"uses":[fingerprint],"certificate": PEM of the next}; others null.
 // Any node; NULL: no memory.

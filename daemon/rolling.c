@@ -12,6 +12,7 @@
 #include "certs/signed_text.h"
 #include "config/topology_control.h"
 #include "control/feed.h"
+#include "daemon/writer_post.h"
 #include "fleet/call.h"
 #include "fleet/peer_roll.h"
 #include "fleet/peer_spread.h"
@@ -22,12 +23,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS 2000 // not per entry of the feed: a look reads certificates and asks regions
-#define ASK_MS 10000
-#define ASK_AGAIN_MS 2000      // after a refusal, doubled
+#define LOOK_MS 2000      // not per entry of the feed: a look reads certificates and asks regions
+#define ASK_AGAIN_MS 2000 // after a refusal, doubled
 #define ASK_AGAIN_MAX_MS 60000 // up to that
 #define PEM_BYTES (64u << 10)
-#define ANSWER_BYTES 8192
 #define WHY_BYTES 320 // of clock_ok
 
 struct rolling {
@@ -172,48 +171,15 @@ static void dep_note(void *ctx, const struct http_request *req, const char *regi
 
 // --- asking the writer ---
 
-// POSTs to the writer; the answer's body into `out`.
-static int post(struct rolling *r, const struct topology *t, const char *writer, const char *path,
-                struct bytes body, struct diag *diag, struct buf *out)
-{
-    static const char *const headers[] = {"Content-Type: application/json"};
-    struct fleet_call call;
-    struct fetch_result got;
-    int rc = fleet_call_make(&r->caller, t, writer, path, &call);
-    if (rc) {
-        diag_add(diag, NULL, 0, "the writer %s has no peer listener", writer);
-        return rc;
-    }
-    call.q.method = "POST";
-    call.q.body = body;
-    call.q.headers = headers;
-    call.q.n_headers = ARRAY_LEN(headers);
-    call.q.timeout_ms = ASK_MS;
-    call.q.max_bytes = ANSWER_BYTES;
-    call.q.fresh_connection = true; // with the certificate that is in use now
-    rc = fetch_run(r->app->fetcher, &call.q, &got);
-    if (rc) {
-        diag_add(diag, NULL, 0, "the writer %s cannot be asked: %s", writer, got.message);
-    } else if (got.status != 200) {
-        diag_add(diag, NULL, 0, "the writer %s refuses (status %d): %.300s", writer, got.status,
-                 buf_cstr(&got.body));
-        rc = ERR_DENIED;
-    } else {
-        buf_add(out, got.body.p, got.body.n);
-        rc = out->err;
-    }
-    fetch_result_done(&got);
-    return rc;
-}
-
 static int nonce_get(struct rolling *r, const struct topology *t, const char *writer, bool here,
                      struct diag *diag, char out[NONCE_TEXT_SIZE])
 {
     if (here)
         return peer_roll_nonce(r->roll, writer, out);
     AUTO_BUF struct buf answer;
-    buf_init(&answer, ANSWER_BYTES);
-    int rc = post(r, t, writer, PEER_ROLL_NONCE_PATH, bytes_str("{}"), diag, &answer);
+    buf_init(&answer, WRITER_ANSWER_BYTES);
+    int rc =
+        writer_post(&r->caller, t, writer, PEER_ROLL_NONCE_PATH, bytes_str("{}"), diag, &answer);
     if (rc)
         return rc;
     json_t *o = json_loadb(answer.p, answer.n, JSON_REJECT_DUPLICATES, NULL);
@@ -234,12 +200,13 @@ static int request_send(struct rolling *r, const struct topology *t, const char 
     const char *region = r->app->node->region, *step = NULL;
     AUTO_BUF struct buf body, answer;
     buf_init(&body, SIGNED_TEXT_MAX_BYTES);
-    buf_init(&answer, ANSWER_BYTES);
+    buf_init(&answer, WRITER_ANSWER_BYTES);
     int rc = peer_request_format(t, region, q, (struct region_keys *)r->app->keys, &body);
     if (rc)
         return rc;
     if (!here)
-        return post(r, t, writer, PEER_ROLL_PATH, bytes_of(body.p, body.n), diag, &answer);
+        return writer_post(&r->caller, t, writer, PEER_ROLL_PATH, bytes_of(body.p, body.n), diag,
+                           &answer);
     rc = peer_roll_take(r->roll, region, q->current, bytes_of(body.p, body.n), diag, &step);
     AUTO_FREE char *why = NULL;
     if (rc)

@@ -148,8 +148,8 @@ static void take_messages(struct supervisor *s)
     int rc = 0;
     for (int i = 0; i < 64 && !rc && !s->link_ended; i++) {
         rc = ipc_receive(s->ipc_fd, &m);
-        if (!rc && m.kind == IPC_READY)
-            s->edge_due = s->ready = true;
+        if (!rc && m.kind == IPC_READY) // the worker before may have ended ahead of IPC_RELOAD
+            s->edge_due = s->ready = s->reload_due = true;
         else if (!rc && m.kind == IPC_SERVING)
             s->serving = true;
         else if (!rc && m.kind == IPC_RESTART)

@@ -46,12 +46,15 @@ static bool settled(const struct ca_roll_facts *f, struct ca_roll_state *s)
 
 // --- the steps ---
 
-// Once the old one nears its end, it is not waited for regions that are away.
+// Once the old one nears its end, it is not waited long for regions that are away: when it expires all
+// are cut off.
 static bool away_held(const struct ca_roll_facts *f)
 {
-    if (!f->spread->n_away || f->record->without_away)
+    const struct ca_record *r = f->record;
+    int64_t left_ms = r->until_ms - f->now_ms;
+    if (!f->spread->n_away || r->without_away || left_ms <= CA_ROLL_PATIENCE_MS)
         return false;
-    return f->now_ms < f->record->until_ms - CA_ROLL_LAST_MS;
+    return left_ms > CA_ROLL_LAST_MS || f->now_ms - r->made_ms < CA_ROLL_PATIENCE_MS;
 }
 
 static bool spread_trusts(const struct ca_roll_facts *f, char *why, size_t cap)
@@ -146,7 +149,8 @@ static enum ca_roll_act use_decide(const struct ca_roll_facts *f, struct ca_roll
             return CA_ROLL_SWITCH;
         say(why, cap,
             "the CA in ca_dir is not the one that the fleet goes over to (%.16s), and its folder "
-            "next does not hold that: put the newer copy of ca_dir here",
+            "next does not hold that: put the newer copy of ca_dir here, or, if there is none, go "
+            "back (meridian certs roll-ca --back --yes)",
             r->next);
         return CA_ROLL_NOTHING;
     }
@@ -167,11 +171,49 @@ static enum ca_roll_act use_decide(const struct ca_roll_facts *f, struct ca_roll
     return CA_ROLL_NOTHING;
 }
 
+// --- the beginning ---
+
+static bool nears_its_end(const struct ca_roll_facts *f)
+{
+    return f->now_ms >= f->until_ms - (f->until_ms - f->from_ms) / CA_ROLL_DUE;
+}
+
+static bool was_cancelled(const struct ca_roll_facts *f)
+{
+    const struct ca_record *r = f->record;
+    if (!r || r->step != CA_STEP_CANCELLED || strcmp(r->old, f->in_use) != 0)
+        return false;
+    return f->now_ms - r->used_ms < CA_ROLL_AGAIN_MS;
+}
+
+static int by_hand(const struct ca_roll_facts *f, char *why, size_t cap)
+{
+    say(why, cap,
+        "ca.pem of this node does not hold the CA in use (%.16s) alone: end the change that was "
+        "begun by hand first",
+        f->in_use);
+    return ERR_CONFLICT;
+}
+
+static enum ca_roll_act make_decide(const struct ca_roll_facts *f, char *why, size_t cap)
+{
+    if (!nears_its_end(f) || was_cancelled(f))
+        return CA_ROLL_NOTHING;
+    if (f->held) {
+        say(why, cap, "%s", f->held);
+        return CA_ROLL_NOTHING;
+    }
+    if (f->alone)
+        return CA_ROLL_MAKE;
+    (void)by_hand(f, why, cap);
+    return CA_ROLL_NOTHING;
+}
+
 static enum ca_roll_act begin_decide(const struct ca_roll_facts *f, char *why, size_t cap)
 {
     const struct ca_record *r = f->record;
     if (!*f->next)
-        return CA_ROLL_NOTHING;
+        return make_decide(f, why, cap);
     if (!strcmp(f->next, f->in_use) || (r && !strcmp(f->next, r->next)))
         return CA_ROLL_DISCARD; // cancelled, or a copy of the one in use
     if (!f->held)
@@ -195,8 +237,18 @@ enum ca_roll_act ca_roll_decide(const struct ca_roll_facts *f, struct ca_roll_st
 
 // --- what people ask for ---
 
-int ca_roll_may_begin(const struct ca_roll_facts *f, const struct ca_word *own, char *why,
-                      size_t cap)
+int64_t ca_roll_issue_after(const struct ca_roll_facts *f)
+{
+    if (!nears_its_end(f))
+        return CA_ROLL_ISSUE_MS;
+    // the longer time, unless the end is too near for that
+    int64_t part_ms = (f->until_ms - f->now_ms) / 4;
+    if (part_ms < 0)
+        return 0;
+    return part_ms < CA_ROLL_ISSUE_SELF_MS ? part_ms : CA_ROLL_ISSUE_SELF_MS;
+}
+
+int ca_roll_may_begin(const struct ca_roll_facts *f, char *why, size_t cap)
 {
     if (f->held) {
         say(why, cap, "%s", f->held);
@@ -209,12 +261,26 @@ int ca_roll_may_begin(const struct ca_roll_facts *f, const struct ca_word *own, 
     }
     if (*f->next && !(f->record && !strcmp(f->record->next, f->next)))
         return ERR_EXISTS;
-    if (own->n_trusts == 1 && !strcmp(own->trusts[0], f->in_use))
+    if (f->alone)
         return 0;
-    say(why, cap,
-        "ca.pem of this node does not hold the CA in use (%.16s) alone: end the change that was "
-        "begun by hand first",
-        f->in_use);
+    return by_hand(f, why, cap);
+}
+
+int ca_roll_may_go_back(const struct ca_roll_facts *f, char *why, size_t cap)
+{
+    const struct ca_record *r = f->record;
+    if (f->held) {
+        say(why, cap, "%s", f->held);
+        return ERR_BUSY;
+    }
+    if (!r || r->step != CA_STEP_USE || strcmp(f->in_use, r->old) != 0) {
+        say(why, cap,
+            "the CA in ca_dir is not one that the fleet has just left: there is no way back");
+        return ERR_CONFLICT;
+    }
+    if (strcmp(f->next, r->next) != 0)
+        return 0;
+    say(why, cap, "the next one (%.16s) is here, and issues in some seconds", r->next);
     return ERR_CONFLICT;
 }
 

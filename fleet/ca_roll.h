@@ -1,26 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the next private CA takes over from the one in use, over the control feed, while the fleet
-// serves. The node that has the CA (ca_dir) leads it, where its region is the writer:
+// serves. The node that has the CA (ca_dir) leads it:
 //
-//   1. trust  the next CA lies in <ca_dir>/next; the ledger's record has its certificate, and every
-//             node puts that into its ca.pem beside the one in use
+//   0.        people ask for it, or a fifth of the life of the CA in use is left (CA_ROLL_DUE): another
+//             one is made in <ca_dir>/next
+//   1. trust  the ledger's record has its certificate, and every node puts that into its ca.pem beside
+//             the one in use
 //   2. use    every region that can be reached, and a majority, trusts it, for CA_ROLL_SETTLE_MS; and
 //             `issue` is over, for clients that people must give it. The CA's node issues by it. All
 //             regions renew what the old one has issued. A region that is away holds it up, since it
-//             could verify nobody when it comes back: until people say --without-away, or the old
-//             one has only CA_ROLL_LAST_MS left
+//             could verify nobody when it comes back: until people say --without-away. Once the old
+//             one has only CA_ROLL_LAST_MS left, no region is waited for longer than
+//             CA_ROLL_PATIENCE_MS: all would be cut off when it expires
 //   3. done   nothing in use hangs on the old one, and no region is away; or the old one has expired,
 //             or people say so. Every node takes it out of its ca.pem
 //   cancelled instead of step 2: every node takes the next one out
+//
+// Has the next one issued, and its key is lost, then the fleet goes back: the record says `use` with
+// both in each other's place, as long as the key of the one before is there.
 //
 // The ledger's record, CA_ROLL_RECORD:
 //
 //   {"step":"trust"|"use"|"done"|"cancelled","old":hex,"next":hex,"certificate":PEM of the next,
 //    "until":ms,"made":ms,"issue":ms,"used":ms,"without_away":bool}
 //
-// A record is an entry of the feed, so the writer alone makes it, signed by its control key: neither
-// a peer certificate nor another region can begin or go on with anything. It begins with a CA that
-// root, on that node, has had made.
+// A record is an entry of the feed, so the writer alone makes it, signed by its control key. Where
+// another region writes, the CA's region asks that:
+//
+//   POST CA_ROLL_PATH   {"request":TEXT,"key":feed key id,"signature":base64url}
+//     TEXT {"v":1,"domain":D,"region":R,"record":record,"place":place of the feed}
+//     → {"step":…}; 403 refused, 409 the feed is at another place, 503 ask again
+//
+// It is signed with that region's feed key (Ed25519, RFC 8032, over CA_ROLL_PREFIX and TEXT), which no
+// edge has, and good for one place of the feed: a request that was seen on the way does nothing
+// again. So a peer certificate begins nothing and goes on with nothing, nor does any region but the
+// one that the topology calls ca_region.
 //
 //   struct ca_roll_facts f = {…};
 //   switch (ca_roll_decide(&f, &state, why, sizeof why)) { … }
@@ -35,6 +49,9 @@
 #define MERIDIAN_FLEET_CA_ROLL_H
 
 #include "base/bytes.h"
+#include "base/diag.h"
+#include "certs/keys.h"
+#include "control/place.h"
 #include "fleet/call.h"
 
 #include <stdbool.h>
@@ -42,11 +59,22 @@
 
 #define CA_ROLL_RECORD "ca/roll"
 #define CA_ROLL_PATH "/control/v1/ca"
+#define CA_ROLL_PREFIX "meridian private ca 1\n"
 #define CA_ROLL_RECORD_BYTES (16u << 10)
 #define CA_ROLL_CERTIFICATE_BYTES 8192
 // So long each answer must say the same: an edge that was told of a file has read it by then.
 #define CA_ROLL_SETTLE_MS 10000
 #define CA_ROLL_LAST_MS (180LL * 24 * 3600 * 1000)
+#define CA_ROLL_PATIENCE_MS (30LL * 24 * 3600 * 1000)
+// One begins by itself when this part of the life of the CA in use is left: two years of ten. What the
+// CA issues lives for one year at most.
+#define CA_ROLL_DUE 5
+// After people have cancelled one, none begins by itself for so long.
+#define CA_ROLL_AGAIN_MS (30LL * 24 * 3600 * 1000)
+// So long clients have to come to trust the next one, unless people say otherwise: when people have
+// begun it, and know of it; and when it has begun by itself.
+#define CA_ROLL_ISSUE_MS (7LL * 24 * 3600 * 1000)
+#define CA_ROLL_ISSUE_SELF_MS (90LL * 24 * 3600 * 1000)
 #define CA_ROLL_LIST 8
 
 // ---- record ----
@@ -59,7 +87,7 @@ struct ca_record {
     char old[65], next[65];
     char certificate[CA_ROLL_CERTIFICATE_BYTES];
     // wall: when the old one expires; when the next one was announced; not before this it issues;
-    // when it was decided that it does, 0: not yet
+    // when it was decided that it does, or that it never will, 0: not yet
     int64_t until_ms, made_ms, issue_ms, used_ms;
     // it goes on though regions are away
     bool without_away;
@@ -68,6 +96,17 @@ struct ca_record {
 int ca_record_format(const struct ca_record *r, struct buf *out);
 int ca_record_parse(const char *json, struct ca_record *out); // ERR_INVAL
 const char *ca_step_name(enum ca_step s);
+
+// May `next` come after `now` (NULL: none)? ERR_DENIED with a sentence.
+int ca_record_may_follow(const struct ca_record *now, const struct ca_record *next,
+                         struct diag *diag);
+
+int ca_request_format(const struct topology *t, const char *region, const struct ca_record *record,
+                      const struct control_place *place, struct region_keys *keys, struct buf *out);
+// `from`: the region whose connection brought it. ERR_DENIED with a sentence: among others, it does
+// not have the CA.
+int ca_request_parse(const struct topology *t, const char *from, struct bytes body,
+                     struct diag *diag, struct ca_record *out, struct control_place *out_place);
 
 // ---- what a region says of itself ----
 
@@ -85,7 +124,7 @@ struct ca_spread {
     // answer and have certificates of the old one; those that could not be reached
     size_t n_all, n_trust, n_without, n_old, n_away;
     // their names, by commas
-    char without[256], old[256], away[256];
+    char without[512], old[512], away[512];
 };
 
 // `own`: of region `us`. `answers` of all others.
@@ -99,6 +138,10 @@ struct ca_roll_facts { // at the node that has the CA
     const struct ca_record *record;
     // in ca_dir; in <ca_dir>/next, "" when there is none, or only a part of one
     const char *in_use, *next;
+    // of the one in use, wall
+    int64_t from_ms, until_ms;
+    // ca.pem of this node holds the one in use, and no other
+    bool alone;
     // NULL: this node may write entries, and its clock is compared and right; else why not, a clause
     const char *held;
     // NULL: not asked, or it could not be
@@ -114,6 +157,7 @@ struct ca_roll_state { // since when the answers are as they must be; begins as 
 
 enum ca_roll_act {
     CA_ROLL_NOTHING,
+    CA_ROLL_MAKE,     // another one in <ca_dir>/next, and the record `trust`
     CA_ROLL_ANNOUNCE, // the record `trust`, of the CA in <ca_dir>/next
     CA_ROLL_USE,      // the record `use`
     CA_ROLL_SWITCH,   // <ca_dir>/next becomes the CA in use
@@ -126,11 +170,14 @@ bool ca_roll_asks(const struct ca_record *r);
 // why: what it waits for, a clause; "" when nothing is under way.
 enum ca_roll_act ca_roll_decide(const struct ca_roll_facts *f, struct ca_roll_state *s, char *why,
                                 size_t cap);
+// How long clients have, of one that nobody has given a time.
+int64_t ca_roll_issue_after(const struct ca_roll_facts *f);
 // May a roll begin? ERR_BUSY: another one is under way; ERR_CONFLICT: ca.pem has been changed by
-// hand, or the CA in use is not that of the record; with a clause in why. ERR_EXISTS: it has begun,
-// the next one lies there.
-int ca_roll_may_begin(const struct ca_roll_facts *f, const struct ca_word *own, char *why,
-                      size_t cap);
+// hand; with a clause in why. ERR_EXISTS: it has begun, the next one lies there.
+int ca_roll_may_begin(const struct ca_roll_facts *f, char *why, size_t cap);
+// May the fleet go back to the CA before, which is in use here still? ERR_BUSY; ERR_CONFLICT: the next
+// one is here, or has not issued yet.
+int ca_roll_may_go_back(const struct ca_roll_facts *f, char *why, size_t cap);
 // May the old one be dropped though regions are away, or hang on it? ERR_CONFLICT with a clause.
 int ca_roll_may_drop(const struct ca_roll_facts *f, char *why, size_t cap);
 

@@ -146,26 +146,26 @@ static bool listed(const char list[][65], size_t n, const char *fingerprint)
     return false;
 }
 
-static void name_add(char *names, size_t cap, const char *region)
+static void name_add(char *names, size_t cap, const char *region, const char *more)
 {
     size_t n = strlen(names);
-    snprintf(names + n, cap - n, "%s%s", n ? ", " : "", region);
+    snprintf(names + n, cap - n, "%s%s%s", n ? ", " : "", region, more);
 }
 
-static void word_count(struct ca_spread *x, const char *region, const struct ca_word *w,
-                       const struct ca_record *r)
+static void word_count(struct ca_spread *x, const char *region, const char *more,
+                       const struct ca_word *w, const struct ca_record *r)
 {
     bool trusts = w && listed(w->trusts, w->n_trusts, r->next);
     if (trusts) {
         x->n_trust++;
     } else {
         x->n_without++;
-        name_add(x->without, sizeof x->without, region);
+        name_add(x->without, sizeof x->without, region, more);
     }
     // who cannot say what it uses, or has no certificate, does not hang on the old one
     if (w && (listed(w->uses, w->n_uses, r->old))) {
         x->n_old++;
-        name_add(x->old, sizeof x->old, region);
+        name_add(x->old, sizeof x->old, region, "");
     }
 }
 
@@ -173,18 +173,21 @@ void ca_spread_judge(const char *us, const struct ca_word *own, const struct fle
                      const struct ca_record *r, struct ca_spread *out)
 {
     struct ca_spread x = {.n_all = answers->n + 1};
-    word_count(&x, us, own, r);
+    word_count(&x, us, "", own, r);
     for (size_t i = 0; i < answers->n; i++) {
         const struct fleet_one_answer *a = &answers->list[i];
         struct ca_word w;
         if (a->err) {
             x.n_away++;
-            name_add(x.away, sizeof x.away, a->region);
+            name_add(x.away, sizeof x.away, a->region, "");
             continue;
         }
-        // a node of an older version says 404: it trusts nothing by this way
+        // it trusts nothing by this way
+        const char *more = "";
+        if (a->status == 404)
+            more = " (an older version: upgrade meridiand there)";
         bool said = a->status == 200 && !ca_word_parse(bytes_of(a->body.p, a->body.n), &w);
-        word_count(&x, a->region, said ? &w : NULL, r);
+        word_count(&x, a->region, more, said ? &w : NULL, r);
     }
     *out = x;
 }

@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 
 static char first[65], second[65];
-static int64_t until;
 
 static void next_made(struct buf *pem)
 {
@@ -23,18 +22,26 @@ static void setup(struct ca **out)
 {
     fixture_setup();
     *out = fixture_ca();
-    ck_assert_int_eq(ca_in_use_look(fixture_path("ca"), first, &until), 0);
-    ck_assert(until > clock_wall_ms());
+    struct ca_in_use now;
+    ck_assert_int_eq(ca_in_use_look(fixture_path("ca"), &now), 0);
+    ck_assert(now.until_ms > clock_wall_ms() && now.from_ms < clock_wall_ms());
+    memcpy(first, now.fingerprint, sizeof first);
 }
 
 static void in_use_is(const char *fingerprint)
 {
-    char now[65];
+    struct ca_in_use now;
     struct ca *ca = NULL;
+    AUTO_BUF struct buf pem;
+    buf_init(&pem, 0);
     ck_assert_int_eq(ca_open(fixture_path("ca"), NULL, &ca), 0); // key and certificate fit
+    ck_assert_str_eq(ca_fingerprint(ca), fingerprint);
+    ck_assert_int_eq(ca_in_use_certificate(fixture_path("ca"), &pem), 0);
+    ck_assert_str_eq(buf_cstr(&pem), ca_certificate_pem(ca));
+    ck_assert_int_eq(trust_ends_ms(bytes_of(pem.p, pem.n)) > clock_wall_ms(), 1);
     ca_close(ca);
-    ck_assert_int_eq(ca_in_use_look(fixture_path("ca"), now, &until), 0);
-    ck_assert_str_eq(now, fingerprint);
+    ck_assert_int_eq(ca_in_use_look(fixture_path("ca"), &now), 0);
+    ck_assert_str_eq(now.fingerprint, fingerprint);
 }
 
 START_TEST(the_next_one_takes_over_on_disk)
@@ -81,6 +88,40 @@ START_TEST(what_a_crash_leaves_is_ended)
 }
 END_TEST
 
+static unsigned mode_of(const char *name)
+{
+    struct stat st;
+    ck_assert_int_eq(stat(fixture_path(name), &st), 0);
+    return st.st_mode & 07777;
+}
+
+START_TEST(a_pair_that_does_not_fit_is_not_taken)
+{
+    struct ca *ca;
+    char fingerprint[65];
+    setup(&ca);
+    ca_close(ca);
+    next_made(NULL);
+    ck_assert_uint_eq(mode_of("ca/next"), 0700);
+    ck_assert_uint_eq(mode_of("ca/next/ca.key"), 0600);
+    ck_assert_int_eq(chmod(fixture_path("ca/next/ca.key"), 0640), 0); // others may read it
+    ck_assert_int_eq(ca_next_look(fixture_path("ca"), fingerprint, NULL), ERR_DENIED);
+    ck_assert_int_eq(ca_next_take(fixture_path("ca"), NULL), ERR_DENIED);
+    in_use_is(first);
+    ck_assert_int_eq(ca_create(fixture_path("other"), "meridian.test", NULL), 0);
+    ck_assert_int_eq(rename(fixture_path("other/ca.key"), fixture_path("ca/next/ca.key")), 0);
+    ck_assert_int_eq(ca_next_look(fixture_path("ca"), fingerprint, NULL), ERR_CRYPTO);
+    ck_assert_int_eq(ca_next_take(fixture_path("ca"), NULL), ERR_CRYPTO);
+    in_use_is(first); // it issues still
+    ck_assert_int_eq(ca_next_discard(fixture_path("ca")), 0);
+    next_made(NULL);
+    ck_assert_int_eq(ca_next_take(fixture_path("ca"), NULL), 0);
+    in_use_is(second);
+    ck_assert_uint_eq(mode_of("ca/ca.key"), 0600);
+    fixture_teardown();
+}
+END_TEST
+
 static void trusts(size_t n, const char *one, const char *two)
 {
     char list[TRUST_MAX][65];
@@ -121,11 +162,6 @@ START_TEST(ca_pem_holds_what_it_is_told_to)
     ck_assert_int_eq(trust_issuers(fixture_path("certs"), uses, &n), 0);
     ck_assert_uint_eq(n, 1);
     ck_assert_str_eq(uses[0], first);
-    ck_assert_int_eq(trust_only(fixture_path("certs"), next, NULL), 1);
-    trusts(1, second, NULL);
-    ck_assert_int_eq(trust_only(fixture_path("certs"), next, NULL), 0);
-    ck_assert_int_eq(trust_issuers(fixture_path("certs"), uses, &n), 0);
-    ck_assert_uint_eq(n, 0);
     ca_close(ca);
     fixture_teardown();
 }
@@ -246,6 +282,14 @@ START_TEST(what_another_ca_has_issued_is_renewed_ahead_of_time)
     ck_assert_int_eq(certs_ca_change(c, takes, NULL, NULL), 0);
     ck_assert(comes(second));
     ck_assert_str_eq(region_now().problem, "");
+    ck_assert_int_eq(certs_ca_follow(c, second, NULL), 0); // it is so
+    pem.n = 0;
+    next_made(&pem); // `second` is the third one now
+    ck_assert_int_eq(trust_add(fixture_path("certs"), bytes_of(pem.p, pem.n), NULL), 1);
+    ck_assert_int_eq(ca_next_take(fixture_path("ca"), NULL), 0); // by the process before this one
+    ck_assert_int_eq(certs_ca_follow(c, second, NULL), 0);
+    certs_prefer(c, second);
+    ck_assert(comes(second));
     certs_stop(c);
     snapshot_done(&cell);
     fixture_teardown();
@@ -253,5 +297,6 @@ START_TEST(what_another_ca_has_issued_is_renewed_ahead_of_time)
 END_TEST
 
 CHECK_MAIN("certs/trust", the_next_one_takes_over_on_disk, what_a_crash_leaves_is_ended,
-           ca_pem_holds_what_it_is_told_to, only_a_ca_of_this_domain_alone_is_one,
+           a_pair_that_does_not_fit_is_not_taken, ca_pem_holds_what_it_is_told_to,
+           only_a_ca_of_this_domain_alone_is_one,
            what_another_ca_has_issued_is_renewed_ahead_of_time)
