@@ -23,8 +23,10 @@
 #include <stdbool.h>
 
 struct register_value {
-    // hybrid logical, of the write. A tombstone that a rule wrote has stamp, origin, epoch (and
-    // create_only and generation) of the value that the rule judged: it ends that value and no other
+    // hybrid logical, of the write. A tombstone that a rule wrote has stamp, origin and epoch of the
+    // value that the rule judged: it ends no plain value but that one, and those below it. It is a
+    // plain value itself, as entries have it (store/entry_value.c), so of create-only values it ends
+    // all whose generation is below that stamp
     uint64_t stamp;
     // the region that wrote it
     const char *origin;

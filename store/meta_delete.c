@@ -296,8 +296,6 @@ static int rule_tag(struct tx *tx, struct rule_deletion *d)
     if (rc)
         return rc;
     e.kind = ENTRY_TAG_GONE;
-    e.create_only = t.value.value.create_only;
-    e.generation = t.value.value.generation;
     rc = feed_mint(d->m, tx, d->r->stamp, (struct bytes){0}, &e, &id);
     if (rc)
         return rc;

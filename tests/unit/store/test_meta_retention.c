@@ -390,6 +390,50 @@ START_TEST(a_rule_takes_no_tag_that_another_region_moved_meanwhile)
 }
 END_TEST
 
+static void created_at(struct region_store *s, const char *tag, const char *text)
+{
+    struct put_result r;
+    const struct manifest_put p = {.registry = REG,
+                                   .repository = "app",
+                                   .tag = tag,
+                                   .digest = digest_str(text),
+                                   .content = bytes_str(text),
+                                   .media_type = "application/vnd.oci.image.manifest.v1+json",
+                                   .create_only = true};
+    ck_assert_int_eq(meta_manifest_put(s->m, &p, &r), 0);
+}
+
+// Such a tag has no other value, so its tombstone has to end that one, in every region.
+START_TEST(a_rule_takes_a_tag_that_was_only_created)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    created_at(&east, "dev-1", "{1}");
+    created_at(&east, "dev-2", "{2}");
+    carry(&east, &west);
+    expect_tag(&west, "app", "dev-1", "{1}");
+    struct repository_policy p = policy(1, 0);
+    struct retention_query q = query(&p, 1);
+    ck_assert_uint_eq(run_of(&east, &q).n_tags, 1);
+    expect_tag(&east, "app", "dev-1", NULL);
+    carry(&east, &west);
+    expect_tag(&west, "app", "dev-1", NULL);
+    expect_tag(&west, "app", "dev-2", "{2}");
+    expect_same();
+    created_at(&west, "dev-1", "{3}"); // and anew
+    carry(&west, &east);
+    expect_tag(&east, "app", "dev-1", "{3}");
+    expect_same();
+    ck_assert_uint_eq(run_of(&east, &q).n_tags, 1); // dev-2 by now: dev-1 is the newest
+    carry(&east, &west);
+    expect_tag(&west, "app", "dev-2", NULL);
+    expect_tag(&west, "app", "dev-1", "{3}");
+    expect_same();
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
 START_TEST(a_second_runner_does_no_harm)
 {
     store_begin(&east, "eastus");
@@ -419,4 +463,5 @@ CHECK_MAIN("store/meta retention", the_newest_tags_stay, a_long_plan_comes_in_pa
            what_nobody_names_goes_after_its_time, what_is_locked_stays,
            what_changed_since_it_was_judged_stays,
            a_rule_takes_nothing_that_another_region_tagged_meanwhile,
-           a_rule_takes_no_tag_that_another_region_moved_meanwhile, a_second_runner_does_no_harm)
+           a_rule_takes_no_tag_that_another_region_moved_meanwhile,
+           a_rule_takes_a_tag_that_was_only_created, a_second_runner_does_no_harm)
