@@ -6,7 +6,7 @@ DEMO = MERIDIAN_BUILD=$(abspath $(B)) examples/three-regions/demo
 ASAN = -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Dwerror=true -Db_sanitize=thread -Db_lundef=false
 FUZZ = -Dwerror=true -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-.PHONY: help deps build deb image test test-image test-asan test-tsan kills test-clients test-runbooks test-upgrade chaos soak coverage analyse measure fuzz demo demo-up demo-down fmt install clean
+.PHONY: help deps build deb image test test-image test-asan test-tsan kills test-clients test-runbooks test-upgrade chaos soak coverage analyse analyse-changed measure fuzz demo demo-up demo-down fmt install clean
 help:
 	@echo 'make deps       install the packages that are missing (Debian; tools/packages.txt)'
 	@echo 'make build      build into $(B)/ (B=DIR: elsewhere; SETUP=…: meson options of the first time)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make soak       three regions under 64 clients for SECONDS=1800, with deletion and collection, judged (SEED=N, CLIENTS=N)'
 	@echo 'make coverage   branches of the wire reader and the answer builder that no test takes, with clang'
 	@echo 'make analyse    clang-tidy with the checks of .clang-tidy; ends with "N passed, N failed"'
+	@echo 'make analyse-changed  the same, only files that may differ from a commit that was clean as a whole (tools/analyse)'
 	@echo 'make measure    how dense each room is, and which room is linked to which (tools/measure)'
 	@echo 'make fuzz       every fuzz target for SECONDS=$(SECONDS) seconds, with clang (0: its corpus only)'
 	@echo 'make fmt        clang-format over all C files'
@@ -70,6 +71,8 @@ coverage: deps
 	@tools/coverage $(B)-coverage
 analyse: deps build
 	@tools/analyse $(B)
+analyse-changed: deps build
+	@tools/analyse $(B) --changed
 measure: deps build
 	@tools/measure --build $(B)
 fuzz: deps
