@@ -10,6 +10,8 @@
 //                                                      end
 //   GET /replication/v1/mark?origin=R                  peer listener: {"mark":CURSOR}, how far R
 //                                                      was read (invariant 8)
+//   GET /replication/v1/digests?registry=KEY…           peer listener: what clients of this region
+//                                                      see, as digests (replication/digest_page.h)
 //   GET /replication/v1/clock                          peer listener: {"region", "wallMs": Unix
 //                                                      time in milliseconds}
 //   GET /replication/v1/reach?registry=KEY        peer listener: how far this region is with a

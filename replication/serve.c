@@ -3,6 +3,7 @@
 // peers only; status and have are for tokens. What the answers mean on the wire is chosen here. On
 // HTTP threads; nothing blocks.
 #include "replication/damage_notice.h"
+#include "replication/digest_serve.h"
 #include "replication/marks.h"
 #include "replication/replication_priv.h"
 #include "replication/snapshot_serve.h"
@@ -91,6 +92,11 @@ static void ahead(const struct ask *a)
     ahead_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void digests(const struct ask *a)
+{
+    digests_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
 static void snapshot(const struct ask *a)
 {
     snapshot_begin(a->r, a->req, a->topology, a->peer, a->plan);
@@ -141,6 +147,7 @@ static const struct route routes[] = {
     {"ahead", FOR_PEERS, true, ahead},        {"have", FOR_REPOSITORY, false, have},
     {"status", FOR_REGISTRY, false, status},  {"revoked", FOR_READERS, false, revoked},
     {"entries", FOR_READERS, false, entries}, {"snapshot", FOR_PEERS, false, snapshot},
+    {"digests", FOR_PEERS, false, digests},
 };
 
 static const struct route *route_of(const char *path)
