@@ -230,5 +230,7 @@ int cmd_status(struct cli *c, int argc, char **argv);
 int cmd_node(struct cli *c, int argc, char **argv);
 int cmd_debug(struct cli *c, int argc, char **argv);   // debug.c
 int cmd_explain(struct cli *c, int argc, char **argv); // explain.c
+int cmd_backup(struct cli *c, int argc, char **argv);  // backup.c
+int cmd_restore(struct cli *c, int argc, char **argv); // likewise
 
 #endif

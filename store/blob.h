@@ -64,7 +64,7 @@ bool blob_store_writable(struct blob_store *bs, uint64_t *out_free_bytes);
 int blob_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size);
 // Stores a small blob from memory, by its sha256.
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct blob_name *out);
-// This generation alone. ERR_NOTFOUND.
+// This generation alone. ERR_NOTFOUND. ERR_BUSY: a backup holds what is there; try again later.
 int blob_remove(struct blob_store *bs, const struct blob_name *name);
 // Greater after each removal of a blob, and each that was set aside, in this process: what blob_stat or
 // blob_serve said holds for as long as the number that was read before it.

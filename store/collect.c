@@ -21,7 +21,8 @@ static int file_remove(struct blob_store *bs, const struct blob_name *name,
     return 0;
 }
 
-// Those that could not be removed keep their rows. The first failure is the result.
+// Those that could not be removed keep their rows. The first failure is the result; that a backup
+// holds them is none: they go after it.
 static int files_remove(struct blob_store *bs, struct meta *m, struct blob_name *names, size_t n,
                         struct collect_counts *c)
 {
@@ -29,6 +30,10 @@ static int files_remove(struct blob_store *bs, struct meta *m, struct blob_name 
     int failed = 0;
     for (size_t i = 0; i < n; i++) {
         int rc = file_remove(bs, &names[i], c);
+        if (rc == ERR_BUSY) {
+            c->more = false;
+            break;
+        }
         if (!rc)
             names[n_gone++] = names[i];
         else if (!failed)

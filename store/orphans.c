@@ -69,8 +69,8 @@ static int orphan_remove(struct orphans *o, const struct blob_name *name, uint64
         return rc;
     (void)blob_stat(o->bs, name, &size);
     rc = blob_remove(o->bs, name);
-    if (rc == ERR_NOTFOUND)
-        return 0;
+    if (rc == ERR_NOTFOUND || rc == ERR_BUSY)
+        return 0; // a later walk finds what a backup holds now
     if (rc)
         return rc;
     ++*n_removed;

@@ -132,6 +132,7 @@ static int layout_open(struct file_store *fs, const char *dir)
     rc = algorithm_dirs_make(fs->blobs_fd);
     if (rc)
         return rc;
+    file_hold_ready(fs);
     if (fsync(fs->blobs_fd) || fsync(fs->root_fd))
         return err_from_errno(errno);
     return 0;
@@ -295,8 +296,10 @@ static int file_serve(struct blob_store *bs, const struct blob_serve_want *want,
 
 static int file_remove(struct blob_store *bs, const struct blob_name *name)
 {
-    AUTO_CLOSE int dir = -1;
+    AUTO_CLOSE int dir = -1, unheld = -1;
     int rc = file_shard_open(file_store_of(bs), &name->digest, false, &dir);
+    if (!rc)
+        rc = file_hold_none(file_store_of(bs), &unheld);
     if (rc)
         return rc;
     char text[FILE_NAME_SIZE];

@@ -19,6 +19,8 @@
 //   partial/sha256-abcd…      fetches from peers; directory 02700
 //   damaged/sha256-abcd…      files whose bytes do not match their digest, until a whole one is
 //                             there; directory 02700
+//   hold                      empty; who has a shared lock on it (flock) holds all published files,
+//                             see blob_files_hold
 // A new file has the group of its directory and keeps it when it is renamed. The daemon gives
 // blobs/ to the edge's group before it opens the store; opening hands that group on to the other
 // two directories. Where the set-group bit is forbidden, the directories do without it, and each file
@@ -34,5 +36,11 @@
 #include "store/blob.h"
 
 int blob_files_open(const char *dir, struct blob_store **out);
+
+// From its return on no published file of the store in `dir` is removed, by whatever process, until
+// *out_fd is closed or this process ends; blob_remove gives ERR_BUSY meanwhile. What is damaged is
+// set aside all the same. For a backup, which needs no daemon and opens no store. Waits for a
+// removal that is under way. ERR_NOTFOUND: there is no such directory.
+int blob_files_hold(const char *dir, int *out_fd);
 
 #endif

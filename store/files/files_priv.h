@@ -91,6 +91,13 @@ int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_w
 int file_walk(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
               size_t *out_n);
 
+// --- held by somebody (hold.c) ---
+// Makes the file that holders lock, where there is none yet.
+void file_hold_ready(struct file_store *fs);
+// Before a published file is removed: nobody holds, nor can anybody until *out_fd is closed.
+// ERR_BUSY: somebody does.
+int file_hold_none(struct file_store *fs, int *out_fd);
+
 // --- damage (damage.c) ---
 int file_set_aside(struct blob_store *bs, const struct blob_name *name);
 int file_damaged_note(struct blob_store *bs, const struct digest *d);

@@ -88,9 +88,27 @@ static int writer_connect(struct sqlite_backend *b, struct diag *diag)
     return 0;
 }
 
+// A restore that is under way, or was broken off.
+static int restored_check(const struct sqlite_backend *b, struct diag *diag)
+{
+    const char *slash = strrchr(b->path, '/');
+    int n_dir = slash ? (int)(slash - b->path) + 1 : 0;
+    AUTO_FREE char *mark = mem_printf("%.*s" SQLITE_RESTORE_MARK, n_dir, b->path);
+    struct stat st;
+    if (!mark)
+        return ERR_NOMEM;
+    if (lstat(mark, &st))
+        return 0;
+    diag_add(diag, b->path, 0,
+             "is being restored, or a restore was broken off: run `meridian restore` to its end");
+    return ERR_BUSY;
+}
+
 static int database_open(struct sqlite_backend *b, struct diag *diag)
 {
-    int rc = file_make(b, diag);
+    int rc = restored_check(b, diag);
+    if (!rc)
+        rc = file_make(b, diag);
     if (rc)
         return rc;
     rc = lock_take(b, diag);

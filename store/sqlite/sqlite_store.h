@@ -16,6 +16,10 @@
 #include "store/backend.h"
 #include "store/meta.h"
 
+// A file beside the database, while a backup is being restored there. The store does not open beside
+// it (ERR_BUSY): what is there is not whole, and an empty database would be made.
+#define SQLITE_RESTORE_MARK "restoring"
+
 // Opens or makes the file, and upgrades an older schema. ERR_VERSION: the schema is newer than this
 // program knows. ERR_CONFLICT: it belongs to another region. ERR_CORRUPT: it is damaged, or no
 // database of Meridian's. `diag` (may be NULL) says why.
