@@ -10,6 +10,7 @@
 //      order; they may block.
 //      A run that has to wait, for another region say, gives no answer but names another pool
 //      (http_response_again): it is called once more there, so that the work pool is not held.
+//      One that waits for an event holds no thread at all (http_response_park).
 //   3. the response is sent: bytes, an Accel path for the edge to serve, or a stream.
 //   4. `plan.done(req)` runs once, whatever happened (also when the client left): on the pool,
 //      after the last sink call or run, and before the answer's first byte, so that the client's
@@ -106,6 +107,8 @@ struct http_request {
     // run wanted to go on elsewhere (http_response_again), and there was no room for it: it is
     // called again at once, and must answer now
     bool hurried;
+    // run waits (http_response_park), and the server ends: it is called again, and must answer now
+    bool ending;
     // the handler's own, from plan.ctx
     void *ctx;
 };
@@ -147,6 +150,9 @@ struct http_response {
     const char *content_type;
     // made by http_response_again
     struct pool *again;
+    // made by http_response_park
+    struct http_parked *parked;
+    int64_t parked_until;
 };
 
 // Takes the bytes of an upload, on the pool, in order. When the client leaves in mid-body, the sink
@@ -300,6 +306,16 @@ void http_response_accel(struct http_response *resp, int status, const char *int
 // There is no answer yet: run is called again, on that pool, which outlives the server. Not when
 // req->hurried.
 void http_response_again(struct http_response *resp, struct pool *on);
+// There is no answer yet, and no thread is held for it: run is called again, on the pool, once
+// somebody has called http_parked_wake, at that time (clock_mono_ms) at the latest, and at once with
+// req->ending where the server yields or stops. Not when req->ending. A client that
+// leaves meanwhile is not noticed before that. *out: a reference of the caller's, good beyond the
+// request. ERR_NOMEM.
+struct http_parked;
+int http_response_park(struct http_response *resp, int64_t until_mono, struct http_parked **out);
+// Any thread, without locks of the pool's jobs; harmless when the request is over.
+void http_parked_wake(struct http_parked *p);
+void http_parked_unref(struct http_parked *p);
 int http_response_stream(struct http_response *resp, int status, const char *content_type,
                          const struct http_stream_ops *ops, void *ctx,
                          struct http_stream **out_ref);

@@ -222,6 +222,7 @@ void http_exchange_completed(struct http_exchange *ex)
     // could be given up, and what is queued has its strand here, or is refused.
     ex->reading = false;
     ex->flush_ms = 0;
+    ex->is_parked = false; // its next job calls done
     // a strand, also one that is still to come, calls done itself (invariant 1)
     bool strand = ex->started || ex->job_active || ex->retry_pending;
     // bytes that no strand was called for yet

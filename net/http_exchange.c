@@ -54,7 +54,7 @@ void http_exchange_unref(struct http_exchange *ex)
     if (atomic_fetch_sub(&ex->refs, 1) != 1)
         return;
     struct http_server *s = ex->server;
-    assert(!ex->conn && !ex->job_active); // both hold references
+    assert(!ex->conn && !ex->job_active && !ex->parked); // all hold references
     if (ex->answer)
         MHD_destroy_response(ex->answer);
     chunks_free(ex);
@@ -133,6 +133,11 @@ void http_exchange_wake(struct http_exchange *ex)
 void http_exchange_resume(struct http_exchange *ex, bool cut)
 {
     pthread_mutex_lock(&ex->lock);
+    int64_t arm = http_park_hurry(ex);
+    if (arm && arm < ex->server->timer_ms) {
+        ex->server->timer_ms = arm;
+        pthread_cond_signal(&ex->server->timer_cond);
+    }
     if (cut)
         http_resume_locked(ex);
     else

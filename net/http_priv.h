@@ -127,6 +127,10 @@ struct http_exchange {
     bool job_active, retry_pending, ran, done_called, sink_failed, timed_out, cut;
     // its run goes on there, in a job of its own; NULL: no
     struct pool *moves_to;
+    // Its run waits for that handle, a reference, or did last; is_parked: it waits.
+    struct http_parked *parked;
+    bool is_parked;
+    int64_t park_until;
     // where it went on; NULL: nowhere. Written under the lock, read by anybody.
     _Atomic(struct pool *) moved_to;
     // status the server itself decided on, or 0
@@ -264,6 +268,17 @@ void http_spare_free(struct http_server *s);
 int http_schedule_locked(struct http_exchange *ex);
 // The pool is full but the work was begun: the timer asks again. Returns when.
 int64_t http_retry_locked(struct http_exchange *ex);
+
+// --- http_park.c ---
+// The run of this job waits: leaves with the exchange's lock, which it takes.
+void http_park(struct http_exchange *ex, const struct http_response *resp);
+// Lets go of the handle; by a job, under the lock.
+void http_park_end(struct http_exchange *ex);
+// Under the lock, of the timer: when to look again.
+int64_t http_park_tick(struct http_exchange *ex, int64_t now_ms);
+// Under the lock: the server ends. When the timer is to look; 0: not for this.
+int64_t http_park_hurry(struct http_exchange *ex);
+bool http_parked_woken(const struct http_parked *p); // for tests
 
 // --- http_body.c, on the HTTP thread ---
 void http_read_begin(struct http_exchange *ex); // a body follows

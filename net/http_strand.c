@@ -91,6 +91,7 @@ static void strand_answer(struct http_exchange *ex, int refuse, bool late,
 
 static void strand_run(struct http_exchange *ex) // enters and leaves with the lock
 {
+    http_park_end(ex);
     ex->ran = true;
     int refuse = ex->refuse;
     bool late = ex->run_late;
@@ -105,6 +106,10 @@ static void strand_run(struct http_exchange *ex) // enters and leaves with the l
             assert(!ex->req.hurried);
             pthread_mutex_lock(&ex->lock);
             ex->moves_to = resp.again;
+            return;
+        }
+        if (resp.parked) {
+            http_park(ex, &resp);
             return;
         }
         http_answer_make(ex, &resp);
@@ -163,6 +168,7 @@ static bool strand_step(struct http_exchange *ex, int64_t *arm)
     }
     if (ex->conn || ex->done_called)
         return false;
+    http_park_end(ex);
     pthread_mutex_unlock(&ex->lock); // the client left in mid-body
     http_call_done(ex);
     pthread_mutex_lock(&ex->lock);
@@ -208,9 +214,12 @@ static void strand_job(void *arg)
     pthread_mutex_lock(&ex->lock);
     assert(ex->job_active); // invariant 1
     ex->started = true;
+    http_park_end(ex);
     struct pool *moved_to = strand_steps(ex, &arm);
     if (!moved_to)
         ex->job_active = false;
+    if (ex->is_parked && (!arm || ex->park_until < arm))
+        arm = ex->park_until;
     pthread_mutex_unlock(&ex->lock);
     if (moved_to)
         pool_settle(moved_to);

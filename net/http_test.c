@@ -2,6 +2,7 @@
 // Requests without a socket, for tests; see http_test.h.
 #include "net/http_test.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/http_priv.h"
@@ -52,6 +53,14 @@ void http_request_test_free(struct http_request *req)
     free(req);
 }
 
+// As the server: until it is woken, or its time has come.
+static void parked_wait(struct http_response *out)
+{
+    while (!http_parked_woken(out->parked) && clock_mono_ms() < out->parked_until)
+        clock_sleep_ms(1);
+    http_parked_unref(out->parked);
+}
+
 static void test_run_plan(struct http_request *req, struct http_plan *plan, size_t piece,
                           struct http_response *out)
 {
@@ -78,7 +87,9 @@ static void test_run_plan(struct http_request *req, struct http_plan *plan, size
         *out = plan->response;
     else
         plan->run(req, out);
-    while (out->again) {
+    while (out->again || out->parked) {
+        if (out->parked)
+            parked_wait(out);
         *out = (struct http_response){0};
         plan->run(req, out);
     }

@@ -110,6 +110,7 @@ int64_t http_exchange_tick(struct http_exchange *ex, int64_t now_ms, bool *out_r
             next = earlier(next, now_ms + HTTP_RETRY_MS);
     }
     next = earlier(next, tick_flush_locked(ex, now_ms));
+    next = earlier(next, http_park_tick(ex, now_ms));
     if (ex->suspended) {
         if (ex->deadline_ms <= now_ms) {
             ex->timed_out = ex->timed_out || ex->wait == WAIT_RUN;

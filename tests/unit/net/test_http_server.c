@@ -95,6 +95,27 @@ static void run_twice(struct http_request *req, struct http_response *resp)
                              req->body.n);
 }
 
+static struct http_parked *_Atomic parked;
+static _Atomic int64_t park_ms;
+
+// The second run answers.
+static void run_parked(struct http_request *req, struct http_response *resp)
+{
+    struct http_parked *p;
+    if (req->ctx == &marks[0] && !req->ending) {
+        req->ctx = &marks[1];
+        ck_assert_int_eq(http_response_park(resp, clock_mono_ms() + atomic_load(&park_ms), &p), 0);
+        if (strstr(req->path, "woken")) // before the server knows
+            http_parked_wake(p);
+        http_parked_unref(atomic_exchange(&parked, p));
+        atomic_fetch_add(&runs, 1);
+        return;
+    }
+    atomic_fetch_add(&runs, 1);
+    (void)http_response_text(req, resp, 200, "parked, ending=%d, body=%zu", req->ending,
+                             req->body.n);
+}
+
 static void run(struct http_request *req, struct http_response *resp)
 {
     atomic_fetch_add(&runs, 1);
@@ -155,6 +176,10 @@ static void begin(void *ctx, struct http_request *req, struct http_plan *plan)
     }
     if (strstr(req->path, "again")) {
         plan->run = run_twice;
+        plan->ctx = &marks[0];
+    }
+    if (strstr(req->path, "park")) {
+        plan->run = run_parked;
         plan->ctx = &marks[0];
     }
     plan->for_answer = strstr(req->path, "answer") != NULL;
@@ -446,6 +471,65 @@ START_TEST(test_busy)
     ck_assert_int_eq(ask(a3, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
     close(a1), close(a2), close(a3);
     down();
+}
+END_TEST
+
+struct thread_of_answer {
+    int at;
+    struct answer x;
+};
+
+static void *answer_hear(void *arg)
+{
+    struct thread_of_answer *t = arg;
+    t->x = hear(t->at, false);
+    return NULL;
+}
+
+// A run that is parked holds no thread, and is called again when it is woken, when its time has
+// come, or when the server ends; who has
+// left is done with once.
+START_TEST(test_run_is_parked)
+{
+    static const char put[] = "PUT /park HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+                      woken[] = "PUT /park/woken HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+                      get[] = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n";
+    up_with(plain, 1, 4);
+    int a[4] = {dial(), dial(), dial(), dial()};
+    atomic_store(&park_ms, 60000);
+    say(a[0], put);
+    until(&runs, 1);
+    ck_assert_int_eq(ask(a[1], get).status, 200); // the only thread is free
+    ck_assert_int_eq(atomic_load(&up.dones), 1);
+    http_parked_wake(parked);
+    http_parked_wake(parked); // no more
+    struct answer x = hear(a[0], false);
+    ck_assert_str_eq(x.body, "parked, ending=0, body=3");
+    http_parked_wake(parked); // it is over
+    ck_assert_str_eq(ask(a[0], woken).body, "parked, ending=0, body=0");
+    atomic_store(&park_ms, 30);
+    ck_assert_str_eq(ask(a[0], put).body, "parked, ending=0, body=3");
+    atomic_store(&park_ms, 60000);
+    int dones = atomic_load(&up.dones), n = atomic_load(&runs);
+    say(a[2], put);
+    until(&runs, n + 1);
+    close(a[2]); // leaves while its run is parked
+    http_parked_wake(parked);
+    until(&up.dones, dones + 1);
+    ck_assert_int_eq(atomic_load(&runs), n + 2);
+    say(a[3], put);
+    until(&runs, n + 3);
+    struct thread_of_answer heard = {.at = a[3]};
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, answer_hear, &heard), 0);
+    int64_t began = clock_mono_ms();
+    down();
+    pthread_join(t, NULL);
+    ck_assert_str_eq(heard.x.body, "parked, ending=1, body=3");
+    ck_assert_int_lt(clock_mono_ms() - began, 20000);
+    http_parked_wake(parked);
+    http_parked_unref(atomic_exchange(&parked, NULL));
+    close(a[0]), close(a[1]), close(a[3]);
 }
 END_TEST
 
@@ -1295,11 +1379,11 @@ START_TEST(test_malformed)
 END_TEST
 
 CHECK_MAIN("net/http_server", test_keep_alive, test_upload_slow_sink, test_too_large, test_busy,
-           test_run_goes_on_elsewhere, test_full_of_one_network, test_share_of_connections,
-           test_full_in_mid_upload, test_answered_by_its_body, test_left_before_its_turn,
-           test_client_leaves, test_what_came_is_the_sinks, test_pieces_keep_their_order,
-           test_slow_pieces_reach_the_sink, test_run_deadline, test_stream,
-           test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders,
+           test_run_is_parked, test_run_goes_on_elsewhere, test_full_of_one_network,
+           test_share_of_connections, test_full_in_mid_upload, test_answered_by_its_body,
+           test_left_before_its_turn, test_client_leaves, test_what_came_is_the_sinks,
+           test_pieces_keep_their_order, test_slow_pieces_reach_the_sink, test_run_deadline,
+           test_stream, test_stream_reader_stalls, test_stream_client_leaves, test_slow_senders,
            test_slow_upload, test_slow_sink_is_not_a_slow_sender, test_slow_while_full, test_drain,
            test_yield, test_yield_gives_up, test_yield_is_not_held_up_by_what_runs_late,
            test_peer_and_admin, test_malformed)
