@@ -148,12 +148,18 @@ static int registry_update(struct cli *c, int argc, char **argv)
     struct registry_words w = {0};
     const char *name = NULL;
     struct opt_list ip = {0};
+    const char *ack = NULL;
     const struct opt rows[] = {
-        {'n', "name", "REGISTRY", "the registry", &name}, REGISTRY_OPTS(w), IP_OPT(ip)};
+        {'n', "name", "REGISTRY", "the registry", &name},
+        REGISTRY_OPTS(w),
+        {0, "ack", "local|peers:N",
+         "when a write is acknowledged: once it is in its region, or in N other regions too", &ack},
+        IP_OPT(ip)};
     int rc = name_parse(c, rows, ARRAY_LEN(rows), argc, argv, &name);
     if (rc)
         return rc;
     json_t *a = json_object();
+    words_put(a, "ack", ack);
     rc = registry_words_put(c, &w, a);
     if (!rc)
         rc = words_put_ip(c, a, &ip);
@@ -211,7 +217,7 @@ static const struct command registry_cmds[] = {
      {"meridian registry create contoso --location eastus --replicas westeurope",
       "meridian registry create -n contoso --regional-endpoints enabled --what-if"}},
     {"update",
-     "other settings: endpoints, public network, anonymous pull",
+     "other settings: endpoints, public network, anonymous pull, acknowledgement",
      "REGISTRY [--regional-endpoints enabled|disabled] [--cidr NETWORKS]",
      registry_update,
      USES_CHANGE,

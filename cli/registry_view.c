@@ -6,6 +6,7 @@
 #include "config/dnl.h"
 #include "config/endpoints.h"
 #include "config/policy.h"
+#include "config/registry_spec.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,7 @@ static void add_policy(json_t *o, const struct registry *r)
     json_object_set_new(
         o, "copyAhead",
         json_string(policy_copy_ahead(r) == COPY_AHEAD_DISABLED ? "disabled" : "enabled"));
+    json_object_set_new(o, "ack", json_string(spec_ack_words[policy_ack_peers(r)].word));
     json_object_set_new(o, "limitsPerMinute", rates_json(policy_rates(r)));
     json_object_set_new(o, "repositories", rules);
 }

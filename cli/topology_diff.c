@@ -129,6 +129,7 @@ static const char *differences(struct cli *c, const struct registry *x, const st
         {same_rates(x, y), "limits"},
         {policy_push_move(x) == policy_push_move(y), "where pushes move"},
         {policy_copy_ahead(x) == policy_copy_ahead(y), "copying ahead"},
+        {policy_ack_peers(x) == policy_ack_peers(y), "who must have a write"},
         {same_rules(x, y), "rules of repositories"},
         {x->incarnation == y->incarnation, "another registry of that name"},
     };

@@ -3,6 +3,7 @@
 #include "config/policy.h"
 
 #include "base/digest.h"
+#include "config/endpoints.h"
 
 #include <assert.h>
 #include <string.h>
@@ -35,6 +36,21 @@ enum copy_ahead policy_copy_ahead(const struct registry *r)
     if (r->policy)
         return r->policy->copy_ahead;
     return COPY_AHEAD_ENABLED;
+}
+
+unsigned policy_ack_peers(const struct registry *r)
+{
+    if (r->policy)
+        return r->policy->ack_peers;
+    return 0;
+}
+
+unsigned policy_ack_most(const struct registry *r)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < r->n_replicas; i++)
+        n += !replica_is_leaving(&r->replicas[i]);
+    return n ? n - 1 : 0;
 }
 
 // Goes back to the last star only: what an earlier one took need not be tried otherwise. At most
@@ -202,6 +218,8 @@ const char *policy_wrong(const struct registry_policy *p, size_t *out_rule)
         return "push_move: neither none nor regional";
     if (p->copy_ahead > COPY_AHEAD_DISABLED)
         return "copy_ahead: neither enabled nor disabled";
+    if (p->ack_peers > POLICY_ACK_MAX)
+        return "ack: more peers than can be asked for";
     if (p->quota_bytes > POLICY_QUOTA_MAX)
         return "quota: more than a quota can be";
     for (unsigned i = 0; i < N_RATE_SCOPES * N_REQUEST_CLASSES; i++)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a registry's settings say of its repositories: quotas, sparse indexes, immutable tags,
-// retention, where pushes that begin on the global name go on, and whether blobs are copied ahead of
-// their manifests (design sections 8, 9 and 10).
+// retention, where pushes that begin on the global name go on, whether blobs are copied ahead of
+// their manifests, and who must have a write before it is acknowledged (design sections 8 to 10).
 //
 //   registries:
 //     - name: contoso
 //       quota: 500GiB
 //       push_move: none
 //       copy_ahead: enabled
+//       ack: peers:1
 //       limits: { reads: 60000, per_identity: { writes: 600 } }
 //       repositories:                 # the first whose `match` fits holds
 //         - match: "prod/*"
@@ -36,6 +37,7 @@
 #define POLICY_UNTAGGED_MIN_MS 1000
 #define POLICY_UNTAGGED_MAX_MS (3650ull * 86400000)
 #define POLICY_QUOTA_MAX (1ull << 60) // bytes
+#define POLICY_ACK_MAX 8              // peers
 
 struct policy_globs {
     const char *const *list;
@@ -86,6 +88,8 @@ struct registry_policy { // struct registry has NULL where all of it is as witho
     size_t n_repositories;
     // requests a minute (config/rates.h)
     struct rates rates;
+    // A write is acknowledged once so many other regions have it too; 0: once it is here.
+    unsigned ack_peers;
 };
 
 uint64_t policy_quota(const struct registry *r);
@@ -93,6 +97,13 @@ uint64_t policy_quota(const struct registry *r);
 const struct rates *policy_rates(const struct registry *r);
 enum push_move policy_push_move(const struct registry *r);
 enum copy_ahead policy_copy_ahead(const struct registry *r);
+unsigned policy_ack_peers(const struct registry *r);
+// Where ack_peers is more than policy_ack_most: name, ack_peers, and the most.
+#define POLICY_ACK_SENTENCE                                                                  \
+    "registry %s: ack: peers:%u asks for more other regions than have a replica that stays " \
+    "(%u): lower ack, or add a replica, first"
+// Other regions that can have what one of them writes: replicas that stay, but for that one.
+unsigned policy_ack_most(const struct registry *r);
 // The first rule that fits, or one that asks for nothing.
 const struct repository_policy *policy_of(const struct registry *r, const char *repository);
 bool policy_tag_immutable(const struct repository_policy *p, const char *tag);

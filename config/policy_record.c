@@ -2,12 +2,14 @@
 // Policies as bytes, for the compiled form of a topology and to tell whether two are the same.
 // Numbers are big-endian.
 //
-//   u8 push_move, 0x80 with limits, 0x40 without copying ahead    [rates]    u64 quota    u8 n, rules:
+//   u8 push_move, 0x80 with limits, 0x40 without copying ahead, 0x20 with ack    [rates]    [u8 ack]
+//     u64 quota    u8 n, rules:
 //     text match    u64 quota    u8 sparse    globs immutable    u64 untagged    u32 keep_last
 //     globs tags
 //   text: u8 n, bytes    globs: u8 n, texts    rates: 15 u32 (config/rates.h)
 //
-// A policy without limits, which copies ahead, has the bytes that releases know that have neither.
+// A policy without limits and ack, which copies ahead, has the bytes that releases know that have none
+// of these.
 #include "config/policy.h"
 
 #include "base/bytes.h"
@@ -16,6 +18,7 @@
 
 #define HAS_RATES 0x80
 #define NOT_AHEAD 0x40
+#define HAS_ACK 0x20
 
 // ---- writing ----
 
@@ -58,9 +61,13 @@ void policy_put(struct buf *out, const struct registry_policy *p)
         first |= HAS_RATES;
     if (p->copy_ahead == COPY_AHEAD_DISABLED)
         first |= NOT_AHEAD;
+    if (p->ack_peers)
+        first |= HAS_ACK;
     buf_u8(out, (uint8_t)first);
     if (limits)
         rates_put(out, &p->rates);
+    if (p->ack_peers)
+        buf_u8(out, (uint8_t)p->ack_peers);
     put_number(out, p->quota_bytes, 8);
     buf_u8(out, (uint8_t)p->n_repositories);
     for (size_t i = 0; i < p->n_repositories; i++)
@@ -133,11 +140,16 @@ const struct registry_policy *policy_take(struct cursor *c, struct arena *arena)
     struct taking t = {.c = c, .arena = arena};
     struct registry_policy *p = room(&t, 1, sizeof *p);
     struct rates rates = {0};
-    uint8_t first = cursor_u8(c), move = first & (uint8_t) ~(HAS_RATES | NOT_AHEAD);
+    uint8_t first = cursor_u8(c), ack = 0,
+            move = first & (uint8_t) ~(HAS_RATES | NOT_AHEAD | HAS_ACK);
     if (first & HAS_RATES)
         rates_take(c, &rates);
     // one form for each policy
     if ((first & HAS_RATES) && !rates_any(&rates))
+        c->failed = true;
+    if (first & HAS_ACK)
+        ack = cursor_u8(c);
+    if ((first & HAS_ACK) && !ack)
         c->failed = true;
     uint64_t quota = cursor_u64(c);
     size_t n = cursor_u8(c);
@@ -150,8 +162,11 @@ const struct registry_policy *policy_take(struct cursor *c, struct arena *arena)
         rules[i] = take_rule(&t);
     if (c->failed || t.nomem)
         return NULL;
-    *p = (struct registry_policy){
-        .quota_bytes = quota, .repositories = rules, .n_repositories = n, .rates = rates};
+    *p = (struct registry_policy){.quota_bytes = quota,
+                                  .repositories = rules,
+                                  .n_repositories = n,
+                                  .rates = rates,
+                                  .ack_peers = ack};
     if (move == PUSH_MOVE_REGIONAL)
         p->push_move = PUSH_MOVE_REGIONAL;
     if (first & NOT_AHEAD)

@@ -75,6 +75,8 @@ struct spec_registry {
     unsigned push_move;
     // enum copy_ahead
     unsigned copy_ahead;
+    // 0: local
+    unsigned ack_peers;
     const struct spec_repository *repositories;
     size_t n_repositories;
     struct rates limits;
@@ -109,9 +111,9 @@ struct spec_private { // a private endpoint
 // Rows of one registry, of one private endpoint, of one rule of repositories, of one reserved name.
 extern const struct option_set spec_registry_set, spec_private_set, spec_repository_set,
     spec_reserved_set;
-// The words of `push_move`, of `copy_ahead`, and of `sparse`.
+// The words of `push_move`, of `copy_ahead`, of `sparse`, and of `ack`, in the order of their numbers.
 extern const struct option_word spec_push_move_words[2], spec_copy_ahead_words[2],
-    spec_sparse_words[2];
+    spec_sparse_words[2], spec_ack_words[9];
 
 // What a registry's `public_access` says (NULL: enabled).
 void registry_spec_access(struct option_ctx *ctx, const char *registry, const struct doc_node *v,

@@ -368,6 +368,8 @@ struct health_settings {
 struct replication_settings {
     // a stamp further ahead of a region's wall clock is of the future, and not taken (section 9)
     uint32_t clock_skew_ms;
+    // a write waits so long for other regions (policy_ack_peers)
+    uint32_t ack_timeout_ms;
 };
 
 struct name_server { // NS of D; its name is that of a stamp under fe.D

@@ -17,6 +17,10 @@ const struct option_word spec_push_move_words[2] = {{"none", PUSH_MOVE_NONE},
                                                     {"regional", PUSH_MOVE_REGIONAL}};
 const struct option_word spec_copy_ahead_words[2] = {{"enabled", COPY_AHEAD_ENABLED},
                                                      {"disabled", COPY_AHEAD_DISABLED}};
+const struct option_word spec_ack_words[POLICY_ACK_MAX + 1] = {
+    {"local", 0},   {"peers:1", 1}, {"peers:2", 2}, {"peers:3", 3}, {"peers:4", 4},
+    {"peers:5", 5}, {"peers:6", 6}, {"peers:7", 7}, {"peers:8", 8},
+};
 const struct option_word spec_sparse_words[2] = {{"refused", 0}, {"allowed", 1}};
 
 static const struct option retention_rows[] = {
@@ -97,6 +101,9 @@ static void check(struct topology_build *b, const struct spec_registry *in,
                   const struct registry *r)
 {
     size_t rule;
+    if (r->policy->ack_peers > policy_ack_most(r))
+        options_error(b->ctx, doc_key_line(in->node, "name"), POLICY_ACK_SENTENCE, r->name,
+                      r->policy->ack_peers, policy_ack_most(r));
     for (size_t i = 0; i < in->n_repositories; i++)
         if (!in->repositories[i].match)
             return; // told already
@@ -116,7 +123,8 @@ static void check(struct topology_build *b, const struct spec_registry *in,
 void topology_build_policy(struct topology_build *b, const struct spec_registry *in,
                            struct registry *r)
 {
-    bool says = in->quota_bytes || in->push_move || in->copy_ahead || in->n_repositories;
+    bool says =
+        in->quota_bytes || in->push_move || in->copy_ahead || in->n_repositories || in->ack_peers;
     if (!says && !rates_any(&in->limits))
         return;
     struct registry_policy *p = build_temp(b, 1, sizeof *p);
@@ -124,6 +132,7 @@ void topology_build_policy(struct topology_build *b, const struct spec_registry 
         return;
     *p = (struct registry_policy){.push_move = (enum push_move)in->push_move,
                                   .copy_ahead = (enum copy_ahead)in->copy_ahead,
+                                  .ack_peers = in->ack_peers,
                                   .quota_bytes = in->quota_bytes,
                                   .repositories = rules_of(b, in),
                                   .n_repositories = in->n_repositories,

@@ -197,6 +197,10 @@ static const struct option registry_rows[] = {
      .words = spec_copy_ahead_words, .n_words = ARRAY_LEN(spec_copy_ahead_words),
      .help = "whether the other regions copy a blob when its upload has ended, before there is a "
              "manifest for it"},
+    {"ack", OPT_ENUM, OPT_AT(struct spec_registry, ack_peers), .def = "local",
+     .words = spec_ack_words, .n_words = ARRAY_LEN(spec_ack_words),
+     .help = "when a write is acknowledged: local, once it is on this region's disk; peers:N, once N "
+             "other regions have it too, with its content"},
     {"repositories", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, repositories, n_repositories),
      .max = POLICY_REPOSITORIES_MAX, .sub = &spec_repository_set,
      .help = "rules of its repositories; the first whose match fits a repository holds"},
@@ -400,6 +404,10 @@ static const struct option replication_rows[] = {
      .help = "how far ahead of a region's own clock the time stamps of others may lie; what lies "
              "further ahead is not "
              "taken until the clock has caught up"},
+    {"ack_timeout", OPT_DURATION, OPT_AT(struct replication_settings, ack_timeout_ms), .def = "10s",
+     .min = 100, .max = 20000,
+     .help = "how long a write waits for the other regions that the registry's `ack` asks for, "
+             "before it is answered with 503"},
 };
 static const struct option_set replication_set = {replication_rows, ARRAY_LEN(replication_rows),
                                                   sizeof(struct replication_settings), OPT_NO_NODE};

@@ -270,6 +270,8 @@ static void put_policy(struct buf *out, const struct spec_registry *r)
         buf_printf(out, "    push_move: %s\n", spec_push_move_words[r->push_move].word);
     if (r->copy_ahead)
         buf_printf(out, "    copy_ahead: %s\n", spec_copy_ahead_words[r->copy_ahead].word);
+    if (r->ack_peers)
+        buf_printf(out, "    ack: %s\n", spec_ack_words[r->ack_peers].word);
     rates_format(&r->limits, "    ", out);
     if (!r->n_repositories)
         return;
@@ -450,6 +452,7 @@ static int policy_rows(const struct registry_policy *p, struct arena *arena,
     out->quota_bytes = p->quota_bytes;
     out->push_move = p->push_move;
     out->copy_ahead = p->copy_ahead;
+    out->ack_peers = p->ack_peers;
     out->limits = p->rates;
     out->repositories = rules;
     out->n_repositories = p->n_repositories;

@@ -200,6 +200,8 @@ static bool judge_policy(struct compiled_judge *j, const struct registry *x)
         why = policy_wrong(x->policy, &rule);
     if (why)
         return wrong(j, "%s: %s", x->name, why);
+    if (policy_ack_peers(x) > policy_ack_most(x))
+        return wrong(j, POLICY_ACK_SENTENCE, x->name, policy_ack_peers(x), policy_ack_most(x));
     if (x->incarnation > j->t->version)
         return wrong(j, "%s: made by a later version than this one", x->name);
     return true;

@@ -4,6 +4,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/policy.h"
+#include "config/registry_spec.h"
 #include "lifecycle/record.h"
 
 #include <ctype.h>
@@ -77,6 +79,32 @@ int goal_endpoints(const struct plan_ctx *x, json_t *goal, struct diag *diag)
     if (!rc)
         rc = goal_switch(x, "anonymousPullEnabled", goal, "anonymous", diag);
     return rc;
+}
+
+static int ack_fits(const struct registry *r, unsigned n, struct diag *diag)
+{
+    if (n <= policy_ack_most(r))
+        return 0;
+    refuse(diag, POLICY_ACK_SENTENCE, r->name, n, policy_ack_most(r));
+    return ERR_CONFLICT;
+}
+
+int goal_ack(const struct plan_ctx *x, const struct registry *r, json_t *goal, struct diag *diag)
+{
+    const char *word = NULL;
+    int rc = argument_text(x->arguments, "ack", &word, diag);
+    if (rc || !word)
+        return rc;
+    for (size_t i = 0; i < ARRAY_LEN(spec_ack_words); i++) {
+        if (strcmp(spec_ack_words[i].word, word) != 0)
+            continue;
+        if (json_object_set_new(goal, "ack", json_integer((json_int_t)i)))
+            return ERR_NOMEM;
+        return ack_fits(r, (unsigned)i, diag);
+    }
+    refuse(diag, "ack: \"%.80s\" is neither local nor peers:N with N from 1 to %d", word,
+           POLICY_ACK_MAX);
+    return ERR_INVAL;
 }
 
 // ---- access ----

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The goal that leads back from another one; see registry_goal.h.
 #include "base/err.h"
+#include "config/policy.h"
 #include "config/reserved.h"
 #include "lifecycle/record.h"
 #include "lifecycle/registry_goal_priv.h"
@@ -58,6 +59,8 @@ static int fields_before(const struct topology *t, const struct registry *r, con
         rc |= json_object_set_new(out, "data", json_boolean(data));
     if (goal_wants(goal, "anonymous") != NOT_SAID)
         rc |= json_object_set_new(out, "anonymous", json_boolean(r->anonymous_pull));
+    if (json_object_get(goal, "ack"))
+        rc |= json_object_set_new(out, "ack", json_integer(policy_ack_peers(r)));
     if (json_object_get(goal, "access"))
         rc |= json_object_set_new(out, "access", access_before(r));
     if (!rc && json_object_get(goal, "replicas"))

@@ -15,6 +15,7 @@
 //    "present":true,                   // false: it is deleted
 //    "create":{"owner":"ada","hash":"…","dnlScope":0},   // of a registry that is not there
 //    "regional":true,"data":false,     // endpoints, all or nothing for a registry
+//    "ack":1,                          // config/policy.h: ack_peers
 //    "anonymous":false,"access":{"mode":0,"cidrs":["192.0.2.0/24"]},
 //    "replicas":{"eastus":{"present":true,"stamp":"eus-1","weight":100,"globalRouting":true,
 //                          "drained":false,"whole":true}},   // of one that goes: "content":true

@@ -173,7 +173,7 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
 {
     static const char *const known[] = {
         "regionalEndpoints",   "dataEndpointEnabled", "cidrs", "publicNetworkEnabled", "ip",
-        "anonymousPullEnabled"};
+        "anonymousPullEnabled", "ack"};
     const char *name = plain_name(x, x->object);
     (void)out_code;
     int rc = arguments_known(x->arguments, known, ARRAY_LEN(known), diag);
@@ -190,6 +190,8 @@ static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *
     rc = goal_endpoints(x, out->goal, diag);
     if (!rc)
         rc = goal_access(x, out->goal, diag);
+    if (!rc)
+        rc = goal_ack(x, r, out->goal, diag);
     if (!rc)
         rc = goal_ip(x, r, out->goal, diag);
     if (!rc)

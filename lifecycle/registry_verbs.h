@@ -16,6 +16,7 @@ const struct region *plan_region(const struct plan_ctx *x, const char *name, str
 // Arguments that registries are made and changed by, into the goal.
 int goal_endpoints(const struct plan_ctx *x, json_t *goal, struct diag *diag);
 int goal_access(const struct plan_ctx *x, json_t *goal, struct diag *diag);
+int goal_ack(const struct plan_ctx *x, const struct registry *r, json_t *goal, struct diag *diag);
 // `ip`: {"member": "address"}, or lists; "endpoint/member" where there is more than one endpoint.
 int goal_ip(const struct plan_ctx *x, const struct registry *r, json_t *goal, struct diag *diag);
 

@@ -142,6 +142,16 @@ static void set_replica(struct work *w, struct spec_replica *rep, const json_t *
     w->drains |= rep->drained && !was;
 }
 
+static void set_ack(struct work *w)
+{
+    const json_t *ack = json_object_get(w->goal, "ack");
+    unsigned n = (unsigned)json_integer_value(ack);
+    if (!ack || n == w->row.ack_peers)
+        return;
+    w->row.ack_peers = n;
+    w->changed = true;
+}
+
 int work_settings(struct work *w)
 {
     const char *region;
@@ -150,6 +160,7 @@ int work_settings(struct work *w)
     if (rc)
         return rc;
     set_bool(w, &w->row.anonymous_pull, goal_wants(w->goal, "anonymous"));
+    set_ack(w);
     json_object_foreach(json_object_get(w->goal, "replicas"), region, said)
     {
         struct spec_replica *rep = work_replica(w, region);

@@ -2,6 +2,8 @@
 // `replication create|update|delete`: plans. A replica is REGISTRY/REGION.
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/endpoints.h"
+#include "config/policy.h"
 #include "config/topology_control.h"
 #include "control/change.h"
 #include "dns/dnskey.h"
@@ -330,6 +332,16 @@ static int plan_delete(const struct plan_ctx *x, struct plan *out, struct diag *
                "%s is the last replica of %s: meridian registry delete takes away the registry "
                "with all its content",
                p.region, p.registry);
+        return ERR_CONFLICT;
+    }
+    bool stays = !replica_is_leaving(p.replica);
+    if (policy_ack_peers(p.r) + stays > policy_ack_most(p.r)) {
+        refuse(
+            diag,
+            "writes to %s are acknowledged once %u other regions have them (ack), and without %s "
+            "too few replicas are left: add one first, or lower it: meridian registry update %s "
+            "--ack local",
+            p.registry, policy_ack_peers(p.r), p.region, p.registry);
         return ERR_CONFLICT;
     }
     plan_note(x, out, "its names in %s leave DNS first; the edge there serves on for %u s",

@@ -35,7 +35,8 @@ static struct topology *topology_of(const char *registries)
 }
 
 #define RULES                                                                                   \
-    "  - name: contoso\n" REPLICAS "    quota: 500GiB\n    push_move: regional\n"               \
+    "  - name: contoso\n" REPLICAS                                                              \
+    "    quota: 500GiB\n    push_move: regional\n    ack: peers:2\n"                            \
     "    repositories:\n"                                                                       \
     "      - {match: prod/*, quota: 2TiB, sparse: allowed, immutable: [v*, release-*-final]}\n" \
     "      - {match: '*/scratch', retention: {untagged: 7d, keep_last: 10, tags: dev-*}}\n"     \
@@ -127,6 +128,8 @@ START_TEST(what_a_document_says)
     ck_assert_uint_eq(policy_quota(r), 500ull << 30);
     ck_assert_int_eq(policy_push_move(r), PUSH_MOVE_REGIONAL);
     ck_assert_int_eq(policy_copy_ahead(r), COPY_AHEAD_ENABLED);
+    ck_assert_uint_eq(policy_ack_peers(r), 2);
+    ck_assert_uint_eq(policy_ack_most(r), 2);
     const struct repository_policy *p = policy_of(r, "prod/team/app");
     ck_assert_str_eq(p->match, "prod/*");
     ck_assert_uint_eq(p->quota_bytes, 2ull << 40);
@@ -150,6 +153,7 @@ START_TEST(what_a_document_says)
     ck_assert_uint_eq(policy_quota(r), 0);
     ck_assert_int_eq(policy_push_move(r), PUSH_MOVE_NONE);
     ck_assert_int_eq(policy_copy_ahead(r), COPY_AHEAD_ENABLED);
+    ck_assert_uint_eq(policy_ack_peers(r), 0);
     ck_assert_str_eq(policy_of(r, "prod/app")->match, "*");
     snapshot_unref(t);
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/policy.h"
 #include "config/reserved.h"
 #include "lifecycle/record.h"
 #include "tests/support/check_main.h"
@@ -463,9 +464,33 @@ START_TEST(a_drain_that_is_called_off_leaves_what_others_drained)
 }
 END_TEST
 
-CHECK_MAIN("lifecycle/registries", regional_endpoints_are_all_or_nothing,
-           members_come_and_go_with_names, private_names_come_first_and_go_last,
-           replicas_have_their_rules, denials_of_a_longer_negative_ttl_are_waited_for,
-           a_replica_comes_back_at_once, a_registry_is_made_and_named, a_deleted_name_is_reserved,
-           grants_go_with_their_registry, a_stamp_drains_by_batches,
-           a_drain_that_is_called_off_leaves_what_others_drained)
+// How many other regions must have a write: never more than there are, whoever changes what.
+START_TEST(acknowledgement_needs_replicas)
+{
+    struct asked a;
+    asked_init(&a, "registries:\n  - { name: contoso, owner: ada, replicas: [{ region: eastus }, { "
+                   "region: westus }] }\n");
+    ck_assert_uint_eq(policy_ack_peers(topology_registry(a.fleet.t, "contoso")), 0);
+    to_end(&a, "registry update", "contoso", "{'ack':'peers:1'}");
+    ck_assert_uint_eq(policy_ack_peers(topology_registry(a.fleet.t, "contoso")), 1);
+    ck_assert_ptr_nonnull(
+        strstr(refused(&a, "registry update", "contoso", "{'ack':'peers:2'}", 409),
+               "ack: peers:2 asks for more other regions than have a replica that stays (1)"));
+    ck_assert_ptr_nonnull(strstr(refused(&a, "registry update", "contoso", "{'ack':'peers'}", 400),
+                                 "neither local nor peers:N"));
+    ck_assert_ptr_nonnull(
+        strstr(refused(&a, "replication delete", "contoso/westus", "{}", 409),
+               "writes to contoso are acknowledged once 1 other regions have them"));
+    to_end(&a, "registry update", "contoso", "{'ack':'local'}");
+    json_decref(asked_to_end(&a, "replication delete", "contoso/westus", "{'waitForContent':false}",
+                             "Succeeded"));
+    asked_done(&a);
+}
+END_TEST
+
+CHECK_MAIN("lifecycle/registries", acknowledgement_needs_replicas,
+           regional_endpoints_are_all_or_nothing, members_come_and_go_with_names,
+           private_names_come_first_and_go_last, replicas_have_their_rules,
+           denials_of_a_longer_negative_ttl_are_waited_for, a_replica_comes_back_at_once,
+           a_registry_is_made_and_named, a_deleted_name_is_reserved, grants_go_with_their_registry,
+           a_stamp_drains_by_batches, a_drain_that_is_called_off_leaves_what_others_drained)
