@@ -20,12 +20,22 @@
 //   if (e->ops->coming(e->ctx, "contoso", "app", &digest))          // there: asks nobody
 //       e->ops->wait(e->ctx, "contoso", "app", &digest, until_mono);
 //
+// And a write that is acknowledged only once other members have it too (config/policy.h):
+//
+//   if (e->ops->reachable(e->ctx, "contoso", away) < n) …refused early…
+//   …it is written; registers[] are as it left them…
+//   rc = e->ops->ack_begin(e->ctx, &want, &ack);       // asks the others; does not wait
+//   e->ops->ack_look(ack, &view);                      // how many have it, and who has not
+//   e->ops->ack_wake(ack, wake, ctx);                  // once, when there is more to see
+//   e->ops->ack_end(ack);
+//
 // Who may have the content is judged by the caller, by what may be done in the repository. Nothing
 // here writes a manifest, a tag or an entry.
 //
 // Ownership: the caller owns the items and frees the bodies (buf_done). Threads: any; all but `tell`
 // and `coming` are for those that may wait, so not those of a work pool. They return soon after
-// until_mono, or with ERR_CANCELED when this process stops or gives way to another.
+// until_mono, or with ERR_CANCELED when this process stops or gives way to another. Of an ack nothing
+// waits; all of one is called by one thread at a time, and `wake` on any.
 //
 // Invariants
 //   1. An item is ELSEWHERE_NOWHERE only when every member that is asked said so in this call.
@@ -34,6 +44,7 @@
 #define MERIDIAN_CONTENT_ELSEWHERE_H
 
 #include "base/bytes.h"
+#include "base/register.h"
 #include "content/source.h"
 
 // In one want; more is ERR_TOOBIG.
@@ -74,6 +85,35 @@ struct elsewhere_want {
     bool later;
 };
 
+// A register that was written, with its value.
+struct written {
+    // NULL: the presence of the manifest with that digest
+    const char *tag;
+    struct digest manifest;
+    struct register_value value;
+};
+// In one ack; more is ERR_TOOBIG.
+#define WRITTEN_MAX 128
+
+struct elsewhere_ack;
+struct elsewhere_ack_want {
+    const char *registry, *repository;
+    const struct written *list;
+    size_t n;
+    // so many members are waited for
+    unsigned n_peers;
+    int64_t until_mono;
+};
+struct elsewhere_ack_view {
+    // members that have all of it, its content too, on their disks; their names; "" none
+    unsigned n_stored;
+    char stored[CONTENT_TEXT_SIZE];
+    // those that have not, with the reason: "westeurope (it is not heard)"; "" none
+    char lacking[CONTENT_TEXT_SIZE];
+    // when to look again at the latest
+    int64_t again_mono;
+};
+
 struct elsewhere_told;
 struct elsewhere_ops {
     // Asks every other member of the registry that is heard, all at once, what it holds of the
@@ -92,6 +132,18 @@ struct elsewhere_ops {
     // Waits until it is not any more: it is here, or did not come.
     void (*wait)(void *ctx, const char *registry, const char *repository, const struct digest *d,
                  int64_t until_mono);
+    // How many other members are not known to be away. `away`: the names of those that are. Does
+    // not block.
+    unsigned (*reachable)(void *ctx, const char *registry, char away[CONTENT_TEXT_SIZE]);
+    // Asks all other members whether they have what was written, and again those that could not say,
+    // until until_mono. ERR_CANCELED, ERR_NOMEM, ERR_TOOBIG.
+    int (*ack_begin)(void *ctx, const struct elsewhere_ack_want *w, struct elsewhere_ack **out);
+    void (*ack_look)(struct elsewhere_ack *a, struct elsewhere_ack_view *out);
+    // Calls `wake` once when something changed since the last look, at once if it has; NULL: not any
+    // more. When this returns the one set before is not called.
+    void (*ack_wake)(struct elsewhere_ack *a, void (*wake)(void *ctx), void *ctx);
+    // Gives it up: nobody is asked any more. NULL is ignored.
+    void (*ack_end)(struct elsewhere_ack *a);
 };
 
 struct elsewhere {

@@ -68,9 +68,36 @@ static void others_wait(void *ctx, const char *registry, const char *repository,
     replicator_unref(r);
 }
 
+static unsigned others_reachable(void *ctx, const char *registry, char away[CONTENT_TEXT_SIZE])
+{
+    struct replicator *r = replicator_hold(ctx);
+    *away = 0;
+    if (!r)
+        return 0;
+    unsigned n = replicator_reachable(r, registry, away);
+    replicator_unref(r);
+    return n;
+}
+
+static int others_ack_begin(void *ctx, const struct elsewhere_ack_want *want,
+                            struct elsewhere_ack **out)
+{
+    struct replicator *r = replicator_hold(ctx);
+    if (!r)
+        return ERR_CANCELED;
+    int rc = replicator_ack_begin(r, want, out);
+    replicator_unref(r);
+    return rc;
+}
+
 const struct elsewhere_ops worker_others = {.ask = others_ask,
                                             .fetch = others_fetch,
                                             .tell = others_tell,
                                             .told = replicator_told,
                                             .coming = others_coming,
-                                            .wait = others_wait};
+                                            .wait = others_wait,
+                                            .reachable = others_reachable,
+                                            .ack_begin = others_ack_begin,
+                                            .ack_look = replicator_ack_look,
+                                            .ack_wake = replicator_ack_wake,
+                                            .ack_end = replicator_ack_end};

@@ -222,6 +222,13 @@ bool replicator_coming(struct replicator *r, const char *registry, const char *r
                        const struct digest *d);
 void replicator_wait(struct replicator *r, const char *registry, const char *repository,
                      const struct digest *d, int64_t until_mono);
+unsigned replicator_reachable(struct replicator *r, const char *registry,
+                              char away[CONTENT_TEXT_SIZE]);
+int replicator_ack_begin(struct replicator *r, const struct elsewhere_ack_want *w,
+                         struct elsewhere_ack **out);
+void replicator_ack_look(struct elsewhere_ack *a, struct elsewhere_ack_view *out);
+void replicator_ack_wake(struct elsewhere_ack *a, void (*wake)(void *ctx), void *ctx);
+void replicator_ack_end(struct elsewhere_ack *a);
 // What is wrong with this region as its peers see it, and the cure: sentences, most often none.
 // json_t *, an array, a new reference; NULL when out of memory. Any thread; r may be NULL.
 void *replicator_faults_json(struct replicator *r);

@@ -117,6 +117,8 @@ void content_probe_begin(struct replicator *r, struct http_request *req, const s
                          const char *repository, struct http_plan *plan);
 void status_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
                   struct http_plan *plan);
+void stored_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                  const struct region *peer, struct http_plan *plan); // stored.c
 void reach_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan); // reach.h
 // Of these two the answer has what `whose` sees (access_sees); it hangs off the request's arena.

@@ -102,6 +102,11 @@ static void snapshot(const struct ask *a)
     snapshot_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void stored(const struct ask *a)
+{
+    stored_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
 static void have(const struct ask *a)
 {
     content_probe_begin(a->r, a->req, a->registry, a->repository, a->plan);
@@ -144,7 +149,8 @@ static const struct route routes[] = {
     {"feed", FOR_PEERS, false, feed},         {"mark", FOR_PEERS, false, mark},
     {"clock", FOR_PEERS, false, clock_now},   {"damaged", FOR_PEERS, true, damaged},
     {"reach", FOR_PEERS, false, reach},       {"holds", FOR_PEERS, true, holds},
-    {"ahead", FOR_PEERS, true, ahead},        {"have", FOR_REPOSITORY, false, have},
+    {"ahead", FOR_PEERS, true, ahead},        {"stored", FOR_PEERS, true, stored},
+    {"have", FOR_REPOSITORY, false, have},
     {"status", FOR_REGISTRY, false, status},  {"revoked", FOR_READERS, false, revoked},
     {"entries", FOR_READERS, false, entries}, {"snapshot", FOR_PEERS, false, snapshot},
     {"digests", FOR_PEERS, false, digests},

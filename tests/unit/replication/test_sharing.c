@@ -40,6 +40,7 @@ static const struct path paths[] = {
      "peer", 403, 202},
     {"POST", "/replication/v1/damaged?registry=" HIDDEN "&repository=secret&digest=" DIGEST, "peer",
      403, 202},
+    {"POST", "/replication/v1/stored?registry=" HIDDEN "&repository=secret", "peer", 403, 400},
     // for tokens, not for certificates
     {"GET", "/replication/v1/have?repository=secret&tag=1", "peer", 404, 404},
     {"GET", "/replication/v1/status", "peer", 404, 404},
