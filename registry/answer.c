@@ -58,7 +58,7 @@ bool writes_closed(struct op *op, struct http_response *resp)
         return true;
     }
     if (!why)
-        return false;
+        return ack_refused(op, resp);
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, why, "this region takes no writes now: %s", why);
     answer_header(op, resp, "Retry-After", "5");
     return true;

@@ -104,10 +104,14 @@ static void manifest_delete(struct op *op, struct http_response *resp)
         rc = meta_tag_delete(op->s->meta, &r, &op->req->arena, &out);
     else
         rc = meta_manifest_delete(op->s->meta, &r, &op->req->arena, &out);
-    if (rc)
+    if (rc == ERR_NOTFOUND && ack_repeats(op, r.tag, r.digest, true))
+        rc = 0;
+    if (rc) {
         delete_refused(op, resp, rc, &out);
-    else
-        answer_empty(resp, 202);
+        return;
+    }
+    ack_note(op, r.tag, r.digest);
+    answer_empty(resp, 202);
 }
 
 void manifest_delete_begin(struct op *op, struct http_plan *plan)
@@ -163,6 +167,8 @@ static int tag_sweep(struct sweep *s, const char *tag)
     int rc = meta_tag_delete(op->s->meta, &r, &a, &out);
     arena_done(&a);
     if (!rc)
+        ack_note(op, tag, NULL);
+    if (!rc)
         s->n_tags++;
     else if (rc == ERR_LOCKED)
         kept_add(s, "tag", tag, "locked");
@@ -206,6 +212,8 @@ static int manifest_sweep(struct sweep *s, const struct manifest_detail *m, bool
     arena_init(&a, 0);
     int rc = meta_manifest_delete(op->s->meta, &r, &a, &out);
     arena_done(&a);
+    if (!rc)
+        ack_note(op, NULL, &m->digest);
     if (!rc)
         s->n_manifests++;
     else if (rc == ERR_LOCKED)
@@ -330,6 +338,7 @@ void x_restore(struct op *op, struct http_response *resp)
         put_refused(op, resp, rc, &out);
         return;
     }
+    ack_note(op, op->route.tag, NULL);
     json_t *root = x_named(op, "tag", op->route.tag);
     x_digest(root, "digest", &op->route.digest);
     x_value(op, root, out.stamp, op->s->region, op->principal);

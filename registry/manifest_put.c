@@ -245,6 +245,34 @@ static bool is_immutable(void *ctx, const char *tag)
     return op_tag_immutable(ctx, tag);
 }
 
+// Tags of a put, the path's first; NULL: no more.
+static const char *tag_at(const struct manifest_put *p, size_t i)
+{
+    if (p->tag && !i--)
+        return p->tag;
+    return i < p->n_tags ? p->tags[i] : NULL;
+}
+
+static void note_written(struct op *op, const struct manifest_put *p)
+{
+    const char *tag;
+    ack_note(op, NULL, &p->digest);
+    for (size_t i = 0; (tag = tag_at(p, i)); i++)
+        ack_note(op, tag, NULL);
+}
+
+// Did this user write all of it before, and was told that other regions have not got it?
+static bool put_repeats(struct op *op, const struct manifest_put *p)
+{
+    const char *tag = tag_at(p, 0);
+    if (!tag)
+        return ack_repeats(op, NULL, &p->digest, false);
+    for (size_t i = 0; (tag = tag_at(p, i)); i++)
+        if (!ack_repeats(op, tag, &p->digest, false))
+            return false;
+    return true;
+}
+
 static void put(struct op *op, struct http_response *resp)
 {
     struct manifest m;
@@ -265,20 +293,29 @@ static void put(struct op *op, struct http_response *resp)
     bool conditional;
     if (writes_closed(op, resp) || !digest_take(op, resp, &p))
         return;
-    if (!understood(op, resp, &m) || !condition_holds(op, resp, &present, &conditional))
+    if (!understood(op, resp, &m))
         return;
     p.media_type = m.media_type;
     p.refs = m.refs;
     p.n_refs = m.n_refs;
+    if (put_repeats(op, &p)) {
+        note_written(op, &p);
+        created_answer(op, resp, &p);
+        return;
+    }
+    if (!condition_holds(op, resp, &present, &conditional))
+        return;
     if (conditional)
         p.if_match = &present;
     int rc = put_gathered(op, resp, &p, &result);
     if (rc == ERR_CANCELED)
         return;
-    if (rc)
+    if (rc) {
         put_refused(op, resp, rc, &result);
-    else
-        created_answer(op, resp, &p);
+        return;
+    }
+    note_written(op, &p);
+    created_answer(op, resp, &p);
 }
 
 // --- what is asked for ---

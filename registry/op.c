@@ -119,6 +119,9 @@ int op_new(struct registry_service *s, struct http_request *req, const struct to
     op->copies_ahead = policy_copy_ahead(reg) == COPY_AHEAD_ENABLED;
     bool reads = METHOD_BIT(req->method) & METHODS_READ;
     op->leaves = !reads && leaves(here, reg);
+    if (!reads)
+        op->ack_peers = policy_ack_peers(reg);
+    op->ack_timeout_ms = t->replication.ack_timeout_ms;
     int rc = route_parse(&req->arena, req->path, &op->route);
     if (rc)
         return rc;
@@ -141,8 +144,13 @@ static void op_run(struct http_request *req, struct http_response *resp)
         *resp = (struct http_response){0};
         answer_error(op, resp, rc, "answering");
     }
-    if (!resp->again)
+    if (!resp->again && !ack_hold(op, resp) && !resp->parked)
         op_ended(op, resp);
+}
+
+static void op_done(struct http_request *req)
+{
+    ack_done(req->ctx);
 }
 
 void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
@@ -155,6 +163,8 @@ void op_plan(struct op *op, struct http_plan *plan, enum http_plan_kind kind,
     plan->ctx = op;
     plan->pool = op->s->pool;
     plan->name = op->principal;
+    if (op->ack_peers)
+        plan->done = op_done;
 }
 
 struct hot_key op_hot_key(const struct op *op)

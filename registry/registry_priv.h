@@ -6,6 +6,7 @@
 #define MERIDIAN_REGISTRY_REGISTRY_PRIV_H
 
 #include "config/policy.h"
+#include "registry/ack.h"
 #include "registry/busy.h"
 #include "registry/oci_error.h"
 #include "registry/open_uploads.h"
@@ -44,6 +45,7 @@ struct registry_service {
     struct open_uploads open_uploads;
     // and those in one
     struct busy busy;
+    struct unacked unacked;
 };
 
 // Bytes on their way into an upload (upload_body.c).
@@ -124,6 +126,11 @@ struct op {
     bool copies_ahead;
     // this region will not hold it much longer: no writes. False for reads, which it concerns not
     bool leaves;
+    // so many other regions must have a write before it is acknowledged, and have so long; 0: none
+    unsigned ack_peers;
+    int64_t ack_timeout_ms;
+    // what it wrote (ack.h); NULL: nothing that others must have
+    struct op_ack *ack;
     // quotas of the registry and of the repository
     struct usage_limits limits;
     struct access access;

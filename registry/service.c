@@ -50,6 +50,7 @@ int registry_service_new(const struct registry_service_options *o, struct regist
     open_uploads_init(&s->open_uploads);
     open_uploads_open_after(&s->open_uploads, o->forerunner_ms);
     busy_init(&s->busy);
+    unacked_init(&s->unacked);
     int rc = hot_new(s->meta, s->blobs, 0, &s->hot);
     if (rc) {
         registry_service_free(s);
@@ -65,6 +66,7 @@ void registry_service_free(struct registry_service *s)
         return;
     open_uploads_done(&s->open_uploads);
     busy_done(&s->busy);
+    unacked_done(&s->unacked);
     hot_free(s->hot);
     explicit_bzero(s->url_key, sizeof s->url_key);
     free(s);

@@ -35,6 +35,7 @@ static bool world_push_moves;      // uploads move to the regional host
 static bool world_no_copy_ahead;   // of every registry
 static bool world_sole_replica;    // likewise
 static bool world_replica_leaves;  // this region's, of every registry
+static unsigned world_ack_peers;   // so many must have a write of any registry
 // what other regions hold; NULL: nobody can be asked
 static const struct elsewhere *world_elsewhere;
 // quotas of every registry, and of its repositories
@@ -87,6 +88,9 @@ static void world_begin(void *ctx, struct http_request *req, struct http_plan *p
     static const struct registry_policy moves = {.push_move = PUSH_MOVE_REGIONAL};
     if (world_push_moves)
         as_set.policy = &moves;
+    const struct registry_policy acks = {.ack_peers = world_ack_peers};
+    if (world_ack_peers)
+        as_set.policy = &acks;
     registry_service_begin(world_service, req, fixture_t, &as_set, &h, plan);
 }
 static const struct http_app world_app = {.begin = world_begin, .words = &oci_words};

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes that are acknowledged only once other regions have them too: a registry's `ack: peers:N`
+// (config/policy.h). A handler notes what it writes; when its answer says that it was written, the
+// answer is held, no thread with it, until N regions have all of that, content too, on their disks
+// (content/elsewhere.h). If they have not in time, the client gets 503 with Retry-After and a sentence
+// that names who has it: the write stays.
+//
+// A repeat of such a write, by the same user, counts as the same write while its value stands: it
+// waits for the same entry and mints nothing. It began before, and was never acknowledged, so nobody
+// can tell the difference. One that was acknowledged, or another user's, is another write.
+//
+//   if (ack_repeats(op, tag, &digest, false)) …note and answer as if it were written now…
+//   …write…
+//   ack_note(op, tag, &digest);
+//
+// Threads: the op's own. The list of unacknowledged writes has a lock of its own.
+#ifndef MERIDIAN_REGISTRY_ACK_H
+#define MERIDIAN_REGISTRY_ACK_H
+
+#include "base/digest.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct op;
+struct op_ack;
+struct http_response;
+
+// Writes that were answered with 503; the oldest are forgotten, and their repeats mint anew.
+#define UNACKED_MAX 4096
+struct unacked {
+    pthread_mutex_t lock;
+    struct unacked_write {
+        // of the value; 0: free
+        uint64_t stamp, epoch, who;
+    } list[UNACKED_MAX];
+    size_t next;
+};
+void unacked_init(struct unacked *u);
+void unacked_done(struct unacked *u);
+
+// Too few other regions are heard for a write to be acknowledged. True: answered, 503, and nothing is
+// kept.
+bool ack_refused(struct op *op, struct http_response *resp);
+// The request writes this register: a tag, or (NULL) the presence of that manifest. Latches
+// op->failed.
+void ack_note(struct op *op, const char *tag, const struct digest *manifest);
+// Is the register's value what an earlier request of this user wrote, with no acknowledgement so far?
+// `gone`: its deletion; else `manifest` is the value of the tag, or what is present.
+bool ack_repeats(struct op *op, const char *tag, const struct digest *manifest, bool gone);
+// The handler has answered: holds the answer where it has to be. True: there is none yet.
+bool ack_hold(struct op *op, struct http_response *resp);
+// The request is over.
+void ack_done(struct op *op);
+
+#endif
