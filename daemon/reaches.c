@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/plain.h"
 #include "base/wait.h"
 #include "config/registry_key.h"
 #include "fleet/call.h"
@@ -76,6 +77,39 @@ static void judge_orphaned(const struct topology *t, const json_t *of_origins,
     out->n_orphaned += n;
 }
 
+// "team/app:1.0, which westus wrote, is not in eastus"; false: it is no such thing.
+static bool lacking_text(const json_t *v, const char *reader, char out[LIFECYCLE_LACKING_SIZE])
+{
+    const char *origin = json_string_value(json_object_get(v, "origin"));
+    const char *repository = json_string_value(json_object_get(v, "repository"));
+    const char *tag = json_string_value(json_object_get(v, "tag"));
+    const char *digest = json_string_value(json_object_get(v, "digest"));
+    if (!origin || !repository || (!tag && !digest))
+        return false;
+    int n = snprintf(out, LIFECYCLE_LACKING_SIZE, "%.255s%s%.110s, which %.31s wrote, is not in %s",
+                     repository, tag ? ":" : "@", tag ? tag : digest, origin, reader);
+    return n > 0 && n < LIFECYCLE_LACKING_SIZE && text_is_plain(out, (size_t)n);
+}
+
+// Of a reader's word what one of `origins` wrote, or one that says nothing any more.
+static void judge_lacking(const struct topology *t, const json_t *of_origins, const json_t *word,
+                          region_set origins, const char *reader, struct lifecycle_content *out)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(word, "lacking"), i, v)
+    {
+        const char *origin = json_string_value(json_object_get(v, "origin"));
+        const struct region *at = origin ? topology_region(t, origin) : NULL;
+        bool counts = at && origins >> at->index & 1;
+        counts |= origin && !json_object_get(of_origins, origin);
+        if (out->n_lacking == LIFECYCLE_LACKING_MAX)
+            return;
+        if (counts && lacking_text(v, reader, out->lacking[out->n_lacking]))
+            out->n_lacking++;
+    }
+}
+
 void reaches_judge(const struct topology *t, const json_t *of_origins, const json_t *of_readers,
                    region_set readers, region_set origins, struct lifecycle_content *out)
 {
@@ -87,6 +121,9 @@ void reaches_judge(const struct topology *t, const json_t *of_origins, const jso
             out->silent |= bit;
         if (readers & bit)
             judge_orphaned(t, of_origins, of_readers, i, out);
+        if (readers & bit)
+            judge_lacking(t, of_origins, word_of(t, of_readers, i), origins, t->regions[i].name,
+                          out);
         for (size_t k = 0; k < t->n_regions && readers & bit; k++)
             if (origins >> k & 1 && k != i)
                 judge_pair(word_of(t, of_readers, i), word_of(t, of_origins, k), i, out);

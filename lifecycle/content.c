@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+// of what lacks, in a sentence
+#define NAMED_MAX 3
 // A write that began before its replica was closed has ended by then, or never will.
 #define WRITES_END_MS ((int64_t)60 * 1000)
 
@@ -54,6 +56,21 @@ static enum content_state away_goes(struct looking *k)
     return CONTENT_THERE;
 }
 
+// What it alone has, as far as that is known by name: all in the record, the first in `why`.
+static void lacking_say(struct looking *k)
+{
+    struct content_wait *w = k->w;
+    size_t n = strlen(w->why);
+    for (size_t i = 0; i < k->seen.n_lacking; i++) {
+        not_copied(k, k->seen.lacking[i]);
+        if (i < NAMED_MAX && n < sizeof w->why)
+            n += (size_t)snprintf(w->why + n, sizeof w->why - n, "%s%s", i ? "; " : ". ",
+                                  k->seen.lacking[i]);
+    }
+    if (k->seen.n_lacking > NAMED_MAX && n < sizeof w->why)
+        snprintf(w->why + n, sizeof w->why - n, "; and more, in notCopied of the operation");
+}
+
 static void give_up(struct looking *k)
 {
     char names[256];
@@ -69,6 +86,7 @@ static void give_up(struct looking *k)
              names, k->region, k->registry, (int)(CONTENT_MAX_MS / 60000),
              (unsigned long long)k->seen.to_go, (unsigned long long)k->seen.n_orphaned,
              k->registry);
+    lacking_say(k);
 }
 
 static enum content_state wait_on(struct looking *k)

@@ -5,7 +5,8 @@
 // regions (lifecycle_deps.content).
 //
 // A region that cannot be reached holds up nothing, but for a replica that comes itself: what is not
-// known to be copied for its sake is named in the operation's `notCopied`. The engine's thread.
+// known to be copied for its sake is named in the operation's `notCopied`. Where a replica stays
+// because it alone has something, that is named there as well. The engine's thread.
 #ifndef MERIDIAN_LIFECYCLE_CONTENT_H
 #define MERIDIAN_LIFECYCLE_CONTENT_H
 
@@ -31,7 +32,7 @@ struct content_wait {
     // the record was altered
     bool dirty;
     // CONTENT_GIVEN_UP: a sentence
-    char why[512];
+    char why[1024];
 };
 
 // Once the phase's document is everywhere.

@@ -48,6 +48,9 @@ struct lifecycle_stored {
     region_set unheard;
 };
 
+#define LIFECYCLE_LACKING_MAX 50
+#define LIFECYCLE_LACKING_SIZE 448
+
 struct lifecycle_content { // of one registry, in some regions
     // readers that do not have all that the origins wrote, and origins and readers that said nothing
     region_set behind, silent;
@@ -57,6 +60,10 @@ struct lifecycle_content { // of one registry, in some regions
     // last that has it. How many such entries there are.
     region_set orphaned;
     uint64_t n_orphaned;
+    // Of these entries and of those that are to go the ones that are known by name, a few of them:
+    // "team/app:1.0, which westus wrote, is not in eastus".
+    size_t n_lacking;
+    char lacking[LIFECYCLE_LACKING_MAX][LIFECYCLE_LACKING_SIZE];
 };
 
 struct lifecycle_unheard { // members of a private endpoint that nobody has heard yet

@@ -60,6 +60,35 @@ static uint64_t lacks_of(const struct origins *all)
     return n;
 }
 
+static json_t *lacking_json(const struct feed_entry *e)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    json_t *o = json_pack("{s:s, s:s}", "origin", e->origin, "repository", e->repository);
+    if (o && e->tag && *e->tag)
+        json_object_set_new(o, "tag", json_string(e->tag));
+    else if (o)
+        json_object_set_new(o, "digest", json_string(digest_format(&e->digest, digest)));
+    return o;
+}
+
+static int lacking_add(struct replicator *r, const char *key, struct arena *a, json_t *doc)
+{
+    struct job *list = NULL;
+    size_t n = 0;
+    json_t *all = json_array();
+    int rc = meta_pending(r->o.meta, key, REACH_LACKING_MAX, a, &list, &n);
+    for (size_t i = 0; !rc && i < n; i++)
+        if (json_array_append_new(all, lacking_json(&list[i].entry)))
+            rc = ERR_NOMEM;
+    if (rc) {
+        json_decref(all);
+        return rc;
+    }
+    if (json_object_set_new(doc, "lacking", all))
+        return ERR_NOMEM;
+    return 0;
+}
+
 static json_t *reach_make(struct replicator *r, const struct topology *t,
                           const struct registry *reg, struct arena *a)
 {
@@ -80,7 +109,7 @@ static json_t *reach_make(struct replicator *r, const struct topology *t,
     return NULL;
 }
 
-void *replication_reach_json(struct replicator *r, const char *key)
+static json_t *word_make(struct replicator *r, const char *key, bool names)
 {
     json_t *doc = NULL;
     struct arena a;
@@ -92,10 +121,19 @@ void *replication_reach_json(struct replicator *r, const char *key)
     const struct region *self = topology_region(t, r->o.region);
     if (reg && self && registry_replica(reg, self->index))
         doc = reach_make(r, t, reg, &a);
+    if (doc && names && lacking_add(r, key, &a, doc)) {
+        json_decref(doc);
+        doc = NULL;
+    }
     snapshot_unref(t);
     arena_done(&a);
     life_leave(r->life);
     return doc;
+}
+
+void *replication_reach_json(struct replicator *r, const char *key)
+{
+    return word_make(r, key, true);
 }
 
 // ---- two words ----
@@ -143,12 +181,14 @@ uint64_t reach_orphaned(const json_t *reader, const json_t *words)
 struct reach_ask {
     struct replicator *r;
     const char *key;
+    // the writer asks
+    bool names;
 };
 
 static void reach_run(struct http_request *req, struct http_response *resp)
 {
     const struct reach_ask *q = req->ctx;
-    json_t *doc = replication_reach_json(q->r, q->key);
+    json_t *doc = word_make(q->r, q->key, q->names);
     if (doc)
         http_response_json(req, resp, 200, doc);
     else
@@ -183,7 +223,7 @@ void reach_begin(struct replicator *r, struct http_request *req, const struct to
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
         return;
     }
-    *q = (struct reach_ask){.r = r, .key = copy};
+    *q = (struct reach_ask){.r = r, .key = copy, .names = topology_writer(t) == peer};
     plan->kind = HTTP_PLAN_RUN;
     plan->run = reach_run;
     plan->ctx = q;

@@ -10,6 +10,9 @@
 //   whole   what it read of the registry misses nothing from the start of that feed on
 //   toGo    entries of the registry that are not applied: their content is on its way, or has no room
 //   lacks   such entries of all origins, also of regions that do not hold the registry any more
+//   lacking the oldest of these, at most REACH_LACKING_MAX, by name; to the writer alone, whose
+//           operator is told what would be lost: [{"origin": "eastus", "repository": "team/app",
+//           "tag": "1.0"}, …], or "digest" of a manifest
 //
 //   o = … of the origin;  r = … of the reader, asked after it;
 //   if (reach_covers(r, o, &to_go)) …
@@ -23,10 +26,11 @@
 #include <stdint.h>
 
 #define REACH_PATH "/replication/v1/reach"
+#define REACH_LACKING_MAX 50
 
 struct replicator;
 
-// This region's own word; json_t *, a new reference. NULL: it does not hold the registry, out of
+// This region's own word, with names; json_t *, a new reference. NULL: it does not hold the registry, out of
 // memory, or stopping. Blocks: call on the pool, or a thread that may wait.
 void *replication_reach_json(struct replicator *r, const char *key);
 // Has the reader all that the origin wrote? *out_to_go: entries that are known not to be applied.

@@ -87,6 +87,36 @@ int meta_jobs_retry_now(struct meta *m, const char *const *registries, size_t n)
     return meta_write(m, retry_now_run, &l, false);
 }
 
+// --- what is not applied ---
+
+static int pending_read(struct tx *tx, const char *registry, size_t max, struct arena *a,
+                        struct job **out, size_t *out_n)
+{
+    int64_t *ids = arena_array(a, max + 1, sizeof *ids);
+    struct job *list = arena_array(a, max + 1, sizeof *list);
+    size_t n = 0;
+    if (!ids || !list)
+        return ERR_NOMEM;
+    int rc = tasks_due(tx, TASK_APPLY, registry, INT64_MAX, max, ids, &n);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = job_get(tx, ids[i], a, &list[i]);
+    *out = list;
+    *out_n = n;
+    return rc;
+}
+
+int meta_pending(struct meta *m, const char *registry, size_t max, struct arena *a,
+                 struct job **out, size_t *out_n)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = pending_read(tx, registry, max, a, out, out_n);
+    tx_end(tx);
+    return rc;
+}
+
 // --- a try failed, or another entry is missing ---
 
 struct retry {

@@ -41,6 +41,11 @@ int meta_read_again(struct meta *m, const char *origin);
 
 // --- jobs ---
 
+// The oldest jobs of a registry, at most `max`, due or not: what is read and not applied.
+struct job;
+int meta_pending(struct meta *m, const char *registry, size_t max, struct arena *a,
+                 struct job **out, size_t *out_n);
+
 struct job { // an entry that was read and is not applied yet
     int64_t id;
     struct feed_entry entry;

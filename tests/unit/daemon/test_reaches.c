@@ -3,6 +3,7 @@
 // much is known to lack.
 #include "daemon/reaches.h"
 
+#include "base/bytes.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -105,4 +106,40 @@ START_TEST(what_a_lost_region_wrote_counts)
 }
 END_TEST
 
-CHECK_MAIN("daemon/reaches", words_are_judged_in_pairs, what_a_lost_region_wrote_counts)
+static void lacks_named(json_t *all, const char *region, const char *list)
+{
+    json_object_set_new(json_object_get(all, region), "lacking", json_loads(list, 0, NULL));
+}
+
+START_TEST(what_lacks_is_named)
+{
+    struct lifecycle_content c;
+    setup();
+    json_t *all = words(EAST | WEST, 1);
+    lacks_named(all, "eastus",
+                "[{\"origin\":\"westus\",\"repository\":\"team/app\",\"tag\":\"1.0\"},"
+                "{\"origin\":\"north\",\"repository\":\"team/app\",\"digest\":\"sha256:0\"},"
+                "{\"origin\":\"eastus\",\"repository\":\"team/app\",\"tag\":\"2.0\"},"
+                "{\"origin\":\"westus\",\"repository\":\"team/app\"},"
+                "{\"origin\":\"westus\",\"repository\":\"a\\u001b[2J\",\"tag\":\"1\"},7]");
+    reaches_judge(t, all, all, EAST, WEST, &c);
+    // of the region that goes, and of one that says nothing
+    ck_assert_uint_eq(c.n_lacking, 2);
+    ck_assert_str_eq(c.lacking[0], "team/app:1.0, which westus wrote, is not in eastus");
+    ck_assert_str_eq(c.lacking[1], "team/app@sha256:0, which north wrote, is not in eastus");
+    AUTO_BUF struct buf many;
+    buf_init(&many, 0);
+    for (int i = 0; i < 200; i++)
+        buf_printf(&many, "%s{\"origin\":\"westus\",\"repository\":\"r\",\"tag\":\"%d\"}",
+                   i ? "," : "[", i);
+    buf_str(&many, "]");
+    lacks_named(all, "eastus", buf_cstr(&many));
+    reaches_judge(t, all, all, EAST, WEST, &c);
+    ck_assert_uint_eq(c.n_lacking, LIFECYCLE_LACKING_MAX);
+    json_decref(all);
+    snapshot_unref(t);
+}
+END_TEST
+
+CHECK_MAIN("daemon/reaches", words_are_judged_in_pairs, what_a_lost_region_wrote_counts,
+           what_lacks_is_named)

@@ -182,8 +182,15 @@ START_TEST(what_nobody_copies_stays)
     const json_t *error = json_object_get(o, "error");
     ck_assert_str_eq(record_text(error, "code"), "ContentNotCopied");
     ck_assert_ptr_nonnull(strstr(record_text(error, "message"), "eastus has not had all"));
+    ck_assert_ptr_nonnull(strstr(record_text(error, "message"),
+                                 ". team/app:0, which westus wrote, is not in eastus; team/app:1"));
+    ck_assert_ptr_nonnull(strstr(record_text(error, "message"), "and more, in notCopied"));
+    const json_t *list = json_object_get(o, "notCopied");
+    ck_assert_uint_eq(json_array_size(list), 5);
+    ck_assert_str_eq(record_text_at(list, 4), "team/app:4, which westus wrote, is not in eastus");
     json_decref(o);
-    ends(id, "Failed", NULL);
+    ck_assert_str_eq(asked_state(&a, id), "Failed");
+    free(id);
     ck_assert_str_eq(asked_names(&a, "contoso"), "g:public r.eastus:public r.westus:public");
     ck_assert(!replica(1)->drained && replica(1)->global_routing);
     // and goes all the same where that is said

@@ -73,6 +73,16 @@ START_TEST(two_words_say_whether_all_is_there)
     WAIT_FOR(to_go(west, east, "contoso") > 0, 10000);
     ck_assert(!covers(west, east, "contoso"));
     ck_assert(orphaned(west, NULL) && !orphaned(west, "eastus"));
+    // by name, to this region's own operations and the writer; not to other regions
+    json_t *own = replication_reach_json(west->replicator, "contoso"),
+           *asked = word_of(west, south, "contoso"), *list = json_object_get(own, "lacking");
+    ck_assert_uint_ge(json_array_size(list), 1);
+    const json_t *first = json_array_get(list, 0);
+    ck_assert_str_eq(json_string_value(json_object_get(first, "origin")), "eastus");
+    ck_assert_str_eq(json_string_value(json_object_get(first, "repository")), "app");
+    ck_assert_ptr_null(json_object_get(asked, "lacking"));
+    json_decref(own);
+    json_decref(asked);
     east->fault = FAULT_NONE;
     WAIT_FOR(covers(west, east, "contoso"), 40000);
     ck_assert(!orphaned(west, NULL));
