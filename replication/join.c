@@ -46,6 +46,8 @@ static int line_take(void *ctx, struct bytes text)
     const char *why = NULL;
     int rc = snapshot_line_accept(&j->rules, text, &j->a, &l, &why);
     if (rc) {
+        if (rc == ERR_AUTH)
+            peer_forged(j->p, why ? why : err_text(rc), NULL);
         if (rc != ERR_NOMEM)
             peer_failed(j->p, "snapshot of %s: line refused: %s", j->row.registry, why);
         return rc;

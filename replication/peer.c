@@ -411,8 +411,11 @@ void peer_forged(struct peer *p, const char *why, const struct feed_mark *behind
 {
     lock_take(&p->lock);
     p->n_forged++;
-    snprintf(p->forged, sizeof p->forged, "behind entry %llu of epoch %llu: %s",
-             (unsigned long long)behind->seq, (unsigned long long)behind->epoch, why);
+    if (behind)
+        snprintf(p->forged, sizeof p->forged, "behind entry %llu of epoch %llu: %s",
+                 (unsigned long long)behind->seq, (unsigned long long)behind->epoch, why);
+    else
+        snprintf(p->forged, sizeof p->forged, "in a snapshot: %s", why);
     lock_give(&p->lock);
 }
 

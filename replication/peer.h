@@ -141,7 +141,7 @@ unsigned peer_gaps(struct peer *p);
 // Any entry that is taken says that no entry of the future is in the way.
 void peer_entry_taken(struct peer *p, bool malformed);
 // It said an entry, or heads, without a valid signature of the origin: what is wrong, behind which
-// place.
+// place; NULL: in a snapshot.
 void peer_forged(struct peer *p, const char *why, const struct feed_mark *behind);
 void peer_diverged(struct peer *p);
 // Its stream was given up for silence.

@@ -35,6 +35,7 @@ static const struct path paths[] = {
     // of the registry that is hidden, by its name
     {"GET", REACH_PATH "?registry=" HIDDEN, "peer", 403, 200},
     {"GET", REACH_PATH "?registry=nobody", "peer", 403, 403},
+    {"GET", "/replication/v1/snapshot?registry=" HIDDEN, "peer", 403, 200},
     {"POST", "/replication/v1/holds?registry=" HIDDEN "&repository=secret", "peer", 403, 200},
     {"POST", "/replication/v1/ahead?registry=" HIDDEN "&repository=secret&size=9&digest=" DIGEST,
      "peer", 403, 202},
