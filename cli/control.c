@@ -13,8 +13,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "base/plain.h"
 #include "certs/signing_key.h"
+#include "cli/control_show.h"
+#include "cli/topology.h"
 #include "config/document.h"
 #include "config/topology_control.h"
 #include "control/control_key.h"
@@ -130,6 +131,25 @@ static int submit_line(struct cli *c, const char *line, const char *what)
                     place);
 }
 
+static int show_draft(const char *line, const struct topology *before)
+{
+    struct diag d;
+    diag_init(&d);
+    int rc = control_show(line, before, &d);
+    return said(&d, rc, "the draft");
+}
+
+// Beside what the node itself has in force.
+static int show_drafted(struct cli *c, const char *line)
+{
+    int rc = 0;
+    if (control_has_frame(line))
+        rc = cli_topology_of_node(c);
+    if (!rc)
+        rc = show_draft(line, c->topo);
+    return rc;
+}
+
 static int no_way_to_sign(void)
 {
     return cli_fail(EXIT_USAGE,
@@ -146,6 +166,8 @@ static int act(struct cli *c, json_t *ask, const char *key, const char *out, con
         return no_way_to_sign();
     }
     int rc = draft(c, ask, &line);
+    if (!rc)
+        rc = show_drafted(c, line);
     if (!rc && out)
         rc = write_line(out, line);
     if (!rc && out)
@@ -256,65 +278,27 @@ static int read_line(struct cli *c, const char *path, const char **out)
     return cli_fail(EXIT_FAILED, "out of memory");
 }
 
-// Who writes by that frame, and by which keys: what a takeover is about.
-static int show_writer(struct bytes frame, struct arena *a, struct diag *d)
-{
-    struct doc_node *root;
-    int rc = doc_parse((const char *)frame.p, frame.n, "the frame", a, d, &root);
-    if (rc)
-        return rc;
-    const struct doc_node *writer = doc_get(doc_get(root, "control"), "writer");
-    if (!writer || writer->kind != DOC_SCALAR)
-        return ERR_INVAL;
-    const struct doc_node *keys =
-        doc_get(doc_get(doc_get(root, "identities"), writer->text), "control_keys");
-    AUTO_BUF struct buf text;
-    buf_init(&text, 0);
-    buf_printf(&text, "signing: region %.64s writes, by", writer->text);
-    for (const struct doc_node *v = keys ? keys->child : NULL; v; v = v->next) {
-        const struct doc_node *id = doc_get(v, "id");
-        buf_printf(&text, " %.64s", id && id->kind == DOC_SCALAR ? id->text : "?");
-    }
-    if (text.err)
-        return text.err;
-    text_plain((char *)text.p, text.n);
-    fprintf(stderr, "%s\n", buf_cstr(&text));
-    return 0;
-}
-
-// What somebody is about to sign, in words.
-static int show_draft(const char *line)
-{
-    struct arena a;
-    struct control_entry e;
-    struct diag d;
-    diag_init(&d);
-    arena_init(&a, 0);
-    int rc = control_entry_parse(bytes_str(line), &a, &d, &e);
-    if (!rc)
-        fprintf(stderr,
-                "signing: %s, epoch %llu, entry %llu, which makes version %llu of the topology\n",
-                control_kind_name(e.body.kind), (unsigned long long)e.place.epoch,
-                (unsigned long long)e.place.seq, (unsigned long long)e.body.topology);
-    if (!rc && e.body.kind == CONTROL_TAKEOVER && e.body.frame.n)
-        rc = show_writer(e.body.frame, &a, &d);
-    arena_done(&a);
-    return said(&d, rc, "the draft");
-}
-
 static int control_sign(struct cli *c, int argc, char **argv)
 {
-    const char *key = NULL, *out = NULL, *line = NULL, *with = NULL;
-    const struct opt rows[] = {{0, "root-key", "FILE", "the fleet's root key", &key},
-                               {0, "out", "FILE", "where the signed line goes", &out}};
+    const char *key = NULL, *out = NULL, *against = NULL, *line = NULL, *with = NULL;
+    struct topology_loaded known = {0};
+    const struct opt rows[] = {
+        {0, "root-key", "FILE", "the fleet's root key", &key},
+        {0, "out", "FILE", "where the signed line goes", &out},
+        {0, "against", "FILE",
+         "the topology as you know it (meridian topology export): what the draft changes is shown",
+         &against}};
     int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
     if (rc)
         return rc;
     if (!key || !out)
         return cli_fail(EXIT_USAGE, "control sign: give --root-key FILE and --out FILE");
     rc = read_line(c, argv[1], &line);
+    if (!rc && against)
+        rc = topology_load(against, &known);
     if (!rc)
-        rc = show_draft(line);
+        rc = show_draft(line, known.t);
+    snapshot_unref(known.t);
     if (!rc)
         rc = sign_line(c, line, key, &with);
     if (!rc)

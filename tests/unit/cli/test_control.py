@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """meridian control: what the root key signs, at once and by way of files, against an admin socket that answers as it is told; and a
 topology file that is adopted."""
-import base64, hashlib, json, os, subprocess, unittest
+import base64, hashlib, json, os, re, subprocess, unittest
 
 import node_socket
 
@@ -63,6 +63,40 @@ class Control(node_socket.Case):
         with open(signed) as f:
             self.verifies(f.read())
         self.assertIn(PLACE, self.cli("control", "submit", signed))
+
+    def with_frame(self, frame):
+        body = dict(json.loads(BODY), frame=frame)
+        self.answers["POST /v1/control/draft"] = (200, {"line": json.dumps(dict(json.loads(DRAFT), b=json.dumps(body))) + "\n"})
+
+    def test_what_the_frame_changes_is_shown(self):
+        self.adopt()
+        with open(f"{self.dir}/out/topology.yaml") as f:
+            now = f.read()
+        self.answers["GET /v1/topology"] = (200, now.encode())
+        same = re.sub(r"registries:\n(  .*\n)+", "", now)
+        frame = same.replace("version: 4", "version: 5").replace("writer: eastus", "writer: westeurope")
+        draft = f"{self.dir}/draft"
+        take = lambda: self.cli("control", "takeover", "westeurope", "--draft", draft, "--yes")
+        sign = lambda *more: self.cli("control", "sign", draft, "--root-key", self.key, "--out", f"{self.dir}/signed", *more)
+        self.with_frame(frame)
+        take()
+        self.assertIn("region westeurope writes", self.err)
+        for part in ("-  writer: eastus", "+  writer: westeurope"):
+            self.assertIn(part, self.err)
+        self.assertNotIn("version: ", self.err)
+        # somebody has slipped in more than was asked for
+        self.with_frame(frame.replace("127.0.0.2:1", "203.0.113.6:1"))
+        take()
+        for part in ("127.0.0.2:1", "203.0.113.6:1"):
+            self.assertIn(part, self.err)
+        sign()
+        self.assertIn("is not shown", self.err)
+        self.assertNotIn("203.0.113.6", self.err)
+        sign("--against", f"{self.dir}/out/topology.yaml")
+        self.assertIn("203.0.113.6:1", self.err)
+        self.with_frame(same)
+        take()
+        self.assertIn("changes nothing", self.err)
 
     def test_a_takeover_with_another_control_key(self):
         self.adopt()
