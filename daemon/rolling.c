@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replacing peer certificates, at a node; see rolling.h. Requests run on the pool of requests.
-#include "daemon/rolling.h"
+#include "daemon/rolling_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wait.h"
@@ -13,13 +12,8 @@
 #include "config/topology_control.h"
 #include "control/feed.h"
 #include "daemon/writer_post.h"
-#include "fleet/call.h"
-#include "fleet/peer_roll.h"
-#include "fleet/peer_spread.h"
-#include "net/refuse.h"
 
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,28 +21,6 @@
 #define ASK_AGAIN_MS 2000 // after a refusal, doubled
 #define ASK_AGAIN_MAX_MS 60000 // up to that
 #define PEM_BYTES (64u << 10)
-#define WHY_BYTES 320 // of clock_ok
-
-struct rolling {
-    struct rolling_options o;
-    struct app *app;
-    struct peer_roll *roll;
-    struct fleet_caller caller;
-    // held while others are asked for the certificates' thread: rolling_end waits for it
-    pthread_mutex_t asking;
-    // guards `wake`, `waits`, `named`
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    char waits[CERTS_ERROR_SIZE];
-    // our next certificate's fingerprint
-    struct peer_named named;
-    _Atomic bool stopping;
-    pthread_t thread;
-    bool runs;
-    // of the thread
-    unsigned n_failed;
-    int64_t ask_at_mono_ms;
-};
 
 static void waits_set(struct rolling *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -71,102 +43,6 @@ void rolling_waits(struct rolling *r, char *out, size_t cap)
     if (r->waits[0])
         snprintf(out, cap, "%s", r->waits);
     pthread_mutex_unlock(&r->lock);
-}
-
-// --- what the writer's part stands on ---
-
-static int64_t dep_now(void *ctx)
-{
-    (void)ctx;
-    return clock_wall_ms();
-}
-
-static int dep_writer(void *ctx, struct diag *diag)
-{
-    struct rolling *r = ctx;
-    struct control_view v;
-    char why[WHY_BYTES] = "";
-    if (r->stopping)
-        return ERR_BUSY;
-    control_feed_view(r->app->feed, &v);
-    int rc = 0;
-    if (!v.we_write) {
-        diag_add(diag, NULL, 0, "%s is not the writer, %s is", r->app->node->region, v.writer);
-        rc = ERR_DENIED;
-    } else if (!v.confirmed || !v.owned) {
-        diag_add(diag, NULL, 0,
-                 "the writer %s has not heard a majority of the regions yet: ask again", v.writer);
-        rc = ERR_BUSY;
-    } else if (r->o.clock_ok(r->o.ctx, why, sizeof why)) {
-        diag_add(diag, NULL, 0,
-                 "the clock of the writer %s is not compared yet, or is wrong: no certificate is "
-                 "judged by it; %s",
-                 v.writer, why);
-        rc = ERR_BUSY;
-    }
-    control_view_done(&v);
-    return rc;
-}
-
-static struct topology *dep_topology(void *ctx)
-{
-    const struct rolling *r = ctx;
-    return snapshot_get(r->app->topology);
-}
-
-static int dep_record(void *ctx, const char *key, struct buf *out)
-{
-    const struct rolling *r = ctx;
-    return control_feed_record(r->app->feed, key, out);
-}
-
-static int dep_append(void *ctx, const struct peer_change *c, struct diag *diag)
-{
-    const struct rolling *r = ctx;
-    const struct control_record record = {c->record_key, c->record};
-    const struct control_draft d = {.by = c->by,
-                                    .expect_topology = c->expect_topology,
-                                    .frame = c->frame,
-                                    .records = &record,
-                                    .n_records = 1};
-    struct control_place place;
-    int rc = control_feed_append(r->app->feed, &d, diag, &place);
-    if (rc == ERR_EXISTS)
-        return 0;
-    return rc;
-}
-
-static int dep_ca(void *ctx, struct buf *out)
-{
-    const struct rolling *r = ctx;
-    return file_read(r->app->node->ca_file, PEM_BYTES, out);
-}
-
-static void dep_note(void *ctx, const struct http_request *req, const char *region,
-                     const char *what, const char *fingerprint, const char *why)
-{
-    const struct rolling *r = ctx;
-    char detail[HOSTNAME_REGION_SIZE + 32];
-    snprintf(detail, sizeof detail, "%s %s", region, what);
-    struct audit_event e = {.what = "peer_certificate",
-                            .outcome = why ? "refused" : "done",
-                            .why = why,
-                            .detail = detail,
-                            .reference = fingerprint};
-    if (req) {
-        e.client = req->client;
-        e.principal = req->principal;
-        e.request_id = req->request_id;
-    }
-    if (r->app->audit)
-        audit_write(r->app->audit, &e);
-    static struct log_limit lim = LOG_LIMIT(1000);
-    if (why)
-        log_limited(&lim, LOG_WARN, "fleet: the peer certificate of %s (%s): %s", region, what,
-                    why);
-    else
-        log_info("fleet: the peer certificate of %s: %s %.16s", region, what,
-                 fingerprint ? fingerprint : "");
 }
 
 // --- asking the writer ---
@@ -212,7 +88,7 @@ static int request_send(struct rolling *r, const struct topology *t, const char 
     if (rc)
         why = diag_text(diag);
     if (rc != ERR_BUSY)
-        dep_note(r, NULL, region, step ? step : "refused", NULL, why);
+        rolling_note(r, NULL, region, step ? step : "refused", NULL, why);
     return rc;
 }
 
@@ -412,15 +288,7 @@ int rolling_start(const struct rolling_options *o, struct rolling **out)
     pthread_mutex_init(&r->asking, NULL);
     pthread_mutex_init(&r->lock, NULL);
     wait_cond_init(&r->wake);
-    const struct peer_roll_deps d = {.ctx = r,
-                                     .now_ms = dep_now,
-                                     .writer = dep_writer,
-                                     .topology = dep_topology,
-                                     .record = dep_record,
-                                     .append = dep_append,
-                                     .ca = dep_ca,
-                                     .note = dep_note};
-    int rc = peer_roll_new(&d, &r->roll);
+    int rc = rolling_writer_new(r, &r->roll);
     if (!rc && pthread_create(&r->thread, NULL, thread_main, r))
         rc = ERR_NOMEM;
     else if (!rc)
