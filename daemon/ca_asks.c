@@ -59,22 +59,13 @@ static int begin_run(struct ca_rolling *r, struct ca_look *x, int64_t ms, struct
     return ca_steps_make(r, x, ms, diag);
 }
 
-static bool may_change(const struct ca_look *x, struct diag *diag, int *out_rc)
-{
-    *out_rc = 0;
-    if (x->f.held)
-        *out_rc = refuse(diag, ERR_BUSY, x->f.held);
-    else if (!x->has_record || x->record.step != CA_STEP_TRUST)
-        *out_rc = refuse(diag, ERR_CONFLICT, "no next CA is on its way that does not issue yet");
-    return !*out_rc;
-}
-
 static int cancel_run(struct ca_rolling *r, struct ca_look *x, int64_t ms, struct diag *diag)
 {
-    int rc;
+    char why[CA_WHY_BYTES];
     (void)ms;
-    if (!may_change(x, diag, &rc))
-        return rc;
+    int rc = ca_roll_may_change(&x->f, why, sizeof why);
+    if (rc)
+        return refuse(diag, rc, why);
     x->record.step = CA_STEP_CANCELLED;
     x->record.used_ms = x->f.now_ms;
     return ca_writer_put(r, x, &x->record, false, diag);
@@ -82,10 +73,11 @@ static int cancel_run(struct ca_rolling *r, struct ca_look *x, int64_t ms, struc
 
 static int without_away_run(struct ca_rolling *r, struct ca_look *x, int64_t ms, struct diag *diag)
 {
-    int rc;
+    char why[CA_WHY_BYTES];
     (void)ms;
-    if (!may_change(x, diag, &rc))
-        return rc;
+    int rc = ca_roll_may_change(&x->f, why, sizeof why);
+    if (rc)
+        return refuse(diag, rc, why);
     x->record.without_away = true;
     return ca_writer_put(r, x, &x->record, false, diag);
 }

@@ -181,6 +181,8 @@ static int act(struct ca_rolling *r, const struct ca_look *x, enum ca_roll_act w
     case CA_ROLL_ANNOUNCE:
         return ca_steps_announce(r, x, ca_roll_issue_after(&x->f), diag);
     case CA_ROLL_USE:
+        if (!strcmp(x->in_use.fingerprint, x->record.next))
+            return step_write(r, x, CA_STEP_USE, diag); // it is in use: the record alone lacks
         return take(r, x, true, diag);
     case CA_ROLL_SWITCH:
         return take(r, x, false, diag);

@@ -88,6 +88,10 @@ static enum ca_roll_act trust_decide(const struct ca_roll_facts *f, struct ca_ro
     char at[CLOCK_TEXT_SIZE];
     const struct ca_record *r = f->record;
     bool good = false;
+    if (!strcmp(f->in_use, r->next)) { // a takeover has made void that it issues
+        say(why, cap, "%s", f->held ? f->held : "");
+        return f->held ? CA_ROLL_NOTHING : CA_ROLL_USE;
+    }
     if (strcmp(f->next, r->next) != 0)
         say(why, cap,
             "its key is not here, in the folder next of ca_dir: put it back, or cancel "
@@ -281,6 +285,20 @@ int ca_roll_may_go_back(const struct ca_roll_facts *f, char *why, size_t cap)
     if (strcmp(f->next, r->next) != 0)
         return 0;
     say(why, cap, "the next one (%.16s) is here, and issues in some seconds", r->next);
+    return ERR_CONFLICT;
+}
+
+int ca_roll_may_change(const struct ca_roll_facts *f, char *why, size_t cap)
+{
+    if (f->held) {
+        say(why, cap, "%s", f->held);
+        return ERR_BUSY;
+    }
+    // all would drop what it has issued already
+    bool issues = f->record && !strcmp(f->in_use, f->record->next);
+    if (f->record && f->record->step == CA_STEP_TRUST && !issues)
+        return 0;
+    say(why, cap, "no next CA is on its way that does not issue yet");
     return ERR_CONFLICT;
 }
 

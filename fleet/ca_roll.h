@@ -43,6 +43,7 @@
 //   1. Nothing is issued by a CA that a region which answers does not trust.
 //   2. The record says `use` before the files in ca_dir change, and `done` before an old CA leaves.
 //   3. What is decided hangs on the record and the files alone, so it goes on after a crash.
+//   4. A CA that is in use is not cancelled, also where a takeover has made the record `use` void.
 //
 // Threads: all of it is pure; a state belongs to who calls.
 #ifndef MERIDIAN_FLEET_CA_ROLL_H
@@ -178,6 +179,9 @@ int ca_roll_may_begin(const struct ca_roll_facts *f, char *why, size_t cap);
 // May the fleet go back to the CA before, which is in use here still? ERR_BUSY; ERR_CONFLICT: the next
 // one is here, or has not issued yet.
 int ca_roll_may_go_back(const struct ca_roll_facts *f, char *why, size_t cap);
+// May the one that is on its way be cancelled, or go on without regions that are away? ERR_BUSY;
+// ERR_CONFLICT: there is none, or it issues.
+int ca_roll_may_change(const struct ca_roll_facts *f, char *why, size_t cap);
 // May the old one be dropped though regions are away, or hang on it? ERR_CONFLICT with a clause.
 int ca_roll_may_drop(const struct ca_roll_facts *f, char *why, size_t cap);
 

@@ -284,6 +284,18 @@ START_TEST(each_step_goes_on_after_a_crash)
     f.in_use = A;
     f.next = B;
     ck_assert_int_eq(look(), CA_ROLL_DISCARD);
+    trusting();
+    record.step = CA_STEP_TRUST;
+    ck_assert_int_eq(ca_roll_may_change(&f, why, sizeof why), 0);
+    f.in_use = B; // it issues, and a takeover has made void that it does
+    f.next = "";
+    ck_assert_int_eq(look(), CA_ROLL_USE);
+    ck_assert_int_eq(ca_roll_may_change(&f, why, sizeof why), ERR_CONFLICT); // all would drop it
+    f.held = "not now";
+    ck_waits("not now");
+    ck_assert_int_eq(ca_roll_may_change(&f, why, sizeof why), ERR_BUSY);
+    f.held = NULL;
+    f.in_use = A;
     f.record = NULL;
     f.next = A; // a copy of the one in use
     ck_assert_int_eq(look(), CA_ROLL_DISCARD);
