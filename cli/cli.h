@@ -205,6 +205,7 @@ int cmd_identities(struct cli *c, int argc, char **argv);
 // orders.c
 extern const struct command health_impair_cmd, health_clear_cmd, health_orders_cmd,
     health_peers_cmd;
+extern const struct command region_rebuild_cmd;   // rebuild.c
 extern const struct command replication_wait_cmd; // replication_wait.c
 extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd,
     replication_repair_cmd, replication_revoked_cmd, replication_rebind_cmd;

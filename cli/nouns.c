@@ -85,7 +85,7 @@ const struct command nouns[] = {
      cmd_fleet},
     {"join-token", "tokens with which regions join, each once", "create | list | revoke",
      cmd_join_token},
-    {"region", "regions of the fleet", "list | add | remove | replace", cmd_region},
+    {"region", "regions of the fleet", "list | add | remove | replace | rebuild", cmd_region},
     {"operator", "whose signed requests change the fleet", "create | list | revoke", cmd_operator},
     {"control", "the feed by which the fleet changes, and who writes it",
      "status | takeover | confirm | sign | submit | adopt", cmd_control},

@@ -155,5 +155,7 @@ static const struct command region_cmds[] = {
 
 int cmd_region(struct cli *c, int argc, char **argv)
 {
-    return command_group(c, region_cmds, ARRAY_LEN(region_cmds), argc, argv);
+    const struct command all[] = {region_cmds[0], region_cmds[1], region_cmds[2], region_cmds[3],
+                                  region_rebuild_cmd};
+    return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }

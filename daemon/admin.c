@@ -24,6 +24,7 @@
 //   GET  /v1/replication?registry=NAME
 //   POST /v1/replication/repair-clock?apply=true|false   stamps of the future are mended
 //                                                        (daemon/admin_repair.c)
+//   POST /v1/replication/alone                   an empty store waits for nobody (likewise)
 //   GET  /v1/tasks?kind=NAME[&after=KEY][&n=COUNT]   the durable queue (daemon/admin_tasks.c)
 //   POST /v1/tasks/run?kind=NAME&key=KEY
 //   GET  /v1/collect[?registry=NAME]   POST /v1/collect   GET /v1/usage
@@ -360,6 +361,7 @@ static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/principals/judge", ADMIN_READ, admin_get_judgement},
     {HTTP_GET, "/v1/replication", ADMIN_READ, get_replication},
     {HTTP_POST, "/v1/replication/repair-clock", ADMIN_LOCAL, admin_post_repair_clock},
+    {HTTP_POST, "/v1/replication/alone", ADMIN_LOCAL, admin_post_alone},
     {HTTP_GET, "/v1/tasks", ADMIN_READ, admin_get_tasks},
     {HTTP_POST, "/v1/tasks/run", ADMIN_LOCAL, admin_post_task_run},
     {HTTP_GET, "/v1/collect", ADMIN_READ, admin_get_collect},

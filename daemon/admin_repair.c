@@ -117,3 +117,25 @@ void admin_post_repair_clock(struct app *app, struct http_request *req, struct h
         repair_log(req, &done);
     serve_json(req, resp, repair_json(app, apply, &done));
 }
+
+// POST /v1/replication/alone: an empty store takes writes, though nobody could be asked what it had.
+void admin_post_alone(struct app *app, struct http_request *req, struct http_response *resp)
+{
+    if (!app->replicator) {
+        http_response_text(req, resp, 404, "this node has no replicator role\n");
+        return;
+    }
+    int rc = replicator_alone(app->replicator);
+    if (rc == ERR_NOTFOUND) {
+        http_response_text(req, resp, 409,
+                           "writes do not wait for another region's word on an empty store\n");
+        return;
+    }
+    if (rc) {
+        http_response_text(req, resp, 503, "%s\n", err_text(rc));
+        return;
+    }
+    log_warn("daemon: the empty store takes writes without another region's word, by uid %u",
+             req->peer_uid);
+    serve_json(req, resp, json_pack("{s:s, s:b}", "region", app->node->region, "alone", true));
+}

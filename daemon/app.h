@@ -131,6 +131,7 @@ void admin_post_force(struct app *app, struct http_request *req, struct http_res
 void admin_post_order(struct app *app, struct http_request *req, struct http_response *resp);
 // admin_repair.c
 void admin_post_repair_clock(struct app *app, struct http_request *req, struct http_response *resp);
+void admin_post_alone(struct app *app, struct http_request *req, struct http_response *resp);
 // Every response names its region, stamp and request id.
 void app_finish(void *app, const struct http_request *req, struct http_response *resp);
 

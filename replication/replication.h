@@ -164,6 +164,9 @@ void replicator_suspect(struct replicator *r, const char *registry, const char *
 // How many blobs are damaged or lost here and not mended yet; if any, a sentence about them that
 // names none, for other regions see it. r may be NULL.
 size_t replicator_damaged(struct replicator *r, char *out, size_t cap);
+// The store is empty, and writes wait for a region that can say what this one wrote before
+// (write_gate.h): they wait no more. ERR_NOTFOUND: they do not wait for that.
+int replicator_alone(struct replicator *r);
 // meta_repair_clock, with reading and streams held meanwhile. Blocks. Not `apply`: only says what
 // it would do.
 int replicator_repair_clock(struct replicator *r, bool apply, struct arena *a,

@@ -372,6 +372,15 @@ void replicator_reconfigure(struct replicator *r)
     life_leave(r->life);
 }
 
+int replicator_alone(struct replicator *r)
+{
+    if (!r || !life_enter(r->life))
+        return ERR_CLOSED;
+    int rc = write_gate_alone(r->gate);
+    life_leave(r->life);
+    return rc;
+}
+
 void replicator_committed(void *arg)
 {
     struct replicator *r = arg;

@@ -26,6 +26,10 @@ struct write_gate {
     bool started;
     struct lock lock;
     unsigned n_kicks;
+    // an operator said that nobody is to be waited for
+    bool alone;
+    // nobody could be asked, and the store is empty
+    bool unknown;
 
     // The thread's own.
 
@@ -80,6 +84,19 @@ static void rest(struct write_gate *g, unsigned n_kicks, int64_t ms)
     if (g->n_kicks == n_kicks && !life_stopping(g->r->life))
         lock_wait(&g->lock, ms);
     lock_give(&g->lock);
+}
+
+int write_gate_alone(struct write_gate *g)
+{
+    lock_take(&g->lock);
+    int rc = g->unknown ? 0 : ERR_NOTFOUND;
+    if (!rc) {
+        g->alone = true;
+        g->n_kicks++;
+        lock_wake(&g->lock);
+    }
+    lock_give(&g->lock);
+    return rc;
 }
 
 // --- open and closed ---
@@ -235,11 +252,84 @@ static bool start_ask(struct write_gate *g)
     }
 }
 
+// One of the regions that share a registry with us has said how far it has read us, or there is none
+// of them.
+static bool any_asked(struct replicator *r, const struct topology *t)
+{
+    const struct region *me = topology_region(t, r->o.region);
+    bool there = false;
+    for (size_t i = 0; me && i < t->n_regions; i++) {
+        const struct region *they = &t->regions[i];
+        if (they == me || !shared_registries(t, me->index, they->index, NULL, 0))
+            continue;
+        const struct peer *p = peers_find(r->peers, they->name);
+        if (p && !mark_claim_unknown(peer_claim(p)))
+            return true;
+        there = true;
+    }
+    return !there;
+}
+
+// No entry of any region is held: it is new, or its disk was lost.
+static bool store_is_empty(struct replicator *r, const struct topology *t)
+{
+    for (size_t i = 0; i < t->n_regions; i++) {
+        struct feed_mark head = {0};
+        if (meta_head(r->o.meta, t->regions[i].name, &head) || head.seq)
+            return false;
+    }
+    return true;
+}
+
+static bool past_is_unknown(struct write_gate *g)
+{
+    struct topology *t = snapshot_get(g->r->o.topology);
+    bool unknown = t && !any_asked(g->r, t) && store_is_empty(g->r, t);
+    snapshot_unref(t);
+    lock_take(&g->lock);
+    g->unknown = unknown;
+    unknown &= !g->alone;
+    lock_give(&g->lock);
+    return unknown;
+}
+
+// Nobody could be asked, and the store is empty: it may be that of a lost disk, whose writes the
+// others have. Until one of them says what it has, or an operator that there is none to wait for.
+// true: it had to wait.
+static bool past_wait(struct write_gate *g)
+{
+    bool waits = false;
+    for (;;) {
+        unsigned n_kicks = kicks(g);
+        if (life_stopping(g->r->life) || !past_is_unknown(g))
+            break;
+        if (!waits)
+            gate_close(g,
+                       "the store is empty, and no other region could be asked yet what this one "
+                       "wrote before (is its disk lost?); `meridian region rebuild` says more");
+        if (!waits)
+            log_warn(
+                "replication: the store is empty, and no other region could be asked what this "
+                "one wrote before: writes stay closed until one answers; `meridian region "
+                "rebuild --alone` opens them without");
+        waits = true;
+        rest(g, n_kicks, ASK_LOOK_MS);
+    }
+    lock_take(&g->lock);
+    g->unknown = false;
+    lock_give(&g->lock);
+    return waits;
+}
+
 static void start(struct write_gate *g)
 {
     struct replicator *r = g->r;
     struct feed_mark mark;
     bool all = start_ask(g), any = false;
+    if (!all && past_wait(g)) {
+        gate_close(g, "asking the other regions what they have read (start)");
+        all = start_ask(g); // the others may be about to answer, too
+    }
     int64_t until = clock_mono_ms() + r->o.recover_patience_ms;
     while (!life_stopping(r->life) && clock_mono_ms() < until) {
         unsigned n_kicks = kicks(g);

@@ -7,6 +7,11 @@
 // nothing that it may have read can be given another meaning, and what it turns out to hold later
 // is announced again under new sequences.
 //
+// An empty store is that of a new region, or of one whose disk was lost. Where it shares registries
+// with others and none of them can be asked, writes stay closed: what it wrote before is not known.
+// One that answers is enough, since all that the others turn out to hold later is announced again;
+// or an operator who says that there is nobody to wait for.
+//
 // Later on a claim alone proves nothing (mark_claim.h): only an entry that we signed and do not
 // hold closes writes. A new epoch is numbered by the wall clock's seconds, so that it lies past
 // those that were lost without a trace, too.
@@ -15,7 +20,7 @@
 //   …
 //   write_gate_kick(gate);                 // a peer's claim changed
 //
-// Threads: write_gate_kick on any; write_gate_lost and write_gate_reason on the gate's own.
+// Threads: write_gate_kick and write_gate_alone on any; write_gate_lost and write_gate_reason on the gate's own.
 //
 // Invariants
 //   1. The gate opens only when no new epoch is due.
@@ -34,6 +39,8 @@ int write_gate_new(struct replicator *r, struct write_gate **out);
 int write_gate_start(struct write_gate *g);
 // A peer's claim changed, or a region came: looks now.
 void write_gate_kick(struct write_gate *g);
+// Nobody is to be waited for. ERR_NOTFOUND: it does not wait.
+int write_gate_alone(struct write_gate *g);
 // After life_end: joins the thread. NULL is ignored.
 void write_gate_stop(struct write_gate *g);
 void write_gate_free(struct write_gate *g);

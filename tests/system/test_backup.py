@@ -24,6 +24,12 @@ class Backup(unittest.TestCase):
     def verify(self, *words):
         return json.loads(self.lab.check(MERIDIAN, "backup", "verify", self.folder, *words, "-o", "json"))
 
+    def closed(self, region):
+        try:
+            return self.lab.admin(region, "status").get("writesClosed")
+        except AssertionError:
+            return None  # it does not listen yet
+
     def same_everywhere(self, limit_s=60):
         def equal():
             lists = [self.lab.listing(r) for r in REGIONS]
@@ -89,12 +95,15 @@ class Backup(unittest.TestCase):
         lab.wait_replicated(f"contoso/{REPOSITORY}:later3")
         before = self.same_everywhere()
         self.assertNotIn("gone", json.dumps(before))
-        lab.cut("eastus")
+        for other in ("westeurope", "southeastasia"):
+            lab.stop(other)
         self.pusher.push("unread")  # acknowledged, and no other region has it
-        lost = self.pusher.acknowledged.pop(f"{REPOSITORY}:unread")
-        self.assertTrue(lost)
+        self.pusher.acknowledged.pop(f"{REPOSITORY}:unread")
         lab.kill("eastus")
-        lab.heal("eastus")
+        for other in ("westeurope", "southeastasia"):
+            lab.start(other, wait=False)
+        for other in ("westeurope", "southeastasia"):
+            lab.wait_up(other)
         data = f"{lab.dir}/eastus"
         for name in ("meta", "store", "state"):
             shutil.rmtree(f"{data}/{name}")
@@ -137,6 +146,31 @@ class Backup(unittest.TestCase):
         self.node("restore", "--from", self.folder)
         lab.start("eastus")
         self.same_everywhere()
+
+    def test_6_a_lost_disk_without_a_backup_is_filled_by_the_others(self):
+        lab, data = self.lab, f"{self.lab.dir}/eastus"
+        self.pusher.push("seen")
+        lab.wait_replicated(f"contoso/{REPOSITORY}:seen")
+        before = self.same_everywhere()
+        lab.kill("eastus")
+        for name in ("meta", "store", "state"):
+            shutil.rmtree(f"{data}/{name}")
+        lab.cut("eastus")
+        lab.start("eastus", wait=False)
+        # nobody can be asked: no silent start with an empty disk
+        wait_until(30, lambda: "the store is empty" in (self.closed("eastus") or ""), "writes wait for a word")
+        r = lab.run(MERIDIAN, "region", "rebuild", "--no-wait", "--admin", f"{data}/run/admin.sock", check=False)
+        self.assertEqual(r.returncode, 3, r.stdout + r.stderr)
+        self.assertIn("is not whole yet (writes: the store is empty", r.stdout)
+        with self.assertRaises(AssertionError):
+            self.pusher.push("refused")
+        lab.heal("eastus")
+        done = lab.admin("eastus", "region", "rebuild", "--timeout", "20s")
+        self.assertEqual((done["complete"], done["writes"]), (True, "open"))
+        self.assertEqual(self.same_everywhere(), before)
+        self.assertEqual(whole(lab, EAST, "eastus", REPOSITORY, "seen"), self.pusher.acknowledged[f"{REPOSITORY}:seen"])
+        self.pusher.push("rebuilt")
+        lab.wait_replicated(f"contoso/{REPOSITORY}:rebuilt")
 
     def test_5_with_keys_the_whole_region_is_in_it(self):
         lab, data, folder = self.lab, f"{self.lab.dir}/eastus", f"{self.lab.dir}/backup-keys"

@@ -198,7 +198,8 @@ START_TEST(each_call_asks_its_right_and_changes_are_not_served)
                                         "/v1/collect",
                                         "/v1/certs/renew",
                                         "/v1/tasks/run",
-                                        "/v1/replication/repair-clock?apply=true"};
+                                        "/v1/replication/repair-clock?apply=true",
+                                        "/v1/replication/alone"};
     for (size_t i = 0; i < ARRAY_LEN(local); i++) {
         ck_assert_int_eq(ask("POST", local[i], drainer), 403);
         ck_assert_ptr_nonnull(strstr(body, "\"Denied\""));

@@ -625,6 +625,8 @@ START_TEST(have_compares_as_the_register_does)
         region_cut(&w.regions[i], true);
         region_up(&w.regions[i]);
     }
+    for (size_t i = 0; i < N_REGIONS; i++) // of empty stores, each by itself
+        WAIT_FOR(replicator_alone(w.regions[i].replicator) == 0, 20000);
     for (size_t i = 0; i < N_REGIONS; i++)
         WAIT_FOR(region_writes_open(&w.regions[i]), 20000);
     clock_virtual_set(clock_wall_ms());
@@ -685,7 +687,82 @@ START_TEST(a_store_that_was_handed_over_takes_writes_at_once)
 }
 END_TEST
 
-CHECK_MAIN("replication/regions", a_push_appears_in_all_regions,
+// --- a lost disk ---
+
+static bool waits_for_a_word(struct test_region *r)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    const char *why = meta_closed_why(r->meta, &a);
+    bool is = why && strstr(why, "the store is empty");
+    arena_done(&a);
+    return is;
+}
+
+// East, with one image that the others have, comes back with an empty disk and behind a cut.
+static struct feed_mark east_lost(struct digest *d)
+{
+    world_up(&w);
+    region_push(east, "contoso", "app", "t0", 1, 1, 1000, 0, d);
+    WAIT_FOR(region_has(west, "contoso", "app", "t0", d), 10000);
+    WAIT_FOR(region_has(south, "contoso", "app", "t0", d), 10000);
+    struct feed_mark was = head_of(west, "eastus");
+    region_down(east);
+    remove_meta(east);
+    region_cut(east, true);
+    region_up(east);
+    WAIT_FOR(waits_for_a_word(east), 20000);
+    return was;
+}
+
+START_TEST(an_empty_store_takes_no_writes_until_another_region_has_answered)
+{
+    struct digest d, e;
+    struct feed_mark was = east_lost(&d);
+    ck_assert(!region_writes_open(east));
+    region_cut(east, false);
+    WAIT_FOR(region_writes_open(east), 30000);
+    ck_assert_int_eq(replicator_alone(east->replicator), ERR_NOTFOUND);
+    WAIT_FOR(region_has(east, "contoso", "app", "t0", &d), 20000);
+    region_push(east, "contoso", "app", "after", 2, 1, 1000, 0, &e);
+    ck_assert_uint_gt(head_of(east, "eastus").epoch, was.epoch);
+    same_prefix(east, "eastus", &was);
+    WAIT_FOR(region_has(west, "contoso", "app", "after", &e), 20000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(one_region_that_answers_is_enough)
+{
+    struct digest d;
+    east_lost(&d);
+    region_down(south);
+    region_cut(east, false);
+    WAIT_FOR(region_writes_open(east), 30000);
+    WAIT_FOR(region_has(east, "contoso", "app", "t0", &d), 20000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(an_operator_may_say_that_there_is_nobody_to_wait_for)
+{
+    struct digest d, e;
+    struct feed_mark was = east_lost(&d);
+    ck_assert_int_eq(replicator_alone(east->replicator), 0);
+    WAIT_FOR(region_writes_open(east), 20000);
+    region_push(east, "contoso", "app", "alone", 2, 1, 1000, 0, &e);
+    ck_assert_uint_gt(head_of(east, "eastus").epoch, was.epoch);
+    region_cut(east, false);
+    WAIT_FOR(region_has(west, "contoso", "app", "alone", &e), 25000);
+    WAIT_FOR(region_has(east, "contoso", "app", "t0", &d), 25000);
+    WAIT_FOR(region_writes_open(east), 15000);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/regions", an_empty_store_takes_no_writes_until_another_region_has_answered,
+           one_region_that_answers_is_enough, an_operator_may_say_that_there_is_nobody_to_wait_for,
+           a_push_appears_in_all_regions,
            a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole,
            tags_written_on_both_sides_of_a_cut_converge, a_region_that_was_down_catches_up,
            a_blob_goes_on_where_it_broke_off,
