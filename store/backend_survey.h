@@ -76,6 +76,8 @@ struct survey_ops {
                        uint64_t above);
     int (*repository_next)(struct tx *tx, const char *registry, const char *after, struct arena *a,
                            const char **out);
+    int (*count)(struct tx *tx, const char *origin, const char *registry,
+                 const struct feed_mark *upto, uint64_t *out);
     int (*kind_next)(struct tx *tx, const struct kind_query *q, const struct kind_at *after,
                      size_t max, struct arena *a, struct log_row **out, size_t *out_n,
                      struct kind_at *out_at);
@@ -164,6 +166,14 @@ static inline int survey_repository_next(struct tx *tx, const char *registry, co
                                          struct arena *a, const char **out)
 {
     return tx->ops->surveys->repository_next(tx, registry, after, a, out);
+}
+
+// How many entries of the origin the log has in that registry, up to a place. It looks at all entries
+// of the registry.
+static inline int survey_count(struct tx *tx, const char *origin, const char *registry,
+                               const struct feed_mark *upto, uint64_t *out)
+{
+    return tx->ops->surveys->count(tx, origin, registry, upto, out);
 }
 
 // Entries in the order of (tag, digest, id) as their rows have them, at most max: so those of one

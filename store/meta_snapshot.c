@@ -476,3 +476,15 @@ int meta_snapshot_read(struct meta *m, const struct snapshot_ask *ask, struct ar
         .entries = k.entries, .n = k.n, .looked = k.looked, .at_end = !k.full, .next = k.next};
     return 0;
 }
+
+int meta_snapshot_count(struct meta *m, const char *origin, const char *registry,
+                        const struct feed_mark *upto, uint64_t *out)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = survey_count(tx, origin, registry, upto, out);
+    tx_end(tx);
+    return rc;
+}

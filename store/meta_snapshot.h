@@ -70,6 +70,10 @@ struct snapshot_page {
 int meta_snapshot_read(struct meta *m, const struct snapshot_ask *ask, struct arena *a,
                        struct snapshot_page *out);
 
+// How many entries of the log all pages stand for.
+int meta_snapshot_count(struct meta *m, const char *origin, const char *registry,
+                        const struct feed_mark *upto, uint64_t *out);
+
 // Takes entries of a snapshot into the log and makes jobs of them, in one transaction. The read
 // mark does not move, and no chain is followed. Entries that are held are passed over. Errors: as
 // of meta_ingest, but for ERR_GAP.

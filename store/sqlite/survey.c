@@ -300,6 +300,21 @@ static int sqlite_repository_next(struct tx *tx, const char *registry, const cha
     return rc;
 }
 
+static int sqlite_count(struct tx *tx, const char *origin, const char *registry,
+                        const struct feed_mark *upto, uint64_t *out)
+{
+    sqlite3_stmt *st;
+    int rc = db_find(sqlite_tx_db(tx), &st,
+                     "SELECT count(*) FROM feed INDEXED BY feed_register WHERE registry=?1 AND"
+                     " origin=?2 AND part=0 AND (epoch,seq)<=(?3,?4)",
+                     "ssuu", registry, origin, upto->epoch, upto->seq);
+    if (rc)
+        return rc;
+    *out = (uint64_t)sqlite3_column_int64(st, 0);
+    db_end(st);
+    return 0;
+}
+
 // The digest as the row has it: one that is not said keeps its algorithm, by which rows are ordered.
 static int digest_at(sqlite3_stmt *st, int col, struct digest *out)
 {
@@ -453,5 +468,6 @@ const struct survey_ops sqlite_survey_ops = {
     .history_highest = sqlite_history_highest,
     .history_has = sqlite_history_has,
     .repository_next = sqlite_repository_next,
+    .count = sqlite_count,
     .kind_next = sqlite_kind_next,
 };

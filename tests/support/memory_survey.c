@@ -248,6 +248,22 @@ static int repository_next(struct tx *tx, const char *registry, const char *afte
     return text_out(a, found, out);
 }
 
+static int count(struct tx *tx, const char *origin, const char *registry,
+                 const struct feed_mark *upto, uint64_t *out)
+{
+    uint64_t n = 0;
+    EACH_ROW(tx, T_FEED, struct m_feed, f)
+    {
+        const struct feed_mark place = entry_mark(&f->e);
+        if (strcmp(f->e.origin, origin) != 0 || strcmp(f->e.registry, registry) != 0)
+            continue;
+        if (f->e.partition == 0 && feed_mark_order(&place, upto) <= 0)
+            n++;
+    }
+    *out = n;
+    return 0;
+}
+
 static struct kind_at at_of(const struct m_feed *f)
 {
     return (struct kind_at){f->e.tag ? f->e.tag : "", f->e.digest, f->id};
@@ -429,5 +445,6 @@ const struct survey_ops memory_survey_ops = {
     .history_highest = history_highest,
     .history_has = history_has,
     .repository_next = repository_next,
+    .count = count,
     .kind_next = kind_next,
 };

@@ -1516,6 +1516,14 @@ START_TEST(the_log_is_walked_register_by_register)
     ck_assert_uint_eq(walk(tx, &q, 2, paged, sizeof paged), 1);
     q.kind = ENTRY_TAG_LOCK;
     ck_assert_uint_eq(walk(tx, &q, 2, paged, sizeof paged), 0);
+    uint64_t n;
+    ck_assert_int_eq(survey_count(tx, "westeurope", REG, &q.upto, &n), 0);
+    ck_assert_uint_eq(n, 8); // the one of another registry and another origin's are not counted
+    q.upto.seq = 3;
+    ck_assert_int_eq(survey_count(tx, "westeurope", REG, &q.upto, &n), 0);
+    ck_assert_uint_eq(n, 3);
+    ck_assert_int_eq(survey_count(tx, "nowhere", REG, &q.upto, &n), 0);
+    ck_assert_uint_eq(n, 0);
     tx_end(tx);
     arena_done(&a);
     end();
