@@ -170,6 +170,44 @@ static void print_ahead(json_t *rows)
     }
 }
 
+// "1200 of 5000 entries, 340 kB, 800/s, 5 s to go"
+static void print_joining_counts(const json_t *joining)
+{
+    const json_t *of = json_object_get(joining, "of"),
+                 *eta = json_object_get(joining, "etaSeconds");
+    printf("%lld", (long long)json_integer_value(json_object_get(joining, "done")));
+    if (json_integer_value(of) > 0)
+        printf(" of %lld", (long long)json_integer_value(of));
+    printf(" entries, %lld B, %.0f entries/s, %.0f B/s",
+           (long long)json_integer_value(json_object_get(joining, "bytes")),
+           json_number_value(json_object_get(joining, "entriesPerSecond")),
+           json_number_value(json_object_get(joining, "bytesPerSecond")));
+    if (eta)
+        printf(", %lld s to go", (long long)json_integer_value(eta));
+}
+
+// Snapshots that are not complete: how far they are, or why they fail.
+static void print_joining(json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *joining = json_object_get(row, "joining");
+        const char *state = json_string_value(json_object_get(joining, "state"));
+        const char *why = json_string_value(json_object_get(joining, "lastError"));
+        if (!state || strcmp(state, "COMPLETE") == 0)
+            continue;
+        printf("%s takes a snapshot of what %s wrote: %s, ",
+               json_string_value(json_object_get(row, "region")),
+               json_string_value(json_object_get(row, "origin")), state);
+        print_joining_counts(joining);
+        if (why)
+            printf("; %s", why);
+        printf("\n");
+    }
+}
+
 #define STATUS_COLUMNS 8
 
 static void print_status(struct cli *c, json_t *rows)
@@ -198,6 +236,7 @@ static void print_status(struct cli *c, json_t *rows)
     print_notes(rows);
     print_wrong(rows);
     print_ahead(rows);
+    print_joining(rows);
 }
 
 static int replication_status(struct cli *c, int argc, char **argv)

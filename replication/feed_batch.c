@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "replication/backfill_state.h"
+#include "replication/join_state.h"
 
 #include <assert.h>
 
@@ -55,7 +56,10 @@ static int target_reached(struct session *s)
 {
     s->covered = s->target;
     s->n_covered = s->n_target;
-    return backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
+    int rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
+    if (rc)
+        return rc;
+    return join_state_settle(s->r->o.state_dir, peer_name(s->p), s->target, s->n_target);
 }
 
 void batch_reset(struct session *s)
@@ -138,26 +142,33 @@ static bool covers_target(const struct session *s)
     return s->n_covered == s->n_target && !session_has_new(s);
 }
 
+// Nothing of it was read yet. A snapshot may be shorter than its feed.
+static int first_greet(struct session *s)
+{
+    if (covers_target(s))
+        return 0;
+    if (s->n_target && !peer_is_short(s->p)) {
+        int rc = past_join(s);
+        if (!rc)
+            rc = past_judge(s);
+        if (rc != ERR_UNSUPPORTED)
+            return rc;
+        peer_found_short(s->p);
+    }
+    return target_reached(s);
+}
+
 int session_greet(struct session *s, const struct feed_line *l)
 {
     int rc = target_make(s, l);
     if (rc)
         return rc;
-    if (mark_is_zero(&s->stored)) { // nothing lies behind us
-        if (covers_target(s))
-            return 0;
-        if (s->n_target && !peer_is_short(s->p)) { // a snapshot may be shorter
-            rc = session_join(s);
-            if (rc != ERR_UNSUPPORTED)
-                return rc;
-            peer_found_short(s->p);
-        }
-        return target_reached(s);
-    }
+    if (mark_is_zero(&s->stored))
+        return first_greet(s);
     rc = covered_shrink(s);
     if (rc)
         return rc;
-    if (session_has_new(s) && !s->from_start)
-        return FEED_READ_AGAIN;
+    if (session_has_new(s))
+        return past_judge(s);
     return 0;
 }

@@ -395,7 +395,7 @@ static int head_move(struct feed_rules *ru, const struct feed_entry *e, const ch
 
 // By a revoked key: past its last good entry, or in the place of that with another hash, or not
 // proven to lie before it.
-static bool entry_void(const struct feed_rules *ru, const struct feed_entry *e)
+bool feed_entry_void(const struct feed_rules *ru, const struct feed_entry *e)
 {
     const struct feed_revocation *v = topology_revocation(ru->topology, e->key);
     if (!v)
@@ -448,10 +448,20 @@ static bool is_shared(const struct feed_rules *ru, const struct feed_entry *e)
     return registry_replica(reg, ru->origin->index) != NULL;
 }
 
-static enum feed_line_kind kind_of(const struct feed_entry *e, bool is_void, bool wanted)
+static bool is_left(const struct feed_rules *ru, const struct feed_entry *e)
+{
+    for (size_t i = 0; i < ru->n_left; i++)
+        if (strcmp(ru->left[i], e->registry) == 0)
+            return true;
+    return false;
+}
+
+static enum feed_line_kind kind_of(const struct feed_entry *e, bool is_void, bool left, bool wanted)
 {
     if (is_void)
         return FEED_VOID;
+    if (left)
+        return FEED_SKIPPED;
     if (entry_malformed(e))
         return FEED_MALFORMED;
     if (!wanted)
@@ -483,7 +493,7 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     ru->chain_broken = !chain_ok(ru, &e);
     if (ru->chain_broken)
         return ERR_PROTO;
-    bool is_void = entry_void(ru, &e);
+    bool is_void = feed_entry_void(ru, &e);
     *why = "signed by a revoked key, and not among the entries that its revocation leaves good";
     if (is_void && !ru->skip_void)
         return ERR_AUTH;
@@ -500,7 +510,8 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     // backfill_state.h has it read again.
     if (!wanted && ru->their_topology == ru->topology->version)
         return ERR_PROTO;
-    if (wanted && !is_void) {
+    bool left = is_left(ru, &e);
+    if (wanted && !left && !is_void) {
         rc = head_move(ru, &e, why);
         if (rc)
             return rc;
@@ -512,7 +523,7 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
     assert(mark_order(&ru->proven, &at) <= 0); // 7
     ru->last = at;
     ru->last_stamp = e.stamp;
-    out->kind = kind_of(&e, is_void, wanted);
+    out->kind = kind_of(&e, is_void, left, wanted);
     out->entry = e;
     *why = NULL;
     return 0;

@@ -72,13 +72,18 @@ struct feed_rules { // what a reader holds against each line
     // What this stream said of the origin's heads; and a row of what is held for each registry that
     // both share and the greeting names. NULL: they are not judged, and nothing is strict.
     struct feed_heads *said, *held;
+    // Registries whose past is not here yet, by their keys: nothing of them is taken now
+    // (replication/join.h), and `held` has no row of them.
+    const char *const *left;
+    size_t n_left;
     // after ERR_GAP: what is missing
     char gap[FEED_GAP_SIZE];
 };
 
 enum feed_line_kind {
     FEED_ENTRY,
-    // true, but of a registry that this reader's topology does not give it: not for the store
+    // true, but of a registry that this reader's topology does not give it, or that is left: not for
+    // the store
     FEED_SKIPPED,
     // truly signed, but it restates what was not before it: to be passed over, that one alone
     FEED_MALFORMED,
@@ -112,6 +117,8 @@ int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *
 // ERR_AUTH, ERR_PROTO, ERR_NOMEM, with *out_why as above.
 int feed_signature_check(struct feed_rules *rules, const struct feed_entry *e,
                          const char **out_why);
+// It is void by a revocation of its key, as far as `topology`, `proof` and `vouched` tell.
+bool feed_entry_void(const struct feed_rules *rules, const struct feed_entry *e);
 // Its inline content, which is there, is what its digest says.
 bool feed_content_ok(const struct feed_entry *e);
 

@@ -9,7 +9,6 @@
 #include "net/response_reader.h"
 #include "replication/backfill_state.h"
 #include "replication/feed_session_priv.h"
-#include "replication/join.h"
 #include "replication/join_state.h"
 #include "replication/marks.h"
 #include "replication/mender.h"
@@ -38,23 +37,6 @@ bool session_outdated(struct session *s)
     snapshot_unref(now);
     s->generation = g;
     return outdated;
-}
-
-int session_join(struct session *s)
-{
-    const char **fresh = arena_array(&s->names, s->n_target + 1, sizeof *fresh);
-    size_t n = 0;
-    if (!fresh)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < s->n_target; i++)
-        if (!name_in(s->target[i], s->covered, s->n_covered))
-            fresh[n++] = s->target[i];
-    int rc = join_snapshots(s->r, s->p, s->t, fresh, n, &s->stored);
-    if (!rc)
-        rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
-    if (!rc || rc == ERR_CANCELED)
-        return FEED_READ_AGAIN;
-    return rc;
 }
 
 // --- lines ---
@@ -127,6 +109,8 @@ static int session_progress(struct session *s, const struct feed_line *l)
             return rc;
     }
     peer_progress(s->p, l->caught_up, !s->from_start);
+    if (l->caught_up)
+        past_idle(s);
     return 0;
 }
 
@@ -277,12 +261,14 @@ static int session_flow(struct session *s, struct response_reader *f)
         peer_seen(s->p);
         // Before a line is judged: keys, peers or registries may be others by now, and a revoked
         // key signs nothing more.
-        if (reading_hold_is_paused(s->r->hold) || session_outdated(s))
+        if (reading_hold_is_paused(s->r->hold) || session_outdated(s) || past_is_due(s))
             return FEED_READ_AGAIN;
         buf_add(&text, piece, (size_t)n);
         rc = text.err;
         if (!rc)
             rc = session_lines(s, &text);
+        if (!rc && past_is_due(s))
+            return FEED_READ_AGAIN;
         piece_judged(s, rc);
     }
     return rc;
@@ -327,6 +313,10 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
         return status;
     }
     peer_seen(s->p);
+    if (status == 410) {
+        s->want = PAST_ANEW;
+        return FEED_READ_AGAIN;
+    }
     if (status != 409) {
         peer_refused(s, f, status);
         return ERR_PROTO;
@@ -346,8 +336,8 @@ static int session_connect(struct session *s)
     s->rules.last = s->stored;
     s->rules.last_stamp = s->stored_stamp;
     if (s->from_start) {
-        s->rules.last = (struct feed_mark){0};
-        s->rules.last_stamp = 0;
+        s->rules.last = s->from;
+        s->rules.last_stamp = 0; // of another place
     }
     s->rules.proven = s->rules.last;
     s->rules.strict = false; // the greeting says
@@ -387,8 +377,7 @@ static int session_connect(struct session *s)
 // anything is taken.
 static int session_prove(struct session *s)
 {
-    const struct feed_mark zero = {0};
-    int rc = feed_proof_new(s->rules.origin, s->from_start ? &zero : &s->stored, &s->proof);
+    int rc = feed_proof_new(s->rules.origin, s->from_start ? &s->from : &s->stored, &s->proof);
     if (rc || !s->proof)
         return rc;
     assert(!s->n_entries);
@@ -434,18 +423,24 @@ static int stamp_of_mark(struct session *s)
 // snapshot worth nothing: what was outdone by them was left out.
 static int snapshots_judge(struct session *s)
 {
-    const char *origin = peer_name(s->p);
-    size_t n = 0;
+    const char *origin = peer_name(s->p), *dir = s->r->o.state_dir;
+    size_t n = 0, n_forgot;
+    int rc = join_state_arrived(dir, origin, &s->stored);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < s->n_covered; i++) {
         struct join_row row;
-        int rc = join_state_get(s->r->o.state_dir, origin, s->covered[i], &row);
-        if (rc == ERR_NOTFOUND || mark_order(&row.at, &s->stored) <= 0)
+        rc = join_state_get(dir, origin, s->covered[i], &row);
+        if (rc == ERR_NOTFOUND || row.anew || mark_order(&row.at, &s->stored) <= 0)
             s->covered[n++] = s->covered[i];
     }
     if (n == s->n_covered)
         return 0;
     s->n_covered = n;
-    return backfill_state_set(s->r, origin, s->covered, n);
+    rc = backfill_state_set(s->r, origin, s->covered, n);
+    if (rc)
+        return rc;
+    return join_state_forget_behind(dir, origin, &s->stored, &n_forgot);
 }
 
 // Where the last session ended.
@@ -471,44 +466,69 @@ static int session_begin(struct session *s)
     return snapshots_judge(s);
 }
 
-// Reads the feed from its start, when the first connection showed that the past of a registry has
-// to be read.
+// Reads the feed again, when the first connection showed that the past of a registry has to be read.
 static int session_again(struct session *s)
 {
-    log_info("replication: a registry of %s is new here: reading its feed from the start",
-             peer_name(s->p));
+    log_info("replication: a registry of %s is new here: reading its feed again from %s",
+             peer_name(s->p), mark_is_zero(&s->from) ? "its start" : "the place of its snapshot");
     s->from_start = true;
     s->greeted = false;
-    s->n_target = 0;
+    s->want = PAST_NONE;
+    s->n_target = s->n_left = 0;
     s->n_entries = 0;
     return session_connect(s);
 }
 
-// Entries were left out, so often in a row: first it is read again from the mark, then once from its
-// start, and so again now and then.
+// Entries were left out, so often in a row: first it is read again from the mark, then by snapshots
+// or once from its start, and so again now and then.
 static bool gap_from_start(unsigned n_gaps)
 {
     return n_gaps == 2 || (n_gaps && n_gaps % GAPS_FROM_START == 0);
 }
 
+// The feed has holes behind the mark, as that of a region has which was recovered from one that had
+// joined by snapshots: it is read by snapshots too. ERR_UNSUPPORTED: it is not.
+static int session_mend(struct session *s)
+{
+    if (mark_is_zero(&s->stored) || !gap_from_start(peer_gaps_news(s->p)))
+        return ERR_UNSUPPORTED;
+    int rc = past_join_anew(s, false);
+    if (rc == ERR_UNSUPPORTED)
+        s->from_start = true;
+    return rc;
+}
+
+static int session_past(struct session *s)
+{
+    int rc = FEED_READ_AGAIN;
+    if (s->want == PAST_SNAPSHOTS) {
+        rc = past_join(s);
+        if (rc != ERR_UNSUPPORTED)
+            return rc;
+        s->from = (struct feed_mark){0};
+        s->want = PAST_FEED;
+    }
+    if (s->want == PAST_FEED)
+        rc = session_again(s);
+    if (rc == FEED_READ_AGAIN && s->want == PAST_ANEW)
+        rc = past_join_anew(s, true);
+    return rc;
+}
+
 static int session_read(struct session *s)
 {
-    // Without any record of what was read, all is read again: the first line would say so anyway.
-    s->from_start = s->n_covered == 0 && !mark_is_zero(&s->stored);
-    if (gap_from_start(peer_gaps(s->p)))
-        s->from_start = !mark_is_zero(&s->stored);
-    int rc = session_prove(s);
-    if (!rc)
-        rc = session_connect(s);
-    bool past_lacks = rc == FEED_READ_AGAIN && s->greeted && !s->from_start;
-    if (!past_lacks || life_stopping(s->r->life) || mark_is_zero(&s->stored))
-        return rc;
-    if (!session_has_new(s))
-        return rc;
-    rc = session_join(s);
+    int rc = session_mend(s);
     if (rc != ERR_UNSUPPORTED)
         return rc;
-    return session_again(s);
+    // All is read again: so are the hashes up to a revocation.
+    if (s->n_covered == 0 && s->rules.origin->n_revoked)
+        s->from_start = !mark_is_zero(&s->stored);
+    rc = session_prove(s);
+    if (!rc)
+        rc = session_connect(s);
+    if (rc != FEED_READ_AGAIN || life_stopping(s->r->life))
+        return rc;
+    return session_past(s);
 }
 
 static int heads_new(struct session *s)

@@ -14,6 +14,17 @@
 #define BATCH_BYTES (32u << 20)
 #define BUSY_LOOK_MS 100 // at a store that is busy
 
+// How the past of registries is to come that was not read yet.
+enum past_want {
+    PAST_NONE,
+    // pages of snapshots are due
+    PAST_SNAPSHOTS,
+    // a snapshot is complete at an earlier place: the feed is read again from there
+    PAST_FEED,
+    // the feed behind the mark is gone: snapshots of all, beyond the mark
+    PAST_ANEW,
+};
+
 struct session {
     struct replicator *r;
     struct peer *p;
@@ -23,8 +34,9 @@ struct session {
     struct feed_mark stored;
     // of the last entry of its epoch that is held; 0: none is
     uint64_t stored_stamp;
-    // reading again what lies before `stored`
+    // reading again what lies before `stored`, from `from` on; zero: from its beginning
     bool from_start;
+    struct feed_mark from;
     // the first line came
     bool greeted;
     // of the origin: as its lines say, and what is held here
@@ -39,6 +51,13 @@ struct session {
     // what will be covered when the re-reading has passed `stored`
     const char **target;
     size_t n_target;
+    // their snapshots are under way, or failed: what comes of them now is passed over
+    const char **left;
+    size_t n_left;
+    // when the session ends for one of them; 0: not
+    int64_t join_mono;
+    // what FEED_READ_AGAIN of a greeting, or of a refusal, is for
+    enum past_want want;
 
     // the last line was: what came before it is good
     bool refused;
@@ -59,9 +78,19 @@ struct session {
 // Is another version of the topology in force than the session's?
 bool session_outdated(struct session *s);
 
-// Takes snapshots of the registries whose past was not read. FEED_READ_AGAIN: it did, or is to begin
-// anew. ERR_UNSUPPORTED: they are read from the feed.
-int session_join(struct session *s);
+// --- feed_past.c ---
+// Of the registries of the greeting, which is the target: which are read on, and what is to be done
+// for the others. 0: the feed is read, without those that are left. FEED_READ_AGAIN: see s->want.
+int past_judge(struct session *s);
+// Takes pages of snapshots, `anew`: of all registries, beyond the mark, because `trimmed`: the feed
+// behind the mark is gone, or else leaves out entries. FEED_READ_AGAIN: connect again. 0: nothing
+// came of it now. ERR_UNSUPPORTED: they are read from the feed.
+int past_join(struct session *s);
+int past_join_anew(struct session *s, bool trimmed);
+// The pages of a snapshot were taken in the middle of this one, or are due by now: the session ends.
+bool past_is_due(const struct session *s);
+// The feed has nothing more now: what waits for its turn has it.
+void past_idle(struct session *s);
 
 // --- feed_batch.c ---
 // Stores what was read since the last flush, and moves the read mark.

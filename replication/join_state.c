@@ -91,12 +91,17 @@ static bool phase_get(const json_t *o, enum join_phase *out)
 static bool row_read(const json_t *o, const char *registry, struct join_row *out)
 {
     char cursor[CURSOR_TEXT_SIZE];
-    struct join_row row = {.n_entries = number_of(o, "entries"),
+    struct join_row row = {.anew = json_is_true(json_object_get(o, "anew")),
+                           .n_entries = number_of(o, "entries"),
                            .n_bytes = number_of(o, "bytes"),
                            .looked = number_of(o, "looked"),
                            .of = number_of(o, "of"),
+                           .n_failures = (unsigned)number_of(o, "failures"),
                            .began_ms = (int64_t)number_of(o, "beganMs"),
-                           .wrote_ms = (int64_t)number_of(o, "wroteMs")};
+                           .run_ms = (int64_t)number_of(o, "runMs"),
+                           .wrote_ms = (int64_t)number_of(o, "wroteMs"),
+                           .run_looked = number_of(o, "runLooked"),
+                           .run_bytes = number_of(o, "runBytes")};
     int n = snprintf(row.registry, sizeof row.registry, "%s", registry);
     if (n < 0 || (size_t)n >= sizeof row.registry || !phase_get(o, &row.phase))
         return false;
@@ -113,12 +118,14 @@ static bool row_read(const json_t *o, const char *registry, struct join_row *out
 static json_t *row_write(const struct join_row *row)
 {
     char cursor[CURSOR_TEXT_SIZE];
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state",
-                     phase_names[row->phase], "at", cursor_format(&row->at, cursor), "next",
-                     row->next, "entries", (json_int_t)row->n_entries, "bytes",
-                     (json_int_t)row->n_bytes, "looked", (json_int_t)row->looked, "of",
-                     (json_int_t)row->of, "beganMs", (json_int_t)row->began_ms, "wroteMs",
-                     (json_int_t)row->wrote_ms, "error", row->error);
+    return json_pack(
+        "{s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state",
+        phase_names[row->phase], "at", cursor_format(&row->at, cursor), "anew", (int)row->anew,
+        "next", row->next, "entries", (json_int_t)row->n_entries, "bytes", (json_int_t)row->n_bytes,
+        "looked", (json_int_t)row->looked, "of", (json_int_t)row->of, "failures",
+        (json_int_t)row->n_failures, "beganMs", (json_int_t)row->began_ms, "runMs",
+        (json_int_t)row->run_ms, "wroteMs", (json_int_t)row->wrote_ms, "runLooked",
+        (json_int_t)row->run_looked, "runBytes", (json_int_t)row->run_bytes, "error", row->error);
 }
 
 static json_t *rows_load(const char *state_dir, const char *origin)
@@ -147,17 +154,18 @@ int join_state_place(const char *state_dir, const char *origin, struct feed_mark
 {
     json_t *rows = rows_load(state_dir, origin), *o;
     const char *registry;
-    bool found = false;
+    struct feed_mark highest = {0};
     json_object_foreach(rows, registry, o)
     {
         struct join_row row;
-        if (!row_read(o, registry, &row) || mark_is_zero(&row.at))
-            continue;
-        *out = row.at;
-        found = true;
+        if (row_read(o, registry, &row) && mark_order(&row.at, &highest) > 0)
+            highest = row.at;
     }
     json_decref(rows);
-    return found ? 0 : ERR_NOTFOUND;
+    if (mark_is_zero(&highest))
+        return ERR_NOTFOUND;
+    *out = highest;
+    return 0;
 }
 
 static int row_put(json_t *origins, const char *origin, const struct join_row *row)
@@ -186,7 +194,52 @@ int join_state_set(const char *state_dir, const char *origin, const struct join_
     return rc;
 }
 
-static size_t rows_drop(json_t *rows, const struct feed_mark *mark)
+// --- many rows ---
+
+struct sweep {
+    const struct feed_mark *mark;
+    const char *const *registries;
+    size_t n;
+};
+
+enum verdict { ROW_STAYS, ROW_CHANGED, ROW_GOES };
+typedef enum verdict (*row_judge_fn)(const struct sweep *sweep, struct join_row *row);
+
+static enum verdict judge_named(const struct sweep *sweep, struct join_row *row)
+{
+    for (size_t i = 0; i < sweep->n; i++)
+        if (strcmp(sweep->registries[i], row->registry) == 0)
+            return ROW_GOES;
+    return ROW_STAYS;
+}
+
+static enum verdict judge_settled(const struct sweep *sweep, struct join_row *row)
+{
+    if (row->phase == JOIN_COMPLETE)
+        return ROW_STAYS;
+    return judge_named(sweep, row);
+}
+
+static enum verdict judge_place(const struct sweep *sweep, struct join_row *row)
+{
+    return mark_equal(&row->at, sweep->mark) ? ROW_GOES : ROW_STAYS;
+}
+
+static enum verdict judge_behind(const struct sweep *sweep, struct join_row *row)
+{
+    return mark_order(&row->at, sweep->mark) > 0 ? ROW_GOES : ROW_STAYS;
+}
+
+static enum verdict judge_arrived(const struct sweep *sweep, struct join_row *row)
+{
+    if (!row->anew || mark_is_zero(&row->at) || mark_order(&row->at, sweep->mark) > 0)
+        return ROW_STAYS;
+    row->anew = false;
+    return ROW_CHANGED;
+}
+
+// How many rows went or changed. A row that cannot be read goes.
+static size_t rows_sweep(json_t *rows, row_judge_fn judge, const struct sweep *sweep)
 {
     const char *registry;
     json_t *o;
@@ -195,16 +248,20 @@ static size_t rows_drop(json_t *rows, const struct feed_mark *mark)
     json_object_foreach_safe(rows, next, registry, o)
     {
         struct join_row row;
-        if (row_read(o, registry, &row) && mark_order(&row.at, mark) <= 0)
-            continue;
-        json_object_del(rows, registry);
-        n++;
+        enum verdict v = ROW_GOES;
+        if (row_read(o, registry, &row))
+            v = judge(sweep, &row);
+        if (v == ROW_GOES)
+            json_object_del(rows, registry);
+        if (v == ROW_CHANGED)
+            json_object_set_new(rows, row.registry, row_write(&row));
+        n += v != ROW_STAYS;
     }
     return n;
 }
 
-int join_state_forget_behind(const char *state_dir, const char *origin,
-                             const struct feed_mark *mark, size_t *out_n)
+static int sweep_file(const char *state_dir, const char *origin, row_judge_fn judge,
+                      const struct sweep *sweep, size_t *out_n)
 {
     AUTO_FREE char *path = path_of(state_dir);
     if (!path)
@@ -214,7 +271,7 @@ int join_state_forget_behind(const char *state_dir, const char *origin,
     int rc = origins ? 0 : ERR_NOMEM;
     size_t n = 0;
     if (!rc)
-        n = rows_drop(json_object_get(origins, origin), mark);
+        n = rows_sweep(json_object_get(origins, origin), judge, sweep);
     if (n)
         rc = origins_write(path, origins);
     pthread_mutex_unlock(&file_lock);
@@ -224,24 +281,89 @@ int join_state_forget_behind(const char *state_dir, const char *origin,
     return rc;
 }
 
+int join_state_forget(const char *state_dir, const char *origin, const char *registry)
+{
+    const struct sweep sweep = {.registries = &registry, .n = 1};
+    size_t n;
+    return sweep_file(state_dir, origin, judge_named, &sweep, &n);
+}
+
+int join_state_forget_place(const char *state_dir, const char *origin, const struct feed_mark *at)
+{
+    const struct sweep sweep = {.mark = at};
+    size_t n;
+    return sweep_file(state_dir, origin, judge_place, &sweep, &n);
+}
+
+int join_state_forget_behind(const char *state_dir, const char *origin,
+                             const struct feed_mark *mark, size_t *out_n)
+{
+    const struct sweep sweep = {.mark = mark};
+    return sweep_file(state_dir, origin, judge_behind, &sweep, out_n);
+}
+
+int join_state_settle(const char *state_dir, const char *origin, const char *const *registries,
+                      size_t n)
+{
+    const struct sweep sweep = {.registries = registries, .n = n};
+    size_t n_gone;
+    return sweep_file(state_dir, origin, judge_settled, &sweep, &n_gone);
+}
+
+int join_state_arrived(const char *state_dir, const char *origin, const struct feed_mark *mark)
+{
+    const struct sweep sweep = {.mark = mark};
+    size_t n;
+    return sweep_file(state_dir, origin, judge_arrived, &sweep, &n);
+}
+
 // --- status ---
+
+// Without chance, so that status can say when.
+int64_t join_row_rests_ms(const struct join_row *row, int64_t now_ms)
+{
+    int64_t rest = JOIN_RETRY_MIN_MS;
+    if (row->phase != JOIN_FAILED || !row->n_failures || now_ms < row->wrote_ms)
+        return 0;
+    for (unsigned i = 1; i < row->n_failures && rest < JOIN_RETRY_MAX_MS; i++)
+        rest *= 2;
+    if (rest > JOIN_RETRY_MAX_MS)
+        rest = JOIN_RETRY_MAX_MS;
+    rest -= now_ms - row->wrote_ms;
+    return rest > 0 ? rest : 0;
+}
+
+static double per_second(uint64_t now, uint64_t before, int64_t took_ms)
+{
+    if (took_ms <= 0 || now <= before)
+        return 0;
+    return (double)(now - before) * 1000 / (double)took_ms;
+}
+
+static int fault_add(json_t *o, const struct join_row *row)
+{
+    int bad = json_object_set_new(o, "lastError", json_string(row->error));
+    if (!bad)
+        bad = json_object_set_new(o, "failures", json_integer((json_int_t)row->n_failures));
+    return bad;
+}
 
 json_t *join_row_json(const struct join_row *row)
 {
-    int64_t took_ms = row->wrote_ms - row->began_ms;
+    int64_t took_ms = row->wrote_ms - row->run_ms;
     uint64_t left = row->of > row->looked ? row->of - row->looked : 0;
-    double rate = 0;
-    if (took_ms > 0)
-        rate = (double)row->looked * 1000 / (double)took_ms;
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I}", "state", phase_names[row->phase],
-                          "entries", (json_int_t)row->n_entries, "bytes", (json_int_t)row->n_bytes,
-                          "done", (json_int_t)row->looked, "of", (json_int_t)row->of,
-                          "entriesPerSecond", rate, "startedMs", (json_int_t)row->began_ms);
+    double rate = per_second(row->looked, row->run_looked, took_ms);
+    json_t *o =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "state", phase_names[row->phase],
+                  "entries", (json_int_t)row->n_entries, "bytes", (json_int_t)row->n_bytes, "done",
+                  (json_int_t)row->looked, "of", (json_int_t)row->of, "entriesPerSecond", rate,
+                  "bytesPerSecond", per_second(row->n_bytes, row->run_bytes, took_ms), "startedMs",
+                  (json_int_t)row->began_ms);
     int bad = !o;
     if (o && row->phase == JOIN_IN_PROGRESS && rate > 0 && row->of)
         bad = json_object_set_new(o, "etaSeconds", json_integer((json_int_t)((double)left / rate)));
     if (!bad && row->phase == JOIN_FAILED)
-        bad = json_object_set_new(o, "lastError", json_string(row->error));
+        bad = fault_add(o, row);
     if (!bad)
         return o;
     json_decref(o);

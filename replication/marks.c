@@ -3,6 +3,7 @@
 #include "replication/marks.h"
 
 #include "base/err.h"
+#include "replication/join_state.h"
 #include "replication/peer.h"
 #include "replication/replication_priv.h"
 #include "replication/speech.h"
@@ -102,6 +103,19 @@ struct mark_ask {
     unsigned speaks;
 };
 
+// How far this region holds anything of the origin: a snapshot that is under way goes beyond the
+// mark, and an origin that has lost its disk must not use those places again.
+static int mark_or_place(struct replicator *r, const char *origin, struct feed_mark *out)
+{
+    struct feed_mark place;
+    int rc = read_mark(r, origin, out);
+    if (rc || join_state_place(r->o.state_dir, origin, &place))
+        return rc;
+    if (mark_order(&place, out) > 0)
+        *out = place;
+    return 0;
+}
+
 static void mark_run(struct http_request *req, struct http_response *resp)
 {
     struct mark_ask *q = req->ctx;
@@ -114,7 +128,7 @@ static void mark_run(struct http_request *req, struct http_response *resp)
     replicator_inbound_contact(q->r, q->origin);
     speech_heard(q->r->speech, q->origin, q->speaks);
     (void)speech_keep(q->r->speech);
-    int rc = read_mark(q->r, q->origin, &m);
+    int rc = mark_or_place(q->r, q->origin, &m);
     life_leave(q->r->life);
     if (rc)
         serve_refuse(req, resp, 503, err_text(rc));

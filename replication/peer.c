@@ -22,8 +22,10 @@
 #define CONTACT_TRY_MS 500 // a connection takes so long at most where nothing is lost
 
 struct peer {
-    // peer_found_short; its reader alone
+    // its reader's alone
     bool is_short;
+    int64_t joined_mono;
+    unsigned n_gaps_judged;
     struct replicator *r;
     char name[HOSTNAME_REGION_SIZE];
     struct source *source;
@@ -465,6 +467,24 @@ void peer_found_short(struct peer *p)
 bool peer_is_short(const struct peer *p)
 {
     return p->is_short;
+}
+
+void peer_joined(struct peer *p, int64_t mono)
+{
+    p->joined_mono = mono;
+}
+
+int64_t peer_joined_mono(const struct peer *p)
+{
+    return p->joined_mono;
+}
+
+unsigned peer_gaps_news(struct peer *p)
+{
+    unsigned n = peer_gaps(p);
+    bool news = n != p->n_gaps_judged;
+    p->n_gaps_judged = n;
+    return news ? n : 0;
 }
 
 void peer_clock_ahead(struct peer *p, uint64_t stamp, uint32_t skew_ms)

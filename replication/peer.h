@@ -152,6 +152,11 @@ void peer_stuck(struct peer *p, int rc);
 // serves none.
 void peer_found_short(struct peer *p);
 bool peer_is_short(const struct peer *p);
+// When pages of its snapshots were taken last, that its feed may have its turn between; 0: never.
+void peer_joined(struct peer *p, int64_t mono);
+int64_t peer_joined_mono(const struct peer *p);
+// As peer_gaps, but 0 when that was said before.
+unsigned peer_gaps_news(struct peer *p);
 // Reading stopped before an entry of this stamp, which is of the future by `skew_ms`.
 void peer_clock_ahead(struct peer *p, uint64_t stamp, uint32_t skew_ms);
 

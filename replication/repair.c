@@ -176,13 +176,18 @@ static int voided_apply(struct peer *p, const struct voided *said)
 int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored,
                 struct response_reader *f)
 {
-    static struct log_limit limit = LOG_LIMIT(10000);
-    struct voided said;
     AUTO_BUF struct buf body;
     buf_init(&body, 8192);
     int rc = body_read(f, &body);
-    if (!rc)
-        rc = voided_parse(p, t, bytes_of(body.p, body.n), &said);
+    return rc ? rc : voided_take_text(p, t, stored, bytes_of(body.p, body.n));
+}
+
+int voided_take_text(struct peer *p, const struct topology *t, const struct feed_mark *stored,
+                     struct bytes body)
+{
+    static struct log_limit limit = LOG_LIMIT(10000);
+    struct voided said;
+    int rc = voided_parse(p, t, body, &said);
     if (rc == ERR_AUTH)
         log_limited(&limit, LOG_WARN,
                     "replication: %s says that entries of its own are void, without a signature by "

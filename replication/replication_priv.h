@@ -95,6 +95,9 @@ json_t *voided_json(struct replicator *r, const struct feed_mark *asked);
 // the mark `stored` went back by it.
 int voided_take(struct peer *p, const struct topology *t, const struct feed_mark *stored,
                 struct response_reader *f);
+// The same of an answer that was read whole.
+int voided_take_text(struct peer *p, const struct topology *t, const struct feed_mark *stored,
+                     struct bytes body);
 
 // --- blob_fetch.c ---
 // Makes the blob be here; any of the registry's other regions may give it, the origin first.

@@ -37,6 +37,7 @@ int snapshot_head_format(const struct page_head *h, struct buf *out)
     if (h->first) {
         hex_format(h->chain_hash, sizeof h->chain_hash, hash);
         buf_printf(out, ",\"chain\":[\"%" PRIu64 "\",\"%s\"]", h->chain_seq, hash);
+        buf_printf(out, ",\"of\":%" PRIu64, h->of);
     }
     buf_str(out, "}\n");
     return out->err;
@@ -179,6 +180,9 @@ static int head_read(const struct page_rules *ru, const json_t *o, struct page_h
         return ERR_PROTO;
     if (cursor_parse(at, &h->at) || !integer_of(o, "topology", 1, &h->topology))
         return ERR_PROTO;
+    *why = "the head of a page says how much there is in no number";
+    if (json_object_get(o, "of") && !integer_of(o, "of", 0, &h->of))
+        return ERR_PROTO;
     *why = "a page of a later form";
     if (version != TEXT_VERSION)
         return ERR_PROTO;
@@ -210,6 +214,7 @@ static int head_accept(struct page_rules *ru, const json_t *o, struct page_line 
     ru->upto = h.at;
     ru->chain_seq = h.chain_seq;
     memcpy(ru->chain_hash, h.chain_hash, sizeof ru->chain_hash);
+    ru->of = h.of;
     out->kind = SNAPSHOT_HEAD;
     out->head = h;
     return 0;
@@ -278,7 +283,7 @@ static int entry_judge(struct page_rules *ru, const struct feed_entry *e, const 
     if (rc)
         return rc;
     *why = "signed by a revoked key: a snapshot proves nothing of it";
-    if (topology_revocation(ru->feed.topology, e->key))
+    if (feed_entry_void(&ru->feed, e))
         return ERR_AUTH;
     *why = "stamped too far ahead of this region's clock";
     if (ru->feed.limit && e->stamp > ru->feed.limit)

@@ -3,13 +3,14 @@
 // by one line feed. The first is its head, the last its foot; between them are entries, as lines of
 // a feed have them (store/entry.h):
 //
-//   {"snapshot":1,"origin":"eastus","registry":"contoso@42","at":CURSOR,"topology":57,"chain":["7",HASH]}
+//   {"snapshot":1,"origin":"eastus","registry":"contoso@42","at":CURSOR,"topology":57,"chain":["7",HASH],"of":12}
 //   {"v":2,"body":…}
 //   {"entries":1,"looked":12,"next":TEXT}
 //
 // "at": the place up to which the snapshot goes. "chain": in the first page, the number of the
 // origin's last entry in the registry at that place and the hash of its body; that entry is then
-// the first line behind the head; "0" and zeros: there is none. "looked": entries of the feed that
+// the first line behind the head; "0" and zeros: there is none. "of", in the first page: how many
+// entries of the feed all pages stand for; may be left out. "looked": entries of the feed that
 // this page stands for. "next": what to ask for the next page with, "" at the end. A page without
 // its foot counts for nothing. Members that are not known are passed over.
 //
@@ -39,6 +40,8 @@ struct page_head {
     bool first;
     uint64_t chain_seq;
     uint8_t chain_hash[ENTRY_HASH_BYTES];
+    // 0: not said
+    uint64_t of;
 };
 
 struct page_foot {
@@ -67,7 +70,8 @@ struct page_line {
 
 struct page_rules {
     // topology, self, origin, verify and limit are used, as for lines of its feed. The origin itself
-    // is who sends
+    // is who sends. `vouched`: of a revoked key that is enough for what lies before the place of the
+    // revocation; else nothing that such a key signed is taken
     struct feed_rules feed;
     // the key that was asked for
     const char *registry;
@@ -82,6 +86,7 @@ struct page_rules {
     uint64_t n_entries;
     uint64_t chain_seq;
     uint8_t chain_hash[ENTRY_HASH_BYTES];
+    uint64_t of;
 };
 
 // `line` is without its line feed. ERR_PROTO (malformed, out of place, not what was asked for),

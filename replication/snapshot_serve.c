@@ -5,15 +5,21 @@
 
 #include "base/err.h"
 #include "replication/cursor.h"
+#include "replication/marks.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "replication/snapshot_page.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct snapshot_question {
     struct replicator *r;
     const char *registry;
+    // the region that asks
+    const char *asker;
     uint64_t topology;
     // the place that was asked for; has_at false: the end of the feed
     bool has_at, first;
@@ -41,6 +47,8 @@ static int head_write(const struct snapshot_question *q, struct buf *out)
     if (q->first)
         rc = meta_registry_head(q->r->o.meta, q->r->o.region, q->registry, &q->at, &h.chain_seq,
                                 h.chain_hash);
+    if (!rc && q->first)
+        rc = meta_snapshot_count(q->r->o.meta, q->r->o.region, q->registry, &q->at, &h.of);
     return rc ? rc : snapshot_head_format(&h, out);
 }
 
@@ -93,17 +101,37 @@ static int page_answer(struct snapshot_question *q, struct http_request *req,
     return 0;
 }
 
+// The place is none of our log. That may mean that we lost entries: the write gate looks at what the
+// asking region has of us, as it does for a cursor of the feed.
+static void conflict_answer(const struct snapshot_question *q, struct http_request *req,
+                            struct http_response *resp)
+{
+    char cur[CURSOR_TEXT_SIZE];
+    struct feed_mark head = {0};
+    json_t *voided = voided_json(q->r, &q->at);
+    struct peer *p = peers_find(q->r->peers, q->asker);
+    if (!voided && p && !mark_claim_is_settled(peer_claim(p), &q->at))
+        mark_want_proof(q->r, p, &q->at);
+    meta_head(q->r->o.meta, q->r->o.region, &head);
+    json_t *doc = json_pack("{s:s, s:s}", "error", "at: no place of this region's feed", "head",
+                            cursor_format(&head, cur));
+    if (voided)
+        json_object_set_new(doc, "void", voided);
+    http_response_json(req, resp, 409, doc);
+    http_request_refused(req, "CONFLICT", "at: no place of this region's feed");
+}
+
 static void snapshot_run(struct http_request *req, struct http_response *resp)
 {
     struct snapshot_question *q = req->ctx;
     int rc = ERR_CLOSED;
     if (life_enter(q->r->life)) {
         rc = page_answer(q, req, resp);
+        if (rc == ERR_CONFLICT)
+            conflict_answer(q, req, resp);
         life_leave(q->r->life);
     }
-    if (rc == ERR_CONFLICT)
-        serve_refuse(req, resp, 409, "at: no place of this region's feed");
-    else if (rc)
+    if (rc && rc != ERR_CONFLICT)
         serve_refuse(req, resp, 503, err_text(rc));
 }
 
@@ -121,10 +149,11 @@ static struct snapshot_question *question_new(struct replicator *r, struct http_
     if (q)
         *q = (struct snapshot_question){.r = r,
                                         .registry = arena_strdup(&req->arena, reg->key),
+                                        .asker = arena_strdup(&req->arena, peer->name),
                                         .topology = t->version,
                                         .first = true,
                                         .max = SNAPSHOT_ENTRIES_MAX};
-    if (q && q->registry)
+    if (q && q->registry && q->asker)
         return q;
     serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
     return NULL;

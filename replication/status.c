@@ -191,13 +191,28 @@ static void item_extras(struct replicator *r, const struct registry *reg,
     }
 }
 
-// How far the snapshot is that this registry's past comes by, if it does.
+// How far the snapshot is that this registry's past comes by, if it does; and what it means for the
+// state: what is not all here is not Ready.
 static void joining_add(struct replicator *r, const struct registry *reg, const char *origin,
                         json_t *item)
 {
     struct join_row row;
-    if (!join_state_get(r->o.state_dir, origin, reg->key, &row))
-        json_object_set_new(item, "joining", join_row_json(&row));
+    char why[JOIN_ERROR_SIZE + 32];
+    const char *state = json_string_value(json_object_get(item, "state"));
+    if (join_state_get(r->o.state_dir, origin, reg->key, &row))
+        return;
+    json_object_set_new(item, "joining", join_row_json(&row));
+    bool mild = strcmp(state, "Ready") == 0 || strcmp(state, "Syncing") == 0;
+    if (row.phase == JOIN_COMPLETE || !mild)
+        return;
+    if (row.phase != JOIN_FAILED) {
+        json_object_set_new(item, "state", json_string("Syncing"));
+        return;
+    }
+    snprintf(why, sizeof why, "snapshot: %s", row.error);
+    json_object_set_new(item, "state", json_string("Retrying"));
+    if (json_is_null(json_object_get(item, "lastError")))
+        json_object_set_new(item, "lastError", json_string(why));
 }
 
 static json_t *item_json(struct replicator *r, const struct registry *reg,

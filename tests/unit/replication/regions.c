@@ -290,6 +290,37 @@ static bool conflict_said(struct test_server *s, struct http_request *req, struc
     return true;
 }
 
+// As a region answers that has trimmed its feed.
+static bool gone_said(struct test_server *s, struct http_request *req, struct http_plan *plan)
+{
+    const char *after = http_query_get(req, "after", 0);
+    struct feed_mark mark;
+    if (!s->at->feed_kept_from || strcmp(req->path, "/replication/v1/feed") != 0)
+        return false;
+    if (http_query_get(req, "origin", 0) || !after || cursor_parse(after, &mark))
+        return false;
+    if (mark.seq >= s->at->feed_kept_from)
+        return false;
+    plan->kind = HTTP_PLAN_REPLY;
+    s->at->n_gone++;
+    http_response_text(req, &plan->response, 410, "{\"error\":\"x\"}");
+    return true;
+}
+
+static bool snapshot_refused(struct test_server *s, struct http_request *req,
+                             struct http_plan *plan)
+{
+    const char *fails = s->at->snapshot_fails, *of = http_query_get(req, "registry", 0);
+    if (strcmp(req->path, "/replication/v1/snapshot") != 0)
+        return false;
+    s->at->n_pages++;
+    if (!fails || !of || strcmp(of, fails) != 0)
+        return false;
+    plan->kind = HTTP_PLAN_REPLY;
+    http_response_text(req, &plan->response, 503, "its disk does not answer");
+    return true;
+}
+
 static void server_begin(void *ctx, struct http_request *req, struct http_plan *plan)
 {
     struct test_server *s = ctx;
@@ -305,7 +336,8 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
         return;
     }
     if (clock_answer(s, req, plan) || conflict_said(s, req, plan) || notice_unknown(s, req, plan) ||
-        question_unknown(s, req, plan)) {
+        question_unknown(s, req, plan) || gone_said(s, req, plan) ||
+        snapshot_refused(s, req, plan)) {
         snapshot_unref(t);
         return;
     }

@@ -101,6 +101,14 @@ struct test_region {
     const char *_Atomic feed_conflict;
     // such answers
     _Atomic unsigned n_conflicts;
+    // its feed does not have any more what lies before this number: 410; 0: it has all
+    _Atomic uint64_t feed_kept_from;
+    // such answers
+    _Atomic unsigned n_gone;
+    // the registry whose snapshots it cannot read: 503; NULL: none
+    const char *_Atomic snapshot_fails;
+    // pages of snapshots that it was asked for
+    _Atomic unsigned n_pages;
     // what it answers when asked for its time; NULL: that; "": nothing, ever
     const char *_Atomic clock_answer;
 };

@@ -32,7 +32,8 @@ static struct join_row row_of(const char *registry, uint64_t seq)
                            .n_bytes = 9000,
                            .looked = 200,
                            .of = 1000,
-                           .began_ms = 1000,
+                           .began_ms = 500,
+                           .run_ms = 1000,
                            .wrote_ms = 3000};
     snprintf(row.registry, sizeof row.registry, "%s", registry);
     return row;
@@ -51,7 +52,7 @@ START_TEST(rows_read_back)
     ck_assert(mark_equal(&back.at, &row.at));
     ck_assert_str_eq(back.next, row.next);
     ck_assert(back.n_entries == 7 && back.n_bytes == 9000 && back.looked == 200 && back.of == 1000);
-    ck_assert(back.began_ms == 1000 && back.wrote_ms == 3000);
+    ck_assert(back.began_ms == 500 && back.wrote_ms == 3000);
     ck_assert_int_eq(join_state_get(dir, "westeurope", "contoso@42", &back), ERR_NOTFOUND);
     ck_assert_int_eq(join_state_get(dir, "eastus", "contoso", &back), ERR_NOTFOUND);
     row.phase = JOIN_FAILED;
@@ -120,8 +121,17 @@ START_TEST(status_says_rate_and_time_to_go)
     ck_assert_int_eq(json_integer_value(json_object_get(o, "done")), 200);
     ck_assert_double_eq(json_real_value(json_object_get(o, "entriesPerSecond")), 100);
     ck_assert_int_eq(json_integer_value(json_object_get(o, "etaSeconds")), 8);
+    ck_assert_double_eq(json_real_value(json_object_get(o, "bytesPerSecond")), 4500);
     json_decref(o);
-    row.wrote_ms = row.began_ms; // no rate is known yet
+    // what came before a kill is no part of the rate
+    row.run_looked = 100;
+    row.run_bytes = 8000;
+    o = join_row_json(&row);
+    ck_assert_double_eq(json_real_value(json_object_get(o, "entriesPerSecond")), 50);
+    ck_assert_double_eq(json_real_value(json_object_get(o, "bytesPerSecond")), 500);
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "etaSeconds")), 16);
+    json_decref(o);
+    row.wrote_ms = row.run_ms; // no rate is known yet
     o = join_row_json(&row);
     ck_assert_ptr_null(json_object_get(o, "etaSeconds"));
     json_decref(o);
@@ -135,5 +145,68 @@ START_TEST(status_says_rate_and_time_to_go)
 }
 END_TEST
 
+START_TEST(a_row_that_failed_rests_longer_each_time)
+{
+    struct join_row row = row_of("contoso", 9);
+    row.wrote_ms = 100000;
+    ck_assert_int_eq(join_row_rests_ms(&row, 100001), 0); // it did not fail
+    row.phase = JOIN_FAILED;
+    ck_assert_int_eq(join_row_rests_ms(&row, 100001), 0); // the connection did
+    row.n_failures = 1;
+    ck_assert_int_eq(join_row_rests_ms(&row, 100100), JOIN_RETRY_MIN_MS - 100);
+    ck_assert_int_eq(join_row_rests_ms(&row, 101000), 0);
+    row.n_failures = 3;
+    ck_assert_int_eq(join_row_rests_ms(&row, 100000), 4 * JOIN_RETRY_MIN_MS);
+    row.n_failures = 4000000000;
+    ck_assert_int_eq(join_row_rests_ms(&row, 100000), JOIN_RETRY_MAX_MS);
+    ck_assert_int_eq(join_row_rests_ms(&row, 99000), 0); // the clock went back
+}
+END_TEST
+
+// A registry's row, its phase and place.
+static void put(const char *registry, enum join_phase phase, uint64_t seq, bool anew)
+{
+    struct join_row row = row_of(registry, seq);
+    row.phase = phase;
+    row.anew = anew;
+    ck_assert_int_eq(join_state_set(dir, "eastus", &row), 0);
+}
+
+static bool is_there(const char *registry, struct join_row *out)
+{
+    return join_state_get(dir, "eastus", registry, out) == 0;
+}
+
+START_TEST(rows_are_forgotten_for_what_became_of_them)
+{
+    static const char *const both[] = {"done", "begun"};
+    struct join_row row;
+    struct feed_mark at = {.epoch = 1, .seq = 7}, place;
+    begin();
+    put("done", JOIN_COMPLETE, 7, false);
+    put("begun", JOIN_IN_PROGRESS, 8, false);
+    put("other", JOIN_IN_PROGRESS, 7, true);
+    ck_assert_int_eq(join_state_place(dir, "eastus", &place), 0);
+    ck_assert_uint_eq(place.seq, 8); // the highest
+    ck_assert_int_eq(join_state_settle(dir, "eastus", both, 2), 0);
+    ck_assert(is_there("done", &row) && !is_there("begun", &row) && is_there("other", &row));
+    ck_assert(row.anew);
+    at.seq = 6; // not there yet
+    ck_assert_int_eq(join_state_arrived(dir, "eastus", &at), 0);
+    ck_assert(is_there("other", &row) && row.anew);
+    at.seq = 7;
+    ck_assert_int_eq(join_state_arrived(dir, "eastus", &at), 0);
+    ck_assert(is_there("other", &row) && !row.anew);
+    put("begun", JOIN_IN_PROGRESS, 8, false);
+    ck_assert_int_eq(join_state_forget_place(dir, "eastus", &at), 0);
+    ck_assert(!is_there("done", &row) && is_there("begun", &row) && !is_there("other", &row));
+    ck_assert_int_eq(join_state_forget(dir, "eastus", "begun"), 0);
+    ck_assert(!is_there("begun", &row));
+    ck_assert_int_eq(join_state_place(dir, "eastus", &place), ERR_NOTFOUND);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("replication/join_state", rows_read_back, rows_behind_a_mark_are_forgotten,
-           a_damaged_file_means_that_nothing_was_begun, status_says_rate_and_time_to_go)
+           a_damaged_file_means_that_nothing_was_begun, status_says_rate_and_time_to_go,
+           a_row_that_failed_rests_longer_each_time, rows_are_forgotten_for_what_became_of_them)

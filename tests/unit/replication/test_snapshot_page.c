@@ -3,6 +3,7 @@
 #include "replication/snapshot_page.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "replication/cursor.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/feed_fixture.h"
@@ -37,6 +38,9 @@ static void end(void)
     snapshot_unref(t);
 }
 
+#define HEX16(c) c c c c c c c c c c c c c c c c
+#define ZEROS HEX16("0000")
+
 static int text(const char *s, struct page_line *out)
 {
     size_t n = strlen(s);
@@ -54,7 +58,8 @@ static struct page_head head_of_page(void)
                           .at = entry_mark(&entries[2]),
                           .topology = 5,
                           .first = true,
-                          .chain_seq = 3};
+                          .chain_seq = 3,
+                          .of = 12};
     entry_body_hash(&entries[2], h.chain_hash);
     return h;
 }
@@ -70,6 +75,8 @@ static int head(const struct page_head *h)
         ck_assert_int_eq(l.kind, SNAPSHOT_HEAD);
         ck_assert(mark_equal(&l.head.at, &h->at));
         ck_assert_uint_eq(l.head.topology, h->topology);
+        ck_assert_uint_eq(l.head.of, h->first ? h->of : 0);
+        ck_assert_uint_eq(rules.of, l.head.of);
     }
     return rc;
 }
@@ -176,6 +183,19 @@ START_TEST(a_page_of_something_else_is_refused)
              &l),
         ERR_PROTO);
     ck_assert(!rules.begun);
+    // how much there is may be left out, and is no lie
+    static const char form[] =
+        "{\"snapshot\":1,\"origin\":\"eastus\",\"registry\":\"contoso\",\"at\":\"\","
+        "\"topology\":5,\"chain\":[\"0\",\"" ZEROS "\"]%s}";
+    char line[400];
+    static const char *const bad[] = {",\"of\":-1", ",\"of\":\"7\"", ",\"of\":1.5"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(line, sizeof line, form, bad[i]);
+        ck_assert_int_eq(text(line, &l), ERR_PROTO);
+    }
+    snprintf(line, sizeof line, form, "");
+    ck_assert_int_eq(text(line, &l), 0);
+    ck_assert_uint_eq(rules.of, 0);
     end();
 }
 END_TEST
@@ -210,6 +230,14 @@ START_TEST(an_entry_that_is_not_of_the_snapshot_is_refused)
     origin->revoked = &v;
     origin->n_revoked = 1;
     ck_assert_int_eq(entry(&entries[0]), ERR_AUTH);
+    rules.feed.vouched = true; // and so taken, up to the place of the revocation
+    v.seq = 0;
+    ck_assert_int_eq(entry(&entries[0]), ERR_AUTH);
+    v.seq = 1;
+    memcpy(v.hash, zero, sizeof v.hash);
+    ck_assert_int_eq(entry(&entries[0]), ERR_AUTH); // another entry there
+    v.seq = 2;
+    ck_assert_int_eq(entry(&entries[0]), 0);
     origin->revoked = NULL;
     origin->n_revoked = 0;
     ck_assert_int_eq(entry(&entries[0]), 0);
