@@ -72,11 +72,11 @@ int peer_dial(const struct dialer *by, const struct topology *t, const char *reg
 }
 
 // 0: the body came whole.
-static int body_read(struct response_reader *f, struct buf *body)
+static int body_read(struct response_reader *f, int idle_ms, struct buf *body)
 {
     uint8_t piece[4096];
     for (;;) {
-        ssize_t n = response_reader_read(f, piece, sizeof piece, PEER_ANSWER_MS);
+        ssize_t n = response_reader_read(f, piece, sizeof piece, idle_ms);
         if (n <= 0)
             return (int)n;
         buf_add(body, piece, (size_t)n);
@@ -85,31 +85,24 @@ static int body_read(struct response_reader *f, struct buf *body)
     }
 }
 
-int peer_get(const struct dialer *by, const struct topology *t, const char *region,
-             const char *target, const struct registry *reg, const char *accept, size_t max,
-             int *out_status, struct buf *out_body, char error[ERROR_TEXT_SIZE])
+// Asks what was dialled, and reads the answer. Its status, and each piece, comes within so long.
+static int dialled_get(const struct dialer *by, const struct dial *d, const char *region,
+                       int idle_ms, size_t max, int *out_status, struct buf *out_body,
+                       char error[ERROR_TEXT_SIZE])
 {
-    struct dial d;
     struct response_reader *f = NULL;
-    int rc = peer_dial(by, t, region, target, reg, &d);
-    if (!rc && accept) {
-        snprintf(d.accept, sizeof d.accept, "Accept: %s", accept);
-        d.headers[d.q.n_headers++] = d.accept;
-    }
-    d.q.timeout_ms = PEER_ANSWER_MS;
-    if (!rc)
-        rc = response_reader_open(by->fetcher, &d.q, by->stop, &f);
+    int rc = response_reader_open(by->fetcher, &d->q, by->stop, &f);
     if (rc) {
         snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, err_text(rc));
         return rc;
     }
     struct buf body;
     buf_init(&body, max);
-    int status = response_reader_status(f, PEER_ANSWER_MS);
+    int status = response_reader_status(f, idle_ms);
     if (status < 0)
         rc = status;
     else
-        rc = body_read(f, &body);
+        rc = body_read(f, idle_ms, &body);
     if (rc) {
         const char *m = response_reader_message(f);
         snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, *m ? m : err_text(rc));
@@ -120,4 +113,37 @@ int peer_get(const struct dialer *by, const struct topology *t, const char *regi
     }
     response_reader_close(f);
     return rc;
+}
+
+int peer_get(const struct dialer *by, const struct topology *t, const char *region,
+             const char *target, const struct registry *reg, const char *accept, size_t max,
+             int *out_status, struct buf *out_body, char error[ERROR_TEXT_SIZE])
+{
+    struct dial d;
+    int rc = peer_dial(by, t, region, target, reg, &d);
+    if (rc) {
+        snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, err_text(rc));
+        return rc;
+    }
+    if (accept) {
+        snprintf(d.accept, sizeof d.accept, "Accept: %s", accept);
+        d.headers[d.q.n_headers++] = d.accept;
+    }
+    d.q.timeout_ms = PEER_ANSWER_MS;
+    return dialled_get(by, &d, region, PEER_ANSWER_MS, max, out_status, out_body, error);
+}
+
+int peer_get_page(const struct dialer *by, const struct topology *t, const char *region,
+                  const char *target, size_t max, int *out_status, struct buf *out_body,
+                  char error[ERROR_TEXT_SIZE])
+{
+    struct dial d;
+    int rc = peer_dial(by, t, region, target, NULL, &d);
+    if (rc) {
+        snprintf(error, ERROR_TEXT_SIZE, "%s: %s", region, err_text(rc));
+        return rc;
+    }
+    d.q.timeout_ms = PEER_PAGE_MS;
+    d.q.idle_timeout_ms = PEER_PAGE_IDLE_MS;
+    return dialled_get(by, &d, region, PEER_PAGE_IDLE_MS, max, out_status, out_body, error);
 }

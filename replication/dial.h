@@ -23,6 +23,9 @@
 
 #define PEER_CONNECT_MS 3000
 #define PEER_ANSWER_MS 10000
+// a long answer: in all, and without a byte
+#define PEER_PAGE_MS 300000
+#define PEER_PAGE_IDLE_MS 30000
 
 struct dialer {
     struct fetcher *fetcher;
@@ -50,5 +53,9 @@ int peer_dial(const struct dialer *by, const struct topology *t, const char *reg
 int peer_get(const struct dialer *by, const struct topology *t, const char *region,
              const char *target, const struct registry *reg, const char *accept, size_t max,
              int *out_status, struct buf *out_body, char error[ERROR_TEXT_SIZE]);
+// The same for an answer that takes long to make and to come over a thin line: PEER_PAGE_MS.
+int peer_get_page(const struct dialer *by, const struct topology *t, const char *region,
+                  const char *target, size_t max, int *out_status, struct buf *out_body,
+                  char error[ERROR_TEXT_SIZE]);
 
 #endif
