@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The record of snapshots that are taken; see join_state.h.
-//   {"v":1,"origins":{"eastus":{"contoso@42":{"state":"IN_PROGRESS","at":CURSOR,"next":TEXT,…}}}}
+// The record of snapshots that are taken; see join_state.h. A file for each origin:
+//   {"v":1,"registries":{"contoso@42":{"state":"IN_PROGRESS","at":CURSOR,"next":TEXT,…}}}
 #include "replication/join_state.h"
 
 #include "base/clock.h"
@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FILE_MAX (16u << 20)
 
@@ -19,46 +20,114 @@ static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const phase_names[] = {"PREPARING", "IN_PROGRESS", "COMPLETE", "FAILED"};
 
-// --- the file ---
+// --- the files ---
 
-// The origins object, or a new empty one when there is no usable file. NULL when out of memory.
-static json_t *origins_load(const char *path)
+// A file as it was read or written last: status asks for many rows of it.
+struct record {
+    char *path;
+    // which file it is of; size 0: of none
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+    // an object
+    json_t *rows;
+    struct record *next;
+};
+
+// Of the process. Under the lock.
+static struct record *records;
+
+static bool is_that(const struct record *r, const struct stat *st)
+{
+    return r->rows && r->size == st->st_size && r->inode == st->st_ino &&
+           r->changed.tv_sec == st->st_mtim.tv_sec && r->changed.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+static void note_file(struct record *r, const struct stat *st)
+{
+    r->inode = st->st_ino;
+    r->size = st->st_size;
+    r->changed = st->st_mtim;
+}
+
+static void forget_file(struct record *r)
+{
+    json_decref(r->rows);
+    r->rows = NULL;
+    r->size = 0;
+}
+
+// NULL when out of memory.
+static struct record *record_of(const char *state_dir, const char *origin)
+{
+    AUTO_FREE char *path = mem_printf("%s/joining-%s.json", state_dir, origin);
+    struct record *r = records;
+    if (!path)
+        return NULL;
+    while (r && strcmp(r->path, path) != 0)
+        r = r->next;
+    if (r)
+        return r;
+    r = mem_zalloc(sizeof *r);
+    if (!r)
+        return NULL;
+    r->path = take_ptr(path);
+    r->next = records;
+    records = r;
+    return r;
+}
+
+// The rows of a file, or a new empty object when there is no usable one. NULL when out of memory.
+static json_t *file_load(const char *path)
 {
     AUTO_BUF struct buf text;
-    json_t *root = NULL, *origins = NULL;
+    json_t *root = NULL, *rows = NULL;
     buf_init(&text, FILE_MAX);
     int rc = file_read(path, FILE_MAX, &text);
     if (!rc)
         root = json_loadb(buf_cstr(&text), text.n, JSON_REJECT_DUPLICATES, NULL);
     if (root && json_integer_value(json_object_get(root, "v")) == 1)
-        origins = json_object_get(root, "origins");
-    if (json_is_object(origins))
-        json_incref(origins);
+        rows = json_object_get(root, "registries");
+    if (json_is_object(rows))
+        json_incref(rows);
     else
-        origins = NULL;
+        rows = NULL;
     json_decref(root);
-    if (origins)
-        return origins;
+    if (rows)
+        return rows;
     if (rc != ERR_NOTFOUND)
         log_warn("replication: %s is damaged: snapshots that were begun are taken anew", path);
     return json_object();
 }
 
-static int origins_write(const char *path, json_t *origins)
+// Its rows, which stay the record's. NULL when out of memory.
+static json_t *rows_of(struct record *r)
 {
-    json_t *root = json_pack("{s:i, s:O}", "v", 1, "origins", origins);
+    struct stat st;
+    bool there = stat(r->path, &st) == 0;
+    if (there && is_that(r, &st))
+        return r->rows;
+    forget_file(r);
+    r->rows = file_load(r->path);
+    if (there && r->rows)
+        note_file(r, &st);
+    return r->rows;
+}
+
+static int rows_write(struct record *r)
+{
+    struct stat st;
+    json_t *root = json_pack("{s:i, s:O}", "v", 1, "registries", r->rows);
     AUTO_FREE char *text = NULL;
     if (root)
         text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(root);
-    if (!text)
-        return ERR_NOMEM;
-    return file_write_atomic(path, text, strlen(text), 0600);
-}
-
-static char *path_of(const char *state_dir)
-{
-    return mem_printf("%s/joining.json", state_dir);
+    int rc = text ? file_write_atomic(r->path, text, strlen(text), 0600) : ERR_NOMEM;
+    if (!rc && stat(r->path, &st) == 0)
+        note_file(r, &st);
+    else
+        forget_file(r); // it is read again
+    return rc;
 }
 
 // --- rows ---
@@ -128,69 +197,47 @@ static json_t *row_write(const struct join_row *row)
         (json_int_t)row->run_looked, "runBytes", (json_int_t)row->run_bytes, "error", row->error);
 }
 
-static json_t *rows_load(const char *state_dir, const char *origin)
-{
-    AUTO_FREE char *path = path_of(state_dir);
-    if (!path)
-        return NULL;
-    pthread_mutex_lock(&file_lock);
-    json_t *origins = origins_load(path);
-    pthread_mutex_unlock(&file_lock);
-    json_t *rows = json_incref(json_object_get(origins, origin));
-    json_decref(origins);
-    return rows;
-}
-
 int join_state_get(const char *state_dir, const char *origin, const char *registry,
                    struct join_row *out)
 {
-    json_t *rows = rows_load(state_dir, origin);
+    pthread_mutex_lock(&file_lock);
+    struct record *r = record_of(state_dir, origin);
+    json_t *rows = r ? rows_of(r) : NULL;
     bool found = row_read(json_object_get(rows, registry), registry, out);
-    json_decref(rows);
+    pthread_mutex_unlock(&file_lock);
     return found ? 0 : ERR_NOTFOUND;
 }
 
 int join_state_place(const char *state_dir, const char *origin, struct feed_mark *out)
 {
-    json_t *rows = rows_load(state_dir, origin), *o;
-    const char *registry;
     struct feed_mark highest = {0};
+    const char *registry;
+    json_t *o;
+    pthread_mutex_lock(&file_lock);
+    struct record *r = record_of(state_dir, origin);
+    json_t *rows = r ? rows_of(r) : NULL;
     json_object_foreach(rows, registry, o)
     {
         struct join_row row;
         if (row_read(o, registry, &row) && mark_order(&row.at, &highest) > 0)
             highest = row.at;
     }
-    json_decref(rows);
+    pthread_mutex_unlock(&file_lock);
     if (mark_is_zero(&highest))
         return ERR_NOTFOUND;
     *out = highest;
     return 0;
 }
 
-static int row_put(json_t *origins, const char *origin, const struct join_row *row)
-{
-    json_t *rows = json_object_get(origins, origin);
-    if (!json_is_object(rows)) {
-        if (json_object_set_new(origins, origin, json_object()))
-            return ERR_NOMEM;
-        rows = json_object_get(origins, origin);
-    }
-    return json_object_set_new(rows, row->registry, row_write(row)) ? ERR_NOMEM : 0;
-}
-
 int join_state_set(const char *state_dir, const char *origin, const struct join_row *row)
 {
-    AUTO_FREE char *path = path_of(state_dir);
-    if (!path)
-        return ERR_NOMEM;
+    int rc = ERR_NOMEM;
     pthread_mutex_lock(&file_lock);
-    json_t *origins = origins_load(path);
-    int rc = origins ? row_put(origins, origin, row) : ERR_NOMEM;
-    if (!rc)
-        rc = origins_write(path, origins);
+    struct record *r = record_of(state_dir, origin);
+    json_t *rows = r ? rows_of(r) : NULL;
+    if (rows && json_object_set_new(rows, row->registry, row_write(row)) == 0)
+        rc = rows_write(r);
     pthread_mutex_unlock(&file_lock);
-    json_decref(origins);
     return rc;
 }
 
@@ -263,19 +310,18 @@ static size_t rows_sweep(json_t *rows, row_judge_fn judge, const struct sweep *s
 static int sweep_file(const char *state_dir, const char *origin, row_judge_fn judge,
                       const struct sweep *sweep, size_t *out_n)
 {
-    AUTO_FREE char *path = path_of(state_dir);
-    if (!path)
-        return ERR_NOMEM;
-    pthread_mutex_lock(&file_lock);
-    json_t *origins = origins_load(path);
-    int rc = origins ? 0 : ERR_NOMEM;
     size_t n = 0;
-    if (!rc)
-        n = rows_sweep(json_object_get(origins, origin), judge, sweep);
+    int rc = ERR_NOMEM;
+    pthread_mutex_lock(&file_lock);
+    struct record *r = record_of(state_dir, origin);
+    json_t *rows = r ? rows_of(r) : NULL;
+    if (rows) {
+        rc = 0;
+        n = rows_sweep(rows, judge, sweep);
+    }
     if (n)
-        rc = origins_write(path, origins);
+        rc = rows_write(r);
     pthread_mutex_unlock(&file_lock);
-    json_decref(origins);
     if (!rc)
         *out_n = n;
     return rc;

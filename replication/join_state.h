@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far this region is with the snapshots that it takes of other regions' feeds, a row for each
 // origin and registry: what a region that was killed goes on from, and what status shows. Kept in
-// <state_dir>/joining.json. A row is written after its page is in the store, so a kill in between
+// <state_dir>/joining-<origin>.json. A row is written after its page is in the store, so a kill in between
 // takes that page twice, which changes nothing; a lost or damaged file means that a snapshot is
 // taken anew. The place alone is written before its first page: a region that lost its disk asks
 // for it (replication/marks.h).

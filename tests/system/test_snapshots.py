@@ -145,9 +145,9 @@ class Snapshots(unittest.TestCase):
 
     def noted(self):
         """What the joining region has noted of the east's snapshot."""
-        for path in glob.glob(f"{self.lab.dir}/{ASIA}/**/joining.json", recursive=True):
+        for path in glob.glob(f"{self.lab.dir}/{ASIA}/**/joining-{EAST}.json", recursive=True):
             with open(path) as f:
-                return next(iter(json.load(f)["origins"].get(EAST, {}).values()), {})
+                return next(iter(json.load(f)["registries"].values()), {})
         return {}
 
     def status_of_east(self):

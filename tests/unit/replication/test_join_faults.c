@@ -60,7 +60,7 @@ static void west_is_stopped_amid(const char *registry)
         region_down(west);
         if (is_in(registry, JOIN_COMPLETE)) { // it was too quick: once more
             char path[400];
-            snprintf(path, sizeof path, "%s/joining.json", west->dir);
+            snprintf(path, sizeof path, "%s/joining-eastus.json", west->dir);
             remove(path);
         }
     }
@@ -70,8 +70,13 @@ static void west_is_stopped_amid(const char *registry)
 
 static void disk_lose(struct test_region *r)
 {
-    static const char *const files[] = {"meta.db", "meta.db-wal", "meta.db-shm", "replication.json",
-                                        "joining.json"};
+    static const char *const files[] = {"meta.db",
+                                        "meta.db-wal",
+                                        "meta.db-shm",
+                                        "replication.json",
+                                        "joining-eastus.json",
+                                        "joining-westeurope.json",
+                                        "joining-southeastasia.json"};
     char path[400];
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         snprintf(path, sizeof path, "%s/%s", r->dir, files[i]);

@@ -91,17 +91,17 @@ START_TEST(a_damaged_file_means_that_nothing_was_begun)
     static const char *const bad[] = {
         "",
         "[]",
-        "{\"v\":2,\"origins\":{}}",
-        "{\"v\":1,\"origins\":[]}",
-        "{\"v\":1,\"origins\":{\"eastus\":{\"contoso\":{\"state\":\"DONE\",\"at\":\"\","
-        "\"next\":\"\",\"error\":\"\"}}}}",
-        "{\"v\":1,\"origins\":{\"eastus\":{\"contoso\":{\"state\":\"COMPLETE\",\"at\":\"x\","
-        "\"next\":\"\",\"error\":\"\"}}}}",
-        "{\"v\":1,\"origins\":{\"eastus\":{\"contoso\":{\"state\":\"COMPLETE\",\"at\":\"\","
-        "\"next\":\"a&at=\",\"error\":\"\"}}}}",
+        "{\"v\":2,\"registries\":{}}",
+        "{\"v\":1,\"registries\":[]}",
+        "{\"v\":1,\"registries\":{\"contoso\":{\"state\":\"DONE\",\"at\":\"\","
+        "\"next\":\"\",\"error\":\"\"}}}",
+        "{\"v\":1,\"registries\":{\"contoso\":{\"state\":\"COMPLETE\",\"at\":\"x\","
+        "\"next\":\"\",\"error\":\"\"}}}",
+        "{\"v\":1,\"registries\":{\"contoso\":{\"state\":\"COMPLETE\",\"at\":\"\","
+        "\"next\":\"a&at=\",\"error\":\"\"}}}",
     };
     begin();
-    AUTO_FREE char *path = mem_printf("%s/joining.json", dir);
+    AUTO_FREE char *path = mem_printf("%s/joining-eastus.json", dir);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct join_row row = row_of("contoso", 9), back;
         ck_assert_int_eq(file_write_atomic(path, bad[i], strlen(bad[i]), 0600), 0);
