@@ -62,7 +62,7 @@ static void line_fault(struct join *j, int rc, const char *why)
 {
     const char *origin = peer_name(j->p);
     if (rc == ERR_AUTH) {
-        peer_forged(j->p, why, &j->rules.upto);
+        peer_forged(j->p, why, NULL);
         fault(j,
               "a line was refused: %s. If %s has new keys, name them in the topology (meridian "
               "identities add); if not, somebody else signs in its name",
