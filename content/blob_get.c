@@ -26,6 +26,13 @@ struct blob_get {
     const struct source *giver;
 };
 
+static const _Atomic bool *stop_of(const struct blob_get *g)
+{
+    if (g->want->stop)
+        return g->want->stop;
+    return flight_stop(g->flight);
+}
+
 static void note_arrived(struct blob_get *g)
 {
     uint64_t bytes = blob_upload_size(g->upload);
@@ -132,7 +139,7 @@ static int ask_once(struct blob_get *g, struct source *s, char error[CONTENT_TEX
         g->giver = s;
     else
         g->giver = NULL;
-    int rc = source_open(s, &ask, flight_stop(g->flight), &body, &from, error);
+    int rc = source_open(s, &ask, stop_of(g), &body, &from, error);
     if (rc == ERR_RANGE) { // more is here than there is
         rc = start_over(g);
         if (rc)
@@ -191,7 +198,7 @@ static int look_here(struct blob_get *g)
     bool whole = size == said && size >= w->size;
     if (whole)
         return 0;
-    rc = blob_verify(c->blobs, &name, 0, flight_stop(g->flight));
+    rc = blob_verify(c->blobs, &name, 0, stop_of(g));
     if (rc != ERR_DIGEST)
         return rc;
     log_error("content: a blob in the store is damaged: %" PRIu64 " of %" PRIu64
@@ -233,7 +240,7 @@ static int get(struct blob_get *g)
         (void)blob_upload_truncate(g->upload); // the source has to give some of it
     flight_arrived(g->flight, blob_upload_size(g->upload));
     if (rc == ERR_NOTFOUND || rc == ERR_DIGEST)
-        rc = sources_try(w, flight_stop(g->flight), ask_source, g, g->out);
+        rc = sources_try(w, stop_of(g), ask_source, g, g->out);
     if (rc == ERR_NOSPACE) // what cannot become whole holds no space
         blob_upload_drop(g->upload);
     else

@@ -59,10 +59,16 @@ struct content_want {
     size_t n_sources;
     // so many requests may run to one source
     unsigned max_running;
+    // its requests have no part in that, nor in that of others (source_enter_besides)
+    bool besides;
     // For the bytes of a blob. It grows by windows when more comes than was charged.
     struct space_charge *charge;
 
     // The rest may be NULL; `ctx` is for all of them.
+
+    // Turns true when the fetch is to end with ERR_CANCELED, in place of content_stop; what came is
+    // kept. Who waits for the same blob goes on with it.
+    const _Atomic bool *stop;
 
     // The bytes came and were committed under this name: notes them, so that the name serves
     // (store/publish.h), before others who want the blob look. On the thread that fetches; an error

@@ -42,7 +42,11 @@ static void note_failure(struct search *s, int rc, const char *error)
 static bool enter(struct search *s, struct source *source)
 {
     int64_t again = 0;
-    enum source_state state = source_enter(source, s->want->max_running, &again);
+    enum source_state state;
+    if (s->want->besides)
+        state = source_enter_besides(source, &again);
+    else
+        state = source_enter(source, s->want->max_running, &again);
     if (state == SOURCE_READY)
         return true;
     if (state == SOURCE_BUSY)
@@ -51,6 +55,14 @@ static bool enter(struct search *s, struct source *source)
     if (!*earliest || again < *earliest)
         *earliest = again;
     return false;
+}
+
+static void leave(const struct search *s, struct source *source, int rc)
+{
+    if (s->want->besides)
+        source_leave_besides(source, rc);
+    else
+        source_leave(source, rc);
 }
 
 // No source gave it. A source that has not got it yet, or is busy, is no failure.
@@ -79,10 +91,7 @@ int sources_try(const struct content_want *w, const _Atomic bool *stop, source_t
         char error[CONTENT_TEXT_SIZE] = "";
         out->own_fault = false;
         int rc = try(arg, source, out, error);
-        if (out->own_fault) // invariant 3
-            source_leave(source, ERR_CANCELED);
-        else
-            source_leave(source, rc);
+        leave(&s, source, out->own_fault ? ERR_CANCELED : rc); // invariant 3
         if (!rc) {
             out->not_before_mono = 0; // nothing is to be tried again
             return 0;

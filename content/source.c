@@ -9,6 +9,7 @@
 #include "content/source_priv.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ void source_free(struct source *s)
 {
     if (!s)
         return;
-    assert(s->n_running == 0); // invariant 2
+    assert(s->n_running + s->n_besides == 0); // invariant 2
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -69,7 +70,7 @@ bool source_recovered(struct source *s)
 void source_look(struct source *s, struct source_view *out)
 {
     pthread_mutex_lock(&s->lock);
-    out->n_running = s->n_running;
+    out->n_running = s->n_running + s->n_besides;
     out->n_failures = s->n_failures;
     out->n_wrong = s->n_wrong;
     memcpy(out->wrong, s->wrong, sizeof out->wrong);
@@ -87,15 +88,17 @@ static enum source_state state_at(const struct source *s, unsigned max_running, 
 {
     if (now < s->retry_mono)
         return SOURCE_RESTS;
-    unsigned most = max_running;
-    if (s->n_failures) // invariant 1
-        most = 1;
-    if (s->n_running >= most)
+    bool in_doubt = s->n_failures > 0;
+    if (in_doubt && s->n_running + s->n_besides > 0) // invariant 1
+        return SOURCE_BUSY;
+    if (s->n_running >= max_running)
         return SOURCE_BUSY;
     return SOURCE_READY;
 }
 
-enum source_state source_enter(struct source *s, unsigned max_running, int64_t *out_again_mono)
+// `count`: of the source, which of its requests this one is.
+static enum source_state enter(struct source *s, unsigned max_running, unsigned *count,
+                               int64_t *out_again_mono)
 {
     int64_t now = clock_mono_ms();
     if (is_away(s)) {
@@ -105,13 +108,23 @@ enum source_state source_enter(struct source *s, unsigned max_running, int64_t *
     pthread_mutex_lock(&s->lock);
     enum source_state state = state_at(s, max_running, now);
     if (state == SOURCE_READY)
-        s->n_running++;
+        ++*count;
     if (state == SOURCE_RESTS)
         *out_again_mono = s->retry_mono;
     if (state == SOURCE_BUSY)
         *out_again_mono = now + BUSY_LOOK_MS;
     pthread_mutex_unlock(&s->lock);
     return state;
+}
+
+enum source_state source_enter(struct source *s, unsigned max_running, int64_t *out_again_mono)
+{
+    return enter(s, max_running, &s->n_running, out_again_mono);
+}
+
+enum source_state source_enter_besides(struct source *s, int64_t *out_again_mono)
+{
+    return enter(s, UINT_MAX, &s->n_besides, out_again_mono);
 }
 
 bool source_ready(struct source *s, unsigned max_running)
@@ -139,11 +152,11 @@ static bool is_down(int rc)
     }
 }
 
-void source_leave(struct source *s, int rc)
+static void leave(struct source *s, unsigned *count, int rc)
 {
     pthread_mutex_lock(&s->lock);
-    assert(s->n_running > 0); // invariant 2
-    s->n_running--;
+    assert(*count > 0); // invariant 2
+    --*count;
     if (is_down(rc)) {
         s->retry_mono =
             clock_mono_ms() + wait_backoff_ms(s->n_failures, REST_FIRST_MS, REST_MAX_MS);
@@ -153,6 +166,16 @@ void source_leave(struct source *s, int rc)
         s->retry_mono = 0;
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+void source_leave(struct source *s, int rc)
+{
+    leave(s, &s->n_running, rc);
+}
+
+void source_leave_besides(struct source *s, int rc)
+{
+    leave(s, &s->n_besides, rc);
 }
 
 int source_open(struct source *s, const struct content_ask *ask, const _Atomic bool *stop,

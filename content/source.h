@@ -101,6 +101,10 @@ enum source_state {
 enum source_state source_enter(struct source *s, unsigned max_running, int64_t *out_again_mono);
 // The request is over. `rc`: how it went; ERR_CANCELED when that says nothing about the source.
 void source_leave(struct source *s, int rc);
+// The same for a request that has no part in `max_running`, neither its own nor that of others:
+// somebody else bounds how many of these there are.
+enum source_state source_enter_besides(struct source *s, int64_t *out_again_mono);
+void source_leave_besides(struct source *s, int rc);
 // Would source_enter say SOURCE_READY?
 bool source_ready(struct source *s, unsigned max_running);
 // The operations of its table.

@@ -23,7 +23,8 @@ struct source {
 
     // Under the lock.
 
-    unsigned n_running;
+    // requests that run to it, and those that run besides
+    unsigned n_running, n_besides;
     unsigned n_failures;
     // it rests until then
     int64_t retry_mono;

@@ -3,6 +3,7 @@
 #include "replication/apply_content.h"
 
 #include "base/err.h"
+#include "replication/blob_group.h"
 
 #include <stdio.h>
 
@@ -110,26 +111,6 @@ static uint64_t bytes_needed(struct replicator *r, const struct manifest_want *w
     return sum;
 }
 
-// Makes the blob be here, and gives the repository a lease of it, unless the fetch did.
-static int blob_get(struct attempt *w, const struct topology *t, const struct registry *reg,
-                    const struct manifest_want *want, const struct manifest_ref *ref,
-                    int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
-{
-    struct replicator *r = w->r;
-    const struct lease_add add = {
-        .registry = want->registry, .repository = want->repository, .digest = ref->digest};
-    struct lease_result result;
-    bool published = false;
-    int rc = blob_fetch(w, t, reg, ref, &published, out_not_before, error);
-    if (!rc && !published) {
-        rc = meta_lease_add(r->o.meta, &add, &result);
-        room_wrote(r->room, rc);
-    }
-    if (rc && rc != ERR_BUSY && !*error)
-        snprintf(error, ERROR_TEXT_SIZE, "blob: %s", err_text(rc));
-    return rc;
-}
-
 // Charges what the job is about to fetch. ERR_NOSPACE, with w->lacks: it does not fit.
 static int room_for_job(struct attempt *w, uint64_t bytes)
 {
@@ -141,25 +122,34 @@ static int room_for_job(struct attempt *w, uint64_t bytes)
     return rc;
 }
 
+// The blobs that are to be fetched, each once; `out` has room for all of the manifest's.
+static size_t refs_missing(struct replicator *r, const struct manifest_want *want,
+                           const struct manifest *m, const struct manifest_ref **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_refs; i++)
+        if (!want_ref_here(r, want, &m->refs[i]) && !seen_before(m, i))
+            out[n++] = &m->refs[i];
+    return n;
+}
+
 static int blobs_get(struct attempt *w, const struct topology *t, const struct registry *reg,
-                     const struct manifest_want *want, const struct manifest *m,
+                     const struct manifest_want *want, const struct manifest *m, struct arena *a,
                      int64_t *out_not_before, char error[ERROR_TEXT_SIZE])
 {
     struct replicator *r = w->r;
-    uint64_t left = 0;
-    for (size_t i = 0; i < m->n_refs; i++)
-        if (!want_ref_here(r, want, &m->refs[i]))
-            left += m->refs[i].size;
+    const struct manifest_ref **refs = arena_array(a, m->n_refs + 1, sizeof *refs);
+    if (!refs)
+        return ERR_NOMEM;
+    const struct blob_group_want group = {.w = w,
+                                          .topology = t,
+                                          .registry = reg,
+                                          .manifest = want,
+                                          .refs = refs,
+                                          .n = refs_missing(r, want, m, refs)};
     int rc = room_for_job(w, bytes_needed(r, want, m));
-    for (size_t i = 0; !rc && i < m->n_refs; i++) {
-        const struct manifest_ref *ref = &m->refs[i];
-        w->bytes_left = left;
-        if (want_ref_here(r, want, ref))
-            continue;
-        rc = blob_get(w, t, reg, want, ref, out_not_before, error);
-        if (!rc && left >= ref->size)
-            left -= ref->size;
-    }
+    if (!rc && group.n)
+        rc = blob_group_get(r->helpers, &group, out_not_before, error);
     return rc;
 }
 
@@ -184,7 +174,7 @@ int want_get(struct attempt *w, const struct topology *t, const struct registry 
     if (!rc)
         rc = want_parse(want, *out_content, a, out_manifest);
     if (!rc)
-        rc = blobs_get(w, t, reg, want, out_manifest, out_not_before_mono, error);
+        rc = blobs_get(w, t, reg, want, out_manifest, a, out_not_before_mono, error);
     return rc;
 }
 

@@ -24,14 +24,13 @@ struct job_fetch {
     bool published;
     // as the manifest says
     uint64_t size;
-    // bytes of the job that come after this blob
-    uint64_t left_after;
+    const struct blob_fetch_how *how;
 };
 
 static bool may_wait(void *ctx)
 {
     const struct job_fetch *j = ctx;
-    return job_queue_has_idle(j->w->r->jobs);
+    return !j->how->helps && job_queue_has_idle(j->w->r->jobs);
 }
 
 static void arrived(void *ctx, uint64_t bytes)
@@ -40,13 +39,14 @@ static void arrived(void *ctx, uint64_t bytes)
     uint64_t left = 0;
     if (bytes < j->size)
         left = j->size - bytes;
-    j->w->bytes_left = j->left_after + left;
+    j->how->arrived(j->how->ctx, left);
 }
 
 static void no_space(void *ctx, uint64_t bytes)
 {
     struct job_fetch *j = ctx;
-    j->w->lacks = room_failed(j->w->r->room, &j->digest, j->size, bytes, j->left_after);
+    uint64_t after = j->how->left_after(j->how->ctx);
+    j->w->lacks = room_failed(j->w->r->room, &j->digest, j->size, bytes, after);
 }
 
 static int published(void *ctx, const struct blob_name *name, uint64_t size)
@@ -98,13 +98,11 @@ int manifest_fetch(struct attempt *w, const struct topology *t, const struct reg
 }
 
 int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
-               const struct manifest_ref *ref, bool *out_published, int64_t *out_not_before_mono,
-               char error[ERROR_TEXT_SIZE])
+               const struct manifest_ref *ref, const struct blob_fetch_how *how,
+               bool *out_published, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
 {
     const struct feed_entry *e = &w->job.entry;
-    struct job_fetch j = {.w = w, .digest = ref->digest, .size = ref->size};
-    if (w->bytes_left > ref->size)
-        j.left_after = w->bytes_left - ref->size;
+    struct job_fetch j = {.w = w, .digest = ref->digest, .size = ref->size, .how = how};
     struct source *sources[TOPOLOGY_MAX_REGIONS];
     struct content_want want = {.registry = e->registry,
                                 .repository = e->repository,
@@ -113,7 +111,9 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
                                 .sources = sources,
                                 .n_sources = peer_sources(w->r, t, reg, e->origin, sources),
                                 .max_running = peer_source_max(w->r),
+                                .besides = how->helps,
                                 .charge = &w->charge,
+                                .stop = how->stop,
                                 .published = published,
                                 .may_wait = may_wait,
                                 .arrived = arrived,

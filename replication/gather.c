@@ -12,7 +12,6 @@
 #include "store/publish.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -281,7 +280,7 @@ static int item_fetch(struct batch_item *of, const struct topology *t)
                                       .sources = sources,
                                       .n_sources =
                                           peer_sources(r, t, reg, of->item.holder, sources),
-                                      .max_running = UINT_MAX};
+                                      .besides = true}; // the threads bound them
     struct content_outcome outcome = {0};
     int rc;
     if (of->item.kind == CONTENT_BLOB)

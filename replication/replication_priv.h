@@ -6,7 +6,8 @@
 // Threads: one reader per other region (peer_reader.h), one that watches for silence
 // (silence_watch.h), one that opens and closes writes (write_gate.h), one that compares clocks
 // (clock_watch.h), one that sweeps out what revoked keys signed (revoker.h), one that mends blobs
-// (mender.h), one dispatcher and n_fetches workers for jobs (job_queue.h). HTTP threads and the
+// (mender.h), one dispatcher and n_fetches workers for jobs (job_queue.h), and the workers' helpers
+// (blob_group.h). HTTP threads and the
 // pool come in through serve.c, the daemon through replicator.c.
 #ifndef MERIDIAN_REPLICATION_PRIV_H
 #define MERIDIAN_REPLICATION_PRIV_H
@@ -37,6 +38,7 @@ struct ahead;
 struct clock_report;
 struct clock_watch;
 struct gather;
+struct helpers;
 struct mender;
 struct peer;
 struct peers;
@@ -68,6 +70,7 @@ struct replicator {
     struct clock_report *clocks;
     struct clock_watch *clock;
     struct job_queue *jobs;
+    struct helpers *helpers;
     struct room *room;
     // what the workers and the mender fetch goes through it
     struct content *content;
@@ -100,12 +103,23 @@ int voided_take_text(struct peer *p, const struct topology *t, const struct feed
                      struct bytes body);
 
 // --- blob_fetch.c ---
+struct blob_fetch_how {
+    // on a helper's thread (blob_group.h)
+    bool helps;
+    // so many bytes of the blob are not here yet
+    void (*arrived)(void *ctx, uint64_t left);
+    // bytes of the job that come after this blob
+    uint64_t (*left_after)(void *ctx);
+    void *ctx;
+    // of a helper: turns true when it must end
+    const _Atomic bool *stop;
+};
 // Makes the blob be here; any of the registry's other regions may give it, the origin first.
 // *out_published: it was fetched, and the entry's repository has its lease. ERR_BUSY: see
-// APPLY_BUSY.
+// APPLY_BUSY; on a helper's thread: not at once.
 int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
-               const struct manifest_ref *ref, bool *out_published, int64_t *out_not_before_mono,
-               char error[ERROR_TEXT_SIZE]);
+               const struct manifest_ref *ref, const struct blob_fetch_how *how,
+               bool *out_published, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE]);
 bool blob_in_flight(struct replicator *r, const struct digest *d);
 // One may be asked now.
 bool sources_free(struct replicator *r, const struct topology *t, const struct registry *reg);

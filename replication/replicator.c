@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "content/fence.h"
 #include "replication/ahead.h"
+#include "replication/blob_group.h"
 #include "replication/clock_watch.h"
 #include "replication/gather.h"
 #include "replication/join.h"
@@ -46,6 +47,7 @@ static void replicator_free(struct replicator *r)
     content_free(r->content);
     mender_free(r->mender);
     job_queue_free(r->jobs);
+    helpers_free(r->helpers);
     room_free(r->room);
     clock_watch_free(r->clock);
     clock_report_free(r->clocks);
@@ -133,13 +135,14 @@ static int blob_find(void *ctx, const struct digest *d, struct blob_name *out, u
 // What is fetched, where it goes, and who mends it.
 static int content_objects_new(struct replicator *r)
 {
-    // each worker fetches one blob at a time, and so do the mender and each thread of the gather
+    // each worker fetches one blob at a time, and so do the mender and each thread of the gather and
+    // each helper
     const struct content_options content = {.blobs = r->o.blobs,
                                             .find = blob_find,
                                             .find_ctx = r->o.meta,
                                             .region = r->o.region,
                                             .max_flights = r->o.n_fetches + 1 + GATHER_THREADS +
-                                                           AHEAD_THREADS};
+                                                           AHEAD_THREADS + HELPER_THREADS};
     const struct room_options room = {
         .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     int rc = content_new(&content, &r->content);
@@ -212,6 +215,9 @@ static int objects_new(struct replicator *r)
     if (rc)
         return rc;
     rc = clock_report_new(&r->clocks);
+    if (rc)
+        return rc;
+    rc = helpers_new(&r->helpers);
     if (rc)
         return rc;
     rc = job_queue_new(r, r->o.n_fetches, &r->jobs);
@@ -351,6 +357,7 @@ void replicator_stop(struct replicator *r)
     revoker_stop(r->revoker);
     write_gate_stop(r->gate);
     job_queue_stop(r->jobs);
+    helpers_free(take_ptr(r->helpers)); // offers that nobody took up end: their workers have
     gather_stop(r->gather);
     silence_watch_stop(r->silence);
     assert(life_stopping(r->life));

@@ -285,6 +285,17 @@ void space_return(struct space_charge *c)
     *c = (struct space_charge){0};
 }
 
+void space_move(struct space_charge *from, uint64_t bytes, struct space_charge *to)
+{
+    assert(!to->left || to->space == from->space);
+    if (bytes > from->left)
+        bytes = from->left;
+    to->space = from->space;
+    to->use = from->use;
+    to->left += bytes; // invariant 1: the sum stays
+    from->left -= bytes;
+}
+
 static void say_why(const struct space *s, char out[SPACE_TEXT_SIZE])
 {
     const double mib = 1 << 20;

@@ -82,6 +82,8 @@ int space_take_entry(struct space *s, uint64_t bytes, struct space_charge *out);
 int space_grow(struct space_charge *c, uint64_t bytes); // afterwards at least so many are left
 void space_spend(struct space_charge *c, uint64_t bytes);
 void space_return(struct space_charge *c);
+// Makes up to so many of the granted bytes another charge's, which is none or of the same space.
+void space_move(struct space_charge *from, uint64_t bytes, struct space_charge *to);
 
 // The state of the disk. `text` tells operators why the disk is short, with figures; "" while it is
 // not.

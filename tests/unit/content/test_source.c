@@ -92,6 +92,38 @@ START_TEST(so_many_requests_run_to_it_and_one_while_it_is_in_doubt)
 }
 END_TEST
 
+START_TEST(requests_besides_take_no_place_of_others)
+{
+    struct script east = {.name = "eastus"};
+    int64_t again;
+    script_start(&east);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(source_enter_besides(east.source, &again), SOURCE_READY);
+    ck_assert_int_eq(source_enter(east.source, 1, &again), SOURCE_READY);
+    ck_assert_int_eq(source_enter(east.source, 1, &again), SOURCE_BUSY);
+    ck_assert_int_eq(source_enter_besides(east.source, &again), SOURCE_READY);
+    struct source_view v;
+    source_look(east.source, &v);
+    ck_assert_uint_eq(v.n_running, 7);
+    // in doubt it is asked by one alone, whoever that is
+    source_leave(east.source, ERR_CLOSED);
+    for (int i = 0; i < 5; i++)
+        source_leave_besides(east.source, ERR_CANCELED);
+    int64_t end = clock_mono_ms() + 1500;
+    while (clock_mono_ms() < end) {
+        enum source_state state = source_enter(east.source, UINT_MAX, &again);
+        ck_assert(state == SOURCE_RESTS || state == SOURCE_BUSY);
+        if (state == SOURCE_BUSY)
+            break;
+        clock_sleep_ms(10);
+    }
+    ck_assert_int_eq(source_enter_besides(east.source, &again), SOURCE_BUSY);
+    source_leave_besides(east.source, 0);
+    ck_assert_int_eq(state_of(east.source, 1), SOURCE_READY);
+    script_end(&east);
+}
+END_TEST
+
 START_TEST(one_that_is_away_is_not_asked)
 {
     struct script east = {.name = "eastus", .away = true};
@@ -132,5 +164,6 @@ END_TEST
 
 CHECK_MAIN("content/source", a_source_that_failed_rests_and_longer_each_time,
            only_what_says_that_it_is_down_makes_it_rest,
-           so_many_requests_run_to_it_and_one_while_it_is_in_doubt, one_that_is_away_is_not_asked,
+           so_many_requests_run_to_it_and_one_while_it_is_in_doubt,
+           requests_besides_take_no_place_of_others, one_that_is_away_is_not_asked,
            wrong_bytes_are_counted_and_told_once)

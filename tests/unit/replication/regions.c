@@ -143,7 +143,8 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
     }
     if (r->fault == FAULT_LIES)
         p[size - 1] ^= 1;
-    if (r->fault == FAULT_HANGS || r->fault == FAULT_MUTE)
+    bool hangs_on = r->fault == FAULT_HANGS_ON && size > 1000;
+    if (r->fault == FAULT_HANGS || r->fault == FAULT_MUTE || hangs_on)
         answer_with(r, &hang_ops, resp, p, size);
     else if (r->fault == FAULT_CUTS && !range && size > 100000)
         answer_with(r, &cut_ops, resp, p, size);

@@ -22,6 +22,7 @@ enum fault {
     FAULT_LIES,     // blob and manifest bytes are changed
     FAULT_CUTS,     // blobs break off after 100,000 bytes, unless a Range was asked for
     FAULT_HANGS,    // blobs are never answered
+    FAULT_HANGS_ON, // those of more than 1,000 bytes are not
     FAULT_GARBAGE,  // the feed is lines that mean nothing
     FAULT_ENDLESS,  // the feed is one line without an end
     FAULT_ABSENT,   // blobs are not there (404)

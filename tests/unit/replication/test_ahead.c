@@ -160,6 +160,28 @@ START_TEST(beyond_the_bound_a_blob_comes_with_its_manifest)
 }
 END_TEST
 
+// They hang for 15 s; the manifest's blobs are fetched meanwhile.
+START_TEST(copies_ahead_take_no_jobs_turn)
+{
+    struct digest layer, pushed;
+    world_up(&w);
+    region_down(south);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
+    east->fault = FAULT_HANGS;
+    for (unsigned i = 0; i < 4; i++) {
+        region_layer(east, "contoso", "app", 501 + i, 3000, &layer);
+        tell(east, &layer, 3000);
+    }
+    WAIT_FOR(east->n_blob_gets >= 4, 10000);
+    east->fault = FAULT_NONE;
+    int64_t began = clock_mono_ms();
+    region_push(east, "contoso", "app", "1", 9, 2, 30000, 0, &pushed);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &pushed), 12000);
+    ck_assert_int_lt(clock_mono_ms() - began, 12000);
+    world_done(&w);
+}
+END_TEST
+
 static _Atomic unsigned n_fence;
 
 static bool not_in_west(const struct topology *t, const struct registry *reg,
@@ -203,4 +225,4 @@ END_TEST
 
 CHECK_MAIN("replication/ahead", notes_and_their_bound, a_manifest_uses_what_was_copied_ahead,
            a_lease_that_ends_is_waste, beyond_the_bound_a_blob_comes_with_its_manifest,
-           the_fence_is_asked_on_both_sides)
+           copies_ahead_take_no_jobs_turn, the_fence_is_asked_on_both_sides)
