@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a job fetches: manifests and blobs, from the regions that hold the registry,
-// the entry's origin first (content/content.h). On fetch workers.
+// What a job fetches: manifests and blobs, from the regions that hold the registry: of a new entry its
+// origin first, of an older one the nearest (content/content.h). On fetch workers and their helpers.
 //
 // Invariants (design section 9)
 //   6. A source that cannot be reached never has all the workers, and a worker does not wait for
@@ -11,11 +11,14 @@
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/publish.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define SPREAD_MS 60000
 
 struct job_fetch {
     struct attempt *w;
@@ -79,6 +82,12 @@ static void outcome_take(struct attempt *w, int rc, const struct content_outcome
                  w->job.entry.origin);
 }
 
+// Is the entry so old that the regions that were there have its content by now?
+static bool is_spread(const struct feed_entry *e)
+{
+    return clock_wall_ms() - hlc_wall_ms(e->stamp) > SPREAD_MS;
+}
+
 int manifest_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
                    const struct digest *d, struct buf *out, int64_t *out_not_before_mono,
                    char error[ERROR_TEXT_SIZE])
@@ -89,7 +98,8 @@ int manifest_fetch(struct attempt *w, const struct topology *t, const struct reg
                                 .repository = e->repository,
                                 .digest = *d,
                                 .sources = sources,
-                                .n_sources = peer_sources(w->r, t, reg, e->origin, sources),
+                                .n_sources =
+                                    peer_sources(w->r, t, reg, e->origin, is_spread(e), sources),
                                 .max_running = peer_source_max(w->r)};
     struct content_outcome outcome;
     int rc = content_manifest(w->r->content, &want, out, &outcome);
@@ -109,7 +119,8 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
                                 .digest = ref->digest,
                                 .size = ref->size,
                                 .sources = sources,
-                                .n_sources = peer_sources(w->r, t, reg, e->origin, sources),
+                                .n_sources =
+                                    peer_sources(w->r, t, reg, e->origin, is_spread(e), sources),
                                 .max_running = peer_source_max(w->r),
                                 .besides = how->helps,
                                 .charge = &w->charge,

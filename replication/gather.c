@@ -279,7 +279,7 @@ static int item_fetch(struct batch_item *of, const struct topology *t)
                                       .digest = of->item.digest,
                                       .sources = sources,
                                       .n_sources =
-                                          peer_sources(r, t, reg, of->item.holder, sources),
+                                          peer_sources(r, t, reg, of->item.holder, false, sources),
                                       .besides = true}; // the threads bound them
     struct content_outcome outcome = {0};
     int rc;

@@ -6,6 +6,7 @@
 #include "base/exposition.h"
 #include "base/mem.h"
 #include "net/response_reader.h"
+#include "replication/clock_report.h"
 #include "replication/damage_notice.h"
 #include "replication/job_queue.h"
 #include "replication/peer.h"
@@ -201,21 +202,54 @@ int peer_source_new(struct peer *p, struct source **out)
     return source_new(peer_name(p), &peer_ops, p, out);
 }
 
-size_t peer_sources(struct replicator *r, const struct topology *t, const struct registry *reg,
-                    const char *origin, struct source *out[TOPOLOGY_MAX_REGIONS])
+static int64_t near_step(const struct near_source *s)
 {
-    size_t n = 0;
+    if (s->ms == NEAR_UNKNOWN)
+        return NEAR_UNKNOWN;
+    return s->ms / NEAR_STEP_MS;
+}
+
+void near_order(struct near_source *list, size_t n, size_t from)
+{
+    for (size_t i = from + 1; i < n; i++) {
+        const struct near_source moved = list[i];
+        size_t at = i;
+        for (; at > from && near_step(&list[at - 1]) > near_step(&moved); at--)
+            list[at] = list[at - 1];
+        list[at] = moved;
+    }
+}
+
+static struct near_source near_of(struct replicator *r, struct peer *p)
+{
+    struct near_source near = {.source = peer_source(p), .ms = NEAR_UNKNOWN};
+    int64_t offset_ms, error_ms;
+    if (clock_report_offset(r->clocks, peer_name(p), &offset_ms, &error_ms))
+        near.ms = error_ms;
+    return near;
+}
+
+size_t peer_sources(struct replicator *r, const struct topology *t, const struct registry *reg,
+                    const char *origin, bool spread, struct source *out[TOPOLOGY_MAX_REGIONS])
+{
+    struct near_source list[TOPOLOGY_MAX_REGIONS];
+    size_t n = 0, from = 0;
     const struct region *o = topology_region(t, origin);
     struct peer *first = NULL;
     if (o && registry_replica(reg, o->index))
         first = peers_find(r->peers, origin);
     if (first)
-        out[n++] = peer_source(first);
+        list[n++] = near_of(r, first);
+    if (first && !spread)
+        from = 1;
     for (size_t i = 0; i < reg->n_replicas && n < TOPOLOGY_MAX_REGIONS; i++) {
         struct peer *p = peers_find(r->peers, t->regions[reg->replicas[i].region].name);
         if (p && p != first)
-            out[n++] = peer_source(p);
+            list[n++] = near_of(r, p);
     }
+    near_order(list, n, from);
+    for (size_t i = 0; i < n; i++)
+        out[i] = list[i].source;
     return n;
 }
 

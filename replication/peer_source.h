@@ -13,10 +13,22 @@
 
 // The peer outlives the source.
 int peer_source_new(struct peer *p, struct source **out);
-// The regions that may hold content of the registry: `origin` first when it is one of them, never
-// this region itself. How many.
+// The regions that may hold content of the registry, never this one itself: `origin` first, as who
+// has it for certain, then the others, nearest first. `spread`: others are likely to have it by
+// now, and the origin stands where it is near to. How many.
 size_t peer_sources(struct replicator *r, const struct topology *t, const struct registry *reg,
-                    const char *origin, struct source *out[TOPOLOGY_MAX_REGIONS]);
+                    const char *origin, bool spread, struct source *out[TOPOLOGY_MAX_REGIONS]);
+
+struct near_source {
+    struct source *source;
+    // half of the round trip to it, as the clocks were compared (clock_report.h); NEAR_UNKNOWN
+    int64_t ms;
+};
+#define NEAR_UNKNOWN INT64_MAX
+// What differs by less is as near: the order of the list holds.
+#define NEAR_STEP_MS 10
+// Orders the list from place `from` on, nearest first. Pure.
+void near_order(struct near_source *list, size_t n, size_t from);
 // How many requests may run to one source: where there are others, one worker at least stays free
 // of it.
 unsigned peer_source_max(struct replicator *r);

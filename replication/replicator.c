@@ -118,7 +118,7 @@ static size_t mender_sources(void *ctx, const struct topology *t, const struct r
 {
     struct replicator *r = ctx;
     *out_max_running = peer_source_max(r);
-    return peer_sources(r, t, reg, r->o.region, out);
+    return peer_sources(r, t, reg, r->o.region, true, out);
 }
 
 static bool mender_may_wait(void *ctx)
