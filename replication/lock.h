@@ -53,6 +53,8 @@ enum lock_rank {
     LOCK_SPEECH,
     // revoker.c
     LOCK_REVOKER,
+    // words.c
+    LOCK_WORDS,
     // life.c
     LOCK_LIFE,
     LOCK_N_RANKS

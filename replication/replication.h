@@ -116,6 +116,8 @@ struct replicator_options {
     unsigned recover_patience_ms;
     // between two comparisons of our clock with the others'; 0: 5,000
     unsigned clock_every_ms;
+    // between two rounds in which the others are told how far this region is; 0: 5,000
+    unsigned words_every_ms;
     // Content that no region has got yet is waited for quietly, for so long; then it counts as
     // failed. 0: 30,000
     unsigned absent_ms;

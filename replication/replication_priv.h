@@ -5,9 +5,10 @@
 //
 // Threads: one reader per other region (peer_reader.h), one that watches for silence
 // (silence_watch.h), one that opens and closes writes (write_gate.h), one that compares clocks
-// (clock_watch.h), one that sweeps out what revoked keys signed (revoker.h), one that mends blobs
-// (mender.h), one dispatcher and n_fetches workers for jobs (job_queue.h), and the workers' helpers
-// (blob_group.h). HTTP threads and the
+// (clock_watch.h), one that sweeps out what revoked keys signed (revoker.h), one that tells the
+// others how far this region is (words.h), one that mends blobs (mender.h), one dispatcher and
+// n_fetches workers for jobs (job_queue.h), and the workers' helpers (blob_group.h). HTTP threads
+// and the
 // pool come in through serve.c, the daemon through replicator.c.
 #ifndef MERIDIAN_REPLICATION_PRIV_H
 #define MERIDIAN_REPLICATION_PRIV_H
@@ -46,6 +47,7 @@ struct revoker;
 struct silence_watch;
 struct speech;
 struct streams;
+struct words;
 struct write_gate;
 
 struct replicator {
@@ -67,6 +69,8 @@ struct replicator {
     struct speech *speech;
     struct write_gate *gate;
     struct revoker *revoker;
+    // what members tell each other of how far they are
+    struct words *words;
     struct clock_report *clocks;
     struct clock_watch *clock;
     struct job_queue *jobs;

@@ -21,6 +21,7 @@
 #include "replication/revoker.h"
 #include "replication/silence_watch.h"
 #include "replication/speech.h"
+#include "replication/words.h"
 #include "replication/write_gate.h"
 #include "store/meta_speaks.h"
 
@@ -52,6 +53,7 @@ static void replicator_free(struct replicator *r)
     clock_watch_free(r->clock);
     clock_report_free(r->clocks);
     revoker_free(r->revoker);
+    words_free(r->words);
     write_gate_free(r->gate);
     silence_watch_free(r->silence);
     speech_free(r->speech);
@@ -104,6 +106,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.join_feed_min = JOIN_FEED_MIN;
     if (!r->o.clock_every_ms)
         r->o.clock_every_ms = CLOCK_EVERY_MS;
+    if (!r->o.words_every_ms)
+        r->o.words_every_ms = WORDS_EVERY_MS;
     if (!r->o.absent_ms)
         r->o.absent_ms = ABSENT_MS;
     if (!r->o.fence)
@@ -214,6 +218,9 @@ static int objects_new(struct replicator *r)
     rc = revoker_new(r, &r->revoker);
     if (rc)
         return rc;
+    rc = words_new(r, &r->words);
+    if (rc)
+        return rc;
     rc = clock_report_new(&r->clocks);
     if (rc)
         return rc;
@@ -281,6 +288,9 @@ static int threads_start(struct replicator *r)
         return rc;
     topology_take(r);
     rc = revoker_start(r->revoker);
+    if (rc)
+        return rc;
+    rc = words_start(r->words);
     if (rc)
         return rc;
     rc = write_gate_start(r->gate);
@@ -355,6 +365,7 @@ void replicator_stop(struct replicator *r)
     clock_watch_stop(r->clock);
     mender_stop(r->mender);
     revoker_stop(r->revoker);
+    words_stop(r->words);
     write_gate_stop(r->gate);
     job_queue_stop(r->jobs);
     helpers_free(take_ptr(r->helpers)); // offers that nobody took up end: their workers have

@@ -8,6 +8,7 @@
 #include "replication/replication_priv.h"
 #include "replication/snapshot_serve.h"
 #include "replication/speech.h"
+#include "replication/words.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -82,6 +83,11 @@ static void damaged(const struct ask *a)
     damaged_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void marks(const struct ask *a)
+{
+    words_begin(a->r, a->req, a->peer, a->plan);
+}
+
 static void holds(const struct ask *a)
 {
     holds_begin(a->r, a->req, a->topology, a->peer, a->plan);
@@ -153,7 +159,7 @@ static const struct route routes[] = {
     {"have", FOR_REPOSITORY, false, have},
     {"status", FOR_REGISTRY, false, status},  {"revoked", FOR_READERS, false, revoked},
     {"entries", FOR_READERS, false, entries}, {"snapshot", FOR_PEERS, false, snapshot},
-    {"digests", FOR_PEERS, false, digests},
+    {"digests", FOR_PEERS, false, digests},   {"marks", FOR_PEERS, true, marks},
 };
 
 static const struct route *route_of(const char *path)

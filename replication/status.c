@@ -12,6 +12,7 @@
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "replication/speech.h"
+#include "replication/words.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -361,6 +362,22 @@ static json_t *document(struct replicator *r, int64_t now, json_t *faults, json_
     return root;
 }
 
+// How far each of these registries is applied by all who hold it.
+static void add_horizons(struct replicator *r, const struct topology *t, const char *registry,
+                         json_t *root)
+{
+    const struct region *self = topology_region(t, r->o.region);
+    json_t *list = json_array();
+    AUTO_FREE const struct registry **all = topology_sorted(t);
+    for (size_t i = 0; self && all && i < t->n_registries; i++) {
+        const struct registry *reg = all[i];
+        bool asked = !registry || strcmp(reg->name, registry) == 0;
+        if (asked && registry_replica(reg, self->index))
+            json_array_append_new(list, words_horizon_json(r->words, t, reg));
+    }
+    json_object_set_new(root, "horizons", list);
+}
+
 static json_t *status_make(struct replicator *r, const struct topology *t, const char *registry)
 {
     int64_t now = clock_wall_ms();
@@ -369,6 +386,8 @@ static json_t *status_make(struct replicator *r, const struct topology *t, const
         root = document(r, now, faults_of(r, t, registry), list);
     if (root)
         add_orders(r, t, registry, root);
+    if (root)
+        add_horizons(r, t, registry, root);
     json_decref(list);
     return root;
 }

@@ -8,6 +8,8 @@
 
 #include "store/meta_priv.h"
 
+#include <string.h>
+
 struct promise_arg {
     struct meta *m;
     struct promise *out;
@@ -59,42 +61,34 @@ static int held_read(struct tx *tx, struct arena *a, struct reading *o)
     return 0;
 }
 
-static int readings_make(struct tx *tx, struct arena *a, struct reading **out, size_t *out_n)
+static int reading_make(struct tx *tx, const char *origin, struct arena *a, struct reading *out)
 {
-    struct read_mark *marks;
-    size_t n;
-    int rc = marks_list(tx, a, &marks, &n);
-    if (rc)
-        return rc;
-    struct reading *list = arena_array(a, n + 1, sizeof *list);
-    if (!list)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < n; i++)
-        list[i] = (struct reading){.origin = marks[i].origin, .read = marks[i].mark};
-    list[n] = (struct reading){.origin = arena_strdup(a, tx->region)};
-    if (!list[n].origin)
-        return ERR_NOMEM;
-    rc = missing_ok(log_head(tx, tx->region, &list[n++].read, NULL));
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = held_read(tx, a, &list[i]);
-    *out = list;
-    *out_n = n;
+    int rc;
+    *out = (struct reading){.origin = origin};
+    if (!strcmp(origin, tx->region))
+        rc = log_head(tx, origin, &out->read, NULL);
+    else
+        rc = mark_get(tx, origin, 0, &out->read);
+    rc = missing_ok(rc); // nothing of it was read, or written
+    if (!rc)
+        rc = held_read(tx, a, out);
     return rc;
 }
 
-int meta_reading(struct meta *m, struct arena *a, struct reading **out, size_t *out_n)
+int meta_reading(struct meta *m, const char *const *origins, size_t n, struct arena *a,
+                 struct reading **out)
 {
-    struct reading *list;
-    size_t n;
     struct tx *tx;
+    struct reading *list = arena_array(a, n + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
     int rc = backend_read_moment(m->b, &tx);
     if (rc)
         return rc;
-    rc = readings_make(tx, a, &list, &n);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = reading_make(tx, origins[i], a, &list[i]);
     tx_end(tx);
-    if (rc)
-        return rc;
-    *out = list;
-    *out_n = n;
-    return 0;
+    if (!rc)
+        *out = list;
+    return rc;
 }

@@ -4,7 +4,7 @@
 // too. What members make of it is replication/horizon.h.
 //
 //   rc = meta_promise(m, &mine);          // nothing at or below mine.stamp comes behind mine.head
-//   rc = meta_reading(m, &arena, &all);
+//   rc = meta_reading(m, origins, n, &arena, &list);
 #ifndef MERIDIAN_STORE_META_WORDS_H
 #define MERIDIAN_STORE_META_WORDS_H
 
@@ -40,8 +40,9 @@ struct reading {
     struct reading_held *held;
     size_t n_held;
 };
-// Of all origins that were read, and of this region, in one moment. ERR_TOOBIG: more than
-// META_HELD_MAX registries hold back.
-int meta_reading(struct meta *m, struct arena *a, struct reading **out, size_t *out_n);
+// Of these origins, which may be this region too, in one moment and in this order. ERR_TOOBIG: more
+// than META_HELD_MAX registries hold back.
+int meta_reading(struct meta *m, const char *const *origins, size_t n, struct arena *a,
+                 struct reading **out);
 
 #endif

@@ -467,6 +467,7 @@ void region_up(struct test_region *r)
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,
                                    .absent_ms = r->absent_ms,
+                                   .words_every_ms = 500,
                                    .state_dir = r->dir,
                                    .ahead_bytes = r->ahead_bytes,
                                    .fence = r->fence,

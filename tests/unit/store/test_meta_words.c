@@ -61,20 +61,12 @@ START_TEST(a_region_at_rest_promises_by_its_clock)
 }
 END_TEST
 
-static const struct reading *reading_of(const struct reading *list, size_t n, const char *origin)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(list[i].origin, origin))
-            return &list[i];
-    ck_abort_msg("nothing of %s", origin);
-}
-
 START_TEST(what_is_not_applied_is_told_by_registry)
 {
     struct arena a;
     struct feed_entry *e;
+    static const char *const origins[] = {"westeurope", "eastus", "southeastasia"};
     struct reading *list;
-    size_t n;
     store_begin(&east, "eastus");
     store_begin(&west, "westeurope");
     arena_init(&a, 0);
@@ -83,18 +75,23 @@ START_TEST(what_is_not_applied_is_told_by_registry)
     struct feed_mark upto = {.epoch = e[n_entries - 1].epoch, .seq = e[n_entries - 1].seq};
     memcpy(upto.hash, e[n_entries - 1].hash, sizeof upto.hash);
     ck_assert_int_eq(meta_ingest(west.m, "eastus", e, n_entries, &upto), 0);
-    ck_assert_int_eq(meta_reading(west.m, &a, &list, &n), 0);
-    ck_assert_uint_eq(n, 2);
-    ck_assert_uint_eq(reading_of(list, n, "westeurope")->read.seq, 0);
-    const struct reading *r = reading_of(list, n, "eastus");
+    ck_assert_int_eq(meta_reading(west.m, origins, 3, &a, &list), 0);
+    ck_assert(list[0].read.seq == 0 && list[2].read.seq == 0);
+    ck_assert(list[0].n_held == 0 && list[2].n_held == 0);
+    const struct reading *r = &list[1];
     ck_assert_mem_eq(&r->read, &upto, sizeof upto);
     ck_assert_uint_eq(r->n_held, 1);
     ck_assert_str_eq(r->held[0].registry, REG);
     ck_assert_uint_eq(r->held[0].stamp, e[0].stamp);
     for (size_t i = 0; i < n_entries; i++)
         ck_assert_int_eq(meta_apply(west.m, &e[i], e[i].content, NULL, 0, NULL), 0);
-    ck_assert_int_eq(meta_reading(west.m, &a, &list, &n), 0);
-    ck_assert_uint_eq(reading_of(list, n, "eastus")->n_held, 0);
+    ck_assert_int_eq(meta_reading(west.m, origins, 3, &a, &list), 0);
+    ck_assert_uint_eq(list[1].n_held, 0);
+    // it is read again from its start: what is not applied is told all the same
+    ck_assert_int_eq(put(&west, "app", "v2", "{2}"), 0);
+    ck_assert_int_eq(meta_read_again(west.m, "eastus"), 0);
+    ck_assert_int_eq(meta_reading(west.m, origins, 3, &a, &list), 0);
+    ck_assert(list[0].read.seq == head_seq(&west, "westeurope") && list[1].read.seq == 0);
     arena_done(&a);
     store_end(&east);
     store_end(&west);

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+// Words of members: what is kept of them, and what is asked about it; see words.h. What this region
+// tells is words_tell.c.
+#include "replication/words.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/registry_key.h"
+#include "replication/cursor.h"
+#include "replication/replication_priv.h"
+#include "replication/words_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int words_new(struct replicator *r, struct words **out)
+{
+    struct words *w = mem_zalloc(sizeof *w);
+    if (!w)
+        return ERR_NOMEM;
+    w->r = r;
+    w->members = json_object();
+    if (!w->members) {
+        free(w);
+        return ERR_NOMEM;
+    }
+    lock_init(&w->lock, LOCK_WORDS);
+    *out = w;
+    return 0;
+}
+
+void words_free(struct words *w)
+{
+    if (!w)
+        return;
+    json_decref(w->members);
+    lock_done(&w->lock);
+    free(w);
+}
+
+// --- texts ---
+
+bool word_stamp_parse(const json_t *text, uint64_t *out)
+{
+    const char *s = json_string_value(text);
+    size_t n = s ? strlen(s) : 0;
+    if (!n || n > 19 || strspn(s, "0123456789") != n || (*s == '0' && n > 1))
+        return false;
+    uint64_t v = strtoull(s, NULL, 10);
+    if (v > INT64_MAX)
+        return false;
+    *out = v;
+    return true;
+}
+
+json_t *word_stamp_json(uint64_t stamp)
+{
+    return json_sprintf("%" PRIu64, stamp);
+}
+
+int word_text(const char *origin, const struct feed_mark *head, uint64_t stamp, struct buf *out)
+{
+    char cur[CURSOR_TEXT_SIZE];
+    buf_printf(out, "meridian-word-1\n%s\n%s\n%" PRIu64 "\n", origin, cursor_format(head, cur),
+               stamp);
+    return out->err;
+}
+
+// --- promises of origins ---
+
+// Under the lock. NULL: there is no room for more regions.
+static struct origin_word *origin_word(struct words *w, const char *origin)
+{
+    for (size_t i = 0; i < w->n_origins; i++)
+        if (!strcmp(w->origins[i].origin, origin))
+            return &w->origins[i];
+    if (w->n_origins == ARRAY_LEN(w->origins))
+        return NULL;
+    struct origin_word *o = &w->origins[w->n_origins++];
+    *o = (struct origin_word){0};
+    snprintf(o->origin, sizeof o->origin, "%s", origin);
+    return o;
+}
+
+// While one is waited for that the read mark has not reached, a newer one takes its turn later: else
+// an origin that writes without a pause would never be reached.
+static void promise_note(struct words *w, const char *origin, const struct promise *p)
+{
+    struct origin_word *o = origin_word(w, origin);
+    if (!o || p->stamp <= o->reached.stamp)
+        return;
+    if (!o->waits.stamp)
+        o->waits = *p;
+    else
+        o->next = *p;
+}
+
+static void promises_move(struct origin_word *o, const struct feed_mark *read)
+{
+    while (o->waits.stamp && mark_order(read, &o->waits.head) >= 0) {
+        if (o->waits.stamp > o->reached.stamp)
+            o->reached = o->waits;
+        o->waits = o->next;
+        o->next = (struct promise){0};
+    }
+}
+
+uint64_t words_promised(struct words *w, const char *origin, const struct feed_mark *read)
+{
+    uint64_t stamp = 0;
+    lock_take(&w->lock);
+    struct origin_word *o = origin_word(w, origin);
+    if (o)
+        promises_move(o, read);
+    // a mark that was set back does not count for what it had reached
+    if (o && mark_order(read, &o->reached.head) >= 0)
+        stamp = o->reached.stamp;
+    lock_give(&w->lock);
+    return stamp;
+}
+
+// --- taking ---
+
+static int promise_read(struct words *w, const struct topology *t, const struct region *peer,
+                        const json_t *j, struct promise *out)
+{
+    uint8_t sig[ENTRY_SIG_BYTES];
+    size_t n = 0;
+    const char *cur = json_string_value(json_object_get(j, "head")),
+               *id = json_string_value(json_object_get(j, "key")),
+               *text = json_string_value(json_object_get(j, "sig"));
+    if (!cur || !id || !text || cursor_parse(cur, &out->head) ||
+        !word_stamp_parse(json_object_get(j, "stamp"), &out->stamp))
+        return ERR_PROTO;
+    if (b64url_parse(text, strlen(text), sig, sizeof sig, &n) || n != sizeof sig)
+        return ERR_PROTO;
+    const struct public_key *key = topology_feed_key_in_use(t, id);
+    if (!key || key->region != peer->index)
+        return ERR_AUTH;
+    AUTO_BUF struct buf b;
+    buf_init(&b, 4096);
+    int rc = word_text(peer->name, &out->head, out->stamp, &b);
+    if (!rc && w->r->o.verify(key->spki_b64, b.p, b.n, sig))
+        rc = ERR_AUTH;
+    return rc;
+}
+
+static bool row_ok(json_t *row)
+{
+    uint64_t stamp;
+    const char *origin;
+    json_t *value, *applied = json_object_get(row, "applied");
+    if (!word_stamp_parse(json_object_get(row, "floor"), &stamp) || !json_is_object(applied) ||
+        json_object_size(applied) > TOPOLOGY_MAX_REGIONS)
+        return false;
+    json_object_foreach(applied, origin, value)
+    {
+        if (!hostname_region_ok(origin) || !word_stamp_parse(value, &stamp))
+            return false;
+    }
+    return true;
+}
+
+static bool rows_ok(json_t *rows)
+{
+    const char *key;
+    json_t *row;
+    if (!json_is_object(rows) || json_object_size(rows) > WORDS_ROWS_MAX)
+        return false;
+    json_object_foreach(rows, key, row)
+    {
+        if (!registry_key_ok(key) || !row_ok(row))
+            return false;
+    }
+    return true;
+}
+
+// What is kept of a row.
+static json_t *row_kept(json_t *row, int64_t until_mono)
+{
+    return json_pack("{s:O, s:O, s:I}", "floor", json_object_get(row, "floor"), "applied",
+                     json_object_get(row, "applied"), "until", (json_int_t)until_mono);
+}
+
+// Under the lock.
+static int row_set(struct words *w, const char *member, const char *key, json_t *kept)
+{
+    json_t *of = json_object_get(w->members, member);
+    if (!of) {
+        of = json_object();
+        if (!of || json_object_set_new(w->members, member, of)) {
+            json_decref(kept);
+            return ERR_NOMEM;
+        }
+    }
+    if (!kept || json_object_set_new(of, key, kept))
+        return ERR_NOMEM;
+    return 0;
+}
+
+int words_keep(struct words *w, const struct topology *t, const struct region *member, json_t *rows,
+               size_t *out_kept)
+{
+    int64_t until = clock_mono_ms() + (int64_t)WORDS_LEASE_ROUNDS * w->r->o.words_every_ms;
+    const char *key;
+    json_t *row;
+    int rc = 0;
+    size_t n = 0;
+    lock_take(&w->lock);
+    json_object_foreach(rows, key, row)
+    {
+        if (rc || !shared_registry(w->r, t, member, key))
+            continue;
+        rc = row_set(w, member->name, key, row_kept(row, until));
+        n++;
+    }
+    lock_give(&w->lock);
+    if (!rc)
+        *out_kept = n;
+    return rc;
+}
+
+static int document_take(struct words *w, const struct topology *t, const struct region *peer,
+                         const json_t *doc, size_t *out_taken)
+{
+    struct promise p = {0};
+    json_t *word = json_object_get(doc, "word"), *rows = json_object_get(doc, "registries");
+    if (!rows_ok(rows) || (word && !json_is_object(word)))
+        return ERR_PROTO;
+    if (word) {
+        int rc = promise_read(w, t, peer, word, &p);
+        if (rc)
+            return rc;
+    }
+    // one of the future waits until this clock has come near, as that region's entries do
+    if (p.stamp && p.stamp <= meta_stamp_limit(w->r->o.meta)) {
+        lock_take(&w->lock);
+        promise_note(w, peer->name, &p);
+        lock_give(&w->lock);
+    }
+    return words_keep(w, t, peer, rows, out_taken);
+}
+
+int words_take(struct words *w, const struct topology *t, const struct region *peer,
+               struct bytes body, size_t *out_taken)
+{
+    json_t *doc = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
+    int rc = ERR_PROTO;
+    if (doc)
+        rc = document_take(w, t, peer, doc, out_taken);
+    json_decref(doc);
+    return rc;
+}
+
+// --- looking ---
+
+// Under the lock.
+static void word_fill(const struct words *w, const struct topology *t, const char *member,
+                      const char *key, struct horizon_word *out)
+{
+    json_t *row = json_object_get(json_object_get(w->members, member), key);
+    json_t *applied = json_object_get(row, "applied");
+    *out = (struct horizon_word){0};
+    if (!row || json_integer_value(json_object_get(row, "until")) <= clock_mono_ms())
+        return;
+    out->counts = word_stamp_parse(json_object_get(row, "floor"), &out->floor);
+    for (size_t i = 0; i < t->n_regions; i++)
+        (void)word_stamp_parse(json_object_get(applied, t->regions[i].name),
+                               &out->applied[t->regions[i].index]);
+}
+
+void words_horizon(struct words *w, const struct topology *t, const struct registry *reg,
+                   struct horizon *out_floor)
+{
+    struct horizon_word *said = mem_zalloc_array(TOPOLOGY_MAX_REGIONS, sizeof *said);
+    *out_floor = (struct horizon){.why = HORIZON_NOBODY};
+    if (!said)
+        return;
+    lock_take(&w->lock);
+    for (size_t i = 0; i < reg->n_replicas; i++) {
+        const struct region *member = &t->regions[reg->replicas[i].region];
+        word_fill(w, t, member->name, reg->key, &said[member->index]);
+    }
+    lock_give(&w->lock);
+    *out_floor = horizon_floor(&(struct horizon_view){reg->replica_set, said});
+    free(said);
+}
+
+static const char *why_text(enum horizon_why why)
+{
+    switch (why) {
+    case HORIZON_SILENT:
+        return "it has not said how far it is";
+    case HORIZON_BEHIND:
+        return "it has not applied more of that origin";
+    case HORIZON_CLEARING:
+        return "it has not dropped what is dead yet";
+    case HORIZON_NOBODY:
+        break;
+    }
+    return "there is no member";
+}
+
+void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg)
+{
+    struct horizon h;
+    char when[CLOCK_TEXT_SIZE];
+    words_horizon(w, t, reg, &h);
+    json_t *doc =
+        json_pack("{s:s, s:o}", "registry", reg->name, "appliedByAll", word_stamp_json(h.stamp));
+    if (!doc || h.why == HORIZON_NOBODY)
+        return doc;
+    if (h.stamp)
+        json_object_set_new(doc, "time", json_string(clock_format(hlc_wall_ms(h.stamp), when)));
+    json_object_set_new(doc, "heldBy", json_string(t->regions[h.member].name));
+    if (h.why == HORIZON_BEHIND)
+        json_object_set_new(doc, "of", json_string(t->regions[h.origin].name));
+    json_object_set_new(doc, "why", json_string(why_text(h.why)));
+    return doc;
+}
+
+// --- the route ---
+
+struct words_ask {
+    struct replicator *r;
+    const char *from;
+};
+
+static int taken(const struct words_ask *a, struct bytes body, size_t *out_n)
+{
+    struct topology *t = snapshot_get(a->r->o.topology);
+    const struct region *peer = t ? topology_region(t, a->from) : NULL;
+    int rc = ERR_AUTH; // it left the topology just now
+    if (peer)
+        rc = words_take(a->r->words, t, peer, body, out_n);
+    snapshot_unref(t);
+    return rc;
+}
+
+static void words_run(struct http_request *req, struct http_response *resp)
+{
+    const struct words_ask *a = req->ctx;
+    size_t n = 0;
+    if (!life_enter(a->r->life)) {
+        serve_refuse(req, resp, 503, err_text(ERR_CLOSED));
+        return;
+    }
+    replicator_inbound_contact(a->r, a->from);
+    int rc = taken(a, req->body, &n);
+    life_leave(a->r->life);
+    if (rc == ERR_PROTO)
+        serve_refuse(req, resp, 400, "not the words of a region");
+    else if (rc == ERR_AUTH)
+        serve_refuse(req, resp, 403, "the promise is not signed by a feed key of that region");
+    else if (rc)
+        serve_refuse(req, resp, 503, err_text(rc));
+    else
+        http_response_json(
+            req, resp, 200,
+            json_pack("{s:s, s:I}", "region", a->r->o.region, "taken", (json_int_t)n));
+}
+
+void words_begin(struct replicator *r, struct http_request *req, const struct region *peer,
+                 struct http_plan *plan)
+{
+    struct words_ask *a = arena_alloc(&req->arena, sizeof *a);
+    const char *from = arena_strdup(&req->arena, peer->name);
+    if (!a || !from) {
+        serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
+        return;
+    }
+    *a = (struct words_ask){r, from};
+    if (req->arena.max_bytes)
+        req->arena.max_bytes += WORDS_BODY_MAX; // the collected body
+    plan->kind = HTTP_PLAN_COLLECT;
+    plan->body_max = WORDS_BODY_MAX;
+    plan->run = words_run;
+    plan->ctx = a;
+    plan->pool = r->o.pool;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What words.c (what others told) and words_tell.c (what this region tells) share.
+#ifndef MERIDIAN_REPLICATION_WORDS_PRIV_H
+#define MERIDIAN_REPLICATION_WORDS_PRIV_H
+
+#include "replication/lock.h"
+#include "replication/words.h"
+#include "store/meta_words.h"
+
+#include <jansson.h>
+#include <pthread.h>
+
+// An origin's promises: the one that counts, and those whose place is not read yet.
+struct origin_word {
+    char origin[HOSTNAME_REGION_SIZE];
+    // stamp 0: none
+    struct promise reached, waits, next;
+};
+
+struct words {
+    struct replicator *r;
+    pthread_t thread;
+    bool started;
+
+    struct lock lock;
+    // Under the lock.
+    bool kicked;
+    // {member: {key: {"floor","applied","until"}}}, this region's own words too
+    json_t *members;
+    struct origin_word origins[TOPOLOGY_MAX_REGIONS];
+    size_t n_origins;
+
+    // Of the thread alone.
+    // the promise that was made last, and when (mono)
+    struct promise mine;
+    int64_t promised_mono;
+};
+
+// A decimal text from 0 to 2^63 - 1.
+bool word_stamp_parse(const json_t *text, uint64_t *out);
+json_t *word_stamp_json(uint64_t stamp);
+// What an origin signs.
+int word_text(const char *origin, const struct feed_mark *head, uint64_t stamp, struct buf *out);
+// That origin's feed is read up to there: the highest stamp that it has promised for a place at or
+// before it; 0: none.
+uint64_t words_promised(struct words *w, const char *origin, const struct feed_mark *read);
+// Keeps rows of a member, as {key: {"floor","applied"}}: those of registries that it shares with
+// this region. They count for HORIZON_LEASE_MS.
+int words_keep(struct words *w, const struct topology *t, const struct region *member, json_t *rows,
+               size_t *out_kept);
+
+#endif
