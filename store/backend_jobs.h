@@ -72,6 +72,8 @@ struct job_ops {
     int (*park)(struct tx *tx, int64_t id, uint64_t needed_bytes, const struct job_failure *f);
     int (*unpark)(struct tx *tx, int64_t id);
     int (*try_parked)(struct tx *tx, int64_t id);
+    int (*try_manifest)(struct tx *tx, const char *registry, const char *repository,
+                        const struct digest *manifest);
     int (*wake_all)(struct tx *tx);
     int (*wake_registry)(struct tx *tx, const char *registry, int64_t after_ms);
     int (*wake_for)(struct tx *tx, const char *registry, const char *repository,
@@ -159,6 +161,13 @@ static inline int job_unpark(struct tx *tx, int64_t id)
 static inline int job_try_parked(struct tx *tx, int64_t id)
 {
     return tx->ops->jobs->try_parked(tx, id);
+}
+
+// The same of the jobs of entries that assert this manifest.
+static inline int jobs_try_manifest(struct tx *tx, const char *registry, const char *repository,
+                                    const struct digest *manifest)
+{
+    return tx->ops->jobs->try_manifest(tx, registry, repository, manifest);
 }
 
 // --- many jobs become due ---

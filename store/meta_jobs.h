@@ -89,8 +89,8 @@ int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
 // --- manifests that are recorded without content ---
 // A manifest whose tombstone is higher is recorded when its entry is applied: no content is asked
 // for. When another entry makes it live after all, no further entry brings its content. A
-// tombstone ends no jobs of its register by itself: it makes due those that wait, and what they ask
-// of meta_apply_needs is "nothing" then.
+// tombstone ends no jobs of its register by itself: it makes due those that wait or are parked, and
+// what they ask of meta_apply_needs is "nothing" then.
 
 enum meta_needs {
     // Apply it with empty content: it is superseded, or what it brings is here.

@@ -205,9 +205,11 @@ int merge_manifest_gone(struct tx *tx, int64_t repo, const struct feed_entry *e,
     if (rc || !presence_gone_take(&m, e))
         return rc;
     rc = manifest_save(tx, repo, &m, (struct bytes){0});
-    // jobs of entries that it ends may have nothing to wait for any more
+    // jobs of entries that it ends may have nothing to wait for any more, and need no room
     if (!rc)
         rc = jobs_wake_of(tx, e);
+    if (!rc)
+        rc = jobs_try_manifest(tx, e->registry, e->repository, &e->digest);
     if (!rc)
         rc = tags_settle(tx, repo, &e->digest, out_missing);
     if (!rc)

@@ -2,7 +2,7 @@
 // Parked jobs: the content of their entry does not fit on the disk. See meta_jobs.h.
 //
 // Invariants
-//   1. A parked job becomes due only by meta_jobs_unpark and parked_wake; its row is a job's like
+//   1. A parked job becomes due only by meta_jobs_unpark, parked_wake, and its manifest's tombstone; its row is a job's like
 //      any other, so it ends as any job ends (its entry is applied or becomes void).
 //   2. It holds back no applied mark, nor does an entry that waits in a repository which has parked
 //      jobs: what is trimmed by the marks must not wait until somebody buys a disk

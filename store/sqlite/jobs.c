@@ -161,6 +161,15 @@ static int sqlite_jobs_wake_parked(struct tx *tx, const char *registry, const ch
         "ssii", registry, repository, NEVER, (int64_t)max);
 }
 
+static int sqlite_jobs_try_manifest(struct tx *tx, const char *registry, const char *repository,
+                                    const struct digest *manifest)
+{
+    return db_run(sqlite_tx_db(tx),
+                  "UPDATE tasks SET due_ms=0 WHERE room>0 AND id IN (SELECT id FROM feed WHERE"
+                  " registry=?1 AND repository=?2 AND kind=?3 AND tag='' AND digest=?4)",
+                  "ssnd", registry, repository, (int)ENTRY_MANIFEST, manifest);
+}
+
 static int sqlite_jobs_wake_tag(struct tx *tx, const char *registry, const char *repository,
                                 const char *tag)
 {
@@ -388,6 +397,7 @@ const struct job_ops sqlite_job_ops = {
     .wake_for = sqlite_jobs_wake_for,
     .wake_tag = sqlite_jobs_wake_tag,
     .wake_parked = sqlite_jobs_wake_parked,
+    .try_manifest = sqlite_jobs_try_manifest,
     .parked_fitting = sqlite_jobs_parked_fitting,
     .parked_stale = sqlite_jobs_parked_stale,
     .parked_by_origin = sqlite_jobs_parked_by_origin,

@@ -265,6 +265,21 @@ static job_ptr *parked_sorted(struct tx *tx, size_t *out_n)
     return list;
 }
 
+static bool asserts(struct tx *tx, const struct m_task *j, const struct wish *w)
+{
+    const struct m_feed *f = feed_by_id(tx, j->id);
+    return j->room && is_in(j, w->registry, w->repository) && f->e.kind == ENTRY_MANIFEST &&
+           digest_equal(&f->e.digest, w->manifest);
+}
+
+static int try_manifest(struct tx *tx, const char *registry, const char *repository,
+                        const struct digest *manifest)
+{
+    return wake(
+        tx, asserts,
+        &(struct wish){.registry = registry, .repository = repository, .manifest = manifest});
+}
+
 static int wake_parked(struct tx *tx, const char *registry, const char *repository, size_t max)
 {
     size_t n, n_woken = 0;
@@ -517,6 +532,7 @@ const struct job_ops memory_job_ops = {
     .wake_for = wake_for,
     .wake_tag = wake_tag,
     .wake_parked = wake_parked,
+    .try_manifest = try_manifest,
     .parked_fitting = parked_fitting,
     .parked_stale = parked_stale,
     .parked_by_origin = parked_by_origin,

@@ -81,6 +81,7 @@ CALL(job_wait, job_wait(tx, c->id, c->ms, true))
 CALL(job_fail, job_fail(tx, c->id, c->failure))
 CALL(job_park, job_park(tx, c->id, c->bytes, c->failure))
 CALL(job_unpark, job_unpark(tx, c->id))
+CALL(jobs_try_manifest, jobs_try_manifest(tx, c->e->registry, c->e->repository, &c->e->digest))
 CALL(jobs_wake_all, jobs_wake_all(tx))
 CALL(log_remove, log_remove(tx, c->id))
 CALL(task_put, task_put(tx, c->task, c->ms != 0))
@@ -741,6 +742,36 @@ static void held_are(struct tx *tx, const char *origin, size_t n)
     }
     arena_done(&a);
 }
+
+// Parked jobs of one manifest are tried; of others, and of its tags, not.
+START_TEST(parked_jobs_of_a_manifest_are_tried)
+{
+    begin();
+    struct step s = {.e = entry_at("westeurope", 1, "", "x")};
+    s.e.kind = ENTRY_MANIFEST;
+    s.e.registry = "contoso";
+    ck_assert_int_eq(backend_write(b, append_run, &s), 0);
+    ck_assert_int_eq(WRITE(job_add, .id = s.id, .e = &s.e), 0);
+    int64_t tag = job_of("contoso", 2), ids[4];
+    size_t n;
+    struct feed_entry of_other = entry_at("westeurope", 9, "", "y");
+    of_other.registry = "contoso";
+    const struct job_failure failure = {.failed_ms = 7, .error = "no room"};
+    ck_assert_int_eq(WRITE(job_park, .id = s.id, .bytes = 1000, .failure = &failure), 0);
+    ck_assert_int_eq(WRITE(job_park, .id = tag, .bytes = 1000, .failure = &failure), 0);
+    ck_assert_int_eq(WRITE(jobs_try_manifest, .e = &of_other), 0);
+    struct tx *tx = reader();
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 0, 4, ids, &n), 0);
+    ck_assert_uint_eq(n, 0);
+    tx_end(tx);
+    ck_assert_int_eq(WRITE(jobs_try_manifest, .e = &s.e), 0);
+    tx = reader();
+    ck_assert_int_eq(tasks_due(tx, TASK_APPLY, "contoso", 0, 4, ids, &n), 0);
+    ck_assert(n == 1 && ids[0] == s.id);
+    tx_end(tx);
+    end();
+}
+END_TEST
 
 // What holds back is told by registry, with the lowest stamp.
 START_TEST(held_jobs_are_told_by_registry)
@@ -1540,7 +1571,7 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            unknown_entries_are_counted_until_they_are_learned, numbers_are_kept_by_name,
            due_jobs_come_oldest_first_and_registries_by_name,
            parked_jobs_hold_nothing_back_and_fit_by_size, held_jobs_are_told_by_registry,
-           the_log_tells_which_repositories_were_touched,
+           parked_jobs_of_a_manifest_are_tried, the_log_tells_which_repositories_were_touched,
            a_task_is_one_by_its_key_and_tells_that_it_was_asked_for_again,
            due_tasks_come_by_time_and_beside_the_jobs, a_history_keeps_the_highest_versions,
            what_is_put_in_reads_back, manifests_know_what_holds_them,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/meta between regions: ingest, jobs, apply, marks, relay; any order gives the same state;
 // lost entries come back.
+#include "store/meta_delete.h"
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
@@ -281,6 +282,75 @@ START_TEST(what_has_no_room_is_parked_and_holds_back_no_mark)
     arena_done(&a);
     store_end(&east);
     store_end(&west);
+}
+END_TEST
+
+// East deletes it, and west applies the tombstone.
+static void delete_everywhere(const struct digest *d)
+{
+    const struct delete_request r = {.registry = REG, .repository = "app", .digest = d};
+    struct delete_result result;
+    struct digest missing;
+    struct job *jobs;
+    struct arena a;
+    bool applied = false;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_manifest_delete(east.m, &r, &a, &result), 0);
+    carry(&east, &west);
+    size_t n = n_due(&west, &jobs, &a);
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].entry.kind == ENTRY_MANIFEST_GONE) {
+            ck_assert_int_eq(apply(&west, &jobs[i].entry, &missing), 0);
+            applied = true;
+        }
+    ck_assert(applied);
+    arena_done(&a);
+}
+
+// However many others are parked, and however late it was.
+START_TEST(a_tombstone_ends_the_parked_jobs_of_its_manifest)
+{
+    clock_virtual_set(1800000000000);
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct digest last = digest_str("{29}"), missing;
+    struct arena a;
+    struct job *jobs;
+    bool due = false;
+    arena_init(&a, 0);
+    for (int i = 10; i < 30; i++) {
+        char tag[8], content[8];
+        snprintf(tag, sizeof tag, "v%d", i);
+        snprintf(content, sizeof content, "{%d}", i);
+        ck_assert_int_eq(put(&east, "app", tag, content), 0);
+        carry(&east, &west);
+        clock_virtual_advance(1000);
+        size_t n = n_due(&west, &jobs, &a);
+        for (size_t k = 0; k < n; k++)
+            if (jobs[k].entry.kind == ENTRY_MANIFEST)
+                ck_assert_int_eq(meta_job_park(west.m, jobs[k].id, 500, 5, "no room"), 0);
+            else
+                ck_assert_int_eq(
+                    meta_job_retry(west.m, jobs[k].id, clock_mono_ms() + 3600000, NULL), 0);
+    }
+    expect_parked(&west, 20, 20 * 500);
+    delete_everywhere(&last);
+    size_t n = n_due(&west, &jobs, &a);
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].entry.kind == ENTRY_MANIFEST && digest_equal(&jobs[i].entry.digest, &last)) {
+            enum meta_needs needs;
+            ck_assert_int_eq(meta_apply_needs(west.m, &jobs[i].entry, &needs), 0);
+            ck_assert_int_eq(needs, META_NEEDS_NOTHING);
+            ck_assert_int_eq(
+                meta_apply(west.m, &jobs[i].entry, (struct bytes){0}, NULL, 0, &missing), 0);
+            due = true;
+        }
+    ck_assert(due);
+    expect_parked(&west, 19, 19 * 500);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+    clock_virtual_off();
 }
 END_TEST
 
@@ -911,6 +981,7 @@ END_TEST
 
 CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken,
            jobs_are_moved_and_called_back, what_has_no_room_is_parked_and_holds_back_no_mark,
+           a_tombstone_ends_the_parked_jobs_of_its_manifest,
            a_parked_job_is_looked_at_again_for_good_reasons, of_several_errors_the_worst_is_told,
            parked_jobs_come_back_as_far_as_they_fit_together,
            a_later_entry_of_a_tag_ends_the_one_that_waits_for_room,
