@@ -6,12 +6,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/registry_key.h"
 #include "replication/cursor.h"
 #include "replication/replication_priv.h"
 #include "replication/words_priv.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,34 +37,6 @@ void words_free(struct words *w)
     json_decref(w->members);
     lock_done(&w->lock);
     free(w);
-}
-
-// --- texts ---
-
-bool word_stamp_parse(const json_t *text, uint64_t *out)
-{
-    const char *s = json_string_value(text);
-    size_t n = s ? strlen(s) : 0;
-    if (!n || n > 19 || strspn(s, "0123456789") != n || (*s == '0' && n > 1))
-        return false;
-    uint64_t v = strtoull(s, NULL, 10);
-    if (v > INT64_MAX)
-        return false;
-    *out = v;
-    return true;
-}
-
-json_t *word_stamp_json(uint64_t stamp)
-{
-    return json_sprintf("%" PRIu64, stamp);
-}
-
-int word_text(const char *origin, const struct feed_mark *head, uint64_t stamp, struct buf *out)
-{
-    char cur[CURSOR_TEXT_SIZE];
-    buf_printf(out, "meridian-word-1\n%s\n%s\n%" PRIu64 "\n", origin, cursor_format(head, cur),
-               stamp);
-    return out->err;
 }
 
 // --- promises of origins ---
@@ -124,79 +94,61 @@ uint64_t words_promised(struct words *w, const char *origin, const struct feed_m
 
 // --- taking ---
 
-static int promise_read(struct words *w, const struct topology *t, const struct region *peer,
-                        const json_t *j, struct promise *out)
+static int promise_verify(struct words *w, const struct topology *t, const struct region *peer,
+                          const struct word_page *page)
 {
-    uint8_t sig[ENTRY_SIG_BYTES];
-    size_t n = 0;
-    const char *cur = json_string_value(json_object_get(j, "head")),
-               *id = json_string_value(json_object_get(j, "key")),
-               *text = json_string_value(json_object_get(j, "sig"));
-    if (!cur || !id || !text || cursor_parse(cur, &out->head) ||
-        !word_stamp_parse(json_object_get(j, "stamp"), &out->stamp))
-        return ERR_PROTO;
-    if (b64url_parse(text, strlen(text), sig, sizeof sig, &n) || n != sizeof sig)
-        return ERR_PROTO;
-    const struct public_key *key = topology_feed_key_in_use(t, id);
+    const struct public_key *key = topology_feed_key_in_use(t, page->key);
     if (!key || key->region != peer->index)
         return ERR_AUTH;
     AUTO_BUF struct buf b;
     buf_init(&b, 4096);
-    int rc = word_text(peer->name, &out->head, out->stamp, &b);
-    if (!rc && w->r->o.verify(key->spki_b64, b.p, b.n, sig))
+    int rc = word_text(peer->name, &page->promise, &b);
+    if (!rc && w->r->o.verify(key->spki_b64, b.p, b.n, page->sig))
         rc = ERR_AUTH;
     return rc;
 }
 
-static bool row_ok(json_t *row)
+// What the member has applied of every origin.
+static uint64_t row_low(json_t *row)
 {
-    uint64_t stamp;
     const char *origin;
-    json_t *value, *applied = json_object_get(row, "applied");
-    if (!word_stamp_parse(json_object_get(row, "floor"), &stamp) || !json_is_object(applied) ||
-        json_object_size(applied) > TOPOLOGY_MAX_REGIONS)
-        return false;
-    json_object_foreach(applied, origin, value)
+    json_t *value;
+    uint64_t low = UINT64_MAX, stamp = 0;
+    json_object_foreach(json_object_get(row, "applied"), origin, value)
     {
-        if (!hostname_region_ok(origin) || !word_stamp_parse(value, &stamp))
-            return false;
+        if (word_stamp_parse(value, &stamp) && stamp < low)
+            low = stamp;
     }
-    return true;
+    return low;
 }
 
-static bool rows_ok(json_t *rows)
+// When it moved last, as this region has seen it.
+static int64_t row_moved_ms(json_t *was, json_t *row)
 {
-    const char *key;
-    json_t *row;
-    if (!json_is_object(rows) || json_object_size(rows) > WORDS_ROWS_MAX)
-        return false;
-    json_object_foreach(rows, key, row)
-    {
-        if (!registry_key_ok(key) || !row_ok(row))
-            return false;
-    }
-    return true;
+    if (was && row_low(was) == row_low(row))
+        return json_integer_value(json_object_get(was, "moved"));
+    return clock_wall_ms();
 }
 
-// What is kept of a row.
-static json_t *row_kept(json_t *row, int64_t until_mono)
+// What is kept of a row. `was`: what was kept before; NULL: nothing.
+static json_t *row_kept(json_t *was, json_t *row, int64_t until_mono)
 {
-    return json_pack("{s:O, s:O, s:I}", "floor", json_object_get(row, "floor"), "applied",
-                     json_object_get(row, "applied"), "until", (json_int_t)until_mono);
+    return json_pack("{s:O, s:O, s:I, s:I}", "floor", json_object_get(row, "floor"), "applied",
+                     json_object_get(row, "applied"), "until", (json_int_t)until_mono, "moved",
+                     (json_int_t)row_moved_ms(was, row));
 }
 
 // Under the lock.
-static int row_set(struct words *w, const char *member, const char *key, json_t *kept)
+static int row_set(struct words *w, const char *member, const char *key, json_t *row,
+                   int64_t until_mono)
 {
     json_t *of = json_object_get(w->members, member);
     if (!of) {
         of = json_object();
-        if (!of || json_object_set_new(w->members, member, of)) {
-            json_decref(kept);
+        if (json_object_set_new(w->members, member, of))
             return ERR_NOMEM;
-        }
     }
-    if (!kept || json_object_set_new(of, key, kept))
+    if (json_object_set_new(of, key, row_kept(json_object_get(of, key), row, until_mono)))
         return ERR_NOMEM;
     return 0;
 }
@@ -214,7 +166,7 @@ int words_keep(struct words *w, const struct topology *t, const struct region *m
     {
         if (rc || !shared_registry(w->r, t, member, key))
             continue;
-        rc = row_set(w, member->name, key, row_kept(row, until));
+        rc = row_set(w, member->name, key, row, until);
         n++;
     }
     lock_give(&w->lock);
@@ -223,35 +175,32 @@ int words_keep(struct words *w, const struct topology *t, const struct region *m
     return rc;
 }
 
-static int document_take(struct words *w, const struct topology *t, const struct region *peer,
-                         const json_t *doc, size_t *out_taken)
+static int page_take(struct words *w, const struct topology *t, const struct region *peer,
+                     const struct word_page *page, size_t *out_taken)
 {
-    struct promise p = {0};
-    json_t *word = json_object_get(doc, "word"), *rows = json_object_get(doc, "registries");
-    if (!rows_ok(rows) || (word && !json_is_object(word)))
-        return ERR_PROTO;
-    if (word) {
-        int rc = promise_read(w, t, peer, word, &p);
+    if (page->promises) {
+        int rc = promise_verify(w, t, peer, page);
         if (rc)
             return rc;
     }
-    // one of the future waits until this clock has come near, as that region's entries do
-    if (p.stamp && p.stamp <= meta_stamp_limit(w->r->o.meta)) {
+    // one of the future is passed over, as that region's entries are not read then
+    if (page->promises && page->promise.stamp <= meta_stamp_limit(w->r->o.meta)) {
         lock_take(&w->lock);
-        promise_note(w, peer->name, &p);
+        promise_note(w, peer->name, &page->promise);
         lock_give(&w->lock);
     }
-    return words_keep(w, t, peer, rows, out_taken);
+    return words_keep(w, t, peer, page->rows, out_taken);
 }
 
 int words_take(struct words *w, const struct topology *t, const struct region *peer,
                struct bytes body, size_t *out_taken)
 {
-    json_t *doc = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
-    int rc = ERR_PROTO;
-    if (doc)
-        rc = document_take(w, t, peer, doc, out_taken);
-    json_decref(doc);
+    struct word_page page;
+    int rc = word_page_read(body, &page);
+    if (rc)
+        return rc;
+    rc = page_take(w, t, peer, &page, out_taken);
+    word_page_done(&page);
     return rc;
 }
 
@@ -304,6 +253,16 @@ static const char *why_text(enum horizon_why why)
     return "there is no member";
 }
 
+// Since when the member has not moved; 0: it never said anything.
+static int64_t member_stands_ms(struct words *w, const char *member, const char *key)
+{
+    lock_take(&w->lock);
+    const json_t *row = json_object_get(json_object_get(w->members, member), key);
+    int64_t ms = json_integer_value(json_object_get(row, "moved"));
+    lock_give(&w->lock);
+    return ms;
+}
+
 void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg)
 {
     struct horizon h;
@@ -319,6 +278,9 @@ void *words_horizon_json(struct words *w, const struct topology *t, const struct
     if (h.why == HORIZON_BEHIND)
         json_object_set_new(doc, "of", json_string(t->regions[h.origin].name));
     json_object_set_new(doc, "why", json_string(why_text(h.why)));
+    int64_t since = member_stands_ms(w, t->regions[h.member].name, reg->key);
+    if (since)
+        json_object_set_new(doc, "standsSince", json_string(clock_format(since, when)));
     return doc;
 }
 

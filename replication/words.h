@@ -23,9 +23,7 @@
 #include "config/topology.h"
 #include "replication/horizon.h"
 
-#define WORDS_ROWS_MAX 512     // registries in one request; a region with more sends several
-#define WORDS_BODY_MAX 2097152 // bytes of one request
-#define WORDS_EVERY_MS 5000    // between two rounds, unless the options say otherwise
+#define WORDS_EVERY_MS 5000 // between two rounds, unless the options say otherwise
 // For so many rounds a word counts: HORIZON_LEASE_MS
 #define WORDS_LEASE_ROUNDS (HORIZON_LEASE_MS / WORDS_EVERY_MS)
 #define WORDS_PROMISE_ROUNDS 3 // a promise is a write, so it is not made in each round
@@ -50,7 +48,7 @@ int words_take(struct words *w, const struct topology *t, const struct region *p
 // A registry as the members see it. horizon_floor of it into *out_floor.
 void words_horizon(struct words *w, const struct topology *t, const struct registry *reg,
                    struct horizon *out_floor);
-// For status: {"registry","appliedByAll","time"?,"heldBy"?,"of"?,"why"?}; json_t *, a new reference;
+// For status: {"registry","appliedByAll","time"?,"heldBy"?,"of"?,"why"?,"standsSince"?}; json_t *, a new reference;
 // NULL: out of memory.
 void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg);
 

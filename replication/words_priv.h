@@ -4,6 +4,7 @@
 #define MERIDIAN_REPLICATION_WORDS_PRIV_H
 
 #include "replication/lock.h"
+#include "replication/word_page.h"
 #include "replication/words.h"
 #include "store/meta_words.h"
 
@@ -36,11 +37,6 @@ struct words {
     int64_t promised_mono;
 };
 
-// A decimal text from 0 to 2^63 - 1.
-bool word_stamp_parse(const json_t *text, uint64_t *out);
-json_t *word_stamp_json(uint64_t stamp);
-// What an origin signs.
-int word_text(const char *origin, const struct feed_mark *head, uint64_t stamp, struct buf *out);
 // That origin's feed is read up to there: the highest stamp that it has promised for a place at or
 // before it; 0: none.
 uint64_t words_promised(struct words *w, const char *origin, const struct feed_mark *read);

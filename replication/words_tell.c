@@ -135,7 +135,7 @@ static json_t *promise_json(struct words *w)
     const char *key;
     AUTO_BUF struct buf text;
     buf_init(&text, 4096);
-    if (!w->mine.stamp || word_text(w->r->o.region, &w->mine.head, w->mine.stamp, &text) ||
+    if (!w->mine.stamp || word_text(w->r->o.region, &w->mine, &text) ||
         meta_sign(w->r->o.meta, text.p, text.n, &key, sig))
         return NULL;
     b64url_format(sig, sizeof sig, sig_text);

@@ -66,6 +66,7 @@ START_TEST(who_is_cut_off_holds_it_back_and_is_named)
     const json_t *row = json_array_get(json_object_get(doc, "horizons"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(row, "registry")), "contoso");
     ck_assert_str_eq(json_string_value(json_object_get(row, "heldBy")), south->name);
+    ck_assert_ptr_nonnull(json_object_get(row, "standsSince"));
     json_decref(doc);
     region_cut(south, false);
     WAIT_FOR(all_have("contoso", then, NULL), 60000);
@@ -92,8 +93,6 @@ START_TEST(what_is_stuck_holds_back_its_registry_alone)
 }
 END_TEST
 
-// --- what is told is judged ---
-
 static int told(const char *text, size_t *out_n)
 {
     struct topology *t = snapshot_get(&east->topology);
@@ -108,6 +107,39 @@ static int told(const char *text, size_t *out_n)
     snapshot_unref(t);
     return rc;
 }
+
+// Heard or not: a member that does not move stands since it moved last.
+START_TEST(it_is_told_since_when_a_member_stands)
+{
+    static const char *const same = "{'registries':{'contoso':{'floor':'0','applied':"
+                                    "{'eastus':'9','westeurope':'%d','southeastasia':'7'}}}}";
+    char text[256];
+    size_t n;
+    int64_t first = 0;
+    world_up(&w);
+    region_cut(west, true); // it tells nothing by itself meanwhile
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, same, 8 + i); // what is ahead moves, what is behind does not
+        ck_assert_int_eq(told(text, &n), 0);
+        json_t *row = json_object_get(json_object_get(east->replicator->words->members, west->name),
+                                      "contoso");
+        int64_t moved = json_integer_value(json_object_get(row, "moved"));
+        ck_assert_int_gt(moved, 0);
+        if (!i)
+            first = moved;
+        ck_assert_int_eq(moved, first);
+        WAIT_FOR(clock_wall_ms() > first, 10000);
+    }
+    ck_assert_int_eq(told("{'registries':{'contoso':{'floor':'0','applied':{'eastus':'9'}}}}", &n),
+                     0);
+    json_t *row =
+        json_object_get(json_object_get(east->replicator->words->members, west->name), "contoso");
+    ck_assert_int_gt(json_integer_value(json_object_get(row, "moved")), first);
+    world_done(&w);
+}
+END_TEST
+
+// --- what is told is judged ---
 
 START_TEST(words_that_are_none_are_refused)
 {
@@ -148,16 +180,16 @@ static int promised(struct test_region *by, struct test_region *as, uint64_t sta
     char text[1024], cur[CURSOR_TEXT_SIZE], sig_text[b64_size(ENTRY_SIG_BYTES)];
     uint8_t sig[ENTRY_SIG_BYTES];
     const char *key;
-    const struct feed_mark head = {.epoch = 1, .seq = 1};
+    const struct promise p = {.head = {.epoch = 1, .seq = 1}, .stamp = stamp};
     size_t n;
     AUTO_BUF struct buf b;
     buf_init(&b, 4096);
-    ck_assert_int_eq(word_text(as->name, &head, stamp, &b), 0);
+    ck_assert_int_eq(word_text(as->name, &p, &b), 0);
     ck_assert_int_eq(meta_sign(by->meta, b.p, b.n, &key, sig), 0);
     b64url_format(sig, sizeof sig, sig_text);
     snprintf(text, sizeof text,
              "{'word':{'head':'%s','stamp':'%llu','key':'%s','sig':'%s'},'registries':{}}",
-             cursor_format(&head, cur), (unsigned long long)stamp + spoil, key, sig_text);
+             cursor_format(&p.head, cur), (unsigned long long)stamp + spoil, key, sig_text);
     return told(text, &n);
 }
 
@@ -185,4 +217,5 @@ END_TEST
 
 CHECK_MAIN("replication/words", all_come_to_know_that_all_have_a_write,
            who_is_cut_off_holds_it_back_and_is_named, what_is_stuck_holds_back_its_registry_alone,
-           words_that_are_none_are_refused, a_promise_is_its_origins_own)
+           it_is_told_since_when_a_member_stands, words_that_are_none_are_refused,
+           a_promise_is_its_origins_own)
