@@ -26,7 +26,7 @@
 #define WORDS_EVERY_MS 5000 // between two rounds, unless the options say otherwise
 // For so many rounds a word counts: HORIZON_LEASE_MS
 #define WORDS_LEASE_ROUNDS (HORIZON_LEASE_MS / WORDS_EVERY_MS)
-#define WORDS_PROMISE_ROUNDS 3 // a promise is a write, so it is not made in each round
+#define WORDS_PROMISE_ROUNDS 3 // a promise may be a write, so it is not made in each round
 
 struct http_plan;
 struct http_request;

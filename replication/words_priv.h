@@ -35,6 +35,8 @@ struct words {
     // the promise that was made last, and when (mono)
     struct promise mine;
     int64_t promised_mono;
+    // our wall clock less the monotonic one, at the last round
+    int64_t base_us;
 };
 
 // That origin's feed is read up to there: the highest stamp that it has promised for a place at or

@@ -19,6 +19,7 @@
 
 #define TELL_MS 3000
 #define ANSWER_MAX 4096
+#define CLOCK_SET_US 100000 // by so much at least; steering moves it by less in a round
 
 // --- what is told ---
 
@@ -115,14 +116,33 @@ static int rows_make(struct words *w, const struct topology *t, const struct reg
 
 // --- the promise ---
 
+// Was our wall clock set since the last round? The clock watch has looked at it by the next one.
+static bool clock_was_set(struct words *w)
+{
+    int64_t base = clock_base_us(), by = base - w->base_us;
+    w->base_us = base;
+    return llabs(by) > CLOCK_SET_US;
+}
+
+// The wall clock that is promised by becomes this region's last stamp, so it must be a good one: a
+// clock that stood far ahead would close writes once it is right again.
+static bool clock_is_good(struct words *w)
+{
+    struct clock_opinion o;
+    if (clock_was_set(w) || !replication_clock_opinion(w->r, &o))
+        return false;
+    return o.compared && !o.set_since && !o.far && !o.ahead && !o.closes;
+}
+
 // Made anew now and then. What was promised before holds for ever, so a failure loses nothing.
 static void promise_make(struct words *w)
 {
     int64_t now = clock_mono_ms();
     int64_t pause_ms = (int64_t)WORDS_PROMISE_ROUNDS * w->r->o.words_every_ms;
+    bool good = clock_is_good(w);
     if (w->promised_mono && now - w->promised_mono < pause_ms)
         return;
-    if (meta_promise(w->r->o.meta, &w->mine))
+    if (!good || meta_promise(w->r->o.meta, &w->mine))
         return;
     w->promised_mono = now;
 }

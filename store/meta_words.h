@@ -23,8 +23,10 @@ struct promise {
     uint64_t stamp;
 };
 // All own entries that were or will be minted with a stamp at or below `stamp` stand at or before
-// `head`: the clock moves to it, durably. Each call is a write. ERR_BUSY: writes are closed.
-// ERR_CLOSED: another process mints. ERR_AHEAD: the clock is of the future.
+// `head`. It is the stamp of the last own entry, or the wall clock less the skew, to which the own
+// clock moves then, durably: so only for a region that has not written for so long a call is a
+// write. Not while the wall clock is in doubt. ERR_BUSY: writes are closed. ERR_CLOSED: another
+// process mints.
 int meta_promise(struct meta *m, struct promise *out);
 
 // What of one origin is not applied in a registry, and holds back (jobs_first_holding in

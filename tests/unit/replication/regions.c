@@ -467,7 +467,7 @@ void region_up(struct test_region *r)
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,
                                    .absent_ms = r->absent_ms,
-                                   .words_every_ms = 500,
+                                   .words_every_ms = r->words_every_ms,
                                    .state_dir = r->dir,
                                    .ahead_bytes = r->ahead_bytes,
                                    .fence = r->fence,
@@ -592,6 +592,7 @@ void world_make(struct world *w)
         r->world = w;
         r->name = names[i];
         r->start_ask_ms = 1000;
+        r->words_every_ms = 3600000;
         snprintf(r->dir, sizeof r->dir, "%s/%s", w->dir, names[i]);
         ck_assert_int_eq(dir_make(r->dir, 0700), 0);
         char keys[300];
