@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "replication/join_state.h"
 #include "replication/replication_priv.h"
 
 #include <assert.h>
@@ -51,6 +52,24 @@ static void gate_see_to(struct meta *m)
         meta_gate_open(m, META_GATE_KEY);
 }
 
+// A snapshot proves nothing of entries below the place that a revocation names: what came by one is
+// held against the whole feed, which that place's hash commits to. Its row is forgotten then, so it
+// happens once, and after a kill.
+static int joined_reread(struct replicator *r, const char *origin)
+{
+    const struct feed_mark start = {0};
+    struct feed_mark at;
+    size_t n;
+    int rc = join_state_place(r->o.state_dir, origin, &at);
+    if (rc == ERR_NOTFOUND)
+        return 0;
+    if (!rc)
+        rc = meta_revoke_reread(r->o.meta, origin);
+    if (!rc)
+        rc = join_state_forget_behind(r->o.state_dir, origin, &start, &n);
+    return rc;
+}
+
 int revoker_tell(struct revoker *v, const struct topology *t)
 {
     struct meta *m = v->r->o.meta;
@@ -66,6 +85,8 @@ int revoker_tell(struct revoker *v, const struct topology *t)
     if (n)
         rc = meta_revoke(m, list, n, &told);
     gate_see_to(m);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = joined_reread(v->r, list[i].origin);
     if (rc)
         return rc;
     if (told.n_new)
