@@ -199,8 +199,9 @@ static const struct option registry_rows[] = {
              "manifest for it"},
     {"ack", OPT_ENUM, OPT_AT(struct spec_registry, ack_peers), .def = "local",
      .words = spec_ack_words, .n_words = ARRAY_LEN(spec_ack_words),
-     .help = "when a write is acknowledged: local, once it is on this region's disk; peers:N, once N "
-             "other regions have it too, with its content"},
+     .help =
+         "when a write is acknowledged: local, once it is on this region's disk; peers:N, once N "
+         "other regions have it too, with its content"},
     {"repositories", OPT_LIST, OPT_ARRAY_AT(struct spec_registry, repositories, n_repositories),
      .max = POLICY_REPOSITORIES_MAX, .sub = &spec_repository_set,
      .help = "rules of its repositories; the first whose match fits a repository holds"},

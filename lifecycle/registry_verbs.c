@@ -171,9 +171,13 @@ static int plan_create(const struct plan_ctx *x, struct plan *out, struct diag *
 static int plan_update(const struct plan_ctx *x, struct plan *out, struct diag *diag,
                        const char **out_code)
 {
-    static const char *const known[] = {
-        "regionalEndpoints",   "dataEndpointEnabled", "cidrs", "publicNetworkEnabled", "ip",
-        "anonymousPullEnabled", "ack"};
+    static const char *const known[] = {"regionalEndpoints",
+                                        "dataEndpointEnabled",
+                                        "cidrs",
+                                        "publicNetworkEnabled",
+                                        "ip",
+                                        "anonymousPullEnabled",
+                                        "ack"};
     const char *name = plain_name(x, x->object);
     (void)out_code;
     int rc = arguments_known(x->arguments, known, ARRAY_LEN(known), diag);

@@ -189,8 +189,8 @@ static int page_get(struct join *j)
         snprintf(target + n, sizeof target - (size_t)n, "&max=%u", j->r->o.join_page_max);
     buf_done(&j->body);
     buf_init(&j->body, 0);
-    int rc = peer_get_page(&j->r->dialer, j->t, peer_name(j->p), target, SNAPSHOT_TEXT_MAX,
-                           &status, &j->body, error);
+    int rc = peer_get_page(&j->r->dialer, j->t, peer_name(j->p), target, SNAPSHOT_TEXT_MAX, &status,
+                           &j->body, error);
     if (rc) {
         peer_failed(j->p, "%s", error);
         return rc;

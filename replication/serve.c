@@ -156,10 +156,10 @@ static const struct route routes[] = {
     {"clock", FOR_PEERS, false, clock_now},   {"damaged", FOR_PEERS, true, damaged},
     {"reach", FOR_PEERS, false, reach},       {"holds", FOR_PEERS, true, holds},
     {"ahead", FOR_PEERS, true, ahead},        {"stored", FOR_PEERS, true, stored},
-    {"have", FOR_REPOSITORY, false, have},
-    {"status", FOR_REGISTRY, false, status},  {"revoked", FOR_READERS, false, revoked},
-    {"entries", FOR_READERS, false, entries}, {"snapshot", FOR_PEERS, false, snapshot},
-    {"digests", FOR_PEERS, false, digests},   {"marks", FOR_PEERS, true, marks},
+    {"have", FOR_REPOSITORY, false, have},    {"status", FOR_REGISTRY, false, status},
+    {"revoked", FOR_READERS, false, revoked}, {"entries", FOR_READERS, false, entries},
+    {"snapshot", FOR_PEERS, false, snapshot}, {"digests", FOR_PEERS, false, digests},
+    {"marks", FOR_PEERS, true, marks},
 };
 
 static const struct route *route_of(const char *path)
