@@ -139,7 +139,7 @@ def self_test(text, read, sources):
                      ('| `locked` | `write`, `delete`', '| `held` | `write`, `delete`'), ('`gone`, `judged`?, `rule`?', '`gone`, `rule`?')):
         assert old in text, old
         assert judge(text.replace(old, new, 1), read, sources), f'not seen: {old} as {new}'
-    for path, old, new in (('replication/serve.c', '{"feed", FOR_PEERS', '{"digests", FOR_PEERS, false, feed}, {"feed", FOR_PEERS'),
+    for path, old, new in (('replication/serve.c', '{"feed", FOR_PEERS', '{"spread", FOR_PEERS, false, feed}, {"feed", FOR_PEERS'),
                            ('store/entry.h', 'KIND(ENTRY_TAG, 2, tag)', 'KIND(ENTRY_TAG, 2, tag) KIND(ENTRY_HOLD, 8, tag_gone)'),
                            ('store/entry_value.c', 'member(v, "judged"', 'member(v, "signed", false), member(v, "judged"'),
                            ('replication/feed_line.c', 'json_object_get(o, "speaks")', 'json_object_get(o, "speaks"), json_object_get(o, "zip")'),

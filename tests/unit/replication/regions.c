@@ -746,11 +746,17 @@ void region_layer(struct test_region *r, const char *registry, const char *repos
     *out = name.digest;
 }
 
+bool region_opens(struct test_region *r)
+{
+    (void)replicator_alone(r->replicator);
+    return region_writes_open(r);
+}
+
 void region_push(struct test_region *r, const char *registry, const char *repository,
                  const char *tag, unsigned seed, size_t n_layers, size_t layer_bytes,
                  size_t manifest_pad, struct digest *out)
 {
-    WAIT_FOR(region_writes_open(r), 20000);
+    WAIT_FOR(region_opens(r), 20000);
     struct manifest_ref refs[16];
     struct buf b;
     buf_init(&b, 1 << 20);

@@ -172,5 +172,7 @@ int region_ask(struct test_region *at, struct test_region *from, const char *met
 void region_socket(struct test_region *at, struct test_region *from, char *out, size_t cap);
 long lag_of(struct test_region *at, const char *origin, const char *error, bool *out_says);
 bool region_writes_open(struct test_region *r);
+// Likewise, where others may be away: an empty store waits for none of them.
+bool region_opens(struct test_region *r);
 
 #endif

@@ -39,7 +39,7 @@ static void link_cut(struct test_region *a, struct test_region *b, bool cut)
         return;
     region_down(a); // streams that stand are not cut by refusing new ones
     region_up(a);
-    WAIT_FOR(region_writes_open(a), 30000);
+    WAIT_FOR(region_opens(a), 30000);
 }
 
 static void tag_delete(struct test_region *r, const char *tag)
