@@ -208,7 +208,8 @@ extern const struct command health_impair_cmd, health_clear_cmd, health_orders_c
 extern const struct command region_rebuild_cmd;   // rebuild.c
 extern const struct command replication_wait_cmd; // replication_wait.c
 extern const struct command replication_drain_cmd, replication_undrain_cmd, replication_feed_cmd,
-    replication_repair_cmd, replication_revoked_cmd, replication_rebind_cmd;
+    replication_repair_cmd, replication_revoked_cmd, replication_differences_cmd,
+    replication_rebind_cmd;
 // GET at a region with a token that may pull `repository` and has the catalogue, as far as the user
 // may: lists show what that sees. 0 with the JSON answer, else the exit
 // status, said.

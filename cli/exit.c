@@ -20,7 +20,9 @@ const struct exit_row exit_rows[] = {
     {EXIT_UNKNOWN, "unknown", "What was asked for is not there, in any region that was asked."},
     {EXIT_NO_SPACE, "no space", "A region has no space for what it should copy."},
     {EXIT_DIVERGED, "diverged",
-     "A region has diverged: an origin's entries are not those that this region has read of it."},
+     "A region has diverged: it shows something else than another one; or their logs are in "
+     "conflict: "
+     "an origin's entries are not those that a region has read of it."},
     {EXIT_CHANGES, "would change", "A dry run or what-if: carried out, it would change something."},
     {EXIT_CONFLICT, "conflict",
      "Something else is so than was expected: another version is in force, another operation runs "

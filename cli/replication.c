@@ -82,7 +82,8 @@ static int rows_status(const json_t *rows)
         int status;
     } table[] = {{"Unreachable", EXIT_UNREACHABLE}, {"Denied", EXIT_DENIED},
                  {"ClockAhead", EXIT_CLOCK_AHEAD},  {"Diverged", EXIT_DIVERGED},
-                 {"NoSpace", EXIT_NO_SPACE},        {"Refused", EXIT_FAILED}};
+                 {"Conflict", EXIT_DIVERGED},       {"NoSpace", EXIT_NO_SPACE},
+                 {"Refused", EXIT_FAILED}};
     int worst = EXIT_DONE;
     size_t i;
     const json_t *row;
@@ -208,6 +209,24 @@ static void print_joining(json_t *rows)
     }
 }
 
+// What comparisons of state found and nobody has made good yet.
+static void print_differences(json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *c = json_object_get(row, "compared");
+        json_int_t n = json_integer_value(json_object_get(c, "differences"));
+        if (n)
+            printf("%s shows %lld tags or manifests otherwise than %s: meridian replication "
+                   "differences %s\n",
+                   json_string_value(json_object_get(row, "region")), (long long)n,
+                   json_string_value(json_object_get(row, "origin")),
+                   json_string_value(json_object_get(row, "registry")));
+    }
+}
+
 #define STATUS_COLUMNS 8
 
 static void print_status(struct cli *c, json_t *rows)
@@ -237,6 +256,7 @@ static void print_status(struct cli *c, json_t *rows)
     print_wrong(rows);
     print_ahead(rows);
     print_joining(rows);
+    print_differences(rows);
 }
 
 static int replication_status(struct cli *c, int argc, char **argv)
@@ -270,9 +290,9 @@ static int replication_status(struct cli *c, int argc, char **argv)
 // What a region says of itself as a replica: the least good of its states, or why it says nothing.
 static json_t *display_status(struct cli *c, const json_t *rows, const char *region)
 {
-    static const char *const worst_last[] = {"Ready",    "Syncing", "NeedsUpgrade", "Retrying",
-                                             "NoSpace",  "Refused", "Unreachable",  "ClockAhead",
-                                             "Diverged", "Denied"};
+    static const char *const worst_last[] = {"Ready",    "Syncing",  "NeedsUpgrade", "Retrying",
+                                             "NoSpace",  "Refused",  "Unreachable",  "ClockAhead",
+                                             "Diverged", "Conflict", "Denied"};
     size_t worst = 0, i, n = 0;
     const char *why = NULL;
     json_t *row;
@@ -436,10 +456,10 @@ static const struct command replication_cmds[] = {
 int cmd_replication(struct cli *c, int argc, char **argv)
 {
     const struct command all[] = {
-        replication_cmds[0],   replication_cmds[1],     replication_cmds[2],
-        replication_cmds[3],   replication_cmds[4],     replication_cmds[5],
-        replication_wait_cmd,  replication_drain_cmd,   replication_undrain_cmd,
-        replication_feed_cmd,  replication_revoked_cmd, replication_repair_cmd,
-        replication_rebind_cmd};
+        replication_cmds[0],    replication_cmds[1],     replication_cmds[2],
+        replication_cmds[3],    replication_cmds[4],     replication_cmds[5],
+        replication_wait_cmd,   replication_drain_cmd,   replication_undrain_cmd,
+        replication_feed_cmd,   replication_revoked_cmd, replication_differences_cmd,
+        replication_repair_cmd, replication_rebind_cmd};
     return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }

@@ -201,6 +201,13 @@ static const struct option collect_rows[] = {
      .max = 2592000000,
      .help = "how long a blob is kept that no manifest refers to: longer than the longest push"},
 };
+static const struct option compare_rows[] = {
+    {"every", OPT_DURATION, NODE(compare_every_s), .def = "1h", .unit_ms = 1000, .min = 1000,
+     .max = 30ull * 86400000,
+     .help = "time between two rounds of comparisons with each other region"},
+    {"rate", OPT_INT, NODE(compare_rate), .def = "500", .min = 1, .max = 1000000,
+     .help = "manifests and tags that are compared in a second, at most"},
+};
 static const struct option scrub_rows[] = {
     {"rate", OPT_SIZE, NODE(scrub_rate), .def = "4MiB", .max = 1ull << 40,
      .help = "bytes a second at which all blobs are read and compared with their digests, once a "
@@ -253,7 +260,8 @@ static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SU
                                users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows),
                                log_set = SUB_OF(log_rows), cert_set = SUB_OF(cert_rows),
                                upload_set = SUB_OF(upload_rows), disk_set = SUB_OF(disk_rows),
-                               collect_set = SUB_OF(collect_rows), scrub_set = SUB_OF(scrub_rows),
+                               collect_set = SUB_OF(collect_rows),
+                               compare_set = SUB_OF(compare_rows), scrub_set = SUB_OF(scrub_rows),
                                limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows),
                                outbound_set = SUB_OF(outbound_rows), audit_set = SUB_OF(audit_rows);
 
@@ -309,6 +317,8 @@ static const struct option node_rows[] = {
     {"uploads", SECTION(upload_set), .help = "uploads"},
     {"disk", SECTION(disk_set), .help = "the disk of data_dir"},
     {"collect", SECTION(collect_set), .help = "collection of blobs that nobody needs"},
+    {"compare", SECTION(compare_set),
+     .help = "comparisons of what clients see here with what they see in other regions"},
     {"scrub", SECTION(scrub_set), .help = "a search for damaged blobs"},
     {"limits", SECTION(limit_set), .help = "limits"},
     {"outbound", SECTION(outbound_set),

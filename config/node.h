@@ -103,6 +103,9 @@ struct node {
     unsigned uploads_per_registry;
     // collect.grace: how long a blob is kept that no manifest refers to, default 86400
     unsigned collect_grace_s;
+    // compare.every, default an hour; compare.rate: manifests and tags a second, default 500
+    unsigned compare_every_s;
+    unsigned compare_rate;
     // scrub.rate: bytes a second that are read to find damage, default 4 MiB; 0: never
     uint64_t scrub_rate;
     // uploads.bytes_per_principal: as it is written, default 10%

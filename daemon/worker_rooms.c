@@ -231,6 +231,8 @@ static int start_replicator(struct worker *w)
                                          .peer_pem = w->paths->peer_pem,
                                          .state_dir = w->paths->state,
                                          .ahead_bytes = n->ahead_bytes,
+                                         .compare_every_ms = (int64_t)n->compare_every_s * 1000,
+                                         .compare_rate = n->compare_rate,
                                          .on_away = worker_on_away,
                                          .on_away_ctx = w,
                                          .orders = worker_orders_of,

@@ -18,6 +18,14 @@ struct digests_question {
     struct shown_subject after, subject;
 };
 
+static size_t looks_of(const struct digests_question *q)
+{
+    unsigned looks = q->r->o.digest_looks;
+    if (!looks || looks > DIGEST_LOOKS_MAX)
+        return DIGEST_LOOKS_MAX;
+    return looks;
+}
+
 // --- repositories ---
 
 struct summary {
@@ -69,7 +77,7 @@ static int names_add(struct summary *s, const char *after, bool *out_full, bool 
 
 static int repositories_write(const struct digests_question *q, struct arena *a, struct buf *out)
 {
-    struct summary s = {.q = q, .a = a, .left = DIGEST_LOOKS_MAX};
+    struct summary s = {.q = q, .a = a, .left = looks_of(q)};
     bool is_end = false, is_full = false;
     int rc = 0;
     s.out.list = arena_array(a, DIGEST_LIST_MAX, sizeof *s.out.list);
@@ -90,7 +98,7 @@ static int repositories_write(const struct digests_question *q, struct arena *a,
 static int sums_write(const struct digests_question *q, struct buf *out)
 {
     struct digest_summed summed;
-    const struct digest_range range = {.after = q->ask.after, .max = DIGEST_LOOKS_MAX};
+    const struct digest_range range = {.after = q->ask.after, .max = looks_of(q)};
     int rc = digest_sum(q->r->o.meta, q->ask.registry, q->ask.repository, &range, &summed);
     if (rc)
         return rc;
@@ -102,10 +110,13 @@ static int sums_write(const struct digests_question *q, struct buf *out)
 static int list_write(const struct digests_question *q, struct arena *a, struct buf *out)
 {
     struct digest_subjects s = {.list = arena_array(a, DIGEST_LIST_MAX, sizeof *s.list)};
+    size_t max = looks_of(q);
+    if (max > DIGEST_LIST_MAX)
+        max = DIGEST_LIST_MAX;
     if (!s.list)
         return ERR_NOMEM;
-    int rc = meta_shown_walk(q->r->o.meta, q->ask.registry, q->ask.repository, q->ask.after,
-                             DIGEST_LIST_MAX, s.list, &s.n, &s.at_end);
+    int rc = meta_shown_walk(q->r->o.meta, q->ask.registry, q->ask.repository, q->ask.after, max,
+                             s.list, &s.n, &s.at_end);
     if (rc)
         return rc;
     if (!s.at_end)

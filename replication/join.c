@@ -219,7 +219,7 @@ static int page_store(struct join *j)
     if (rc == ERR_CONFLICT) {
         peer_diverged(j->p);
         fault(j,
-              "it says something else than it said before, under the same sequence: see Diverged "
+              "it says something else than it said before, under the same sequence: see Conflict "
               "in docs/failures.md");
     }
     if (rc)

@@ -55,6 +55,10 @@ enum lock_rank {
     LOCK_REVOKER,
     // words.c
     LOCK_WORDS,
+    // comparer.c
+    LOCK_COMPARER,
+    // differences.c
+    LOCK_DIFFERENCES,
     // life.c
     LOCK_LIFE,
     LOCK_N_RANKS

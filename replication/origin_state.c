@@ -36,7 +36,7 @@ const char *origin_state_name(const struct origin_seen *s, const struct origin_s
     if (self && !no_space)
         return self_name(o);
     if (v->diverged)
-        return "Diverged";
+        return "Conflict";
     if (v->silent)
         return "Unreachable";
     if (v->ahead) // it answers, but nothing more of it can be taken now
@@ -49,6 +49,8 @@ const char *origin_state_name(const struct origin_seen *s, const struct origin_s
         return "Retrying";
     if (s->n_unknown) // it is kept and handed on, and has no effect here
         return "NeedsUpgrade";
+    if (s->n_differences) // what is shown differs, and nothing that is under way explains it
+        return "Diverged";
     if (o->n_pending || !v->connected || !v->caught_up)
         return "Syncing";
     return "Ready";

@@ -21,6 +21,8 @@ struct origin_seen { // of this region itself nothing is known to a reader
     // Entries of the registry that this program does not know, and whether they freeze a repository.
     uint64_t n_unknown;
     bool frozen;
+    // Comparisons with this region found so many differences that are not made good.
+    size_t n_differences;
 };
 
 // One of the states of replication.h. `self`: the origin is this region, whose recovered entries

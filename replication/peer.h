@@ -134,7 +134,7 @@ bool peer_is_back(struct peer *p);
 // A progress line. `complete`: what lies before it was read too.
 void peer_progress(struct peer *p, bool caught_up, bool complete);
 // It left out entries: what is missing. How often in a row, since it was caught up last: from
-// PEER_GAPS_TOLD on status says Diverged.
+// PEER_GAPS_TOLD on status says Conflict.
 #define PEER_GAPS_TOLD 3
 void peer_gap(struct peer *p, const char *what);
 unsigned peer_gaps(struct peer *p);

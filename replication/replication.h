@@ -39,7 +39,7 @@
 //
 // Status (also of the admin socket): {"region", "time", "writes": "open" or why not, "clock",
 // "replications": [{"registry", "region" (the reader: here), "origin", "state":
-// Ready|Syncing|NeedsUpgrade|Retrying|NoSpace|Unreachable|ClockAhead|Diverged, "lagSeconds",
+// Ready|Syncing|NeedsUpgrade|Retrying|NoSpace|Unreachable|ClockAhead|Conflict|Diverged, "lagSeconds",
 // "lagEntries", "speaks" (the version of the feed that the origin speaks, by its last word; left out
 // when it was never heard), "unknown": [{"repository", "attribute", "entries", "freezes"}] (left
 // out when none: entries that this program does not know), "bytesToGo" (left out while
@@ -52,8 +52,11 @@
 // start), "wrongBytes": {"times", "last"} (left out when never
 // since the start: contents of the origin that were not what their digest says)}]}. NeedsUpgrade:
 // this region keeps entries of the registry, and hands them on, that only a newer program applies;
-// where one "freezes", its repository takes no writes here until then. Diverged: also when its feed
-// leaves out entries each time that it is read. NoSpace: some
+// where one "freezes", its repository takes no writes here until then. Conflict: its feed is
+// another one than it was, or leaves out entries each time that it is read. Diverged: a comparison of
+// what clients see found a difference that is not made good yet; "compared": {"state": never|whole|
+// part|unsupported|failed, "at", "subjects", "differences", "mended" (counts), "lastError"} says more
+// (part: some of it lags too widely to be compared; unsupported: an earlier release is there). NoSpace: some
 // content does not fit above the disk's reserve, or the disk is full and what is read of the origin
 // cannot be noted; all that fits goes on, and the rest when there is room. lastError names the
 // worst of several errors first. "clock" is {"state": fine|differs|outvoted|unsynchronised (closed
@@ -121,6 +124,13 @@ struct replicator_options {
     // Content that no region has got yet is waited for quietly, for so long; then it counts as
     // failed. 0: 30,000
     unsigned absent_ms;
+    // between two rounds in which what clients see is compared with other regions; 0: an hour
+    int64_t compare_every_ms;
+    // manifests and tags that are compared in a second; 0: 500
+    unsigned compare_rate;
+    // manifests and tags that one answer about digests looks at, at most DIGEST_LOOKS_MAX
+    // (replication/digest_page.h); 0: that
+    unsigned digest_looks;
     // parallel fetches of manifests and blobs; 0: 4
     unsigned n_fetches;
     // bytes that may be copied here ahead of their manifests and wait for one (replication/ahead.h);

@@ -6,7 +6,8 @@
 // Threads: one reader per other region (peer_reader.h), one that watches for silence
 // (silence_watch.h), one that opens and closes writes (write_gate.h), one that compares clocks
 // (clock_watch.h), one that sweeps out what revoked keys signed (revoker.h), one that tells the
-// others how far this region is (words.h), one that mends blobs (mender.h), one dispatcher and
+// others how far this region is (words.h), one that mends blobs (mender.h), one that compares
+// what clients see with other regions (comparer.h), one dispatcher and
 // n_fetches workers for jobs (job_queue.h), and the workers' helpers (blob_group.h). HTTP threads
 // and the
 // pool come in through serve.c, the daemon through replicator.c.
@@ -37,6 +38,7 @@
 
 struct ahead;
 struct clock_report;
+struct comparer;
 struct clock_watch;
 struct gather;
 struct helpers;
@@ -79,6 +81,7 @@ struct replicator {
     // what the workers and the mender fetch goes through it
     struct content *content;
     struct mender *mender;
+    struct comparer *comparer;
     // what callers wait for, and what is copied ahead
     struct gather *gather;
     struct ahead *ahead;
@@ -142,9 +145,11 @@ void stored_begin(struct replicator *r, struct http_request *req, const struct t
                   const struct region *peer, struct http_plan *plan); // stored.c
 void reach_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan); // reach.h
-// Of these two the answer has what `whose` sees (access_sees); it hangs off the request's arena.
+// Of these three the answer has what `whose` sees (access_sees); it hangs off the request's arena.
 void revoked_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
                    const struct access *whose, struct http_plan *plan);
+void differences_begin(struct replicator *r, struct http_request *req, const struct registry *reg,
+                       const struct access *whose, struct http_plan *plan);
 void entries_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                    const struct registry *reg, const struct access *whose, struct http_plan *plan);
 void holds_begin(struct replicator *r, struct http_request *req, const struct topology *t,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The replicator: makes the room's objects, wires them, starts and stops them. The daemon calls
 // start, stop and reconfigure; the store's writer thread calls replicator_committed.
+#include "replication/comparer.h"
 #include "replication/replication.h"
 
 #include "base/err.h"
@@ -46,6 +47,7 @@ static void replicator_free(struct replicator *r)
     ahead_free(r->ahead);
     peers_free(r->peers);
     content_free(r->content);
+    comparer_free(r->comparer);
     mender_free(r->mender);
     job_queue_free(r->jobs);
     helpers_free(r->helpers);
@@ -236,6 +238,9 @@ static int objects_new(struct replicator *r)
     rc = gather_new(r, &r->gather);
     if (rc)
         return rc;
+    rc = comparer_new(r, &r->comparer);
+    if (rc)
+        return rc;
     return content_objects_new(r);
 }
 
@@ -297,6 +302,9 @@ static int threads_start(struct replicator *r)
     if (rc)
         return rc;
     rc = job_queue_start_dispatcher(r->jobs);
+    if (rc)
+        return rc;
+    rc = comparer_start(r->comparer);
     if (rc)
         return rc;
     return silence_watch_start(r->silence);
@@ -363,6 +371,7 @@ void replicator_stop(struct replicator *r)
     if (r->peers)
         peers_stop(r->peers);
     clock_watch_stop(r->clock);
+    comparer_stop(r->comparer);
     mender_stop(r->mender);
     revoker_stop(r->revoker);
     words_stop(r->words);

@@ -98,6 +98,11 @@ static void ahead(const struct ask *a)
     ahead_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void differences(const struct ask *a)
+{
+    differences_begin(a->r, a->req, a->registry, &a->access, a->plan);
+}
+
 static void digests(const struct ask *a)
 {
     digests_begin(a->r, a->req, a->topology, a->peer, a->plan);
@@ -159,7 +164,7 @@ static const struct route routes[] = {
     {"have", FOR_REPOSITORY, false, have},    {"status", FOR_REGISTRY, false, status},
     {"revoked", FOR_READERS, false, revoked}, {"entries", FOR_READERS, false, entries},
     {"snapshot", FOR_PEERS, false, snapshot}, {"digests", FOR_PEERS, false, digests},
-    {"marks", FOR_PEERS, true, marks},
+    {"marks", FOR_PEERS, true, marks},        {"differences", FOR_READERS, false, differences},
 };
 
 static const struct route *route_of(const char *path)

@@ -4,6 +4,8 @@
 // lost with its job (design section 9, invariant 5). On the pool.
 #include "replication/ahead.h"
 #include "replication/clock_report.h"
+#include "replication/comparer.h"
+#include "replication/differences.h"
 #include "replication/join_state.h"
 #include "replication/mender.h"
 #include "replication/origin_state.h"
@@ -181,6 +183,10 @@ static void item_extras(struct replicator *r, const struct registry *reg,
         json_object_set_new(item, "refused",
                             json_pack("{s:I, s:s}", "times", (json_int_t)seen->reader.n_forged,
                                       "last", seen->reader.forged));
+    if (strcmp(o->origin, r->o.region) != 0)
+        json_object_set_new(
+            item, "compared",
+            differences_json(comparer_differences(r->comparer), reg->key, o->origin));
     if (source->n_wrong)
         json_object_set_new(
             item, "wrongBytes",
@@ -224,6 +230,7 @@ static json_t *item_json(struct replicator *r, const struct registry *reg,
     bool self = strcmp(o->origin, r->o.region) == 0;
     seen_get(r, o->origin, &s, &source);
     unknown_count(u, &s);
+    s.n_differences = differences_open(comparer_differences(r->comparer), reg->key, o->origin);
     json_t *item = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "registry", reg->name,
         "region", r->o.region, "origin", o->origin, "state", origin_state_name(&s, o, self),
@@ -444,6 +451,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     room_metrics(r->room, out);
     ahead_metrics(r->ahead, out);
     mender_metrics(r->mender, out);
+    differences_metrics(comparer_differences(r->comparer), out);
     peer_source_metrics(r, out);
     life_leave(r->life);
 }

@@ -12,7 +12,7 @@ CONVERGE_S = 60 * SLOWER
 TAG_ENTRY, HISTORY_MAX = 2, 100  # store/entry.h, store/meta.h
 # No log line of a healthy fleet has these, whatever the nemesis did.
 BAD_LINES = re.compile(r"sandbox: the system call|assert|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
-                       r"SUMMARY:|corrupt|damaged|malformed|Diverged|differs from what|no place in|\[emerg\]")
+                       r"SUMMARY:|corrupt|damaged|malformed|Diverged|Conflict|differs from region|differs from what|no place in|\[emerg\]")
 
 
 def metadata(fleet, region):

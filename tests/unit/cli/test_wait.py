@@ -181,7 +181,7 @@ class Wait(unittest.TestCase):
     def test_status_says_by_its_exit_what_its_rows_say(self):
         states = {n: {o: "Ready" for o in NAMES if o != n} for n in NAMES}
         for state, want in (("Ready", 0), ("Syncing", 0), ("NeedsUpgrade", 0), ("Retrying", 0), ("Unreachable", 4), ("ClockAhead", 6), ("NoSpace", 8),
-                            ("Diverged", 9)):
+                            ("Diverged", 9), ("Conflict", 9)):
             with self.subTest(state):
                 states["westeurope"]["eastus"] = state
                 code, rows, text = self.ask(["status", "-r", "contoso"], {}, states=states)

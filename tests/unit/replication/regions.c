@@ -280,6 +280,18 @@ static bool question_unknown(struct test_server *s, struct http_request *req,
     return true;
 }
 
+static bool digests_unknown(struct test_server *s, struct http_request *req, struct http_plan *plan)
+{
+    if (strcmp(req->path, "/replication/v1/digests") != 0)
+        return false;
+    s->at->n_digests++;
+    if (!s->at->knows_no_digests)
+        return false;
+    plan->kind = HTTP_PLAN_REPLY;
+    http_response_text(req, &plan->response, 404, "no such path");
+    return true;
+}
+
 static bool conflict_said(struct test_server *s, struct http_request *req, struct http_plan *plan)
 {
     const char *text = s->at->feed_conflict;
@@ -338,7 +350,7 @@ static void server_begin(void *ctx, struct http_request *req, struct http_plan *
     }
     if (clock_answer(s, req, plan) || conflict_said(s, req, plan) || notice_unknown(s, req, plan) ||
         question_unknown(s, req, plan) || gone_said(s, req, plan) ||
-        snapshot_refused(s, req, plan)) {
+        snapshot_refused(s, req, plan) || digests_unknown(s, req, plan)) {
         snapshot_unref(t);
         return;
     }
@@ -463,6 +475,9 @@ void region_up(struct test_region *r)
                                    .start_ask_ms = r->start_ask_ms,
                                    .join_feed_min = r->join_feed_min,
                                    .join_page_max = r->join_page_max,
+                                   .compare_every_ms = r->compare_every_ms,
+                                   .digest_looks = r->digest_looks,
+                                   .compare_rate = r->compare_every_ms ? 100000 : 0,
                                    .continues = r->continues,
                                    .clock_every_ms = 100,
                                    .recover_patience_ms = r->recover_patience_ms,

@@ -90,6 +90,14 @@ struct test_region {
     _Atomic bool knows_no_questions;
     // that it was asked
     _Atomic unsigned n_questions;
+    // as a version before: it tells no digests
+    _Atomic bool knows_no_digests;
+    // that it was asked for them
+    _Atomic unsigned n_digests;
+    // between two rounds of comparisons; 0: as the replicator has it
+    unsigned compare_every_ms;
+    // subjects that one of its answers about digests looks at; 0: the same
+    unsigned digest_looks;
     // what its manifests say of the size of layers; 0: the truth
     size_t claimed_bytes;
     // they say 0

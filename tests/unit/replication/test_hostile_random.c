@@ -57,7 +57,7 @@ static void reader_begin(struct reader *r, const char *region, uint64_t state)
 static void batch_store(struct reader *r, const struct feed_entry *entries, size_t n)
 {
     int rc = meta_ingest(r->store.m, "eastus", entries, n, &r->rules.last);
-    // The same place said anew is the origin's own affair (Diverged).
+    // The same place said anew is the origin's own affair (Conflict).
     ck_assert_msg(rc == 0 || rc == ERR_CONFLICT, "seed %" PRIu64 ": ingest %d", seed, rc);
     r->n_taken += rc ? 0 : n;
 }

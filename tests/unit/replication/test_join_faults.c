@@ -97,7 +97,7 @@ static bool has_read_all(struct test_region *at)
     struct feed_mark head = head_of(east, "eastus");
     json_t *row = row_of(at, "contoso", "eastus");
     const char *state = json_string_value(json_object_get(row, "state"));
-    bool is = state && strcmp(state, "Diverged") != 0 &&
+    bool is = state && strcmp(state, "Conflict") != 0 &&
               json_integer_value(json_object_get(row, "epoch")) == (json_int_t)head.epoch &&
               json_integer_value(json_object_get(row, "read")) == (json_int_t)head.seq;
     json_decref(row);
