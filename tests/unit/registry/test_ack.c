@@ -13,6 +13,7 @@ static unsigned n_heard = 2;  // members that are not away
 static unsigned stored_after; // looks until enough have it; UINT_MAX: never
 static unsigned n_looks, n_begun, n_ended;
 static struct written seen[WRITTEN_MAX]; // of the last ack
+static char seen_tags[WRITTEN_MAX][32];
 static size_t n_seen;
 static void (*wake_fn)(void *ctx);
 static bool wakes; // at once, whenever it may
@@ -34,6 +35,13 @@ static int ack_begin(void *ctx, const struct elsewhere_ack_want *w, struct elsew
     ck_assert_uint_eq(w->n_peers, 1);
     memcpy(seen, w->list, w->n * sizeof *seen);
     n_seen = w->n;
+    for (size_t i = 0; i < w->n; i++) { // it outlives the request
+        seen[i].value.origin = NULL;
+        if (!seen[i].tag)
+            continue;
+        snprintf(seen_tags[i], sizeof seen_tags[i], "%s", seen[i].tag);
+        seen[i].tag = seen_tags[i];
+    }
     n_looks = 0;
     n_begun++;
     *out = (struct elsewhere_ack *)(void *)&token;
