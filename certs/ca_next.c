@@ -126,13 +126,27 @@ static int certificate_take(const char *ca_dir, const char *from, struct diag *d
     return rc;
 }
 
+// Is the key in ca_dir that of the next certificate? If not, the next one's key is lost or kept
+// elsewhere, and the CA in use stays.
+static bool key_was_taken(const char *ca_dir, const char *next_cert)
+{
+    AUTO_FREE char *path = file_of(ca_dir, "ca.key");
+    EVP_PKEY *read_key = NULL;
+    X509 *read = NULL;
+    bool read_both =
+        path && !certificate_read(next_cert, &read) && !pem_read_key(path, NULL, &read_key);
+    AUTO_X509 X509 *x = read;
+    AUTO_PKEY EVP_PKEY *key = read_key;
+    return read_both && X509_check_private_key(x, key) == 1;
+}
+
 int ca_next_recover(const char *ca_dir, struct diag *diag)
 {
     AUTO_FREE char *cert = file_of(ca_dir, "next/ca.pem");
     AUTO_FREE char *key = file_of(ca_dir, "next/ca.key");
     if (!cert || !key)
         return ERR_NOMEM;
-    if (!there(cert) || there(key))
+    if (!there(cert) || there(key) || !key_was_taken(ca_dir, cert))
         return 0;
     return certificate_take(ca_dir, cert, diag);
 }
@@ -153,6 +167,8 @@ int ca_next_take(const char *ca_dir, struct diag *diag)
         ca_close(whole);
         if (!rc)
             rc = move(from, to, diag);
+    } else if (!key_was_taken(ca_dir, cert)) {
+        return ERR_NOTFOUND;
     }
     if (!rc)
         rc = dir_sync(ca_dir);

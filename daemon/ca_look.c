@@ -135,7 +135,10 @@ static bool leads(const struct ca_rolling *r, const struct topology *t)
 static void ca_read(struct ca_rolling *r, struct ca_look *x)
 {
     const char *dir = r->app->node->ca_dir;
-    x->ca_error = ca_in_use_look(dir, &x->in_use);
+    if (x->owned)
+        x->ca_error = ca_next_recover(dir, NULL); // a take that a fault of the disk has cut short
+    if (!x->ca_error)
+        x->ca_error = ca_in_use_look(dir, &x->in_use);
     if (ca_next_look(dir, x->next, NULL))
         x->next[0] = 0;
     x->f.from_ms = x->in_use.from_ms;

@@ -218,8 +218,11 @@ static enum ca_roll_act begin_decide(const struct ca_roll_facts *f, char *why, s
     const struct ca_record *r = f->record;
     if (!*f->next)
         return make_decide(f, why, cap);
-    if (!strcmp(f->next, f->in_use) || (r && !strcmp(f->next, r->next)))
+    bool announced = r && !strcmp(f->next, r->next);
+    if (!strcmp(f->next, f->in_use) || (announced && r->step == CA_STEP_CANCELLED))
         return CA_ROLL_DISCARD; // cancelled, or a copy of the one in use
+    if (announced) // done: ca_dir is an older copy, and the fleet's CA is in its `next`
+        return CA_ROLL_SWITCH;
     if (!f->held)
         return CA_ROLL_ANNOUNCE;
     say(why, cap, "%s", f->held);

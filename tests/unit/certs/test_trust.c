@@ -88,6 +88,25 @@ START_TEST(what_a_crash_leaves_is_ended)
 }
 END_TEST
 
+START_TEST(a_key_that_is_kept_elsewhere_leaves_the_one_in_use)
+{
+    struct ca *ca;
+    char fingerprint[65];
+    setup(&ca);
+    ca_close(ca);
+    next_made(NULL);
+    ck_assert_int_eq(rename(fixture_path("ca/next/ca.key"), fixture_path("away")), 0);
+    in_use_is(first); // ca_open takes nothing
+    ck_assert_int_eq(ca_next_take(fixture_path("ca"), NULL), ERR_NOTFOUND);
+    ck_assert_int_eq(ca_next_look(fixture_path("ca"), fingerprint, NULL), ERR_NOTFOUND);
+    in_use_is(first);
+    ck_assert_int_eq(rename(fixture_path("away"), fixture_path("ca/next/ca.key")), 0);
+    ck_assert_int_eq(ca_next_take(fixture_path("ca"), NULL), 0);
+    in_use_is(second);
+    fixture_teardown();
+}
+END_TEST
+
 static unsigned mode_of(const char *name)
 {
     struct stat st;
@@ -297,6 +316,7 @@ START_TEST(what_another_ca_has_issued_is_renewed_ahead_of_time)
 END_TEST
 
 CHECK_MAIN("certs/trust", the_next_one_takes_over_on_disk, what_a_crash_leaves_is_ended,
+           a_key_that_is_kept_elsewhere_leaves_the_one_in_use,
            a_pair_that_does_not_fit_is_not_taken, ca_pem_holds_what_it_is_told_to,
            only_a_ca_of_this_domain_alone_is_one,
            what_another_ca_has_issued_is_renewed_ahead_of_time)

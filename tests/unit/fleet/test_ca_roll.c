@@ -104,6 +104,10 @@ START_TEST(a_whole_roll)
     record.step = CA_STEP_DONE;
     ck_assert_int_eq(look(), CA_ROLL_NOTHING);
     ck_assert_str_eq(why, "");
+    f.in_use = A; // a copy of ca_dir from before has been put back: the fleet's CA is its next one
+    f.next = B;
+    ck_assert_int_eq(look(), CA_ROLL_SWITCH);
+    f.in_use = B;
     f.next = C; // and once more
     ck_assert_int_eq(look(), CA_ROLL_ANNOUNCE);
 }
