@@ -47,6 +47,7 @@ test-asan: deps
 # Only what these tests need is built, by meson test itself.
 test-tsan: deps
 	@[ -f $(B)-tsan/build.ninja ] || meson setup $(B)-tsan $(TSAN)
+	@ninja -C $(B)-tsan build.ninja
 	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/support/tsan.supp tools/run-tests $(B)-tsan \
 		--only '^unit (base/(snapshot|log)|net/|store/|content/|control/|auth/|certs/|health/|fleet/|lifecycle/operations|resolver/(cookies|dot|edges|forward|geo|hotpath|journal|zone_maintainer|metrics|pending_query|resign|server|sign|transfer|turns)|replication/|registry/uploads|daemon/(task_runner|scrub))' -t 4
 test-upgrade: deps build
