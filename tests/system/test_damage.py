@@ -160,14 +160,15 @@ class Damage(unittest.TestCase):
             small.push("1")
             lab.wait_replicated("contoso/team/small:1", region=region)
             row = wait_until(20, lambda: (lambda r: r["state"] == "NoSpace" and r)(self.row(region, "westeurope")), "NoSpace is said")
-            self.assertIn("contoso/team/large needs 19.1 MiB", row["lastError"])
+            # one of its layers may have been copied ahead of the manifest, where it fits
+            self.assertRegex(row["lastError"], r"contoso/team/large needs (19\.1|9\.5) MiB")
             self.assertEqual(row["noSpace"]["entries"], 1)
             self.assertEqual(os.listdir(f"{home}/store/partial"), [])
             r = lab.run(MERIDIAN, "replication", "wait", "contoso/team/large:1", "--timeout", "1s", "-o", "json", check=False)
             self.assertEqual(r.returncode, 8, r.stdout + r.stderr)
             self.assertEqual({x["region"]: x["outcome"] for x in json.loads(r.stdout)},
                              {"eastus": "done", "westeurope": "done", region: "no-space"})
-            self.assertIn("what is missing there takes 19.1 MiB", r.stdout)
+            self.assertRegex(r.stdout, r"what is missing there takes (19\.1|9\.5) MiB")
             small.push("2")  # the feed is read on, and the region takes pushes
             lab.wait_replicated("contoso/team/small:2", region=region)
             Pusher(lab, ASIA, region, "team/small").push("3")
