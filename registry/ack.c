@@ -69,17 +69,17 @@ static bool is_unacked(struct op *op, const struct register_value *v)
     return is;
 }
 
-// Own values only: another region's came from elsewhere.
+// Own values only: another region's came from elsewhere, and one that could not be read has no origin.
 static void unacked_set(struct op *op, bool unacked)
 {
     struct unacked *u = &op->s->unacked;
     pthread_mutex_lock(&u->lock);
     for (size_t i = 0; i < op->ack->n; i++) {
         const struct register_value *v = &op->ack->list[i].value;
+        if (!v->origin || strcmp(v->origin, op->s->region) != 0)
+            continue;
         const struct unacked_write w = write_of(op, v);
         struct unacked_write *at = find_locked(u, &w);
-        if (strcmp(v->origin, op->s->region) != 0)
-            continue;
         if (at && !unacked)
             *at = (struct unacked_write){0};
         if (!at && unacked)
@@ -106,7 +106,7 @@ bool ack_repeats(struct op *op, const char *tag, const struct digest *manifest, 
     if (!op->ack_peers || register_read(op, tag, manifest, &here))
         return false;
     const struct register_value *v = &here.top;
-    bool stands = gone ? v->gone : here.live && !v->gone;
+    bool stands = here.live != gone && v->gone == gone;
     if (stands && tag && !gone)
         stands = digest_equal(&v->digest, manifest);
     return stands && !strcmp(v->origin, op->s->region) && is_unacked(op, v);
@@ -170,7 +170,7 @@ static void not_yet(struct op *op, struct http_response *resp, const struct else
     unacked_set(op, true);
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL,
               "stored in %s, not yet in %u other regions as this registry asks (ack): %s has it; "
-              "not %s. It stays, and goes on being copied: the same request again waits for it",
+              "not %s. It stays, and goes on being copied: send the same request again",
               region, op->ack_peers, *v->stored ? v->stored : "none", v->lacking);
     answer_header(op, resp, "Retry-After", RETRY_AFTER_S);
 }

@@ -5,11 +5,13 @@
 // (content/elsewhere.h). If they have not in time, the client gets 503 with Retry-After and a sentence
 // that names who has it: the write stays.
 //
-// A repeat of such a write, by the same user, counts as the same write while its value stands: it
-// waits for the same entry and mints nothing. It began before, and was never acknowledged, so nobody
-// can tell the difference. One that was acknowledged, or another user's, is another write.
+// A repeat of such a write, by the same user, is a write like any other: it mints, since what another
+// region wrote meanwhile may not be known here, and loses to what is acknowledged now. But while the
+// value of the first stands, conditions that the first met (If-Match) are not asked again, and a
+// DELETE finds gone what it deleted. One that was acknowledged, or another user's, is no repeat.
 //
-//   if (ack_repeats(op, tag, &digest, false)) …note and answer as if it were written now…
+//   if (!ack_repeats(op, tag, &digest, false) && !…conditions hold…)
+//       return;
 //   …write…
 //   ack_note(op, tag, &digest);
 //
@@ -27,7 +29,7 @@ struct op;
 struct op_ack;
 struct http_response;
 
-// Writes that were answered with 503; the oldest are forgotten, and their repeats mint anew.
+// Writes that were answered with 503; the oldest are forgotten, and their repeats are new writes.
 #define UNACKED_MAX 4096
 struct unacked {
     pthread_mutex_t lock;

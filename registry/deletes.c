@@ -98,14 +98,18 @@ static void manifest_delete(struct op *op, struct http_response *resp)
     struct delete_result out = {0};
     struct digest present;
     int rc;
-    if (writes_closed(op, resp) || !condition_read(op, resp, &r, &present))
+    if (writes_closed(op, resp))
         return;
-    if (r.tag)
+    bool repeats = ack_repeats(op, r.tag, r.digest, true);
+    if (!repeats && !condition_read(op, resp, &r, &present))
+        return;
+    // what it deleted has gone: what is put there from now on is not its own
+    if (repeats)
+        rc = 0;
+    else if (r.tag)
         rc = meta_tag_delete(op->s->meta, &r, &op->req->arena, &out);
     else
         rc = meta_manifest_delete(op->s->meta, &r, &op->req->arena, &out);
-    if (rc == ERR_NOTFOUND && ack_repeats(op, r.tag, r.digest, true))
-        rc = 0;
     if (rc) {
         delete_refused(op, resp, rc, &out);
         return;

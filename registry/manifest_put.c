@@ -70,14 +70,19 @@ static bool understood(struct op *op, struct http_response *resp, struct manifes
 }
 
 // If-Match: the present value must be named. The store compares again in its transaction, so two
-// that race cannot both win. False: answered.
-static bool condition_holds(struct op *op, struct http_response *resp, struct digest *present,
-                            bool *out_conditional)
+// that race cannot both win. The repeat of a write that was not acknowledged (ack.h) finds its own
+// value there: the first one met the condition. False: answered.
+static bool condition_holds(struct op *op, struct http_response *resp, const struct manifest_put *p,
+                            struct digest *present, bool *out_conditional)
 {
     const char *list = http_header_get(op->req, "If-Match");
     *out_conditional = list;
     if (!list)
         return true;
+    if (ack_repeats(op, p->tag, &p->digest, false)) {
+        *present = p->digest;
+        return true;
+    }
     struct manifest_row row;
     int rc = op_manifest_get(op, &row);
     if (rc && rc != ERR_NOTFOUND) {
@@ -261,18 +266,6 @@ static void note_written(struct op *op, const struct manifest_put *p)
         ack_note(op, tag, NULL);
 }
 
-// Did this user write all of it before, and was told that other regions have not got it?
-static bool put_repeats(struct op *op, const struct manifest_put *p)
-{
-    const char *tag = tag_at(p, 0);
-    if (!tag)
-        return ack_repeats(op, NULL, &p->digest, false);
-    for (size_t i = 0; (tag = tag_at(p, i)); i++)
-        if (!ack_repeats(op, tag, &p->digest, false))
-            return false;
-    return true;
-}
-
 static void put(struct op *op, struct http_response *resp)
 {
     struct manifest m;
@@ -298,12 +291,7 @@ static void put(struct op *op, struct http_response *resp)
     p.media_type = m.media_type;
     p.refs = m.refs;
     p.n_refs = m.n_refs;
-    if (put_repeats(op, &p)) {
-        note_written(op, &p);
-        created_answer(op, resp, &p);
-        return;
-    }
-    if (!condition_holds(op, resp, &present, &conditional))
+    if (!condition_holds(op, resp, &p, &present, &conditional))
         return;
     if (conditional)
         p.if_match = &present;

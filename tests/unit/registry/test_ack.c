@@ -26,13 +26,16 @@ static unsigned reachable(void *ctx, const char *registry, char away[CONTENT_TEX
     return n_heard;
 }
 
-static char token; // stands for who is asked
+static char token;      // stands for who is asked
+static bool none_asked; // nobody can be
 
 static int ack_begin(void *ctx, const struct elsewhere_ack_want *w, struct elsewhere_ack **out)
 {
     (void)ctx;
     ck_assert_str_eq(w->repository, "team/app");
     ck_assert_uint_eq(w->n_peers, 1);
+    if (none_asked)
+        return ERR_CANCELED;
     memcpy(seen, w->list, w->n * sizeof *seen);
     n_seen = w->n;
     for (size_t i = 0; i < w->n; i++) { // it outlives the request
@@ -189,8 +192,9 @@ START_TEST(an_answer_waits_for_the_others)
 }
 END_TEST
 
-// The write stays; a repeat waits for the same entry, until it is acknowledged.
-START_TEST(what_was_not_acknowledged_is_repeated_without_another_entry)
+// The write stays. A repeat mints, so it wins over what another region took meanwhile and has not
+// told; only its conditions are not asked again.
+START_TEST(the_repeat_of_what_was_not_acknowledged_is_a_newer_write)
 {
     begin();
     AUTO_FREE char *text = image("config"), *other = image("another");
@@ -204,25 +208,24 @@ START_TEST(what_was_not_acknowledged_is_repeated_without_another_entry)
     uint64_t written = entries();
     struct written first = seen[1];
     expect_503(put("1", text), "stored in eastus");
-    ck_assert_uint_eq(entries(), written);
-    ck_assert_uint_eq(seen[1].value.stamp, first.value.stamp);
-    // conditions were met by the first
-    expect_503(put_by(token_push, "/v2/team/app/manifests/1", "If-Match", "\"sha256:0\"", text),
-               "stored in eastus");
-    ck_assert_uint_eq(entries(), written);
-    // another user's is another write
-    expect_503(put_by(bob, "/v2/team/app/manifests/1", NULL, NULL, text), "stored in eastus");
     ck_assert_uint_gt(entries(), written);
+    ck_assert_uint_gt(seen[1].value.stamp, first.value.stamp);
     written = entries();
-    // and so is the first user's, now that another one's value stands
+    // conditions were met by the first
+    const char *target = "/v2/team/app/manifests/1";
+    expect_503(put_by(token_push, target, "If-Match", "\"sha256:0\"", text), "stored in eastus");
+    ck_assert_uint_gt(entries(), written);
+    expect_503(put_by(token_push, target, "If-None-Match", "*", text), "stored in eastus");
+    // but not of another user's write, nor of another value
+    ck_assert_int_eq(status_of(put_by(bob, target, "If-Match", "\"sha256:0\"", text)), 412);
+    ck_assert_int_eq(status_of(put_by(token_push, target, "If-Match", "\"sha256:0\"", other)), 412);
+    expect_503(put_by(bob, target, NULL, NULL, text), "stored in eastus");
+    ck_assert_int_eq(status_of(put_by(token_push, target, "If-Match", "\"sha256:0\"", text)), 412);
+    // one that was acknowledged is over
     stored_after = 1;
     ck_assert_int_eq(status_of(put("1", text)), 201);
-    ck_assert_uint_gt(entries(), written);
-    written = entries();
-    // one that was acknowledged is over
-    ck_assert_int_eq(status_of(put("1", text)), 201);
-    ck_assert_uint_gt(entries(), written);
-    // the same by digest, of several tags, and after another value
+    ck_assert_int_eq(status_of(put_by(token_push, target, "If-Match", "\"sha256:0\"", text)), 412);
+    // of several tags, and after another value
     stored_after = UINT_MAX;
     expect_503(put_by(token_push, "/v2/team/app/manifests/5?tag=6&tag=7", NULL, NULL, other),
                "stored in eastus");
@@ -231,16 +234,65 @@ START_TEST(what_was_not_acknowledged_is_repeated_without_another_entry)
     ck_assert_int_eq(
         status_of(put_by(token_push, "/v2/team/app/manifests/5?tag=6&tag=7", NULL, NULL, other)),
         201);
-    ck_assert_uint_eq(entries(), written);
+    ck_assert_uint_gt(entries(), written);
     ck_assert_uint_eq(n_seen, 4);
     stored_after = UINT_MAX;
     expect_503(put("8", text), "stored in eastus");
     ck_assert_int_eq(n_begun, n_ended);
     stored_after = 1;
     ck_assert_int_eq(status_of(put("8", other)), 201);
-    written = entries();
-    ck_assert_int_eq(status_of(put("8", text)), 201); // it moves back: another write
-    ck_assert_uint_gt(entries(), written);
+    ck_assert_int_eq(
+        status_of(put_by(token_push, "/v2/team/app/manifests/8", "If-Match", "\"sha256:0\"", text)),
+        412); // another value stands
+    world_down();
+}
+END_TEST
+
+// Nobody can be asked: this process is not the region's writer any more, say.
+START_TEST(what_nobody_is_asked_about_stays_and_is_repeated)
+{
+    begin();
+    AUTO_FREE char *text = image("config");
+    none_asked = true;
+    expect_503(put("1", text), "not any, which cannot be asked now");
+    ck_assert(n_begun == 0 && n_ended == 0);
+    ck_assert_int_eq(status_of(send_plain("GET", "/v2/team/app/manifests/1")), 200);
+    none_asked = false;
+    stored_after = 1;
+    ck_assert_int_eq(
+        status_of(put_by(token_push, "/v2/team/app/manifests/1", "If-Match", "\"sha256:0\"", text)),
+        201);
+    ck_assert(n_begun == 1 && n_ended == 1);
+    world_down();
+}
+END_TEST
+
+// A register that cannot be read has no value to note; the others are noted.
+START_TEST(what_cannot_be_read_is_not_acknowledged)
+{
+    begin();
+    AUTO_FREE char *text = image("config");
+    stored_after = 1;
+    ck_assert_int_eq(status_of(put("1", text)), 201);
+    struct exchange x = {.req =
+                             request_make("PUT", "/v2/team/app/manifests/1", REGIONAL, token_push)};
+    struct op op = {.s = world_service,
+                    .req = x.req,
+                    .registry = "contoso",
+                    .route = {.name = "team/app"},
+                    .principal = "somebody",
+                    .ack_peers = 1,
+                    .ack_timeout_ms = 1000};
+    struct digest d;
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, text, strlen(text), &d), 0);
+    ack_note(&op, "1", NULL);
+    ack_note(&op, "never", NULL);
+    x.resp.status = 201;
+    ck_assert(!ack_hold(&op, &x.resp));
+    ck_assert(ack_repeats(&op, "1", &d, false));
+    ack_done(&op);
+    expect_503(x, "not any, which cannot be asked now");
+    ck_assert(n_begun == 1 && n_ended == 1);
     world_down();
 }
 END_TEST
@@ -252,6 +304,7 @@ START_TEST(a_deletion_that_was_not_acknowledged_is_repeated)
     char digest[DIGEST_TEXT_SIZE];
     digest_text(text, strlen(text), digest);
     AUTO_FREE char *by_digest = mem_printf("/v2/team/app/manifests/%s", digest);
+    AUTO_FREE char *by_value = mem_printf("\"%s\"", digest);
     const char *const targets[] = {"/v2/team/app/manifests/1", by_digest};
     stored_after = 1;
     ck_assert_int_eq(status_of(put("1", text)), 201);
@@ -260,6 +313,10 @@ START_TEST(a_deletion_that_was_not_acknowledged_is_repeated)
         expect_503(send_with("DELETE", targets[i], REGIONAL, token_delete, NULL, NULL, NULL, 0, 0),
                    "stored in eastus");
         uint64_t written = entries();
+        if (i == 0) // the first met it
+            expect_503(send_with("DELETE", targets[i], REGIONAL, token_delete, "If-Match", by_value,
+                                 NULL, 0, 0),
+                       "stored in eastus");
         stored_after = 1;
         ck_assert_int_eq(status_of(send_with("DELETE", targets[i], REGIONAL, token_delete, NULL,
                                              NULL, NULL, 0, 0)),
@@ -316,6 +373,8 @@ START_TEST(the_end_of_the_server_answers)
 END_TEST
 
 CHECK_MAIN("registry/ack", an_answer_waits_for_the_others,
-           what_was_not_acknowledged_is_repeated_without_another_entry,
+           the_repeat_of_what_was_not_acknowledged_is_a_newer_write,
+           what_nobody_is_asked_about_stays_and_is_repeated,
+           what_cannot_be_read_is_not_acknowledged,
            a_deletion_that_was_not_acknowledged_is_repeated, too_few_regions_refuse_early,
            the_end_of_the_server_answers)
