@@ -62,9 +62,17 @@ int names_each(int dir_fd, int (*fn)(void *ctx, int dir_fd, const char *name), v
     return rc;
 }
 
+// A copy of the metadata that is being made has files of SQLite's beside it.
 static bool is_new(const char *name)
 {
-    return !strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX));
+    static const char *const metas[] = {"meta", "meta-journal", "meta-wal", "meta-shm"};
+    const size_t n = strlen(NEW_PREFIX);
+    if (strncmp(name, NEW_PREFIX, n) != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(metas); i++)
+        if (!strcmp(name + n, metas[i]))
+            return true;
+    return name[n] && strspn(name + n, "0123456789") == strlen(name + n);
 }
 
 static int stranger(void *ctx, int dir_fd, const char *name)

@@ -253,11 +253,24 @@ START_TEST(a_folder_of_something_else_is_left_alone)
 {
     world_begin(&w);
     dir_put(w.backup, "");
-    file_put(w.backup, "letters.txt", "dear");
-    ck_assert_int_eq(take(&w, &done), ERR_CONFLICT);
-    ck_assert(was_said(&w, "no backup's"));
-    ck_assert(there(w.backup, "letters.txt"));
-    ck_assert(!there(w.backup, "backup.json"));
+    static const char *const others[] = {"letters.txt", "new-report.pdf", "new-", "new-1x",
+                                         "new-meta.pdf"};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        AUTO_FREE char *path = mem_printf("%s/%s", w.backup, others[i]);
+        file_put(w.backup, others[i], "dear");
+        ck_assert_msg(take(&w, &done) == ERR_CONFLICT, "%s is taken for a backup's", others[i]);
+        ck_assert(was_said(&w, "no backup's"));
+        ck_assert(there(w.backup, others[i]));
+        ck_assert(!there(w.backup, "backup.json"));
+        ck_assert_int_eq(remove(path), 0);
+    }
+    // what a death leaves
+    static const char *const ours[] = {"new-0", "new-17", "new-meta", "new-meta-wal"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        file_put(w.backup, ours[i], "half");
+    ck_assert_int_eq(take(&w, &done), 0);
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        ck_assert(!there(w.backup, ours[i]));
     world_end(&w);
 }
 END_TEST
