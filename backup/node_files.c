@@ -31,7 +31,16 @@ struct walk {
     unsigned depth;
 };
 
-// Made anew by whoever starts.
+// What says how much of others' entries the metadata has. The metadata of a backup is older than what
+// is copied after it, and may not have all that such a file claims: then a registry would count as
+// read whole that is not. Without them a region reads again.
+static bool is_claim(const char *path)
+{
+    static const char joining[] = "state/joining-";
+    return !strcmp(path, "state/replication.json") || !strncmp(path, joining, sizeof joining - 1);
+}
+
+// Not in a backup: made anew by whoever starts.
 static bool is_made_anew(const char *path)
 {
     static const char *const names[] = {"state/spare", "state/zones", "state/frame.yaml",
@@ -39,7 +48,7 @@ static bool is_made_anew(const char *path)
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (!strcmp(path, names[i]))
             return true;
-    return false;
+    return is_claim(path);
 }
 
 int node_files_add(struct backup_form *form, struct arena *a, const struct backup_file *file)
@@ -178,13 +187,40 @@ static bool is_key(const char *path)
     return !strncmp(path, "keys/", 5) || !strncmp(path, "certs/", 6);
 }
 
+static int claim_drop(void *ctx, int dir_fd, const char *name)
+{
+    char path[PATH_SIZE];
+    (void)ctx;
+    snprintf(path, sizeof path, "state/%s", name);
+    if (is_claim(path) && unlinkat(dir_fd, name, 0) && errno != ENOENT)
+        return err_from_errno(errno);
+    return 0;
+}
+
+// Those of the metadata that was there before.
+static int claims_drop(int data)
+{
+    AUTO_CLOSE int state = openat(data, "state", DIR_FLAGS);
+    if (state < 0)
+        return errno == ENOENT ? 0 : err_from_errno(errno);
+    int rc = names_each(state, claim_drop, NULL);
+    if (!rc && fsync(state))
+        rc = err_from_errno(errno);
+    return rc;
+}
+
+static bool is_restored(const char *path)
+{
+    return strcmp(path, BACKUP_META) != 0 && !is_claim(path);
+}
+
 int node_files_restore(const struct folder *f, const struct backup_form *form, const char *data_dir,
                        bool *out_left)
 {
     AUTO_CLOSE int data = open(data_dir, DATA_FLAGS);
-    int rc = data < 0 ? err_from_errno(errno) : 0;
+    int rc = data < 0 ? err_from_errno(errno) : claims_drop(data);
     for (size_t i = 0; i < form->n_files && !rc; i++)
-        if (strcmp(form->files[i].path, BACKUP_META) != 0)
+        if (is_restored(form->files[i].path))
             rc = file_restore(f, &form->files[i], data, is_key(form->files[i].path), out_left);
     return rc;
 }

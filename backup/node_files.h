@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a node keeps beside its metadata and blobs, as far as a backup takes it: state/ (with the
-// control feed; not what is made anew: reserves, zones, the edge's files), and keys/ and certs/ where
-// they are asked for. One thread.
+// control feed; not what is made anew: reserves, zones, the edge's files; nor what says how far the
+// metadata has read others), and keys/ and certs/ where they are asked for. One thread.
 #ifndef MERIDIAN_BACKUP_NODE_FILES_H
 #define MERIDIAN_BACKUP_NODE_FILES_H
 
@@ -16,7 +16,8 @@ int node_files_take(struct folder *f, const char *data_dir, bool with_keys, stru
                     struct backup_form *form);
 
 // Puts the files of a form but its metadata into a data folder, each whole or not at all; those of
-// keys/ and certs/ that are there stay, and *out_left says so.
+// keys/ and certs/ that are there stay, and *out_left says so. What says how far other metadata had
+// read others leaves the data folder, and does not come from a backup that has it.
 int node_files_restore(const struct folder *f, const struct backup_form *form, const char *data_dir,
                        bool *out_left);
 

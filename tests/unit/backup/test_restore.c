@@ -116,6 +116,58 @@ static void nothing_there(void)
     ck_assert(!there(w.data, "meta/" SQLITE_RESTORE_MARK));
 }
 
+static const char *const claims[] = {"state/replication.json", "state/joining-westeurope.json"};
+
+// As backups of an earlier program have them.
+static void with_claims(struct backup_form *f)
+{
+    struct backup_file *files = arena_array(&w.a, f->n_files + ARRAY_LEN(claims), sizeof *files);
+    ck_assert_ptr_nonnull(files);
+    memcpy(files, f->files, f->n_files * sizeof *files);
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        files[f->n_files] = *backup_form_find(f, "state/health.json");
+        files[f->n_files++].path = claims[i];
+    }
+    f->files = files;
+}
+
+static void claims_gone(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++)
+        ck_assert_msg(!there(w.data, claims[i]), "%s", claims[i]);
+}
+
+// They are younger than the metadata, and say that it has what it has not.
+START_TEST(what_says_how_far_others_were_read_is_not_restored)
+{
+    world_begin(&w);
+    ck_assert_int_eq(image_push(&w, 0), 0);
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++)
+        file_put(w.data, claims[i], "{}");
+    ck_assert_int_eq(take(&w, &done), 0);
+    ck_assert_ptr_nonnull(backup_form_find(&done.form, "state/health.json"));
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++)
+        ck_assert_ptr_null(backup_form_find(&done.form, claims[i]));
+    world_close(&w);
+    form_change(with_claims);
+    world_lose(&w);
+    ck_assert_int_eq(restore(&w, &done), 0);
+    ck_assert_ptr_nonnull(backup_form_find(&done.form, claims[0]));
+    ck_assert(there(w.data, "state/health.json"));
+    claims_gone();
+    // nor do those stay that are there
+    world_lose(&w);
+    dir_put(w.data, "state");
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++)
+        file_put(w.data, claims[i], "{}");
+    file_put(w.data, "state/other.json", "{}");
+    ck_assert_int_eq(restore(&w, &done), 0);
+    claims_gone();
+    ck_assert(there(w.data, "state/other.json"));
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(another_regions_a_later_schemas_and_a_false_one_are_refused)
 {
     world_begin(&w);
@@ -225,6 +277,7 @@ END_TEST
 
 CHECK_MAIN("backup/restore", a_lost_disk_is_restored_as_it_was_at_the_backup,
            keys_come_back_and_those_that_are_there_stay, nothing_is_restored_over_anything,
+           what_says_how_far_others_were_read_is_not_restored,
            another_regions_a_later_schemas_and_a_false_one_are_refused,
            a_backup_that_is_not_whole_is_refused, a_path_that_leads_elsewhere_is_no_form,
            no_cut_and_no_changed_byte_of_a_form_is_taken)
