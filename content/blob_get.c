@@ -78,6 +78,11 @@ static void say(const struct source *s, int rc, char error[CONTENT_TEXT_SIZE])
     snprintf(error, CONTENT_TEXT_SIZE, "%s: blob: %s", source_name(s), err_text(rc));
 }
 
+static uint64_t most_of(const struct content_want *w)
+{
+    return w->exact ? w->size : w->size + SIZE_SLACK;
+}
+
 // Writes the body behind what is here. 0: it came whole.
 static int body_keep(struct blob_get *g, struct source *s, struct source_body *body,
                      char error[CONTENT_TEXT_SIZE])
@@ -87,7 +92,7 @@ static int body_keep(struct blob_get *g, struct source *s, struct source_body *b
         say(s, ERR_NOMEM, error);
         return ERR_NOMEM;
     }
-    uint64_t most = g->want->size + SIZE_SLACK;
+    uint64_t most = most_of(g->want);
     for (;;) {
         ssize_t n = source_read(s, body, piece, PIECE_BYTES, error);
         if (n <= 0)

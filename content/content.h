@@ -54,6 +54,8 @@ struct content_want {
     struct digest digest;
     // of a blob, as the manifest says; what comes may be larger or smaller
     uint64_t size;
+    // what comes is no larger than that
+    bool exact;
     // in the order to ask them
     struct source *const *sources;
     size_t n_sources;

@@ -199,7 +199,10 @@ static int copy_note(struct ahead *a, struct copy *c, const struct ahead_key *k)
 {
     int rc = 0;
     c->tally = tally_get(a, k->registry, k->origin);
-    if (htab_get(a->copies, c->key, c->key_n))
+    const struct copy *had = htab_get(a->copies, c->key, c->key_n);
+    if (had && had->size < c->size)
+        rc = ERR_CONFLICT; // it would bring more than was counted
+    else if (had)
         rc = ERR_EXISTS;
     else if (!c->tally)
         rc = ERR_NOMEM;

@@ -17,7 +17,8 @@
 //
 // Invariants
 //   1. A copy is noted once, from its begin until it is used, wasted, or has failed.
-//   2. The bytes of all that is noted are at most the bound.
+//   2. The bytes of all that is noted are at most the bound. A size is another region's word, and no
+//      more comes than it says.
 #ifndef MERIDIAN_REPLICATION_AHEAD_H
 #define MERIDIAN_REPLICATION_AHEAD_H
 
@@ -44,7 +45,8 @@ struct ahead_key { // borrowed
 int ahead_new(uint64_t max_bytes, struct ahead **out);
 void ahead_free(struct ahead *a); // NULL is ignored
 
-// A copy begins. ERR_EXISTS: it is noted already. ERR_FULL: the bound, which is counted.
+// A copy begins. ERR_EXISTS: it is noted already. ERR_CONFLICT: it is, with a smaller size.
+// ERR_FULL: the bound, which is counted.
 int ahead_note(struct ahead *a, const struct ahead_key *key, uint64_t size);
 // It is here (0), or will not be.
 void ahead_end(struct ahead *a, const struct ahead_key *key, int rc);

@@ -56,6 +56,8 @@ struct batch { // of one caller
     char *registry, *repository;
     int64_t until_mono;
     bool judged;
+    // a copy ahead, of which no more may come than its region says
+    bool exact;
     // of a copy ahead: it is noted
     bool noted;
     // whose threads fetch
@@ -253,6 +255,7 @@ static int blob_gather(struct replicator *r, const struct content_want *from, st
     struct content_want want = *from;
     want.charge = &c;
     want.size = of->item.size;
+    want.exact = of->batch->exact;
     want.may_take = item_may_take;
     want.may_wait = item_may_wait;
     want.published = published;
@@ -502,6 +505,7 @@ int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted)
     int rc = batch_new(g, w, false, &b);
     if (rc)
         return rc;
+    b->exact = true;
     b->noted = noted;
     if (w->later)
         b->pool = g->ahead;

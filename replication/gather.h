@@ -41,8 +41,8 @@ const _Atomic bool *gather_drains(const struct gather *g);
 // `judged`: the registry's quotas bound what comes, as they bound the pushes of clients.
 int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
                  char error[CONTENT_TEXT_SIZE]);
-// Copies the want's only item ahead: nobody waits, and no quota is judged. `noted`: ahead_note
-// took note of it; ahead_end follows. 0: it is on its way; ERR_BUSY, ERR_NOMEM.
+// Copies the want's only item ahead: nobody waits, no quota is judged, and no more comes than its
+// size says. `noted`: ahead_note took note of it; ahead_end follows. 0: it is on its way; ERR_BUSY, ERR_NOMEM.
 int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted);
 
 // Is a blob being fetched for that repository, or about to be? Does not block.

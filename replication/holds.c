@@ -205,6 +205,15 @@ static bool number_of(struct http_request *req, const char *key, uint64_t max, u
     return *out <= max;
 }
 
+// A blob without bytes has the digest of nothing.
+static bool size_can_be(const struct digest *d, uint64_t size)
+{
+    struct digest nothing;
+    if (size)
+        return true;
+    return !digest_of((enum digest_alg)d->alg, "", 0, &nothing) && digest_equal(d, &nothing);
+}
+
 void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan)
 {
@@ -219,8 +228,8 @@ void ahead_begin(struct replicator *r, struct http_request *req, const struct to
         return;
     }
     if (!digest || digest_parse(digest, strlen(digest), &a->digest) ||
-        !number_of(req, "size", INT64_MAX, &a->size)) {
-        serve_refuse(req, &plan->response, 400, "digest and size: both are needed");
+        !number_of(req, "size", INT64_MAX, &a->size) || !size_can_be(&a->digest, a->size)) {
+        serve_refuse(req, &plan->response, 400, "digest and size: both are needed, of one blob");
         return;
     }
     a->later = http_query_get(req, "later", 0) != NULL;

@@ -344,6 +344,25 @@ START_TEST(more_here_than_there_is_begins_anew)
 }
 END_TEST
 
+START_TEST(no_more_comes_than_an_exact_want_says)
+{
+    begin();
+    struct script east = script_whole("eastus");
+    script_start(&east);
+    struct content_want w = want_of(&east.source, 1);
+    w.exact = true;
+    w.size = sizeof bytes - 1;
+    ck_assert_int_eq(content_blob(content, &w, &out), ERR_TOOBIG);
+    expect_absent();
+    ck_assert_uint_le(blob_partial_size(blobs, &digest), w.size);
+    w.size = sizeof bytes;
+    ck_assert_int_eq(content_blob(content, &w, &out), 0);
+    expect_here();
+    script_end(&east);
+    end();
+}
+END_TEST
+
 START_TEST(a_cut_blob_of_the_store_is_fetched_again)
 {
     begin();
@@ -700,8 +719,8 @@ CHECK_MAIN("content/content", the_first_that_has_it_gives_it, sources_that_lack_
            a_source_of_wrong_bytes_is_passed_over_and_named,
            wrong_bytes_of_all_sources_are_an_error_and_not_kept,
            a_source_is_not_blamed_for_bytes_of_before, more_here_than_there_is_begins_anew,
-           a_cut_blob_of_the_store_is_fetched_again, a_manifest_comes_verified,
-           many_who_want_one_blob_share_one_fetch,
+           no_more_comes_than_an_exact_want_says, a_cut_blob_of_the_store_is_fetched_again,
+           a_manifest_comes_verified, many_who_want_one_blob_share_one_fetch,
            when_the_leader_fails_a_waiter_asks_its_own_sources,
            who_may_not_wait_is_told_that_it_is_busy, a_waiter_hears_of_the_bytes_as_they_come,
            when_all_have_left_the_fetch_ends_and_a_later_one_goes_on,

@@ -34,6 +34,7 @@ START_TEST(notes_and_their_bound)
     ck_assert_int_eq(ahead_new(1000, &a), 0);
     ck_assert_int_eq(ahead_note(a, &one, 600), 0);
     ck_assert_int_eq(ahead_note(a, &one, 600), ERR_EXISTS);
+    ck_assert_int_eq(ahead_note(a, &one, 601), ERR_CONFLICT);
     ck_assert_int_eq(ahead_note(a, &two, 401), ERR_FULL);
     ck_assert_int_eq(ahead_note(a, &two, UINT64_MAX), ERR_FULL);
     ck_assert_int_eq(ahead_note(a, &two, 400), 0);
@@ -160,6 +161,26 @@ START_TEST(beyond_the_bound_a_blob_comes_with_its_manifest)
 }
 END_TEST
 
+// The bound counts what is said, so no more comes.
+START_TEST(no_more_comes_than_was_said)
+{
+    struct digest layer;
+    world_up(&w);
+    region_down(south);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
+    region_layer(east, "contoso", "app", 501, 300000, &layer);
+    tell(east, &layer, 299999);
+    WAIT_FOR(east->n_blob_gets > 0, 10000);
+    WAIT_FOR(said(west, "waitingBytes") == 0, 10000);
+    ck_assert(!has(west, &layer));
+    ck_assert_int_eq(said(west, "copiedBytes"), 0);
+    ck_assert_uint_le(blob_partial_size(west->blobs, &layer), 299999);
+    tell(east, &layer, 300000); // what came of it counts
+    WAIT_FOR(has(west, &layer), 10000);
+    world_done(&w);
+}
+END_TEST
+
 // They hang for 15 s; the manifest's blobs are fetched meanwhile.
 START_TEST(copies_ahead_take_no_jobs_turn)
 {
@@ -225,4 +246,5 @@ END_TEST
 
 CHECK_MAIN("replication/ahead", notes_and_their_bound, a_manifest_uses_what_was_copied_ahead,
            a_lease_that_ends_is_waste, beyond_the_bound_a_blob_comes_with_its_manifest,
-           copies_ahead_take_no_jobs_turn, the_fence_is_asked_on_both_sides)
+           no_more_comes_than_was_said, copies_ahead_take_no_jobs_turn,
+           the_fence_is_asked_on_both_sides)

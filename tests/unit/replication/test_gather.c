@@ -304,6 +304,12 @@ START_TEST(only_members_are_answered_and_only_what_they_can_ask)
         {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
          "0000000000000000000000000000000000000000000000000000000000000000",
          400},
+        {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
+         "0000000000000000000000000000000000000000000000000000000000000000&size=0",
+         400},
+        {"/replication/v1/ahead?registry=contoso&repository=app&digest=sha256:"
+         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855&size=0",
+         202},
         {"/replication/v1/ahead?registry=fabrikam&repository=app", 403},
     };
     world_up(&w);
