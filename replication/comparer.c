@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "replication/comparer_priv.h"
 #include "replication/digest_page.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -63,6 +65,26 @@ struct differences *compare_found(const struct compare *k)
 
 // --- questions ---
 
+bool compare_is_outdated(struct compare *k)
+{
+    struct snapshot *cell = k->c->r->o.topology;
+    uint64_t g = snapshot_generation(cell);
+    if (g == k->generation)
+        return false;
+    struct topology *now = snapshot_get(cell);
+    bool outdated = !now || now->version != k->t->version;
+    snapshot_unref(now);
+    if (!outdated)
+        k->generation = g;
+    return outdated;
+}
+
+// One subject may take too long to tell; who has not answered at all is not there.
+static bool is_unreached(const struct compare *k, int rc)
+{
+    return rc == ERR_UNREACHABLE || (rc == ERR_TIMEOUT && !k->answered);
+}
+
 int compare_ask(struct compare *k, const struct digest_ask *ask, struct buf *out)
 {
     struct replicator *r = k->c->r;
@@ -72,12 +94,14 @@ int compare_ask(struct compare *k, const struct digest_ask *ask, struct buf *out
     int rc = digest_ask_format(ask, &target);
     if (rc)
         return rc;
-    if (life_stopping(r->life))
+    if (life_stopping(r->life) || compare_is_outdated(k))
         return ERR_CANCELED;
     rc = peer_get(&r->dialer, k->t, k->peer->name, buf_cstr(&target), NULL, NULL, DIGEST_TEXT_MAX,
                   &status, out, k->error);
+    k->unreached = is_unreached(k, rc);
     if (rc)
         return rc;
+    k->answered = true;
     if (status == 200)
         return 0;
     // an earlier release; or its topology does not share the registry yet, or any more
@@ -98,8 +122,19 @@ int compare_refused(struct compare *k, int rc, const char *why)
 
 // --- pairs ---
 
+// One time through all pairs, by one version of the topology.
+struct round {
+    struct comparer *c;
+    const struct topology *t;
+    uint64_t generation;
+    // that did not answer
+    region_set unreached;
+};
+
 static enum compared_state outcome_of(const struct compare *k, int rc)
 {
+    if (rc == ERR_CANCELED)
+        return COMPARED_PART; // the next round goes by the new topology
     if (rc == ERR_UNSUPPORTED)
         return COMPARED_UNSUPPORTED;
     if (rc)
@@ -107,42 +142,77 @@ static enum compared_state outcome_of(const struct compare *k, int rc)
     return k->part ? COMPARED_PART : COMPARED_WHOLE;
 }
 
-static void pair_compare(struct comparer *c, const struct topology *t, const struct registry *reg,
-                         const struct region *peer)
+// Each registry would wait for it anew.
+static bool is_away(const struct round *w, const struct region *peer)
 {
-    struct compare k = {.c = c, .t = t, .reg = reg, .peer = peer};
-    differences_pair_begin(c->found, reg->key, peer->name);
-    int rc = compare_registry(&k);
-    if (life_stopping(c->r->life))
-        return;
-    if (rc && !k.error[0])
-        snprintf(k.error, sizeof k.error, "%s", err_text(rc));
-    differences_pair_end(c->found, reg->key, peer->name, outcome_of(&k, rc), k.n_subjects,
-                         rc && rc != ERR_UNSUPPORTED ? k.error : NULL);
+    struct peer *p = peers_find(w->c->r->peers, peer->name);
+    if (w->unreached & (region_set)1 << peer->index)
+        return true;
+    return p && peer_is_away(p);
 }
 
-static void round_run(struct comparer *c)
+static int pair_look(struct round *w, struct compare *k)
 {
+    if (is_away(w, k->peer)) {
+        snprintf(k->error, sizeof k->error, "region %s does not answer: it was not asked",
+                 k->peer->name);
+        return ERR_UNREACHABLE;
+    }
+    int rc = compare_registry(k);
+    if (k->unreached)
+        w->unreached |= (region_set)1 << k->peer->index;
+    return rc;
+}
+
+// ERR_CANCELED: the round is over.
+static int pair_compare(struct round *w, const struct registry *reg, const struct region *peer)
+{
+    struct comparer *c = w->c;
+    struct compare k = {.c = c, .t = w->t, .generation = w->generation, .reg = reg, .peer = peer};
+    differences_pair_begin(c->found, reg->key, peer->name);
+    int rc = pair_look(w, &k);
+    if (life_stopping(c->r->life))
+        return ERR_CANCELED;
+    w->generation = k.generation;
+    enum compared_state state = outcome_of(&k, rc);
+    if (rc && !k.error[0])
+        snprintf(k.error, sizeof k.error, "%s", err_text(rc));
+    differences_pair_end(c->found, reg->key, peer->name, state, k.n_subjects,
+                         state == COMPARED_FAILED ? k.error : NULL);
+    return rc == ERR_CANCELED ? rc : 0;
+}
+
+// false: another version of the topology came, and the rest is for another round.
+static bool round_run(struct comparer *c)
+{
+    int rc = 0;
+    // before the topology: one that comes between is seen
+    uint64_t generation = snapshot_generation(c->r->o.topology);
     struct topology *t = snapshot_get(c->r->o.topology);
+    struct round w = {.c = c, .t = t, .generation = generation};
     const struct region *self = t ? topology_region(t, c->r->o.region) : NULL;
     AUTO_FREE const struct registry **all = t ? topology_sorted(t) : NULL;
-    for (size_t i = 0; self && all && i < t->n_registries; i++) {
+    for (size_t i = 0; !rc && self && all && i < t->n_registries; i++) {
         if (!registry_replica(all[i], self->index))
             continue;
-        for (size_t n = 0; n < all[i]->n_replicas; n++) {
+        for (size_t n = 0; !rc && n < all[i]->n_replicas; n++) {
             const struct region *peer = &t->regions[all[i]->replicas[n].region];
             if (peer != self && !life_stopping(c->r->life))
-                pair_compare(c, t, all[i], peer);
+                rc = pair_compare(&w, all[i], peer);
         }
     }
     snapshot_unref(t);
+    return !rc;
 }
 
 // What was found and is not good yet.
-static void recheck_one(struct comparer *c, const struct topology *t, const struct difference *x)
+static void recheck_one(const struct round *w, const struct difference *x)
 {
+    struct comparer *c = w->c;
+    const struct topology *t = w->t;
     struct compare k = {.c = c,
                         .t = t,
+                        .generation = w->generation,
                         .reg = topology_registry_by_key(t, x->registry),
                         .peer = topology_region(t, x->peer)};
     const struct region *self = topology_region(t, c->r->o.region);
@@ -151,13 +221,17 @@ static void recheck_one(struct comparer *c, const struct topology *t, const stru
         differences_settle(c->found, x->registry, x->peer, x->repository, &x->subject);
         return;
     }
+    if (is_away(w, k.peer))
+        return;
     (void)compare_subject(&k, x->repository, &x->subject);
     compare_pace(&k, 1);
 }
 
 static void recheck(struct comparer *c)
 {
+    uint64_t generation = snapshot_generation(c->r->o.topology);
     struct topology *t = snapshot_get(c->r->o.topology);
+    const struct round w = {.c = c, .t = t, .generation = generation};
     size_t n = differences_open(c->found, NULL, NULL);
     if (n > RECHECK_MAX)
         n = RECHECK_MAX;
@@ -166,7 +240,7 @@ static void recheck(struct comparer *c)
         struct difference x;
         arena_init(&a, 0);
         if (!differences_at(c->found, i, &a, &x))
-            recheck_one(c, t, &x);
+            recheck_one(&w, &x);
         arena_done(&a);
     }
     snapshot_unref(t);
@@ -202,9 +276,8 @@ static void *comparer_main(void *arg)
     int64_t every = c->r->o.compare_every_ms ? c->r->o.compare_every_ms : EVERY_MS;
     rest(c, every < FIRST_MS ? every : FIRST_MS);
     while (!life_stopping(c->r->life)) {
-        if (is_whole(c))
-            round_run(c);
-        rest(c, every);
+        bool is_over = !is_whole(c) || round_run(c);
+        rest(c, is_over || every < RECHECK_MS ? every : RECHECK_MS);
     }
     return NULL;
 }

@@ -14,9 +14,11 @@
 //      second; it waits while jobs are under way, so that pushes and what is read go first.
 //   2. A round goes over registries in the order of their keys and over regions in that of the
 //      topology, so that two runs over the same state ask the same.
-//   3. Nothing enters the store but an entry that a key of its origin signed, in time, and of a
-//      registry whose feed of that origin was read without a gap up to the read mark.
+//   3. Nothing enters the store but an entry that a key of its origin signed, in time, that what is
+//      held here proves (store/meta_proven.h), and of a registry whose feed of that origin was read
+//      without a gap up to the read mark.
 //   4. A difference that may be lag is passed over: it is looked at in the next round.
+//   5. A round goes by one version of the topology: when another comes it ends, and one begins anew.
 #ifndef MERIDIAN_REPLICATION_COMPARER_H
 #define MERIDIAN_REPLICATION_COMPARER_H
 

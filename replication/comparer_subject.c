@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "replication/backfill_state.h"
 #include "replication/feed_line.h"
+#include "store/meta_void.h"
 
 #include <string.h>
 
@@ -59,8 +60,11 @@ static int signature_check(struct compare *k, const struct feed_entry *e, const 
     return topology_revocation(k->t, e->key) ? ERR_AUTH : 0;
 }
 
-static int lacking_take(struct compare *k, const struct feed_entry *e, const char **what)
+// *out_proven: nothing more is to be done about it in this look.
+static int lacking_take(struct compare *k, const struct feed_entry *e, const char **what,
+                        bool *out_proven)
 {
+    *out_proven = true;
     int rc = signature_check(k, e, what);
     if (rc == ERR_NOMEM)
         return rc;
@@ -68,10 +72,15 @@ static int lacking_take(struct compare *k, const struct feed_entry *e, const cha
         differences_forged(compare_found(k));
         return 0;
     }
+    if (compare_is_outdated(k)) // a key may be revoked by now
+        return ERR_CANCELED;
     rc = meta_differ_take(compare_replicator(k)->o.meta, e);
     *what = "the entry that lacked was taken, and is being applied";
     if (!rc)
         differences_took(compare_found(k), 1, 0);
+    *out_proven = rc != ERR_GAP;
+    if (rc == ERR_GAP)
+        return 0;
     if (rc == ERR_AUTH)
         *what = "the entry that lacks is void here";
     if (rc == ERR_AHEAD)
@@ -85,16 +94,29 @@ static int lacking_take(struct compare *k, const struct feed_entry *e, const cha
     return rc;
 }
 
-// *out_lags: the past of an origin is still being read.
+// What is taken may prove the one before it (store/meta_proven.h). *out_lags: the past of an origin is
+// still being read.
 static int lacking_take_all(struct compare *k, const struct differ_judgement *j, const char **what,
                             bool *out_lags)
 {
+    bool is_done[DIFFER_ENTRIES_MAX] = {false}, moved = true;
+    size_t n_done = 0;
     int rc = 0;
     *out_lags = false;
     for (size_t i = 0; i < j->n_lacks; i++)
         *out_lags = *out_lags || !was_read_whole(k, j->lacks[i]->origin);
-    for (size_t i = 0; !rc && !*out_lags && i < j->n_lacks; i++)
-        rc = lacking_take(k, j->lacks[i], what);
+    while (!rc && !*out_lags && moved) {
+        moved = false;
+        for (size_t i = 0; !rc && i < j->n_lacks; i++) {
+            if (is_done[i])
+                continue;
+            rc = lacking_take(k, j->lacks[i], what, &is_done[i]);
+            moved = moved || is_done[i];
+            n_done += is_done[i];
+        }
+    }
+    if (n_done < j->n_lacks)
+        *what = "nothing that is held here proves the entry that lacks: it was not taken";
     if (!rc && !*out_lags)
         job_queue_kick(compare_replicator(k)->jobs);
     return rc;
@@ -102,9 +124,26 @@ static int lacking_take_all(struct compare *k, const struct differ_judgement *j,
 
 // --- a row that is wrong here ---
 
+// Does the other region have an entry of this one that the log here lost?
+static bool has_lost(struct compare *k, const struct differ_told *told)
+{
+    const struct replicator *r = compare_replicator(k);
+    const char *why;
+    for (size_t i = 0; i < told->look.n; i++) {
+        const struct feed_entry *e = &told->look.entries[i];
+        bool lost = false;
+        if (strcmp(e->origin, r->o.region) != 0 || signature_check(k, e, &why))
+            continue;
+        if (!meta_lost(r->o.meta, e, &lost) && lost)
+            return true;
+    }
+    return false;
+}
+
 // *out_good: it is what the log makes it now.
 static int wrong_mend(struct compare *k, const char *repository, const struct shown_subject *s,
-                      struct arena *a, const char **what, bool *out_good)
+                      const struct differ_told *told, struct arena *a, const char **what,
+                      bool *out_good)
 {
     struct differ_look now;
     bool changed = false;
@@ -113,6 +152,14 @@ static int wrong_mend(struct compare *k, const char *repository, const struct sh
     *what = "the row was not what the log makes it, and was made anew";
     if (rc == ERR_NOTFOUND) {
         *what = "the row is not what the log makes it; what it must show has not arrived yet";
+        return 0;
+    }
+    if (rc == ERR_CONFLICT) {
+        *what = "the row is newer than all that the log has of it: the log lost what the row rests "
+                "on, so it was left as it is";
+        if (has_lost(k, told))
+            *what = "the log lost an entry of this region that the row rests on, and the other "
+                    "region has it: the row was left as it is";
         return 0;
     }
     if (rc)
@@ -148,7 +195,7 @@ static int judged(struct compare *k, const char *repository, const struct shown_
         rc = lacking_take_all(k, j, &what, &lags);
         break;
     case DIFFER_WRONG_HERE:
-        rc = wrong_mend(k, repository, s, a, &what, &good);
+        rc = wrong_mend(k, repository, s, told, a, &what, &good);
         break;
     case DIFFER_WRONG_THERE:
         what = "it is wrong there: that region mends it when it compares";

@@ -14,6 +14,38 @@
 
 #define LAGS_MAX 200 // of one pair: then it lags too widely to be compared now
 #define NAMES 100
+#define FAILED_MAX 3 // in a row: then nothing of the pair can be compared
+#define EMPTY_MAX 16 // pages in a row that list nothing, though more is said to come
+
+// --- what goes wrong on the way ---
+
+// What fails is passed over, so that it does not keep all that comes behind it from being compared.
+static int failure_pass(struct compare *k, int rc)
+{
+    if (!rc) {
+        k->n_failed = 0;
+        return 0;
+    }
+    if (rc == ERR_CANCELED || rc == ERR_NOMEM || rc == ERR_UNSUPPORTED || rc == ERR_DENIED)
+        return rc;
+    if (k->unreached || ++k->n_failed >= FAILED_MAX)
+        return rc;
+    k->part = true;
+    k->error[0] = '\0';
+    return 0;
+}
+
+static bool tells_nothing(const struct compare *k)
+{
+    return k->n_empty >= EMPTY_MAX;
+}
+
+static void page_count(struct compare *k, uint64_t n_listed)
+{
+    k->n_empty = n_listed ? 0 : k->n_empty + 1;
+    if (tells_nothing(k))
+        k->part = true;
+}
 
 // --- subjects of a range ---
 
@@ -55,7 +87,7 @@ static int subject_look(struct compare *k, const char *repository, const struct 
         k->part = true;
         return 0;
     }
-    return compare_subject(k, repository, s);
+    return failure_pass(k, compare_subject(k, repository, s));
 }
 
 // Compares their page with what is here up to the same subject.
@@ -124,12 +156,15 @@ static int range_compare(struct compare *k, const char *repository,
         rc = page_ask(k, &ask, &a, &theirs);
         if (!rc)
             compare_pace(k, theirs.n);
+        if (!rc && !theirs.at_end)
+            page_count(k, theirs.n);
         if (!rc)
             rc = page_compare(&w, &theirs);
         if (!rc) {
             at = theirs.next;
             any = true;
-            is_done = theirs.at_end || (upto && shown_subject_order(&at, upto) >= 0);
+            is_done =
+                theirs.at_end || tells_nothing(k) || (upto && shown_subject_order(&at, upto) >= 0);
         }
         arena_done(&a);
     }
@@ -156,6 +191,8 @@ static int stretches_compare(struct compare *k, const char *repository)
             const struct digest_range range = {
                 .after = after, .upto = upto, .max = 2 * DIGEST_LOOKS_MAX};
             compare_pace(k, DIGEST_LOOKS_MAX);
+            if (!theirs.at_end)
+                page_count(k, theirs.sum.n);
             rc = digest_sum(compare_replicator(k)->o.meta, k->reg->key, repository, &range, &own);
             if (!rc && (!own.whole || !shown_sum_equal(&own.sum, &theirs.sum)))
                 rc = range_compare(k, repository, after, upto);
@@ -163,7 +200,7 @@ static int stretches_compare(struct compare *k, const char *repository)
         if (!rc) {
             at = theirs.next;
             any = true;
-            is_done = theirs.at_end;
+            is_done = theirs.at_end || tells_nothing(k);
         }
         arena_done(&a);
     }
@@ -178,6 +215,8 @@ static int repository_compare(struct compare *k, const char *name,
     static const struct digest_repository none = {.whole = true};
     const struct digest_range range = {.max = DIGEST_LOOKS_MAX + 1};
     struct digest_summed own;
+    if (tells_nothing(k))
+        return 0;
     if (!theirs)
         theirs = &none;
     int rc = digest_sum(compare_replicator(k)->o.meta, k->reg->key, name, &range, &own);
@@ -225,7 +264,7 @@ static int names_compare(struct compare *k, const char *after, const char *upto,
         const struct digest_repository *row = order >= 0 ? &theirs->list[i] : NULL;
         at += order <= 0;
         i += order >= 0;
-        rc = repository_compare(k, row ? row->name : own, row);
+        rc = failure_pass(k, repository_compare(k, row ? row->name : own, row));
     }
     arena_done(&a);
     return rc;
@@ -250,10 +289,12 @@ int compare_registry(struct compare *k)
             rc = compare_refused(
                 k, digest_repositories_parse(&ask, bytes_of(text.p, text.n), &a, &theirs, &why),
                 why);
+        if (!rc && *theirs.next)
+            page_count(k, theirs.n);
         if (!rc)
             rc = names_compare(k, *after ? after : NULL, theirs.next, &theirs);
         if (!rc) {
-            is_done = !*theirs.next;
+            is_done = !*theirs.next || tells_nothing(k);
             snprintf(after, sizeof after, "%s", theirs.next);
         }
         arena_done(&a);

@@ -40,7 +40,8 @@ enum compared_state {
     COMPARED_NEVER,
     // all was looked at
     COMPARED_WHOLE,
-    // some of it differed by so much that might be lag that it was left for the next time
+    // the rest was left for the next time: so much differed that might be lag, something of it did not
+    // answer, or another version of the topology came
     COMPARED_PART,
     // an earlier release is there, which tells no digests
     COMPARED_UNSUPPORTED,

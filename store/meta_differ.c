@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "store/meta_differ_priv.h"
 #include "store/meta_merge.h"
-#include "store/meta_snapshot.h"
+#include "store/meta_proven.h"
 
 #include <assert.h>
 #include <string.h>
@@ -205,7 +205,7 @@ int meta_differ_places(struct meta *m, struct arena *a, struct differ_place **ou
 
 int meta_differ_take(struct meta *m, const struct feed_entry *e)
 {
-    return meta_snapshot_take(m, e->origin, e, 1);
+    return meta_proven_take(m, e);
 }
 
 // --- what is wrong here is made anew ---
@@ -218,9 +218,20 @@ struct mend {
     bool changed;
 };
 
+// A row above all that the log has rests on what the log lost: the log would undo a write.
+static bool value_is_wrong(const struct differ_deciding *d)
+{
+    return !d->register_agrees && !d->register_above;
+}
+
+static bool lock_is_wrong(const struct differ_deciding *d)
+{
+    return !d->lock_agrees && !d->lock_above;
+}
+
 static int registers_remake(struct tx *tx, const struct mend *w)
 {
-    bool value = !w->d->register_agrees, lock = !w->d->lock_agrees;
+    bool value = value_is_wrong(w->d), lock = lock_is_wrong(w->d);
     struct register_name name = {.registry = w->registry,
                                  .repository = w->repository,
                                  .tag = w->subject->tag,
@@ -242,6 +253,8 @@ static int mend_run(struct tx *tx, void *arg)
     int rc = deciding_read(tx, w->registry, w->repository, w->subject, w->a, w->d);
     if (rc || w->d->look.agrees)
         return rc;
+    if (!value_is_wrong(w->d) && !lock_is_wrong(w->d))
+        return ERR_CONFLICT;
     rc = registers_remake(tx, w);
     if (rc)
         return rc;

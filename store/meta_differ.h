@@ -10,12 +10,13 @@
 //   if (j.verdict == DIFFER_WRONG_HERE)
 //       rc = meta_differ_mend(m, "contoso", "app", &subject, &arena, &look, &changed);
 //
-// A region puts only itself right, and by nothing but signed entries: what another region shows is a
+// A region puts only itself right, and by nothing but signed entries that what it holds proves: what another region shows is a
 // hint where to look. Two things are wrong for certain, however much is written meanwhile:
 //
 //   - an entry that another region holds is not in the log here, though the read mark of its origin
 //     has passed it, and it would change the register: it was lost here, or kept from us;
-//   - the register's row is not what the entries in the log make it.
+//   - the register's row is not what the entries in the log make it. A row that lies above them is
+//     named and left alone: the log lost what it rests on, and would undo a write.
 //
 // All else may be lag and is looked at another time (differ_rule). Of the other region it is said
 // that it is wrong when it lacks an entry that its own applied mark has passed, or says that its row
@@ -107,13 +108,14 @@ int meta_differ_judge(struct meta *m, const char *registry, const char *reposito
                       const struct shown_subject *s, const struct differ_told *told,
                       struct arena *a, struct differ_judgement *out);
 // Takes an entry that is lacking into the log and makes a job of it. The caller has verified its
-// signature. The read mark does not move, and no chain is followed. 0 also when it is held.
-// ERR_AUTH: it is void here. ERR_CONFLICT: another entry stands in its place. ERR_AHEAD: it is of
+// signature. The read mark does not move. 0 also when it is held. ERR_GAP: nothing that is held here
+// proves it (store/meta_proven.h). ERR_AUTH: it is void here. ERR_CONFLICT: another entry stands in its place. ERR_AHEAD: it is of
 // the future. ERR_INVAL: it is our own, or malformed.
 int meta_differ_take(struct meta *m, const struct feed_entry *e);
 // Makes the registers of a subject anew from the log, if they are still not what the log says; what
 // has no content here is asked for by a job. *out: how it is then; *out_changed: something was made
-// anew. ERR_NOTFOUND: something that must live has no content here yet; another time.
+// anew. ERR_NOTFOUND: something that must live has no content here yet; another time. ERR_CONFLICT:
+// all that is wrong lies above whatever the log has of it: the log lost what it rests on.
 int meta_differ_mend(struct meta *m, const char *registry, const char *repository,
                      const struct shown_subject *s, struct arena *a, struct differ_look *out,
                      bool *out_changed);

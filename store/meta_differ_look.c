@@ -179,19 +179,29 @@ static bool same_write(const struct register_value *a, const struct register_val
     return a->stamp == b->stamp && a->epoch == b->epoch && strcmp(a->origin, b->origin) == 0;
 }
 
+static uint64_t top_of(const struct register_now *value, const struct register_now *gone)
+{
+    uint64_t a = value->value.stamp, b = gone->value.stamp;
+    return a > b ? a : b;
+}
+
 static int lock_agrees(struct tx *tx, int64_t repo, const struct subject *s,
-                       const struct lock_now *log, bool *out)
+                       struct differ_deciding *d)
 {
     struct lock_now row;
+    const struct lock_now *log = &d->lock;
+    bool *out = &d->lock_agrees;
     int rc = lock_get(tx, repo, s, &row);
     if (rc == ERR_NOTFOUND) {
         *out = !register_has(&log->value.value);
         return 0;
     }
-    if (!rc)
-        *out = same_write(&row.value.value, &log->value.value) && row.write == log->write &&
-               row.del == log->del;
-    return rc;
+    if (rc)
+        return rc;
+    *out = same_write(&row.value.value, &log->value.value) && row.write == log->write &&
+           row.del == log->del;
+    d->lock_above = row.value.value.stamp > log->value.value.stamp;
+    return 0;
 }
 
 static bool presence_agrees(const struct manifest_now *row, const struct manifest_now *log)
@@ -216,6 +226,8 @@ static int manifest_row_agrees(struct maker *k, int64_t repo, bool *out)
         rc = manifest_hold_judge(k->tx, repo, &row, &held);
     if (rc)
         return rc;
+    const struct manifest_now *log = &k->d->manifest;
+    k->d->register_above = top_of(&row.value, &row.gone) > top_of(&log->value, &log->gone);
     bool lives = held && (row.here || manifest_asserted(&row));
     *out = presence_agrees(&row, &k->d->manifest) && row.live == lives;
     return 0;
@@ -241,6 +253,8 @@ static int tag_row_agrees(struct maker *k, int64_t repo, bool *out)
         rc = tag_judge(k->tx, repo, &row, &m, &lives);
     if (rc)
         return rc;
+    const struct tag_now *log = &k->d->tag;
+    k->d->register_above = top_of(&row.value, &row.gone) > top_of(&log->value, &log->gone);
     *out = tag_agrees(&row, &k->d->tag) && row.live == lives && (!lives || m.live);
     return 0;
 }
@@ -267,7 +281,7 @@ static int rows_judge(struct maker *k, int64_t repo)
     struct differ_deciding *d = k->d;
     int rc = register_row_agrees(k, repo, &d->register_agrees);
     if (!rc)
-        rc = lock_agrees(k->tx, repo, &lock, &d->lock, &d->lock_agrees);
+        rc = lock_agrees(k->tx, repo, &lock, d);
     if (!rc)
         d->look.agrees = d->register_agrees && d->lock_agrees;
     return rc;

@@ -11,6 +11,8 @@ struct differ_deciding {
     struct differ_look look;
     // its parts: the value with its tombstone, and the lock
     bool register_agrees, lock_agrees;
+    // the row has a stamp above all that the log has of it
+    bool register_above, lock_above;
     // Those of the log; of a tag `manifest` is the one that its value leads to. Which are used
     // depends on the subject.
     struct manifest_now manifest;

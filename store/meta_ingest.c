@@ -14,6 +14,7 @@
 #include "store/backend_chain.h"
 #include "store/kind_rules.h"
 #include "store/meta_priv.h"
+#include "store/meta_proven.h"
 #include "store/meta_snapshot.h"
 
 #include <assert.h>
@@ -27,6 +28,8 @@ struct ingest {
     const struct feed_mark *upto;
     // of a snapshot: entries that were outdone are left out, so no chain is followed
     bool by_register;
+    // only entries that what is held here proves (store/meta_proven.h)
+    bool proven;
 };
 
 // --- chains ---
@@ -89,14 +92,19 @@ static int chain_check(struct tx *tx, const struct feed_entry *e)
     return rc == ERR_NOTFOUND ? ERR_GAP : rc;
 }
 
-static int chain_take(struct tx *tx, const struct feed_entry *e, bool by_register)
+static int chain_take(struct tx *tx, const struct ingest *in, const struct feed_entry *e)
 {
-    if (by_register)
+    int rc = in->proven ? entry_proven(tx, e) : 0;
+    if (rc)
+        return rc == ERR_NOTFOUND ? ERR_GAP : rc;
+    if (e->version != 2)
+        return 0;
+    if (in->by_register)
         return v2_begin(tx, e->registry);
     return chain_check(tx, e);
 }
 
-static int ingest_one(struct tx *tx, const struct feed_entry *e, bool by_register)
+static int ingest_one(struct tx *tx, const struct ingest *in, const struct feed_entry *e)
 {
     int64_t id;
     int rc = entry_is_void(tx, e);
@@ -110,12 +118,11 @@ static int ingest_one(struct tx *tx, const struct feed_entry *e, bool by_registe
     if (rc != ERR_NOTFOUND)
         return rc; // held already, or another entry in its place
     struct feed_entry kept = *e;
-    if (e->version == 2) {
-        rc = chain_take(tx, e, by_register);
-        if (rc)
-            return rc;
+    rc = chain_take(tx, in, e);
+    if (rc)
+        return rc;
+    if (e->version == 2)
         entry_as_known(&kept);
-    }
     rc = log_append(tx, &kept, kept.content, &id);
     if (rc || kept.kind == ENTRY_UNKNOWN)
         return rc;
@@ -138,7 +145,7 @@ static int ingest_run(struct tx *tx, void *arg)
 {
     const struct ingest *in = arg;
     for (size_t i = 0; i < in->n; i++) {
-        int rc = ingest_one(tx, &in->entries[i], in->by_register);
+        int rc = ingest_one(tx, in, &in->entries[i]);
         if (rc)
             return rc;
     }
@@ -168,7 +175,7 @@ int meta_ingest(struct meta *m, const char *origin, const struct feed_entry *ent
     int rc = entries_judge(m, origin, entries, n);
     if (rc)
         return rc;
-    struct ingest in = {origin, entries, n, upto, false};
+    struct ingest in = {.origin = origin, .entries = entries, .n = n, .upto = upto};
     return meta_write(m, ingest_run, &in, false);
 }
 
@@ -178,7 +185,17 @@ int meta_snapshot_take(struct meta *m, const char *origin, const struct feed_ent
     int rc = entries_judge(m, origin, entries, n);
     if (rc)
         return rc;
-    struct ingest in = {origin, entries, n, NULL, true};
+    struct ingest in = {.origin = origin, .entries = entries, .n = n, .by_register = true};
+    return meta_write(m, ingest_run, &in, false);
+}
+
+int meta_proven_take(struct meta *m, const struct feed_entry *e)
+{
+    int rc = entries_judge(m, e->origin, e, 1);
+    if (rc)
+        return rc;
+    struct ingest in = {
+        .origin = e->origin, .entries = e, .n = 1, .by_register = true, .proven = true};
     return meta_write(m, ingest_run, &in, false);
 }
 

@@ -40,6 +40,7 @@
 //   meta_report.c        what all that does to registers
 //   meta_shown.c         what clients see, as digests
 //   meta_differ_look.c, meta_differ.c   what differs from another region, and what is wrong of it
+//   meta_proven.c        what proves an entry that was lost
 //   register_set.c       registers that entries touch
 //
 // Functions that take a `struct tx` run in a transaction of backend_write, unless they only read.

@@ -284,7 +284,22 @@ static bool digests_unknown(struct test_server *s, struct http_request *req, str
 {
     if (strcmp(req->path, "/replication/v1/digests") != 0)
         return false;
-    s->at->n_digests++;
+    const char *repository = http_query_get(req, "repository", 0), *busy = s->at->no_digests_of;
+    unsigned nth = ++s->at->n_digests;
+    if (busy && repository && strcmp(repository, busy) == 0) {
+        plan->kind = HTTP_PLAN_REPLY;
+        http_response_text(req, &plan->response, 503, "busy");
+        return true;
+    }
+    if (s->at->digests_never_end && !repository) {
+        char text[160];
+        snprintf(text, sizeof text,
+                 "{\"digests\":1,\"registry\":\"%s\",\"repositories\":[],\"next\":\"z%09u\"}\n",
+                 http_query_get(req, "registry", 0), nth);
+        plan->kind = HTTP_PLAN_REPLY;
+        http_response_text(req, &plan->response, 200, "%s", text);
+        return true;
+    }
     if (!s->at->knows_no_digests)
         return false;
     plan->kind = HTTP_PLAN_REPLY;

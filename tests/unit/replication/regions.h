@@ -92,6 +92,10 @@ struct test_region {
     _Atomic unsigned n_questions;
     // as a version before: it tells no digests
     _Atomic bool knows_no_digests;
+    // what it answers 503 to when it is asked for digests of this repository
+    const char *_Atomic no_digests_of;
+    // it lists no repositories, and says that more come, for ever
+    _Atomic bool digests_never_end;
     // that it was asked for them
     _Atomic unsigned n_digests;
     // between two rounds of comparisons; 0: as the replicator has it

@@ -145,10 +145,12 @@ END_TEST
 
 START_TEST(a_lost_entry_comes_back_from_another_region)
 {
-    struct digest one;
+    struct digest one, two;
     begin(false);
     region_push(east, "contoso", "app", "v1", 1, 1, 1000, 0, &one);
+    region_push(east, "contoso", "app", "v2", 2, 1, 1000, 0, &two); // what follows it proves it
     WAIT_FOR(has(west, "v1", &one) && has(south, "v1", &one), 30000);
+    WAIT_FOR(has(west, "v2", &two) && has(south, "v2", &two), 30000);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
     region_down(east); // the origin is away: the third region has it all the same
     sql(west, "DELETE FROM tags WHERE tag='v1'");
@@ -277,8 +279,61 @@ START_TEST(writes_while_it_is_compared_are_no_differences)
 }
 END_TEST
 
+START_TEST(what_is_not_told_of_one_keeps_nothing_else_from_being_compared)
+{
+    struct digest one, two;
+    begin(false);
+    region_push(east, "contoso", "aaa", "v1", 1, 1, 1000, 0, &one);
+    region_push(east, "contoso", "app", "v1", 2, 1, 1000, 0, &two);
+    WAIT_FOR(region_has(west, "contoso", "aaa", "v1", &one) && has(west, "v1", &two), 30000);
+    WAIT_FOR(region_has(south, "contoso", "aaa", "v1", &one) && has(south, "v1", &two), 30000);
+    WAIT_FOR(compared_is(east, "whole") && compared_is(south, "whole"), 60000);
+    east->no_digests_of = south->no_digests_of = "aaa";
+    sql(west, "DELETE FROM tags WHERE tag='v1'"); // of both repositories
+    WAIT_FOR(has(west, "v1", &two), 20000);
+    WAIT_FOR(compared_is(east, "part") && compared_is(south, "part"), 20000);
+    ck_assert(!region_has(west, "contoso", "aaa", "v1", &one));
+    east->no_digests_of = south->no_digests_of = NULL;
+    WAIT_FOR(region_has(west, "contoso", "aaa", "v1", &one), 60000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(a_list_that_never_ends_is_given_up)
+{
+    struct digest one;
+    begin(false);
+    region_push(east, "contoso", "app", "v1", 1, 1, 1000, 0, &one);
+    WAIT_FOR(has(west, "v1", &one) && has(south, "v1", &one), 30000);
+    WAIT_FOR(compared_is(east, "whole") && compared_is(south, "whole"), 60000);
+    east->digests_never_end = true;
+    WAIT_FOR(compared_is(east, "part"), 20000);
+    unsigned n = south->n_digests; // and the others have their turn
+    WAIT_FOR(south->n_digests > n + 2, 20000);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(who_does_not_answer_holds_nobody_up)
+{
+    struct digest one;
+    begin(false);
+    region_push(east, "contoso", "app", "v1", 1, 1, 1000, 0, &one);
+    WAIT_FOR(has(west, "v1", &one) && has(south, "v1", &one), 30000);
+    region_down(east);
+    WAIT_FOR(compared_is(east, "failed"), 60000);
+    sql(west, "DELETE FROM tags WHERE tag='v1'");
+    WAIT_FOR(has(west, "v1", &one), 60000);
+    region_up(east);
+    WAIT_FOR(compared_is(east, "whole"), 60000);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/comparer", a_damaged_row_is_made_good_within_a_round,
            a_lost_entry_comes_back_from_another_region,
            a_difference_of_another_region_is_named_until_it_is_good,
            large_repositories_are_compared_by_stretches, an_earlier_release_is_not_compared,
-           writes_while_it_is_compared_are_no_differences)
+           writes_while_it_is_compared_are_no_differences,
+           what_is_not_told_of_one_keeps_nothing_else_from_being_compared,
+           a_list_that_never_ends_is_given_up, who_does_not_answer_holds_nobody_up)
