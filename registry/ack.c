@@ -17,6 +17,8 @@ struct op_ack {
     struct written list[WRITTEN_MAX];
     // the answer that is held
     struct http_response answer;
+    // and was not given
+    bool unacked;
     int64_t until_mono;
     // NULL: nobody is asked
     struct elsewhere_ack *waits;
@@ -112,6 +114,14 @@ bool ack_repeats(struct op *op, const char *tag, const struct digest *manifest, 
     return stands && !strcmp(v->origin, op->s->region) && is_unacked(op, v);
 }
 
+bool ack_deleted_here(struct op *op, const char *tag, const struct digest *manifest)
+{
+    struct meta_register here;
+    if (!op->ack_peers || register_read(op, tag, manifest, &here))
+        return false;
+    return here.top.gone && !here.live && !strcmp(here.top.origin, op->s->region);
+}
+
 void ack_note(struct op *op, const char *tag, const struct digest *manifest)
 {
     if (!op->ack_peers)
@@ -167,6 +177,7 @@ static void not_yet(struct op *op, struct http_response *resp, const struct else
 {
     const char *region = op->s->region;
     *resp = (struct http_response){0};
+    op->ack->unacked = true;
     unacked_set(op, true);
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL,
               "stored in %s, not yet in %u other regions as this registry asks (ack): %s has it; "
@@ -239,10 +250,16 @@ static int begin(struct op *op)
     return e->ops->ack_begin(e->ctx, &want, &k->waits);
 }
 
+// Does it say that what was noted is so?
+static bool claims(int status)
+{
+    return (status >= 200 && status <= 299) || status == 404;
+}
+
 bool ack_hold(struct op *op, struct http_response *resp)
 {
     struct op_ack *k = op->ack;
-    if (!k || !k->n || k->waits || op->failed || resp->status < 200 || resp->status > 299)
+    if (!k || !k->n || k->waits || op->failed || !claims(resp->status))
         return false;
     k->answer = *resp;
     k->until_mono = clock_mono_ms() + op->ack_timeout_ms;
@@ -254,6 +271,13 @@ bool ack_hold(struct op *op, struct http_response *resp)
     op->act = look;
     look(op, resp);
     return resp->parked;
+}
+
+const struct http_response *ack_stands(const struct op *op)
+{
+    if (!op->ack || !op->ack->unacked)
+        return NULL;
+    return &op->ack->answer;
 }
 
 void ack_done(struct op *op)

@@ -51,8 +51,14 @@ void ack_note(struct op *op, const char *tag, const struct digest *manifest);
 // Is the register's value what an earlier request of this user wrote, with no acknowledgement so far?
 // `gone`: its deletion; else `manifest` is the value of the tag, or what is present.
 bool ack_repeats(struct op *op, const char *tag, const struct digest *manifest, bool gone);
-// The handler has answered: holds the answer where it has to be. True: there is none yet.
+// Is it gone by a deletion of this region, whoever asked for that?
+bool ack_deleted_here(struct op *op, const char *tag, const struct digest *manifest);
+// The handler has answered: holds the answer where it has to be: that something was written, or (404,
+// of what was noted) has gone. True: there is none yet.
 bool ack_hold(struct op *op, struct http_response *resp);
+// The handler's answer to a write that stands, in place of which the client was told that it is not
+// acknowledged; NULL: he was told no such thing.
+const struct http_response *ack_stands(const struct op *op);
 // The request is over.
 void ack_done(struct op *op);
 

@@ -110,6 +110,9 @@ static void manifest_delete(struct op *op, struct http_response *resp)
         rc = meta_tag_delete(op->s->meta, &r, &op->req->arena, &out);
     else
         rc = meta_manifest_delete(op->s->meta, &r, &op->req->arena, &out);
+    // a process before this one may have deleted it: 404 says that it has gone, so that waits too
+    if (rc == ERR_NOTFOUND && ack_deleted_here(op, r.tag, r.digest))
+        ack_note(op, r.tag, r.digest);
     if (rc) {
         delete_refused(op, resp, rc, &out);
         return;

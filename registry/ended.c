@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNACKED "stored, not acknowledged"
+
 static bool credential_shown(const struct op *op)
 {
     return http_header_get(op->req, "Authorization") ||
@@ -68,16 +70,19 @@ static const struct digest *digest_of_answer(const struct op *op, const struct h
     return &op->digest;
 }
 
-// Of a push the tags beside the path's reference; of a refusal what the log knows more. NULL: none.
+// Of a push the tags beside the path's reference, and whether it waits to be acknowledged; of a refusal
+// what the log knows more. NULL: none.
 static const char *detail_of(const struct op *op, bool refused)
 {
+    struct arena *a = &op->req->arena;
     const char *text = NULL;
     if (refused)
         return op->req->refused_detail;
     for (size_t i = 0; i < op->n_tags; i++)
-        text = arena_printf(&op->req->arena, "%s%s%s", text ? text : "tags ", text ? ", " : "",
-                            op->tags[i]);
-    return text;
+        text = arena_printf(a, "%s%s%s", text ? text : "tags ", text ? ", " : "", op->tags[i]);
+    if (!ack_stands(op))
+        return text;
+    return text ? arena_printf(a, UNACKED "; %s", text) : UNACKED;
 }
 
 // ---- counters ----
@@ -180,16 +185,18 @@ void op_ended(struct op *op, const struct http_response *resp)
     if (!what)
         return;
     const struct http_request *req = op->req;
-    const bool refused = resp->status >= 400;
+    const struct http_response *stands = ack_stands(op);
+    // what the client got says nothing of what was written
+    const bool refused = resp->status >= 400 && !stands;
     const struct audit_event e = {.what = what,
-                                  .outcome = outcome_of(resp->status),
+                                  .outcome = stands ? "done" : outcome_of(resp->status),
                                   .principal = caller(op),
                                   .client = req->client,
                                   .private_endpoint = req->private_endpoint,
                                   .registry = op->registry,
                                   .repository = op->route.name,
                                   .reference = op->route.tag,
-                                  .digest = digest_of_answer(op, resp, &digest),
+                                  .digest = digest_of_answer(op, stands ? stands : resp, &digest),
                                   .code = refused ? req->refused_code : NULL,
                                   .why = refused ? req->refused_why : NULL,
                                   .detail = detail_of(op, refused),

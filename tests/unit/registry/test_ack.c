@@ -304,6 +304,7 @@ START_TEST(a_deletion_that_was_not_acknowledged_is_repeated)
     char digest[DIGEST_TEXT_SIZE];
     digest_text(text, strlen(text), digest);
     AUTO_FREE char *by_digest = mem_printf("/v2/team/app/manifests/%s", digest);
+    unsigned begun = 1;
     AUTO_FREE char *by_value = mem_printf("\"%s\"", digest);
     const char *const targets[] = {"/v2/team/app/manifests/1", by_digest};
     stored_after = 1;
@@ -326,8 +327,64 @@ START_TEST(a_deletion_that_was_not_acknowledged_is_repeated)
         ck_assert_int_eq(status_of(send_with("DELETE", targets[i], REGIONAL, token_delete, NULL,
                                              NULL, NULL, 0, 0)),
                          404);
+        // it says that it has gone: that waits too, also when nobody remembers who was told what
+        begun += i == 0 ? 4 : 3;
+        ck_assert_uint_eq(n_begun, begun);
     }
+    memset(world_service->unacked.list, 0, sizeof world_service->unacked.list);
+    stored_after = UINT_MAX;
+    expect_503(send_with("DELETE", targets[0], REGIONAL, token_delete, NULL, NULL, NULL, 0, 0),
+               "stored in eastus");
+    stored_after = 1;
+    ck_assert_int_eq(
+        status_of(send_with("DELETE", targets[0], REGIONAL, token_delete, NULL, NULL, NULL, 0, 0)),
+        202);
+    // there was never such a tag: nobody is asked
+    begun = n_begun;
+    ck_assert_int_eq(status_of(send_with("DELETE", "/v2/team/app/manifests/never", REGIONAL,
+                                         token_delete, NULL, NULL, NULL, 0, 0)),
+                     404);
+    ck_assert_uint_eq(n_begun, begun);
     world_down();
+}
+END_TEST
+
+static bool audit_says(const char *path, const char *words)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 0);
+    clock_virtual_off();
+    ck_assert_int_eq(audit_flush(world_audit, 5000), 0);
+    clock_virtual_set(NOW_MS);
+    ck_assert_int_eq(file_read(path, 1 << 20, &text), 0);
+    return strstr(buf_cstr(&text), words);
+}
+
+// It is no failure: what was written is there.
+START_TEST(a_write_that_stands_is_audited_as_done)
+{
+    char path[96], digest[DIGEST_TEXT_SIZE];
+    snprintf(path, sizeof path, "/tmp/meridian-ack-%d.log", (int)getpid());
+    unlink(path);
+    const struct audit_options o = {.path = path, .region = "eastus", .stamp = "eus-1"};
+    ck_assert_int_eq(audit_start(&o, NULL, &world_audit), 0);
+    begin();
+    AUTO_FREE char *text = image("config");
+    digest_text(text, strlen(text), digest);
+    AUTO_FREE char *named = mem_printf("\"digest\":\"%s\"", digest);
+    none_asked = true;
+    expect_503(put_by(token_push, "/v2/team/app/manifests/1?tag=2", NULL, NULL, text),
+               "stored in eastus");
+    ck_assert(audit_says(path, named));
+    ck_assert(audit_says(path, "\"detail\":\"stored, not acknowledged; tags 2\""));
+    ck_assert(!audit_says(path, "\"failed\""));
+    // what was refused is not there
+    n_heard = 0;
+    expect_503(put("3", text), "nothing was stored");
+    ck_assert(audit_says(path, "\"failed\""));
+    world_down();
+    audit_stop(take_ptr(world_audit));
+    unlink(path);
 }
 END_TEST
 
@@ -377,4 +434,4 @@ CHECK_MAIN("registry/ack", an_answer_waits_for_the_others,
            what_nobody_is_asked_about_stays_and_is_repeated,
            what_cannot_be_read_is_not_acknowledged,
            a_deletion_that_was_not_acknowledged_is_repeated, too_few_regions_refuse_early,
-           the_end_of_the_server_answers)
+           the_end_of_the_server_answers, a_write_that_stands_is_audited_as_done)
