@@ -3,11 +3,13 @@
 // by a region without a replica. East does not hold tailspin; west and south do.
 #include "replication/reach.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "net/response_reader.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/regions.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define HIDDEN "tailspin"
@@ -42,7 +44,12 @@ static const struct path paths[] = {
     {"POST", "/replication/v1/damaged?registry=" HIDDEN "&repository=secret&digest=" DIGEST, "peer",
      403, 202},
     {"POST", "/replication/v1/stored?registry=" HIDDEN "&repository=secret", "peer", 403, 400},
+    {"GET", "/replication/v1/digests?registry=" HIDDEN, "peer", 403, 200},
+    // rows of registries that both do not hold are passed over
+    {"POST", "/replication/v1/marks", "peer", 400, 400},
     // for tokens, not for certificates
+    {"GET", "/replication/v1/differences", "peer", 404, 404},
+    {"GET", "/replication/v1/differences", HIDDEN ".example.io", 401, 200},
     {"GET", "/replication/v1/have?repository=secret&tag=1", "peer", 404, 404},
     {"GET", "/replication/v1/status", "peer", 404, 404},
     {"GET", "/replication/v1/revoked", "peer", 404, 404},
@@ -108,4 +115,36 @@ START_TEST(a_region_without_a_replica_is_told_nothing)
 }
 END_TEST
 
-CHECK_MAIN("replication/sharing", a_region_without_a_replica_is_told_nothing)
+static bool path_is_asked(const char *name)
+{
+    AUTO_FREE char *path = mem_printf("/replication/v1/%s", name);
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        size_t n = strcspn(paths[i].target, "?");
+        if (n == strlen(path) && !strncmp(paths[i].target, path, n))
+            return true;
+    }
+    return false;
+}
+
+// The table of paths above has each that is served, as the source lists them.
+START_TEST(every_path_is_asked)
+{
+    AUTO_BUF struct buf source;
+    buf_init(&source, 0);
+    ck_assert_int_eq(file_read(SERVE, 1 << 20, &source), 0);
+    const char *at = strstr(buf_cstr(&source), "struct route routes[] = {");
+    ck_assert_ptr_nonnull(at);
+    const char *end = strstr(at, "};");
+    ck_assert_ptr_nonnull(end);
+    size_t n = 0;
+    for (at = strstr(at, "{\""); at && at < end; at = strstr(at + 1, "{\"")) {
+        char name[32];
+        ck_assert_int_eq(sscanf(at, "{\"%31[a-z]\"", name), 1);
+        ck_assert_msg(path_is_asked(name), "%s is not in the table of paths", name);
+        n++;
+    }
+    ck_assert_uint_ge(n, 16);
+}
+END_TEST
+
+CHECK_MAIN("replication/sharing", a_region_without_a_replica_is_told_nothing, every_path_is_asked)
