@@ -76,6 +76,16 @@ static int alg_empty(void *ctx, int dir_fd, const char *name)
     return fd < 0 ? ERR_EXISTS : names_each(fd, shard_empty, NULL);
 }
 
+// Segments of another control feed among those of the backup would be neither feed.
+static bool has_control(const struct restoring *t)
+{
+    AUTO_FREE char *path = mem_printf("%s/state/control", t->w->data_dir);
+    AUTO_CLOSE int fd = path ? open(path, DIR_FLAGS) : -1;
+    if (fd < 0)
+        return errno != ENOENT;
+    return names_each(fd, any_name, NULL) != 0;
+}
+
 static int empty_check(const struct restoring *t)
 {
     const char *what = NULL;
@@ -83,6 +93,8 @@ static int empty_check(const struct restoring *t)
         what = "metadata (" BACKUP_META ")";
     else if (names_each(t->blobs_fd, alg_empty, NULL))
         what = "blobs (store/blobs)";
+    else if (has_control(t))
+        what = "a control feed (state/control)";
     if (!what || !faccessat(t->meta_fd, SQLITE_RESTORE_MARK, F_OK, AT_SYMLINK_NOFOLLOW))
         return 0; // or a restore was broken off here: it goes on
     diag_add(t->diag, NULL, 0,

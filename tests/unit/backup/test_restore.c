@@ -78,6 +78,19 @@ START_TEST(nothing_is_restored_over_anything)
     ck_assert(was_said(&w, "has blobs"));
     ck_assert(!there(w.data, "meta/meta.db"));
     ck_assert(!there(w.data, "meta/" SQLITE_RESTORE_MARK));
+    world_close(&w);
+    world_lose(&w);
+    dir_put(w.data, "state/control");
+    file_put(w.data, "state/control/2-9", "another feed");
+    ck_assert_int_eq(restore(&w, &done), ERR_EXISTS);
+    ck_assert(was_said(&w, "has a control feed"));
+    ck_assert(!there(w.data, "state/control/1-1"));
+    ck_assert(!there(w.data, "meta/" SQLITE_RESTORE_MARK));
+    file_put(w.data, "meta/" SQLITE_RESTORE_MARK, ""); // one that was broken off goes on
+    ck_assert_int_eq(restore(&w, &done), 0);
+    world_lose(&w);
+    dir_put(w.data, "state/control"); // without anything in it
+    ck_assert_int_eq(restore(&w, &done), 0);
     world_end(&w);
 }
 END_TEST
