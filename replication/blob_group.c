@@ -54,7 +54,7 @@ struct group {
     unsigned refs;
     // the worker has left, and what is borrowed is gone
     bool closed;
-    // when bytes came last
+    // when bytes came last, or the group was made
     int64_t arrived_mono;
     unsigned n_running;
     // the first error, with all that goes with it
@@ -129,6 +129,7 @@ static struct group *group_new(struct helpers *h, const struct blob_group_want *
     pthread_mutex_init(&g->lock, NULL);
     wait_cond_init(&g->changed);
     g->refs = 1;
+    g->arrived_mono = clock_mono_ms();
     g->helpers = h;
     g->want = want;
     g->n = want->n;
@@ -267,6 +268,7 @@ static void blob_run(struct group *g, struct group_blob *b, bool helps)
     b->state = BLOB_HERE;
     if (!rc) {
         b->left = 0;
+        g->arrived_mono = clock_mono_ms(); // by another one's fetch, maybe
         say_left(g);
     } else {
         b->state = BLOB_LEFT;
