@@ -16,6 +16,7 @@
 #define WALK_REST_MS 200
 #define REST_MIN_MS 500
 #define REST_MAX_MS 60000
+#define HELD_MS 3600000 // a backup that takes longer is spoken of
 
 struct collector {
     struct blob_store *bs;
@@ -25,6 +26,8 @@ struct collector {
     int64_t walk_at_ms;
     // when pulls are written next; likewise
     int64_t flush_at_ms;
+    // since when files stay that a backup holds, mono; 0: none does; likewise
+    int64_t held_since_ms;
     pthread_mutex_t lock;
     // under the lock: since the start
     struct collect_counts sum;
@@ -127,6 +130,24 @@ static void pulls_flush(struct collector *c)
                     err_text(rc));
 }
 
+// A backup that hangs would keep the disk filling.
+static void held_note(struct collector *c, bool held)
+{
+    static struct log_limit limit = LOG_LIMIT(HELD_MS);
+    int64_t now_ms = clock_mono_ms();
+    if (!held)
+        c->held_since_ms = 0;
+    else if (!c->held_since_ms)
+        c->held_since_ms = now_ms;
+    if (!held || now_ms - c->held_since_ms < HELD_MS)
+        return;
+    log_limited(&limit, LOG_WARN,
+                "daemon: a backup has held the store for %" PRId64
+                " minutes: no blob is removed until it ends; if it hangs, end that `meridian "
+                "backup`: the next one goes on where it was",
+                (now_ms - c->held_since_ms) / 60000);
+}
+
 static int collect_step(void *ctx, struct task_step *s)
 {
     struct collector *c = ctx;
@@ -135,6 +156,7 @@ static int collect_step(void *ctx, struct task_step *s)
     pulls_flush(c);
     int rc = collect_turn(c->bs, c->m, &n);
     counts_note(c, &n);
+    held_note(c, n.held);
     if (!rc && !n.more && !task_stops(s))
         rc = sweep(c, &walk_ms);
     if (rc)

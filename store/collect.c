@@ -32,6 +32,7 @@ static int files_remove(struct blob_store *bs, struct meta *m, struct blob_name 
         int rc = file_remove(bs, &names[i], c);
         if (rc == ERR_BUSY) {
             c->more = false;
+            c->held = true;
             break;
         }
         if (!rc)

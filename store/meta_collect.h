@@ -35,6 +35,8 @@ struct collect_counts {
     uint64_t n_manifests, n_leases, n_condemned, n_deleted;
     // files that are gone, and how many bytes that freed (store/collect.h)
     uint64_t n_removed, bytes_removed;
+    // a backup holds files that would go
+    bool held;
     // there was more than one call may do
     bool more;
 };
