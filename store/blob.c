@@ -81,14 +81,24 @@ int blob_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out
     return bs->backend->stat(bs, name, out_size);
 }
 
-int blob_remove(struct blob_store *bs, const struct blob_name *name)
+static int one_remove(struct blob_store *bs, const struct blob_name *name, bool unnamed)
 {
     int rc = name_check(name);
     if (rc)
         return rc;
-    rc = bs->backend->remove(bs, name);
+    rc = bs->backend->remove(bs, name, unnamed);
     atomic_fetch_add(&bs->n_removals, 1);
     return rc;
+}
+
+int blob_remove(struct blob_store *bs, const struct blob_name *name)
+{
+    return one_remove(bs, name, false);
+}
+
+int blob_remove_unnamed(struct blob_store *bs, const struct blob_name *name)
+{
+    return one_remove(bs, name, true);
 }
 
 uint64_t blob_removals(const struct blob_store *bs)

@@ -66,6 +66,8 @@ int blob_stat(struct blob_store *bs, const struct blob_name *name, uint64_t *out
 int blob_put(struct blob_store *bs, const void *p, size_t n, struct blob_name *out);
 // This generation alone. ERR_NOTFOUND. ERR_BUSY: a backup holds what is there; try again later.
 int blob_remove(struct blob_store *bs, const struct blob_name *name);
+// The same for one that no row has ever named: no backup needs it, so never ERR_BUSY.
+int blob_remove_unnamed(struct blob_store *bs, const struct blob_name *name);
 // Greater after each removal of a blob, and each that was set aside, in this process: what blob_stat or
 // blob_serve said holds for as long as the number that was read before it.
 uint64_t blob_removals(const struct blob_store *bs);

@@ -79,7 +79,8 @@ struct blob_backend {
     bool (*writable)(struct blob_store *bs, uint64_t *out_free_bytes);
 
     int (*stat)(struct blob_store *bs, const struct blob_name *name, uint64_t *out_size);
-    int (*remove)(struct blob_store *bs, const struct blob_name *name);
+    // `unnamed`: whoever holds what is there has no need of it
+    int (*remove)(struct blob_store *bs, const struct blob_name *name, bool unnamed);
     int (*walk)(struct blob_store *bs, struct blob_walk *at, struct blob_name *out, size_t max,
                 size_t *out_n);
     int (*serve)(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out);

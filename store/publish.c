@@ -18,7 +18,7 @@ int blob_publish(struct blob_store *bs, struct meta *m, const struct lease_add *
 {
     int rc = meta_lease_add(m, add, out);
     if (rc == ERR_QUOTA) // a repetition is refused, too
-        (void)blob_remove(bs, add->published);
+        (void)blob_remove_unnamed(bs, add->published);
     if (rc)
         return rc;
     if (out->replaced)

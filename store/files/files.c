@@ -294,16 +294,30 @@ static int file_serve(struct blob_store *bs, const struct blob_serve_want *want,
     return 0;
 }
 
-static int file_remove(struct blob_store *bs, const struct blob_name *name)
+// For the moment of it nobody can hold: nor can another one who removes.
+static int unheld_remove(struct file_store *fs, int dir, const char *text)
 {
-    AUTO_CLOSE int dir = -1, unheld = -1;
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    int unheld = -1;
+    pthread_mutex_lock(&one_at_a_time);
+    int rc = file_hold_none(fs, &unheld);
+    if (!rc && unlinkat(dir, text, 0))
+        rc = err_from_errno(errno);
+    fd_auto_close(&unheld);
+    pthread_mutex_unlock(&one_at_a_time);
+    return rc;
+}
+
+static int file_remove(struct blob_store *bs, const struct blob_name *name, bool unnamed)
+{
+    AUTO_CLOSE int dir = -1;
     int rc = file_shard_open(file_store_of(bs), &name->digest, false, &dir);
-    if (!rc)
-        rc = file_hold_none(file_store_of(bs), &unheld);
     if (rc)
         return rc;
     char text[FILE_NAME_SIZE];
     file_name(name, text);
+    if (!unnamed)
+        return unheld_remove(file_store_of(bs), dir, text);
     return unlinkat(dir, text, 0) ? err_from_errno(errno) : 0;
 }
 

@@ -166,8 +166,9 @@ static int op_stat(struct blob_store *bs, const struct blob_name *name, uint64_t
     return o ? 0 : ERR_NOTFOUND;
 }
 
-static int op_remove(struct blob_store *bs, const struct blob_name *name)
+static int op_remove(struct blob_store *bs, const struct blob_name *name, bool unnamed)
 {
+    (void)unnamed; // nobody holds
     struct memory_blobs *m = lock(bs);
     bool was = object_drop(&m->objects, name);
     unlock(m);

@@ -178,9 +178,67 @@ START_TEST(a_collection_that_finds_all_held_is_no_failure_and_goes_on_later)
     next_ms();
     ck_assert_int_eq(collect_turn(w.bs, w.region.m, &c), 0);
     ck_assert_uint_eq(c.n_removed, 0);
+    ck_assert(c.held);
     close(hold);
+    c = (struct collect_counts){0};
     ck_assert_int_eq(collect_turn(w.bs, w.region.m, &c), 0);
     ck_assert_uint_eq(c.n_removed, 2);
+    ck_assert(!c.held);
+    world_end(&w);
+}
+END_TEST
+
+// No row has named it, so no backup does.
+START_TEST(what_a_quota_refuses_goes_although_a_backup_holds)
+{
+    char store[128], text[LAYER_BYTES];
+    int hold = -1;
+    struct blob_name name;
+    struct lease_result result;
+    const struct usage_limits limits = {.registry_bytes = 10, .repository_bytes = 10};
+    uint64_t size;
+    world_begin(&w);
+    snprintf(store, sizeof store, "%s/store", w.data);
+    size_t n = layer_text(0, 0, text);
+    ck_assert_int_eq(blob_put(w.bs, text, n, &name), 0);
+    ck_assert_int_eq(blob_files_hold(store, &hold), 0);
+    const struct lease_add add = {.registry = REG,
+                                  .repository = "app",
+                                  .digest = name.digest,
+                                  .published = &name,
+                                  .size = n,
+                                  .limits = &limits};
+    ck_assert_int_eq(blob_publish(w.bs, w.region.m, &add, &result), ERR_QUOTA);
+    ck_assert_int_eq(blob_stat(w.bs, &name, &size), ERR_NOTFOUND);
+    close(hold);
+    world_end(&w);
+}
+END_TEST
+
+#define REMOVALS 300
+
+static void *remover(void *arg)
+{
+    unsigned of = *(const unsigned *)arg;
+    for (unsigned i = 0; i < REMOVALS; i++) {
+        char text[64];
+        struct blob_name name;
+        int n = snprintf(text, sizeof text, "%u of %u", i, of);
+        ck_assert_int_eq(blob_put(w.bs, text, (size_t)n, &name), 0);
+        ck_assert_int_eq(blob_remove(w.bs, &name), 0);
+    }
+    return NULL;
+}
+
+START_TEST(two_who_remove_do_not_take_each_other_for_a_backup)
+{
+    pthread_t threads[2];
+    unsigned of[2] = {0, 1};
+    world_begin(&w);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, remover, &of[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
     world_end(&w);
 }
 END_TEST
@@ -415,6 +473,8 @@ CHECK_MAIN("backup/take", a_backup_of_an_open_store_is_whole_and_a_second_one_br
            a_backup_beside_pushes_deletions_and_collection_misses_nothing,
            what_is_held_is_not_removed_until_the_holder_is_gone,
            a_collection_that_finds_all_held_is_no_failure_and_goes_on_later,
+           what_a_quota_refuses_goes_although_a_backup_holds,
+           two_who_remove_do_not_take_each_other_for_a_backup,
            blobs_that_the_region_lost_are_listed, a_folder_of_something_else_is_left_alone,
            a_backup_of_another_region_is_left_alone,
            without_metadata_or_with_damaged_there_is_no_backup_and_the_one_before_stays,
