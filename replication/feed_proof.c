@@ -6,16 +6,13 @@
 #include "base/mem.h"
 #include "replication/cursor.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct place {
     uint64_t epoch, seq;
     uint8_t hash[ENTRY_HASH_BYTES];
-};
-
-struct places {
-    struct place *list;
-    size_t n, cap;
 };
 
 struct feed_proof {
@@ -25,8 +22,13 @@ struct feed_proof {
     struct feed_mark last;
     // the last place to be proven
     struct feed_mark top;
-    // since the last gap; proven, in order
-    struct places run, good;
+    // In order: what is proven, then the run since the last gap. When it is full, the rest of a run
+    // is followed and not kept.
+    struct place *list;
+    size_t n_good, n, cap, max;
+    bool run_cut;
+    // of a run that is proven, not all is kept: nothing is known behind the last place of the list
+    bool cut;
 };
 
 static bool past(uint64_t epoch, uint64_t seq, const struct feed_mark *m)
@@ -49,39 +51,52 @@ int feed_proof_new(const struct region *origin, const struct feed_mark *from,
     struct feed_proof *p = mem_zalloc(sizeof *p);
     if (!p)
         return ERR_NOMEM;
-    *p = (struct feed_proof){.origin = origin, .last = *from, .top = top};
+    *p = (struct feed_proof){.origin = origin, .last = *from, .top = top, .max = FEED_PROOF_MAX};
     *out = p;
     return 0;
+}
+
+void feed_proof_bound(struct feed_proof *p, size_t max)
+{
+    assert(max && !p->n);
+    p->max = max;
 }
 
 void feed_proof_free(struct feed_proof *p)
 {
     if (!p)
         return;
-    free(p->run.list);
-    free(p->good.list);
+    free(p->list);
     free(p);
 }
 
-static int places_add(struct places *l, const struct place *at)
+static int run_add(struct feed_proof *p, const struct feed_entry *e)
 {
-    if (l->n == FEED_PROOF_MAX)
-        return ERR_TOOBIG;
-    if (l->n == l->cap) {
-        size_t cap = 256;
-        if (l->cap)
-            cap = 2 * l->cap;
+    if (p->n == p->max) {
+        p->run_cut = true;
+        return 0;
+    }
+    if (p->n == p->cap) {
+        size_t cap = p->cap ? 2 * p->cap : 256;
         struct place *more = mem_zalloc_array(cap, sizeof *more);
         if (!more)
             return ERR_NOMEM;
-        if (l->n)
-            memcpy(more, l->list, l->n * sizeof *more);
-        free(l->list);
-        l->list = more;
-        l->cap = cap;
+        if (p->n)
+            memcpy(more, p->list, p->n * sizeof *more);
+        free(p->list);
+        p->list = more;
+        p->cap = cap;
     }
-    l->list[l->n++] = *at;
+    struct place *at = &p->list[p->n++];
+    *at = (struct place){.epoch = e->epoch, .seq = e->seq};
+    memcpy(at->hash, e->hash, sizeof at->hash);
     return 0;
+}
+
+static void run_begin(struct feed_proof *p)
+{
+    p->n = p->n_good;
+    p->run_cut = false;
 }
 
 // Does e stand right behind the last line, with the hash that follows from that one's? A new epoch
@@ -115,18 +130,16 @@ static bool is_last_good(const struct feed_proof *p, const struct feed_entry *e)
 
 int feed_proof_line(struct feed_proof *p, const struct feed_entry *e)
 {
-    struct place at = {.epoch = e->epoch, .seq = e->seq};
-    memcpy(at.hash, e->hash, sizeof at.hash);
     if (!follows(p, e))
-        p->run.n = 0;
+        run_begin(p);
     mark_of_entry(e, &p->last);
-    int rc = places_add(&p->run, &at);
+    int rc = run_add(p, e);
     if (rc || !is_last_good(p, e))
         return rc;
-    for (size_t i = 0; !rc && i < p->run.n; i++)
-        rc = places_add(&p->good, &p->run.list[i]);
-    p->run.n = 0; // what follows begins a run behind what is proven
-    return rc;
+    p->cut = p->cut || p->run_cut;
+    p->n_good = p->n;
+    run_begin(p); // behind what is proven
+    return 0;
 }
 
 bool feed_proof_past(const struct feed_proof *p, const struct feed_mark *m)
@@ -134,12 +147,20 @@ bool feed_proof_past(const struct feed_proof *p, const struct feed_mark *m)
     return !past(p->top.epoch, p->top.seq, m);
 }
 
+bool feed_proof_ends(const struct feed_proof *p, const struct feed_mark *m)
+{
+    if (!p || !p->cut)
+        return false;
+    const struct place *end = &p->list[p->n_good - 1];
+    return !past(end->epoch, end->seq, m);
+}
+
 enum proof feed_proof_judge(const struct feed_proof *p, const struct feed_entry *e)
 {
-    size_t from = 0, to = p ? p->good.n : 0;
+    size_t from = 0, to = p ? p->n_good : 0;
     while (from < to) { // they are in order
         size_t mid = from + (to - from) / 2;
-        const struct place *at = &p->good.list[mid];
+        const struct place *at = &p->list[mid];
         if (at->epoch == e->epoch && at->seq == e->seq) {
             if (memcmp(at->hash, e->hash, sizeof at->hash))
                 return PROOF_OTHER;

@@ -9,6 +9,9 @@
 //    are passed…
 //   rules.proof = p;   // feed_line_accept asks feed_proof_judge
 //
+// The hashes of a long feed are too many to be kept. Then the proof holds for a first stretch, and
+// at its end (feed_proof_ends) the reader begins a new proof from there.
+//
 // Not thread-safe; one per reading.
 #ifndef MERIDIAN_REPLICATION_FEED_PROOF_H
 #define MERIDIAN_REPLICATION_FEED_PROOF_H
@@ -16,7 +19,7 @@
 #include "config/topology.h"
 #include "store/entry.h"
 
-#define FEED_PROOF_MAX 1000000u // entries that are remembered, of 48 octets
+#define FEED_PROOF_MAX 1000000u // entries of a stretch that are remembered, of 48 octets
 
 struct feed_proof;
 
@@ -25,10 +28,14 @@ struct feed_proof;
 int feed_proof_new(const struct region *origin, const struct feed_mark *from,
                    struct feed_proof **out);
 void feed_proof_free(struct feed_proof *p);
-// The next entry, in order, after its signature was verified. ERR_TOOBIG past the limit, ERR_NOMEM.
+// Another length of a stretch than FEED_PROOF_MAX, before the first line.
+void feed_proof_bound(struct feed_proof *p, size_t max);
+// The next entry, in order, after its signature was verified. ERR_NOMEM.
 int feed_proof_line(struct feed_proof *p, const struct feed_entry *e);
 // no place to be proven lies past m
 bool feed_proof_past(const struct feed_proof *p, const struct feed_mark *m);
+// The stretch ends at m or before: what is proven behind it is not known any more.
+bool feed_proof_ends(const struct feed_proof *p /* may be NULL */, const struct feed_mark *m);
 
 enum proof {
     PROOF_UNKNOWN, // not seen in an unbroken run up to the place

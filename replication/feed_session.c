@@ -25,6 +25,7 @@
 #define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
 #define GAPS_FROM_START 64
 #define PROVED 2 // the first of two passes is over: see feed_proof.h
+#define STRETCH_ENDED 3
 
 // Is another version of the topology in force than the session's?
 bool session_outdated(struct session *s)
@@ -166,6 +167,18 @@ static bool to_be_stored(const struct feed_line *l)
     return l->kind == FEED_ENTRY;
 }
 
+static int session_entry(struct session *s, const struct feed_line *l)
+{
+    s->progressed = true;
+    entry_taken(s, l);
+    assert(s->n_entries < BATCH_ENTRIES);
+    if (to_be_stored(l)) // invariant 1
+        s->entries[s->n_entries++] = l->entry;
+    if (s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2)
+        return batch_flush(s);
+    return 0;
+}
+
 static int session_line(void *ctx, struct bytes line)
 {
     struct session *s = ctx;
@@ -183,15 +196,13 @@ static int session_line(void *ctx, struct bytes line)
         return proving_line(s, &l);
     }
     if (l.kind == FEED_PROGRESS)
-        return session_progress(s, &l);
-    s->progressed = true;
-    entry_taken(s, &l);
-    assert(s->n_entries < BATCH_ENTRIES);
-    if (to_be_stored(&l)) // invariant 1
-        s->entries[s->n_entries++] = l.entry;
-    if (s->n_entries == BATCH_ENTRIES || s->batch.used_bytes > BATCH_BYTES / 2)
-        return batch_flush(s);
-    return 0;
+        rc = session_progress(s, &l);
+    else
+        rc = session_entry(s, &l);
+    if (rc || !feed_proof_ends(s->proof, &s->rules.last))
+        return rc;
+    rc = batch_flush(s);
+    return rc ? rc : STRETCH_ENDED;
 }
 
 // What came before a line that is refused is good.
@@ -304,6 +315,19 @@ static void peer_refused(struct session *s, struct response_reader *f, int statu
                 clock);
 }
 
+// It was read again from the place of a snapshot, not from the mark, and that place is gone there
+// (entries became void, or were lost). What was noted of snapshots at it is worth nothing.
+static int snapshot_place_lost(struct session *s, struct response_reader *f)
+{
+    struct feed_mark at = s->from;
+    (void)voided_take(s->p, s->t, &at, f);
+    log_warn("replication: %s has lost the place up to which a snapshot of it was taken: the "
+             "snapshot is taken again",
+             peer_name(s->p));
+    int rc = join_state_forget_place(s->r->o.state_dir, peer_name(s->p), &at);
+    return rc ? rc : FEED_READ_AGAIN;
+}
+
 static int session_refused(struct session *s, struct response_reader *f, int status)
 {
     if (status == ERR_CANCELED && !life_stopping(s->r->life))
@@ -321,6 +345,12 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
         peer_refused(s, f, status);
         return ERR_PROTO;
     }
+    if (s->goes_on) {
+        peer_failed(s->p, "its log is not the one that was read just before");
+        return ERR_CONFLICT; // what it means for the mark, the next session hears
+    }
+    if (s->from_start && !mark_is_zero(&s->from))
+        return snapshot_place_lost(s, f);
     if (voided_take(s->p, s->t, &s->stored, f) == 0)
         return FEED_READ_AGAIN;
     peer_diverged(s->p); // it lost entries that we hold, and is recovering them now
@@ -328,11 +358,8 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
     return ERR_CONFLICT;
 }
 
-static int session_connect(struct session *s)
+static void place_set(struct session *s)
 {
-    char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
-    struct dial d;
-    struct response_reader *f = NULL;
     s->rules.last = s->stored;
     s->rules.last_stamp = s->stored_stamp;
     if (s->from_start) {
@@ -340,6 +367,19 @@ static int session_connect(struct session *s)
         s->rules.last_stamp = 0; // of another place
     }
     s->rules.proven = s->rules.last;
+    if (s->goes_on) {
+        s->rules.last = s->on;
+        s->rules.last_stamp = s->on_stamp;
+        s->rules.proven = s->on_proven;
+    }
+}
+
+static int session_connect(struct session *s)
+{
+    char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
+    struct dial d;
+    struct response_reader *f = NULL;
+    place_set(s);
     s->rules.strict = false; // the greeting says
     feed_heads_clear(s->said);
     feed_heads_clear(s->held);
@@ -377,9 +417,12 @@ static int session_connect(struct session *s)
 // anything is taken.
 static int session_prove(struct session *s)
 {
-    int rc = feed_proof_new(s->rules.origin, s->from_start ? &s->from : &s->stored, &s->proof);
+    place_set(s);
+    int rc = feed_proof_new(s->rules.origin, &s->rules.last, &s->proof);
     if (rc || !s->proof)
         return rc;
+    if (s->r->o.proof_max)
+        feed_proof_bound(s->proof, s->r->o.proof_max);
     assert(!s->n_entries);
     s->proving = true;
     s->rules.held = NULL; // nothing is stored
@@ -389,6 +432,38 @@ static int session_prove(struct session *s)
     s->rules.proof = s->proof;
     if (rc == PROVED)
         return 0;
+    return rc;
+}
+
+// Of a feed that is longer than what a proof keeps, a stretch was proven and taken.
+static void stretch_end(struct session *s)
+{
+    log_info("replication: the feed of %s is followed to the place at which its key was revoked, "
+             "in stretches: one ends at entry %llu of epoch %llu",
+             peer_name(s->p), (unsigned long long)s->rules.last.seq,
+             (unsigned long long)s->rules.last.epoch);
+    s->goes_on = true;
+    s->on = s->rules.last;
+    s->on_stamp = s->rules.last_stamp;
+    s->on_proven = s->rules.proven;
+    s->rules.proof = NULL;
+    feed_proof_free(s->proof);
+    s->proof = NULL;
+    s->greeted = false;
+    s->want = PAST_NONE;
+    s->n_target = s->n_left = 0;
+}
+
+static int session_follow(struct session *s)
+{
+    int rc = session_connect(s);
+    while (rc == STRETCH_ENDED) {
+        stretch_end(s);
+        rc = session_prove(s);
+        if (!rc)
+            rc = session_connect(s);
+    }
+    s->goes_on = false;
     return rc;
 }
 
@@ -476,7 +551,7 @@ static int session_again(struct session *s)
     s->want = PAST_NONE;
     s->n_target = s->n_left = 0;
     s->n_entries = 0;
-    return session_connect(s);
+    return session_follow(s);
 }
 
 // Entries were left out, so often in a row: first it is read again from the mark, then by snapshots
@@ -525,7 +600,7 @@ static int session_read(struct session *s)
         s->from_start = !mark_is_zero(&s->stored);
     rc = session_prove(s);
     if (!rc)
-        rc = session_connect(s);
+        rc = session_follow(s);
     if (rc != FEED_READ_AGAIN || life_stopping(s->r->life))
         return rc;
     return session_past(s);

@@ -65,6 +65,10 @@ struct session {
     struct feed_proof *proof;
     // this pass only follows the hashes
     bool proving;
+    // A stretch of the proof ended (feed_proof.h): connections go on from there, in this session
+    bool goes_on;
+    struct feed_mark on, on_proven;
+    uint64_t on_stamp;
 
     struct arena batch;
     struct feed_entry entries[BATCH_ENTRIES];

@@ -191,6 +191,14 @@ static int page_get(struct join *j)
     buf_init(&j->body, 0);
     int rc = peer_get_page(&j->r->dialer, j->t, peer_name(j->p), target, SNAPSHOT_TEXT_MAX, &status,
                            &j->body, error);
+    if (rc == ERR_TIMEOUT) { // others may have less to look through
+        fault(
+            j,
+            "no page came in time: %.100s. Look whether %s is overloaded, or its disk is slow; it "
+            "is asked for again",
+            error, peer_name(j->p));
+        return rc;
+    }
     if (rc) {
         peer_failed(j->p, "%s", error);
         return rc;

@@ -20,6 +20,7 @@
 
 #define RECOVER_BATCH 64
 #define RECOVER_BATCH_BYTES (32u << 20)
+#define STRETCH_ENDED 1
 #define RECOVER_STALL_MS 30000 // no entry for so long: the peer has nothing to give
 
 struct recovery {
@@ -112,6 +113,23 @@ static int proving_line(struct recovery *rec, const struct feed_line *l)
     return rc;
 }
 
+static int entry_take(struct recovery *rec, const struct feed_line *l)
+{
+    bool lost = false;
+    rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them
+    int rc = meta_lost(rec->r->o.meta, &l->entry, &lost);
+    if (rc)
+        return rc;
+    if (lost) {
+        proved(rec, l->entry.epoch);
+        assert(rec->n < RECOVER_BATCH && strcmp(l->entry.origin, rec->r->o.region) == 0); // 1
+        rec->entries[rec->n++] = l->entry;
+    }
+    if (rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2)
+        return batch_flush(rec);
+    return 0;
+}
+
 static int recovery_line(void *ctx, struct bytes line)
 {
     struct recovery *rec = ctx;
@@ -124,21 +142,12 @@ static int recovery_line(void *ctx, struct bytes line)
     rec->whole = l.kind == FEED_PROGRESS && l.caught_up;
     if (rec->proving)
         return proving_line(rec, &l);
-    if (l.kind == FEED_PROGRESS || l.kind == FEED_MALFORMED || l.kind == FEED_VOID)
-        return 0;
-    bool lost = false;
-    rec->entry_mono = clock_mono_ms(); // each was signed by us, in order: there is an end to them
-    rc = meta_lost(rec->r->o.meta, &l.entry, &lost);
-    if (rc)
+    if (l.kind != FEED_PROGRESS && l.kind != FEED_MALFORMED && l.kind != FEED_VOID)
+        rc = entry_take(rec, &l);
+    if (rc || !feed_proof_ends(rec->hashes, &rec->rules.last))
         return rc;
-    if (lost) {
-        proved(rec, l.entry.epoch);
-        assert(rec->n < RECOVER_BATCH && strcmp(l.entry.origin, rec->r->o.region) == 0); // 1
-        rec->entries[rec->n++] = l.entry;
-    }
-    if (rec->n == RECOVER_BATCH || rec->batch.used_bytes > RECOVER_BATCH_BYTES / 2)
-        return batch_flush(rec);
-    return 0;
+    rc = batch_flush(rec);
+    return rc ? rc : STRETCH_ENDED;
 }
 
 // The stream has ended. A peer whose topology changes, or that stops, ends it before its time, and
@@ -213,6 +222,22 @@ static int proving_pass(struct recovery *rec, const struct feed_mark *from)
     return rc;
 }
 
+// From the last line on.
+static int stretch_fetch(struct recovery *rec)
+{
+    struct feed_mark from = rec->rules.last;
+    rec->rules.proof = NULL;
+    feed_proof_free(rec->hashes);
+    int rc = feed_proof_new(rec->rules.origin, &from, &rec->hashes);
+    if (!rc && rec->hashes && rec->r->o.proof_max)
+        feed_proof_bound(rec->hashes, rec->r->o.proof_max);
+    if (!rc && rec->hashes)
+        rc = proving_pass(rec, &from);
+    if (rc)
+        return rc;
+    return recovery_pass(rec);
+}
+
 // Where a key of ours is revoked, a relay is believed only what the hash of its last good entry
 // commits to.
 static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
@@ -225,12 +250,10 @@ static int recovery_fetch(struct recovery *rec, const struct feed_mark *mark)
     if (mark->epoch == head.epoch && mark->seq > head.seq)
         from = head;
     rec->rules.last = from;
-    rc = feed_proof_new(rec->rules.origin, &from, &rec->hashes);
-    if (!rc && rec->hashes)
-        rc = proving_pass(rec, &from);
-    if (rc)
-        return rc;
-    return recovery_pass(rec);
+    do { // a stretch of the proof after the other
+        rc = stretch_fetch(rec);
+    } while (rc == STRETCH_ENDED);
+    return rc;
 }
 
 // The region came back with new keys, and its old feed key has left the topology: no waiting mends

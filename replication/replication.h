@@ -115,6 +115,8 @@ struct replicator_options {
     unsigned join_feed_min;
     // entries of a page that it asks for; 0: 1,000, which is the most
     unsigned join_page_max;
+    // entries of a feed whose hashes a proof keeps at a time (replication/feed_proof.h); 0: 1,000,000
+    unsigned proof_max;
     // how long the start waits for what they cannot give back; 0: 60,000
     unsigned recover_patience_ms;
     // between two comparisons of our clock with the others'; 0: 5,000

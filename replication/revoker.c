@@ -22,6 +22,8 @@ struct revoker {
     bool started;
     // of the topology by which the store was told last
     _Atomic uint64_t version;
+    // one tells at a time: the own thread, and every reader's
+    pthread_mutex_t telling;
     struct lock lock;
     bool kicked;
 };
@@ -70,7 +72,8 @@ static int joined_reread(struct replicator *r, const char *origin)
     return rc;
 }
 
-int revoker_tell(struct revoker *v, const struct topology *t)
+// Under `telling`.
+static int tell(struct revoker *v, const struct topology *t)
 {
     struct meta *m = v->r->o.meta;
     if (atomic_load(&v->version) == t->version)
@@ -101,6 +104,16 @@ int revoker_tell(struct revoker *v, const struct topology *t)
                  t->version, told.n_ignored);
     atomic_store(&v->version, t->version);
     return 0;
+}
+
+int revoker_tell(struct revoker *v, const struct topology *t)
+{
+    if (atomic_load(&v->version) == t->version)
+        return 0;
+    pthread_mutex_lock(&v->telling);
+    int rc = tell(v, t);
+    pthread_mutex_unlock(&v->telling);
+    return rc;
 }
 
 static void sweep(struct replicator *r)
@@ -163,6 +176,7 @@ int revoker_new(struct replicator *r, struct revoker **out)
     if (!v)
         return ERR_NOMEM;
     v->r = r;
+    pthread_mutex_init(&v->telling, NULL);
     lock_init(&v->lock, LOCK_REVOKER);
     *out = v;
     return 0;
@@ -199,5 +213,6 @@ void revoker_free(struct revoker *v)
     if (!v)
         return;
     lock_done(&v->lock);
+    pthread_mutex_destroy(&v->telling);
     free(v);
 }

@@ -74,8 +74,8 @@ struct survey_ops {
                            uint64_t *out_stamp);
     int (*history_has)(struct tx *tx, const struct register_name *tag, const char *origin,
                        uint64_t above);
-    int (*repository_next)(struct tx *tx, const char *registry, const char *after, struct arena *a,
-                           const char **out);
+    int (*repository_next)(struct tx *tx, const char *origin, const char *registry,
+                           const char *after, struct arena *a, const char **out);
     int (*count)(struct tx *tx, const char *origin, const char *registry,
                  const struct feed_mark *upto, uint64_t *out);
     int (*kind_next)(struct tx *tx, const struct kind_query *q, const struct kind_at *after,
@@ -161,15 +161,15 @@ static inline int survey_tag_prior(struct tx *tx, const struct register_name *ta
 // --- the log, register by register ---
 
 // The first name above `after` (NULL: the very first, which may be "") of a repository that the log
-// has entries of, from any origin. ERR_NOTFOUND.
-static inline int survey_repository_next(struct tx *tx, const char *registry, const char *after,
-                                         struct arena *a, const char **out)
+// has entries of, written by the origin. ERR_NOTFOUND.
+static inline int survey_repository_next(struct tx *tx, const char *origin, const char *registry,
+                                         const char *after, struct arena *a, const char **out)
 {
-    return tx->ops->surveys->repository_next(tx, registry, after, a, out);
+    return tx->ops->surveys->repository_next(tx, origin, registry, after, a, out);
 }
 
-// How many entries of the origin the log has in that registry, up to a place. It looks at all entries
-// of the registry.
+// How many entries of the origin the log has in that registry, up to a place. It looks at all that
+// the origin wrote in the registry.
 static inline int survey_count(struct tx *tx, const char *origin, const char *registry,
                                const struct feed_mark *upto, uint64_t *out)
 {

@@ -446,7 +446,8 @@ static int page_make(struct maker *k)
     else
         rc = chain_give(k);
     while (!rc && !k->full) {
-        rc = survey_repository_next(k->tx, k->ask->registry, k->repository, k->a, &k->repository);
+        rc = survey_repository_next(k->tx, k->ask->origin, k->ask->registry, k->repository, k->a,
+                                    &k->repository);
         if (rc == ERR_NOTFOUND)
             return 0;
         if (!rc)

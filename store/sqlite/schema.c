@@ -255,6 +255,8 @@ static const char *const steps[] = {
     // 13: when manifests were pulled last (wall), to the hour
     "CREATE TABLE pulled(repo INTEGER NOT NULL, digest BLOB NOT NULL, at_ms INTEGER NOT NULL,"
     "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
+    // 14: what one origin wrote, register by register, for its snapshots
+    "CREATE INDEX feed_written ON feed(origin,registry,repository,kind,tag,digest);",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

@@ -278,21 +278,21 @@ static int sqlite_tag_prior(struct tx *tx, const struct register_name *tag, int6
 
 // --- the log, register by register ---
 
-static int sqlite_repository_next(struct tx *tx, const char *registry, const char *after,
-                                  struct arena *a, const char **out)
+static int sqlite_repository_next(struct tx *tx, const char *origin, const char *registry,
+                                  const char *after, struct arena *a, const char **out)
 {
     sqlite3_stmt *st;
     int rc;
     if (after)
         rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT repository FROM feed INDEXED BY feed_register WHERE registry=?1 AND"
-                     " repository>?2 ORDER BY repository LIMIT 1",
-                     "ss", registry, after);
+                     "SELECT repository FROM feed INDEXED BY feed_written WHERE origin=?1 AND"
+                     " registry=?2 AND repository>?3 ORDER BY repository LIMIT 1",
+                     "sss", origin, registry, after);
     else
         rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT repository FROM feed INDEXED BY feed_register WHERE registry=?1"
-                     " ORDER BY repository LIMIT 1",
-                     "s", registry);
+                     "SELECT repository FROM feed INDEXED BY feed_written WHERE origin=?1 AND"
+                     " registry=?2 ORDER BY repository LIMIT 1",
+                     "ss", origin, registry);
     if (rc)
         return rc;
     rc = db_text(st, 0, a, out);
@@ -305,7 +305,7 @@ static int sqlite_count(struct tx *tx, const char *origin, const char *registry,
 {
     sqlite3_stmt *st;
     int rc = db_find(sqlite_tx_db(tx), &st,
-                     "SELECT count(*) FROM feed INDEXED BY feed_register WHERE registry=?1 AND"
+                     "SELECT count(*) FROM feed INDEXED BY feed_written WHERE registry=?1 AND"
                      " origin=?2 AND part=0 AND (epoch,seq)<=(?3,?4)",
                      "ssuu", registry, origin, upto->epoch, upto->seq);
     if (rc)
@@ -364,7 +364,7 @@ static int sqlite_kind_next(struct tx *tx, const struct kind_query *q, const str
         return ERR_NOMEM;
     int rc =
         db_start(d, &st,
-                 "SELECT " BARE_COLUMNS " FROM feed f INDEXED BY feed_register WHERE"
+                 "SELECT " BARE_COLUMNS " FROM feed f INDEXED BY feed_written WHERE"
                  " f.registry=?1 AND f.repository=?2 AND f.kind=?3 AND (f.tag,f.digest,f.id)>"
                  "(?4,?5,?6) AND f.origin=?7 AND f.part=0 AND (f.epoch,f.seq)<=(?8,?9)"
                  " ORDER BY f.tag,f.digest,f.id LIMIT ?10",

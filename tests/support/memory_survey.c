@@ -230,13 +230,13 @@ static int tag_prior(struct tx *tx, const struct register_name *tag, int64_t bef
 
 // --- the log, register by register ---
 
-static int repository_next(struct tx *tx, const char *registry, const char *after, struct arena *a,
-                           const char **out)
+static int repository_next(struct tx *tx, const char *origin, const char *registry,
+                           const char *after, struct arena *a, const char **out)
 {
     const char *found = NULL;
     EACH_ROW(tx, T_FEED, struct m_feed, f)
     {
-        if (strcmp(f->e.registry, registry) != 0)
+        if (strcmp(f->e.origin, origin) != 0 || strcmp(f->e.registry, registry) != 0)
             continue;
         if (after && strcmp(f->e.repository, after) <= 0)
             continue;

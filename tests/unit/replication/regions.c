@@ -490,6 +490,7 @@ void region_up(struct test_region *r)
                                    .start_ask_ms = r->start_ask_ms,
                                    .join_feed_min = r->join_feed_min,
                                    .join_page_max = r->join_page_max,
+                                   .proof_max = r->proof_max,
                                    .compare_every_ms = r->compare_every_ms,
                                    .digest_looks = r->digest_looks,
                                    .compare_rate = r->compare_every_ms ? 100000 : 0,

@@ -72,6 +72,8 @@ struct test_region {
     unsigned join_feed_min;
     // entries of a page of them; 0: the same
     unsigned join_page_max;
+    // entries that a proof keeps; 0: the same
+    unsigned proof_max;
     // 0: as without the word; NULL: content/fence.h
     uint64_t ahead_bytes;
     bool (*fence)(const struct topology *t, const struct registry *reg, const char *repository,

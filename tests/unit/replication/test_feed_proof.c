@@ -129,6 +129,57 @@ START_TEST(a_run_goes_on_over_epochs)
 }
 END_TEST
 
+// A run that is longer than what is kept is proven stretch by stretch, each from the end of the last.
+START_TEST(a_long_run_is_proven_in_stretches)
+{
+    begin();
+    for (size_t max = 1; max <= N; max++) {
+        struct feed_mark from = {0}, at;
+        size_t known = 0;
+        for (size_t start = 0; start <= LAST; start += max, known++) {
+            struct feed_proof *p = proof_from(&from);
+            if (!p)
+                break;
+            feed_proof_bound(p, max);
+            for (size_t i = start; i < N; i++)
+                ck_assert_int_eq(feed_proof_line(p, &e[i]), 0);
+            bool cut = start + max <= LAST;
+            size_t end = cut ? start + max - 1 : LAST;
+            for (size_t i = start; i < N; i++) {
+                struct feed_entry fork = fork_of(i);
+                mark_of_entry(&e[i], &at);
+                ck_assert(feed_proof_ends(p, &at) == (cut && i >= end));
+                ck_assert_int_eq(feed_proof_judge(p, &e[i]), i <= end ? PROOF_GOOD : PROOF_UNKNOWN);
+                ck_assert_int_eq(feed_proof_judge(p, &fork),
+                                 i <= end ? PROOF_OTHER : PROOF_UNKNOWN);
+            }
+            mark_of_entry(&e[end], &from);
+            feed_proof_free(p);
+        }
+        ck_assert_uint_eq(known, (LAST + max) / max);
+    }
+}
+END_TEST
+
+// What comes behind a gap in a run that was cut is a run of its own.
+START_TEST(a_gap_behind_a_full_run_proves_only_what_follows)
+{
+    begin();
+    struct feed_proof *p = proof_from(&(struct feed_mark){0});
+    feed_proof_bound(p, 1);
+    ck_assert_int_eq(feed_proof_line(p, &e[0]), 0);
+    ck_assert_int_eq(feed_proof_line(p, &e[1]), 0);
+    ck_assert_int_eq(feed_proof_line(p, &e[LAST]), 0);
+    struct feed_mark at;
+    mark_of_entry(&e[LAST], &at);
+    ck_assert(!feed_proof_ends(p, &at));
+    ck_assert_int_eq(feed_proof_judge(p, &e[0]), PROOF_UNKNOWN);
+    ck_assert_int_eq(feed_proof_judge(p, &e[LAST]), PROOF_GOOD);
+    feed_proof_free(p);
+}
+END_TEST
+
 CHECK_MAIN("replication/feed_proof", nothing_is_to_be_proven_past_the_place,
            an_unbroken_run_up_to_the_place_is_proven, a_fork_proves_nothing,
-           a_run_goes_on_over_epochs)
+           a_run_goes_on_over_epochs, a_long_run_is_proven_in_stretches,
+           a_gap_behind_a_full_run_proves_only_what_follows)

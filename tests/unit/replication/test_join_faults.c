@@ -349,9 +349,37 @@ START_TEST(a_log_that_came_back_with_holes_is_read_by_snapshots)
 }
 END_TEST
 
+// --- the place of a complete snapshot is gone at its origin ---
+
+START_TEST(a_complete_snapshot_whose_place_is_gone_is_taken_anew)
+{
+    struct digest d, e;
+    char path[400];
+    world_up(&w);
+    moves_push(east, "contoso", &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "moves", &d), 20000);
+    WAIT_FOR(has_read_all(west), 20000);
+    struct join_row row = {.phase = JOIN_COMPLETE, .at = head_of(east, "eastus")};
+    region_down(west);
+    snprintf(path, sizeof path, "%s/replication.json", west->dir);
+    ck_assert_int_eq(remove(path), 0); // contoso is new again
+    snprintf(row.registry, sizeof row.registry, "contoso");
+    row.at.seq -= 3;
+    struct feed_mark gone = row.at; // with the hash of another entry
+    ck_assert_int_eq(join_state_set(west->dir, "eastus", &row), 0);
+    region_up(west);
+    push(east, "contoso", "next", 5, &e);
+    WAIT_FOR(region_has(west, "contoso", "app", "next", &e), 30000);
+    WAIT_FOR(has_read_all(west), 30000);
+    ck_assert(!row_get("contoso", &row) || !mark_equal(&row.at, &gone));
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/join_faults", a_registry_whose_snapshot_fails_holds_up_no_other,
            so_it_is_for_a_region_that_is_new, who_is_behind_what_a_feed_keeps_takes_a_snapshot,
            a_new_region_reads_a_trimmed_feed_by_snapshots,
            what_becomes_void_meanwhile_stays_with_nobody,
            an_origin_that_loses_its_disk_meanwhile_uses_no_place_twice,
-           a_log_that_came_back_with_holes_is_read_by_snapshots)
+           a_log_that_came_back_with_holes_is_read_by_snapshots,
+           a_complete_snapshot_whose_place_is_gone_is_taken_anew)

@@ -44,13 +44,22 @@ static void forged_take(const struct digest *elsewhere, struct feed_mark *out_at
     ck_assert_int_eq(meta_head(south->meta, "eastus", out_at), 0);
 }
 
-START_TEST(what_came_by_a_snapshot_is_held_against_the_feed)
+static bool has_read_to(const struct feed_mark *at)
+{
+    json_t *row = row_of(west, "contoso", "eastus");
+    bool is = json_integer_value(json_object_get(row, "read")) == (json_int_t)at->seq;
+    json_decref(row);
+    return is;
+}
+
+static void joined_and_revoked(unsigned proof_max)
 {
     struct digest zero, one;
     struct feed_mark at;
     char hash[2 * ENTRY_HASH_BYTES + 1];
     world_up(&w);
     region_down(west);
+    west->proof_max = proof_max;
     region_cut(west, true);
     region_push(east, "contoso", "app", "0", 1, 1, 1000, 0, &zero);
     region_push(east, "contoso", "app", "1", 2, 1, 1000, 0, &one);
@@ -73,8 +82,23 @@ START_TEST(what_came_by_a_snapshot_is_held_against_the_feed)
     ck_assert(region_has(south, "contoso", "app", "1", &one));
     struct feed_mark none;
     ck_assert_int_eq(join_state_place(west->dir, "eastus", &none), ERR_NOTFOUND);
+    WAIT_FOR(has_read_to(&at), 30000);
     world_done(&w);
+}
+
+START_TEST(what_came_by_a_snapshot_is_held_against_the_feed)
+{
+    joined_and_revoked(0);
 }
 END_TEST
 
-CHECK_MAIN("replication/joined_void", what_came_by_a_snapshot_is_held_against_the_feed)
+// However long the feed before the place is.
+START_TEST(so_it_is_in_stretches_of_a_long_feed)
+{
+    joined_and_revoked(1);
+    joined_and_revoked(3);
+}
+END_TEST
+
+CHECK_MAIN("replication/joined_void", what_came_by_a_snapshot_is_held_against_the_feed,
+           so_it_is_in_stretches_of_a_long_feed)

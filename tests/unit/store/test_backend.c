@@ -1522,11 +1522,11 @@ START_TEST(the_log_is_walked_register_by_register)
     e.repository = "bee";
     append(&e);
     struct tx *tx = reader();
-    ck_assert_int_eq(survey_repository_next(tx, REG, NULL, &a, &name), 0);
+    ck_assert_int_eq(survey_repository_next(tx, "westeurope", REG, NULL, &a, &name), 0);
     ck_assert_str_eq(name, "app");
-    ck_assert_int_eq(survey_repository_next(tx, REG, "app", &a, &name), 0);
+    ck_assert_int_eq(survey_repository_next(tx, "westeurope", REG, "app", &a, &name), 0);
     ck_assert_str_eq(name, "zoo");
-    ck_assert_int_eq(survey_repository_next(tx, REG, "zoo", &a, &name), ERR_NOTFOUND);
+    ck_assert_int_eq(survey_repository_next(tx, "westeurope", REG, "zoo", &a, &name), ERR_NOTFOUND);
     struct kind_query q = {.origin = "westeurope",
                            .registry = REG,
                            .repository = "app",
