@@ -44,7 +44,7 @@ void upload_ended(struct op *op, struct http_response *resp)
     bool tells = op->may_go_anywhere || op->copies_ahead;
     if (tells && e && !op->sole_replica)
         op->told = e->ops->tell(e->ctx, &want);
-    if (op->told && !op->may_go_anywhere)
+    if (e && op->told && !op->may_go_anywhere)
         e->ops->told(take_ptr(op->told), 0);
     if (!op->told) {
         upload_created(op, resp, &op->digest);

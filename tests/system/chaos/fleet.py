@@ -111,8 +111,12 @@ class Fleet(Lab):
         subprocess.run(["tc", "-n", region, "qdisc", "replace", "dev", "eth0", *tbf], check=True)
 
     def thicken(self, region):
-        subprocess.run(["tc", "qdisc", "del", "dev", self.port(region), "root"], check=True)
-        subprocess.run(["tc", "-n", region, "qdisc", "del", "dev", "eth0", "root"], check=True)
+        # one that another step made thick meanwhile is so already
+        for at in (["tc"], ["tc", "-n", region]):
+            port = self.port(region) if at == ["tc"] else "eth0"
+            subprocess.run([*at, "qdisc", "del", "dev", port, "root"], stderr=subprocess.DEVNULL)
+            shown = subprocess.run([*at, "qdisc", "show", "dev", port], check=True, capture_output=True, text=True).stdout
+            assert "tbf" not in shown, shown
 
     # ---- names ----
     def host(self, registry, region):
