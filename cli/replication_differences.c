@@ -2,7 +2,7 @@
 // `meridian replication differences`: what comparisons of state between regions have found, of each
 // region that is asked: what differs, both values, since when, what is done about it; and what was
 // made good lately. It asks the regions' public endpoints.
-#include "cli/cli.h"
+#include "cli/replication.h"
 
 #include "base/mem.h"
 
@@ -10,18 +10,11 @@
 
 #define COLUMNS 8
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    if (s && *s)
-        return s;
-    return "-";
-}
-
 // "app:v1", "app@sha256:0123456789ab", or a repository's lock.
 static const char *what_of(struct cli *c, const json_t *o)
 {
-    const char *subject = text_of(o, "subject"), *repository = text_of(o, "repository");
+    const char *subject = replication_text(o, "subject"),
+               *repository = replication_text(o, "repository");
     if (strncmp(subject, "tag:", 4) == 0)
         return arena_printf(&c->arena, "%s:%s", repository, subject + 4);
     if (strncmp(subject, "manifest:", 9) == 0)
@@ -32,7 +25,7 @@ static const char *what_of(struct cli *c, const json_t *o)
 // Values are lines of which the first says what they are of.
 static const char *value_of(struct cli *c, const json_t *o, const char *key)
 {
-    const char *s = text_of(o, key), *line = strchr(s, '\n');
+    const char *s = replication_text(o, key), *line = strchr(s, '\n');
     if (!line)
         return strcmp(s, "-") == 0 ? "not shown" : "shown";
     char *copy = arena_strdup(&c->arena, line + 1);
@@ -45,16 +38,11 @@ static const char *value_of(struct cli *c, const json_t *o, const char *key)
 static int region_add(struct cli *c, const struct registry *r, const struct region *region,
                       const char *repository, json_t *all)
 {
-    json_t *doc = NULL, *o;
-    size_t i;
+    json_t *doc = NULL;
     int rc = cli_replication_get(
         c, r, region, repository,
         arena_printf(&c->arena, "/replication/v1/differences?registry=%s", r->name), &doc);
-    json_array_foreach(json_object_get(doc, "differences"), i, o)
-    {
-        json_object_set_new(o, "region", json_string(region->name));
-        json_array_append(all, o);
-    }
+    replication_rows_take(doc, "differences", region, all);
     json_decref(doc);
     return rc;
 }
@@ -69,10 +57,14 @@ static void print_differences(struct cli *c, const json_t *rows)
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
-        const char *row[COLUMNS] = {text_of(o, "region"),    text_of(o, "peer"),
-                                    what_of(c, o),           value_of(c, o, "here"),
-                                    value_of(c, o, "there"), text_of(o, "since"),
-                                    text_of(o, "until"),     text_of(o, "what")};
+        const char *row[COLUMNS] = {replication_text(o, "region"),
+                                    replication_text(o, "peer"),
+                                    what_of(c, o),
+                                    value_of(c, o, "here"),
+                                    value_of(c, o, "there"),
+                                    replication_text(o, "since"),
+                                    replication_text(o, "until"),
+                                    replication_text(o, "what")};
         memcpy(cells + COLUMNS * (i + 1), row, sizeof row);
     }
     cli_table(cells, n + 1, COLUMNS);
@@ -93,44 +85,9 @@ static int rows_status(const json_t *rows)
 
 static int differences_run(struct cli *c, int argc, char **argv)
 {
-    const char *name = NULL, *repository = "status", *at = NULL;
-    const struct opt rows[] = {
-        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
-        {0, "region", "REGION", "as this region sees them only", &at, NULL},
-        {0, "repository", "NAME",
-         "also of this repository, of a user whose catalogue does not show it", &repository, NULL}};
-    int worst = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (worst)
-        return worst;
-    const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r) {
-        if (name || argc > 1)
-            return EXIT_FAILED;
-        return EXIT_USAGE;
-    }
-    const struct region *only = NULL;
-    if (at)
-        only = cli_region(c, at);
-    if (at && !only)
-        return EXIT_FAILED;
-    json_t *all = json_array();
-    for (size_t i = 0; i < r->n_replicas; i++) {
-        const struct region *region = &c->topo->regions[r->replicas[i].region];
-        if (only && only != region)
-            continue;
-        int rc = region_add(c, r, region, repository, all);
-        if (rc > worst)
-            worst = rc;
-    }
-    if (!worst)
-        worst = rows_status(all);
-    if (cli_json(c)) {
-        cli_print_json(c, all);
-    } else {
-        print_differences(c, all);
-        json_decref(all);
-    }
-    return worst;
+    static const struct replication_rows rows = {"as this region sees them only", region_add,
+                                                 print_differences, rows_status};
+    return replication_rows_run(c, &rows, argc, argv);
 }
 
 const struct command replication_differences_cmd = {

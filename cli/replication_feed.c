@@ -2,27 +2,19 @@
 // `meridian replication feed` and `revoked`: what a region wrote last, with the places and hashes
 // that a revocation of its feed key would name, and what such a revocation has made void. Both ask
 // the regions' public endpoints.
-#include "cli/cli.h"
+#include "cli/replication.h"
 
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    if (s)
-        return s;
-    return "-";
-}
-
 static const char *what_of(struct cli *c, const json_t *o)
 {
     const char *tag = json_string_value(json_object_get(o, "tag"));
     if (tag)
-        return arena_printf(&c->arena, "%s:%s", text_of(o, "repository"), tag);
-    return text_of(o, "repository");
+        return arena_printf(&c->arena, "%s:%s", replication_text(o, "repository"), tag);
+    return replication_text(o, "repository");
 }
 
 static const char *place_of(struct cli *c, const json_t *o)
@@ -47,7 +39,7 @@ static const char *value_of(struct cli *c, const json_t *o)
     bool write = json_is_true(json_object_get(lock, "write"));
     bool del = json_is_true(json_object_get(lock, "delete"));
     if (json_is_false(json_object_get(o, "known")))
-        return arena_printf(&c->arena, "%s (not known there)", text_of(o, "attribute"));
+        return arena_printf(&c->arena, "%s (not known there)", replication_text(o, "attribute"));
     if (lock && !write && !del)
         return "unlocked";
     if (lock)
@@ -83,8 +75,12 @@ static void print_feed(struct cli *c, const json_t *rows)
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
-        const char *row[] = {text_of(o, "writtenAt"), place_of(c, o), text_of(o, "key"),
-                             what_of(c, o),           value_of(c, o), text_of(o, "hash")};
+        const char *row[] = {replication_text(o, "writtenAt"),
+                             place_of(c, o),
+                             replication_text(o, "key"),
+                             what_of(c, o),
+                             value_of(c, o),
+                             replication_text(o, "hash")};
         memcpy(cells + 6 * (i + 1), row, sizeof row);
     }
     cli_table(cells, n + 1, 6);
@@ -150,18 +146,13 @@ static int voided_at(struct cli *c, const struct registry *r, const struct regio
     json_int_t after = 0;
     int rc;
     do {
-        json_t *doc = NULL, *o;
-        size_t i;
+        json_t *doc = NULL;
         rc = cli_replication_get(c, r, region, repository,
                                  arena_printf(&c->arena,
                                               "/replication/v1/revoked?registry=%s&after=%lld",
                                               r->name, (long long)after),
                                  &doc);
-        json_array_foreach(json_object_get(doc, "voided"), i, o)
-        {
-            json_object_set_new(o, "region", json_string(region->name));
-            json_array_append(all, o);
-        }
+        replication_rows_take(doc, "voided", region, all);
         after = json_integer_value(json_object_get(doc, "next"));
         json_decref(doc);
     } while (!rc && after);
@@ -178,10 +169,15 @@ static void print_voided(struct cli *c, const json_t *rows)
     memcpy(cells, head, sizeof head);
     json_array_foreach(rows, i, o)
     {
-        const char *row[] = {
-            text_of(o, "region"), what_of(c, o),          digest_of(c, o, "digest"),
-            text_of(o, "was"),    digest_of(c, o, "now"), text_of(o, "writtenAt"),
-            place_of(c, o),       text_of(o, "key"),      text_of(o, "reason")};
+        const char *row[] = {replication_text(o, "region"),
+                             what_of(c, o),
+                             digest_of(c, o, "digest"),
+                             replication_text(o, "was"),
+                             digest_of(c, o, "now"),
+                             replication_text(o, "writtenAt"),
+                             place_of(c, o),
+                             replication_text(o, "key"),
+                             replication_text(o, "reason")};
         memcpy(cells + 9 * (i + 1), row, sizeof row);
     }
     cli_table(cells, n + 1, 9);
@@ -189,43 +185,9 @@ static void print_voided(struct cli *c, const json_t *rows)
 
 static int revoked_run(struct cli *c, int argc, char **argv)
 {
-    const char *name = NULL, *repository = "status", *at = NULL;
-    const struct opt rows[] = {
-        {'r', "registry", "REGISTRY", "the registry", &name, NULL},
-        {0, "region", "REGION", "of this region only", &at, NULL},
-        {0, "repository", "NAME",
-         "also of this repository, of a user whose catalogue does not show it", &repository, NULL}};
-    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
-    if (rc)
-        return rc;
-    const struct registry *r = cli_registry_given(c, name, argc, argv);
-    if (!r) {
-        if (name || argc > 1)
-            return EXIT_FAILED;
-        return EXIT_USAGE;
-    }
-    const struct region *only = NULL;
-    if (at)
-        only = cli_region(c, at);
-    if (at && !only)
-        return EXIT_FAILED;
-    json_t *all = json_array();
-    int worst = EXIT_DONE;
-    for (size_t i = 0; i < r->n_replicas; i++) {
-        const struct region *region = &c->topo->regions[r->replicas[i].region];
-        if (only && only != region)
-            continue;
-        rc = voided_at(c, r, region, repository, all);
-        if (rc > worst)
-            worst = rc;
-    }
-    if (cli_json(c)) {
-        cli_print_json(c, all);
-    } else {
-        print_voided(c, all);
-        json_decref(all);
-    }
-    return worst;
+    static const struct replication_rows rows = {"of this region only", voided_at, print_voided,
+                                                 NULL};
+    return replication_rows_run(c, &rows, argc, argv);
 }
 
 const struct command replication_revoked_cmd = {
