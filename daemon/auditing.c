@@ -83,6 +83,17 @@ void auditing_refused(const struct app *app, const struct http_request *req, con
     audit_write(app->audit, &e);
 }
 
+void auditing_note(const struct app *app, const struct http_request *req, struct audit_event *e)
+{
+    if (req) {
+        e->client = req->client;
+        e->principal = req->principal;
+        e->request_id = req->request_id;
+    }
+    if (app->audit)
+        audit_write(app->audit, e);
+}
+
 void auditing_judge(struct app *app)
 {
     if (app->audit)

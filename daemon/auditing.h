@@ -19,6 +19,9 @@ int auditing_start(const struct node *n, struct diag *diag, struct audit **out);
 void auditing_judge(struct app *app);
 // A request that the registry's network rules refuse; the answer is made.
 void auditing_refused(const struct app *app, const struct http_request *req, const char *registry);
+// Writes what was done or refused for a request, whose client, principal and id it fills in; `req`
+// NULL: nobody asked for it. Nothing where there is no audit log.
+void auditing_note(const struct app *app, const struct http_request *req, struct audit_event *e);
 void auditing_metrics(const struct app *app, struct buf *b);
 
 #endif

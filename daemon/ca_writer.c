@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "certs/signed_text.h"
 #include "certs/trust.h"
+#include "daemon/auditing.h"
 #include "daemon/writer_post.h"
 #include "net/refuse.h"
 
@@ -23,13 +24,7 @@ void ca_writer_note(struct ca_rolling *r, const struct http_request *req, const 
                             .why = why,
                             .detail = what,
                             .reference = fingerprint};
-    if (req) {
-        e.client = req->client;
-        e.principal = req->principal;
-        e.request_id = req->request_id;
-    }
-    if (r->app->audit)
-        audit_write(r->app->audit, &e);
+    auditing_note(r->app, req, &e);
     static struct log_limit lim = LOG_LIMIT(1000);
     if (why)
         log_limited(&lim, LOG_WARN, "certs: the private CA (%s): %s", what, why);

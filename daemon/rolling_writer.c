@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "control/feed.h"
+#include "daemon/auditing.h"
 
 #include <stdio.h>
 
@@ -92,13 +93,7 @@ void rolling_note(void *ctx, const struct http_request *req, const char *region,
                             .why = why,
                             .detail = detail,
                             .reference = fingerprint};
-    if (req) {
-        e.client = req->client;
-        e.principal = req->principal;
-        e.request_id = req->request_id;
-    }
-    if (r->app->audit)
-        audit_write(r->app->audit, &e);
+    auditing_note(r->app, req, &e);
     static struct log_limit lim = LOG_LIMIT(1000);
     if (why)
         log_limited(&lim, LOG_WARN, "fleet: the peer certificate of %s (%s): %s", region, what,
