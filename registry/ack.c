@@ -49,7 +49,7 @@ static uint64_t who_of(const struct op *op)
 
 static struct unacked_write *find_locked(struct unacked *u, const struct unacked_write *w)
 {
-    for (size_t i = 0; i < UNACKED_MAX; i++)
+    for (size_t i = 0; u->n && i < UNACKED_MAX; i++)
         if (u->list[i].stamp == w->stamp && u->list[i].epoch == w->epoch &&
             u->list[i].who == w->who)
             return &u->list[i];
@@ -82,10 +82,15 @@ static void unacked_set(struct op *op, bool unacked)
             continue;
         const struct unacked_write w = write_of(op, v);
         struct unacked_write *at = find_locked(u, &w);
-        if (at && !unacked)
+        if (at && !unacked) {
             *at = (struct unacked_write){0};
-        if (!at && unacked)
-            u->list[u->next++ % UNACKED_MAX] = w;
+            u->n--;
+        }
+        if (!at && unacked) {
+            struct unacked_write *to = &u->list[u->next++ % UNACKED_MAX];
+            u->n += !to->stamp;
+            *to = w;
+        }
     }
     pthread_mutex_unlock(&u->lock);
 }

@@ -37,7 +37,8 @@ struct unacked {
         // of the value; 0: free
         uint64_t stamp, epoch, who;
     } list[UNACKED_MAX];
-    size_t next;
+    // the next to be used; how many are not free
+    size_t next, n;
 };
 void unacked_init(struct unacked *u);
 void unacked_done(struct unacked *u);

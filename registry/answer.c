@@ -47,7 +47,7 @@ static void unavailable(struct op *op, struct http_response *resp, const char *w
     answer_header(op, resp, "Retry-After", "5");
 }
 
-bool writes_closed(struct op *op, struct http_response *resp)
+bool region_closed(struct op *op, struct http_response *resp)
 {
     const char *why = meta_closed_why(op->s->meta, &op->req->arena);
     if (!why && op->leaves) {
@@ -58,10 +58,15 @@ bool writes_closed(struct op *op, struct http_response *resp)
         return true;
     }
     if (!why)
-        return ack_refused(op, resp);
+        return false;
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, why, "this region takes no writes now: %s", why);
     answer_header(op, resp, "Retry-After", "5");
     return true;
+}
+
+bool writes_closed(struct op *op, struct http_response *resp)
+{
+    return region_closed(op, resp) || ack_refused(op, resp);
 }
 
 // What a client reads says nothing of how large the disk is; the log and the status do.
@@ -118,7 +123,7 @@ bool disk_short(struct op *op, struct http_response *resp)
 
 static void clock_ahead(struct op *op, struct http_response *resp)
 {
-    if (!writes_closed(op, resp))
+    if (!region_closed(op, resp))
         unavailable(op, resp,
                     "what is there now is stamped too far ahead of this region's clock to be "
                     "replaced: wait until the clock has come near, or an operator runs meridian "
@@ -168,7 +173,7 @@ void answer_error(struct op *op, struct http_response *resp, int rc, const char 
     case ERR_VERSION: // a successor of another schema has the store
     case ERR_TIMEOUT:
     case ERR_NOMEM:
-        if (!writes_closed(op, resp))
+        if (!region_closed(op, resp))
             unavailable(op, resp, "too much work is waiting here; try again");
         return;
     default:

@@ -88,7 +88,7 @@ static void lock_put(struct op *op, struct http_response *resp)
                                 .digest = digest_named(op),
                                 .by = op->principal};
     uint64_t stamp;
-    if (both_named(op, resp) || !body_read(op, resp, &want) || writes_closed(op, resp))
+    if (both_named(op, resp) || !body_read(op, resp, &want) || region_closed(op, resp))
         return;
     if (!want.write && !want.del)
         op->event = "unlock";

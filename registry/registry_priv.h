@@ -186,7 +186,10 @@ void answer_header_text(struct op *op, struct http_response *resp, const char *n
                         const char *value);
 void answer_empty(struct http_response *resp, int status);
 void answer_no_path(struct op *op, struct http_response *resp, const char *why); // 404
-bool writes_closed(struct op *op, struct http_response *resp); // 503 with the reason
+bool region_closed(struct op *op, struct http_response *resp); // 503 with the reason
+// The same for a write that is acknowledged once others have it, also where too few are heard
+// (ack.h).
+bool writes_closed(struct op *op, struct http_response *resp);
 // 403, naming use and limit.
 void quota_refused(struct op *op, struct http_response *resp, const struct usage_over *over);
 bool disk_short(struct op *op, struct http_response *resp); // 507: no content is taken; on the pool

@@ -122,7 +122,7 @@ static void status(struct op *op, struct http_response *resp)
 static void cancel(struct op *op, struct http_response *resp)
 {
     struct upload_row row;
-    if (writes_closed(op, resp))
+    if (region_closed(op, resp))
         return;
     int rc = upload_row_get(op, &row);
     if (!rc) { // the file first: while another request has it open, the upload stays whole

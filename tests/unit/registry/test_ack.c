@@ -394,7 +394,13 @@ START_TEST(too_few_regions_refuse_early)
     begin();
     AUTO_FREE char *text = image("config");
     uint64_t written = entries();
+    struct exchange upload = send_plain("POST", UPLOADS);
+    ck_assert_int_eq(upload.resp.status, 202);
+    AUTO_FREE char *at = target_of(header_of(&upload, "Location"), REGIONAL);
+    exchange_end(&upload);
     n_heard = 0;
+    // what is not to be acknowledged by others is as ever: an upload is given up, and its space with it
+    ck_assert_int_eq(status_of(send_plain("DELETE", at)), 204);
     expect_503(put("1", text), "this registry's writes are acknowledged once 1 other regions have "
                                "them, and 0 are heard (not southeastasia): nothing was stored");
     expect_503(send_plain("POST", UPLOADS), "nothing was stored");
