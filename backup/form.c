@@ -33,6 +33,14 @@ const struct backup_file *backup_form_find(const struct backup_form *f, const ch
     return NULL;
 }
 
+int backup_digest_order(const void *a, const void *b)
+{
+    const struct digest *x = a, *y = b;
+    if (x->alg != y->alg)
+        return x->alg < y->alg ? -1 : 1;
+    return memcmp(x->b, y->b, x->n);
+}
+
 // --- writing ---
 
 static json_t *place_json(const struct sqlite_place *p)

@@ -52,6 +52,8 @@ struct backup_form {
     size_t n_files;
 };
 
+// Of two digests, as the metadata and `missing` have them: by algorithm, then by bytes.
+int backup_digest_order(const void *a, const void *b);
 int backup_form_write(const struct backup_form *f, struct buf *out);
 // ERR_CORRUPT: no such document, or its hash differs; ERR_VERSION: of a later form.
 int backup_form_read(struct bytes text, struct arena *a, struct diag *diag,

@@ -22,14 +22,6 @@ struct prune {
     enum digest_alg alg;
 };
 
-static int digest_order(const void *a, const void *b)
-{
-    const struct digest *x = a, *y = b;
-    if (x->alg != y->alg)
-        return x->alg < y->alg ? -1 : 1;
-    return memcmp(x->b, y->b, x->n);
-}
-
 static int named_add(void *ctx, const struct blob_name *name, uint64_t size)
 {
     struct prune *p = ctx;
@@ -52,7 +44,7 @@ static int blob_judge(void *ctx, int dir_fd, const char *name)
     struct digest d = {.alg = (uint8_t)p->alg, .n = (uint8_t)digest_alg_bytes(p->alg)};
     if (hex_parse(name, strlen(name), d.b, d.n))
         return 0; // none of ours
-    if (p->n && bsearch(&d, p->named, p->n, sizeof d, digest_order))
+    if (p->n && bsearch(&d, p->named, p->n, sizeof d, backup_digest_order))
         return 0;
     return unlinkat(dir_fd, name, 0) && errno != ENOENT ? err_from_errno(errno) : 0;
 }

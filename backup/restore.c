@@ -211,13 +211,41 @@ static int blob_restore(void *ctx, const struct blob_name *name, uint64_t size)
     rc = blob_new(t, &name->digest, from, shard);
     if (!rc && renameat(shard, NEW_NAME, shard, file))
         rc = err_from_errno(errno);
-    if (!rc && fsync(shard))
-        rc = err_from_errno(errno);
     if (rc)
         return rc;
     t->r.n_new++;
     t->r.new_bytes += size;
     return 0;
+}
+
+// Names in a folder are on the disk once it was synced, and it itself once the one above was.
+static int shard_sync(void *ctx, int dir_fd, const char *name)
+{
+    AUTO_CLOSE int fd = openat(dir_fd, name, DIR_FLAGS);
+    (void)ctx;
+    if (fd < 0 || fsync(fd))
+        return err_from_errno(errno);
+    return 0;
+}
+
+static int alg_sync(void *ctx, int dir_fd, const char *name)
+{
+    AUTO_CLOSE int fd = openat(dir_fd, name, DIR_FLAGS);
+    if (fd < 0)
+        return err_from_errno(errno);
+    int rc = names_each(fd, shard_sync, ctx);
+    if (!rc && fsync(fd))
+        rc = err_from_errno(errno);
+    return rc;
+}
+
+// Those of a restore that was broken off, too.
+static int blobs_sync(const struct restoring *t)
+{
+    int rc = names_each(t->blobs_fd, alg_sync, NULL);
+    if (!rc && fsync(t->blobs_fd))
+        rc = err_from_errno(errno);
+    return rc;
 }
 
 // --- the whole ---
@@ -264,6 +292,8 @@ static int all_restore(struct restoring *t)
     int rc = path ? mark_set(t) : ERR_NOMEM;
     if (!rc)
         rc = sqlite_blobs_each(path, blob_restore, t);
+    if (!rc)
+        rc = blobs_sync(t);
     if (!rc)
         rc = node_files_restore(&t->folder, &t->r.form, t->w->data_dir, &t->r.keys_left);
     if (!rc)

@@ -2,7 +2,7 @@
 // Making a backup; see backup.h.
 #include "backup/backup.h"
 
-#include "backup/bytes_copy.h"
+#include "backup/check.h"
 #include "backup/folder.h"
 #include "backup/node_files.h"
 #include "backup/prune.h"
@@ -120,23 +120,6 @@ static int missing_add(struct taking *t, const struct digest *d)
     return 0;
 }
 
-// Is it in the backup, whole as far as is asked? ERR_DIGEST: what is there is not it.
-static int blob_look(struct taking *t, const struct digest *d, uint64_t size)
-{
-    AUTO_CLOSE int fd = -1;
-    struct digest is;
-    uint64_t n = 0;
-    int rc = folder_blob_open(&t->folder, d, size, &fd);
-    if (rc || !t->w->verify)
-        return rc;
-    rc = bytes_copy(fd, -1, (enum digest_alg)d->alg, &n, &is);
-    if (!rc && !digest_equal(&is, d))
-        rc = ERR_DIGEST;
-    if (!rc)
-        t->r.n_read++;
-    return rc;
-}
-
 static int blob_bring(struct taking *t, const struct blob_name *name, uint64_t size)
 {
     char shard[3], hex[DIGEST_HEX_SIZE], path[2 * DIGEST_HEX_SIZE];
@@ -152,7 +135,7 @@ static int blob_bring(struct taking *t, const struct blob_name *name, uint64_t s
     bool linked;
     int rc = folder_blob_put(&t->folder, &put, &linked);
     if (!rc && t->w->verify)
-        rc = blob_look(t, &name->digest, size);
+        rc = folder_blob_look(&t->folder, &name->digest, size, t->w->verify, &t->r.n_read);
     if (rc)
         return rc;
     t->r.n_new++;
@@ -165,7 +148,7 @@ static int blob_bring(struct taking *t, const struct blob_name *name, uint64_t s
 static int blob_take(void *ctx, const struct blob_name *name, uint64_t size)
 {
     struct taking *t = ctx;
-    int rc = blob_look(t, &name->digest, size);
+    int rc = folder_blob_look(&t->folder, &name->digest, size, t->w->verify, &t->r.n_read);
     if (!rc) {
         t->r.n_kept++;
         return 0;

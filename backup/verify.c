@@ -40,10 +40,9 @@ int folder_form_read(const struct folder *f, struct arena *a, struct diag *diag,
 
 bool backup_misses(const struct backup_form *form, const struct digest *d)
 {
-    for (size_t i = 0; i < form->n_missing; i++)
-        if (digest_equal(&form->missing[i], d))
-            return true;
-    return false;
+    // they were missed in the order of the metadata's blobs, which is this one
+    return form->n_missing &&
+           bsearch(d, form->missing, form->n_missing, sizeof *d, backup_digest_order);
 }
 
 // --- files ---
@@ -101,19 +100,20 @@ static int meta_check(const struct checking *c, struct arena *a, const char *pat
 
 // --- blobs ---
 
-static int blob_look(struct checking *c, const struct blob_name *name, uint64_t size)
+int folder_blob_look(const struct folder *f, const struct digest *d, uint64_t size, bool read,
+                     uint64_t *n_read)
 {
     AUTO_CLOSE int fd = -1;
     struct digest is;
     uint64_t n = 0;
-    int rc = folder_blob_open(c->f, &name->digest, size, &fd);
-    if (rc || !c->digests)
+    int rc = folder_blob_open(f, d, size, &fd);
+    if (rc || !read)
         return rc;
-    rc = bytes_copy(fd, -1, (enum digest_alg)name->digest.alg, &n, &is);
-    if (!rc && !digest_equal(&is, &name->digest))
+    rc = bytes_copy(fd, -1, (enum digest_alg)d->alg, &n, &is);
+    if (!rc && !digest_equal(&is, d))
         rc = ERR_DIGEST;
     if (!rc)
-        c->r->n_read++;
+        ++*n_read;
     return rc;
 }
 
@@ -123,7 +123,7 @@ static int blob_check(void *ctx, const struct blob_name *name, uint64_t size)
     char text[DIGEST_TEXT_SIZE];
     if (backup_misses(&c->r->form, &name->digest))
         return 0;
-    int rc = blob_look(c, name, size);
+    int rc = folder_blob_look(c->f, &name->digest, size, c->digests, &c->r->n_read);
     c->n_seen++;
     if (!rc)
         c->r->n_kept++;

@@ -2,10 +2,11 @@
 // See node_user.h.
 #include "cli/node_user.h"
 
+#include "backup/folder.h"
 #include "base/diag.h"
+#include "base/err.h"
 #include "base/fd.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -60,19 +61,12 @@ int node_user_become(struct cli *c, const struct node_user *u)
     return EXIT_DONE;
 }
 
-static bool is_empty(int dir_fd)
+static int any_name(void *ctx, int dir_fd, const char *name)
 {
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    bool empty = true;
-    if (!d) {
-        fd_auto_close(&fd);
-        return false;
-    }
-    for (const struct dirent *e; empty && (e = readdir(d));)
-        empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
-    closedir(d);
-    return empty;
+    (void)ctx;
+    (void)dir_fd;
+    (void)name;
+    return ERR_EXISTS;
 }
 
 int node_user_dir(struct cli *c, const struct node_user *u, const char *path)
@@ -88,7 +82,7 @@ int node_user_dir(struct cli *c, const struct node_user *u, const char *path)
         return cli_fail(EXIT_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
     if (st.st_uid == u->uid)
         return EXIT_DONE;
-    if (!is_empty(fd))
+    if (names_each(fd, any_name, NULL))
         return cli_fail(EXIT_FAILED,
                         "%s: belongs to another user than the daemon's, and is not empty: name "
                         "another folder, or give it to the daemon's user",

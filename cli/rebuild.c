@@ -4,6 +4,7 @@
 // replication/recovery.h); this waits for it, says what it waits for, and can say that there is nobody
 // to wait for.
 #include "cli/cli.h"
+#include "cli/show.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -17,14 +18,14 @@
 #define TIMEOUT_DEFAULT "10m"
 
 struct progress {
-    // "open", or why writes are not
+    // of the document: "open", or why writes are not
     const char *writes;
     // feeds of other regions in registries: all, and those that are read and applied to their ends
     size_t n_feeds, n_ready;
     // what is known to be to go
     int64_t entries, bytes;
     // some row that is not ready, for people
-    const char *waits_for;
+    char waits_for[512];
 };
 
 static int64_t number(const json_t *row, const char *member)
@@ -32,15 +33,9 @@ static int64_t number(const json_t *row, const char *member)
     return json_integer_value(json_object_get(row, member));
 }
 
-static const char *text(struct cli *c, const json_t *o, const char *member)
+static void row_count(const json_t *row, struct progress *p)
 {
-    const char *s = json_string_value(json_object_get(o, member));
-    return arena_strdup(&c->arena, s ? s : "");
-}
-
-static void row_count(struct cli *c, const json_t *row, struct progress *p)
-{
-    const char *state = text(c, row, "state");
+    const char *state = json_text(row, "state"), *error = json_text(row, "lastError");
     p->n_feeds++;
     p->entries += number(row, "lagEntries");
     p->bytes += number(row, "bytesToGo");
@@ -48,9 +43,8 @@ static void row_count(struct cli *c, const json_t *row, struct progress *p)
         p->n_ready++;
         return;
     }
-    const char *error = text(c, row, "lastError");
-    p->waits_for = arena_printf(&c->arena, "%s of %s: %s%s%s", text(c, row, "registry"),
-                                text(c, row, "origin"), state, *error ? ", " : "", error);
+    snprintf(p->waits_for, sizeof p->waits_for, "%s of %s: %s%s%s", json_text(row, "registry"),
+             json_text(row, "origin"), state, *error ? ", " : "", error);
 }
 
 static int progress_get(struct cli *c, struct progress *out, json_t **out_doc)
@@ -61,8 +55,8 @@ static int progress_get(struct cli *c, struct progress *out, json_t **out_doc)
     int rc = cli_admin(c, "GET", "/v1/replication", &doc);
     if (rc)
         return rc;
-    p.writes = text(c, doc, "writes");
-    json_array_foreach(json_object_get(doc, "replications"), i, row) row_count(c, row, &p);
+    p.writes = json_text(doc, "writes");
+    json_array_foreach(json_object_get(doc, "replications"), i, row) row_count(row, &p);
     *out = p;
     *out_doc = doc;
     return EXIT_DONE;
@@ -79,10 +73,10 @@ static void progress_say(const struct progress *p)
             "writes: %s; %zu of %zu feeds whole, %" PRId64 " entries and %" PRId64
             " bytes known to go%s%s\n",
             p->writes, p->n_ready, p->n_feeds, p->entries, p->bytes,
-            p->waits_for ? "; waits for " : "", p->waits_for ? p->waits_for : "");
+            *p->waits_for ? "; waits for " : "", p->waits_for);
 }
 
-static json_t *progress_json(const struct progress *p, json_t *doc)
+static json_t *progress_json(const struct progress *p, const json_t *doc)
 {
     return json_pack("{s:O, s:b, s:s, s:I, s:I, s:I, s:I, s:O}", "region",
                      json_object_get(doc, "region"), "complete", (int)is_done(p), "writes",
@@ -91,11 +85,10 @@ static json_t *progress_json(const struct progress *p, json_t *doc)
                      (json_int_t)p->bytes, "replications", json_object_get(doc, "replications"));
 }
 
-static int end_say(struct cli *c, const struct progress *p, json_t *doc)
+static int end_say(struct cli *c, const struct progress *p, const json_t *doc)
 {
     json_t *out = progress_json(p, doc);
-    const char *region = text(c, doc, "region");
-    json_decref(doc);
+    const char *region = json_text(doc, "region");
     if (is_done(p))
         return cli_done(c, out,
                         "%s is whole: it takes writes, and has all that %zu feeds of the other "
@@ -117,10 +110,13 @@ static int progress_wait(struct cli *c, bool wait, int64_t timeout_ms)
         int rc = progress_get(c, &p, &doc);
         if (rc)
             return rc;
-        if (!wait || is_done(&p) || clock_mono_ms() >= until)
-            return end_say(c, &p, doc);
+        if (!wait || is_done(&p) || clock_mono_ms() >= until) {
+            rc = end_say(c, &p, doc);
+            json_decref(doc);
+            return rc;
+        }
         snprintf(now, sizeof now, "%s %zu %" PRId64 " %" PRId64 " %s", p.writes, p.n_ready,
-                 p.entries, p.bytes, p.waits_for ? p.waits_for : "");
+                 p.entries, p.bytes, p.waits_for);
         if (strcmp(now, last) != 0)
             progress_say(&p);
         memcpy(last, now, sizeof last);
