@@ -35,8 +35,9 @@ struct certs {
     bool (*peer_ready)(void *ctx, const char *fingerprint);
     void (*peer_waits)(void *ctx, char *out, size_t cap);
     void *ctx;
-    // NULL where the CA is not at hand; guarded by ca_lock, whether it is NULL is set once at start
+    // guarded by ca_lock
     struct ca *ca;
+    // NULL where the CA is not at hand; set once at start
     char *ca_dir;
     pthread_rwlock_t ca_lock;
     // of regions that are about to ask that CA

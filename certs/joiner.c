@@ -117,7 +117,7 @@ int certs_fingerprint(struct bytes pem, char out[65])
 
 bool certs_has_ca(const struct certs *c)
 {
-    return c && c->ca;
+    return c && c->ca_dir;
 }
 
 int certs_issue_joiner(struct certs *c, const struct topology *t, const char *region,

@@ -55,7 +55,7 @@ static int renew_into(struct certs *c, const struct topology *t, const struct ce
     AUTO_PKEY EVP_PKEY *key = made;
     if (rc)
         return rc;
-    if (c->ca)
+    if (c->ca_dir)
         rc = cert_issue(c, plan, bytes_of(csr.p, csr.n), diag, &pem);
     else
         rc = cert_ask(c, t, plan, buf_cstr(&csr), a, diag, &pem);

@@ -108,7 +108,7 @@ void certs_begin(struct certs *c, struct http_request *req, const struct region 
     struct http_response *resp = &plan->response;
     bool nonce = !strcmp(req->path, "/certs/v1/nonce"),
          renew = !strcmp(req->path, "/certs/v1/renew");
-    if ((!nonce && !renew) || !c || !c->ca) {
+    if ((!nonce && !renew) || !c || !c->ca_dir) {
         http_refuse(req, resp, 404, REFUSED_UNSUPPORTED, "this node does not answer for the CA");
         return;
     }

@@ -163,8 +163,9 @@ int ca_look_begin(struct ca_rolling *r, struct ca_look *x)
     x->has_record = !rc;
     if (x->has_record)
         x->f.record = &x->record;
-    files_read(r, &x->own);
     x->leads = leads(r, x->t);
+    if (x->leads || ca_roll_asks(x->f.record)) // else nobody wants to know
+        files_read(r, &x->own);
     x->f.in_use = x->in_use.fingerprint;
     x->f.next = x->next;
     x->f.now_ms = clock_wall_ms();

@@ -52,6 +52,7 @@
 #include "base/bytes.h"
 #include "base/diag.h"
 #include "certs/keys.h"
+#include "certs/trust.h"
 #include "control/place.h"
 #include "fleet/call.h"
 
@@ -76,7 +77,7 @@
 // begun it, and know of it; and when it has begun by itself.
 #define CA_ROLL_ISSUE_MS (7LL * 24 * 3600 * 1000)
 #define CA_ROLL_ISSUE_SELF_MS (90LL * 24 * 3600 * 1000)
-#define CA_ROLL_LIST 8
+#define CA_ROLL_LIST TRUST_MAX
 
 // ---- record ----
 

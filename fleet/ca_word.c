@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "net/json.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -24,29 +25,16 @@ static bool fingerprint_ok(const char *s)
     return s && strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
 }
 
-static int text_add(json_t *doc, struct buf *out)
-{
-    char *text = NULL;
-    if (doc)
-        text = json_dumps(doc, JSON_COMPACT);
-    json_decref(doc);
-    if (!text)
-        return ERR_NOMEM;
-    buf_str(out, text);
-    free(text);
-    return out->err;
-}
-
 // --- the record ---
 
 int ca_record_format(const struct ca_record *r, struct buf *out)
 {
-    return text_add(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "step",
-                              steps[r->step], "old", r->old, "next", r->next, "certificate",
-                              r->certificate, "until", (json_int_t)r->until_ms, "made",
-                              (json_int_t)r->made_ms, "issue", (json_int_t)r->issue_ms, "used",
-                              (json_int_t)r->used_ms, "without_away", r->without_away),
-                    out);
+    return json_text_add(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "step",
+                                   steps[r->step], "old", r->old, "next", r->next, "certificate",
+                                   r->certificate, "until", (json_int_t)r->until_ms, "made",
+                                   (json_int_t)r->made_ms, "issue", (json_int_t)r->issue_ms, "used",
+                                   (json_int_t)r->used_ms, "without_away", r->without_away),
+                         out);
 }
 
 static bool step_parse(const char *text, enum ca_step *out)
@@ -104,9 +92,9 @@ static json_t *list_json(const char list[][65], size_t n)
 
 int ca_word_format(const struct ca_word *w, struct buf *out)
 {
-    return text_add(json_pack("{s:o, s:o}", "trusts", list_json(w->trusts, w->n_trusts), "uses",
-                              list_json(w->uses, w->n_uses)),
-                    out);
+    return json_text_add(json_pack("{s:o, s:o}", "trusts", list_json(w->trusts, w->n_trusts),
+                                   "uses", list_json(w->uses, w->n_uses)),
+                         out);
 }
 
 static bool list_parse(const json_t *a, char list[][65], size_t *out_n)
