@@ -152,19 +152,28 @@ static const char *repository_of(const struct copy *c)
     return c->key + strlen(c->key) + 1;
 }
 
+// "registry\0origin\0"; 0: it is too long to be one.
+static size_t tally_key(const char *registry, const char *origin, char out[KEY_MAX])
+{
+    int n = snprintf(out, KEY_MAX, "%s%c%s", registry, '\0', origin);
+    return n > 0 && n < KEY_MAX ? (size_t)n + 1 : 0;
+}
+
 // Makes it on the first call; NULL: no memory.
 static struct tally *tally_get(struct ahead *a, const char *registry, const char *origin)
 {
-    size_t n = strlen(registry) + 1 + strlen(origin) + 1;
-    struct tally *t = mem_zalloc(sizeof *t + n);
+    char key[KEY_MAX];
+    size_t n = tally_key(registry, origin, key);
+    struct tally *t = n ? htab_get(a->tallies, key, n) : NULL;
+    if (t || !n)
+        return t;
+    t = mem_zalloc(sizeof *t + n);
     if (!t)
         return NULL;
-    memcpy(t->key, registry, strlen(registry));
-    memcpy(t->key + strlen(registry) + 1, origin, strlen(origin));
-    struct tally *had = htab_get(a->tallies, t->key, n);
-    if (had || htab_put(a->tallies, t->key, n, t)) {
+    memcpy(t->key, key, n);
+    if (htab_put(a->tallies, key, n, t)) {
         free(t);
-        return had;
+        return NULL;
     }
     t->next = a->first_tally;
     a->first_tally = t;
@@ -319,13 +328,13 @@ void ahead_look(struct ahead *a, struct meta *m)
 
 void ahead_view(struct ahead *a, const char *registry, const char *origin, struct ahead_view *out)
 {
+    char key[KEY_MAX];
+    size_t n = tally_key(registry, origin, key);
     *out = (struct ahead_view){0};
     pthread_mutex_lock(&a->lock);
-    for (const struct tally *t = a->first_tally; t; t = t->next) {
-        const char *of = t->key + strlen(t->key) + 1;
-        if (strcmp(t->key, registry) == 0 && strcmp(of, origin) == 0)
-            *out = t->view;
-    }
+    const struct tally *t = n ? htab_get(a->tallies, key, n) : NULL;
+    if (t)
+        *out = t->view;
     pthread_mutex_unlock(&a->lock);
 }
 

@@ -96,14 +96,11 @@ static uint64_t ref_lacks(struct replicator *r, const struct manifest_ref *ref)
     return all - had;
 }
 
-static uint64_t bytes_needed(struct replicator *r, const struct manifest_want *want,
-                             const struct manifest *m)
+static uint64_t bytes_needed(struct replicator *r, const struct manifest_ref *const *refs, size_t n)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < m->n_refs; i++) {
-        if (want_ref_here(r, want, &m->refs[i]) || seen_before(m, i))
-            continue;
-        uint64_t lacks = ref_lacks(r, &m->refs[i]);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t lacks = ref_lacks(r, refs[i]);
         if (sum + lacks < sum)
             return UINT64_MAX;
         sum += lacks;
@@ -147,7 +144,7 @@ static int blobs_get(struct attempt *w, const struct topology *t, const struct r
                                           .manifest = want,
                                           .refs = refs,
                                           .n = refs_missing(r, want, m, refs)};
-    int rc = room_for_job(w, bytes_needed(r, want, m));
+    int rc = room_for_job(w, bytes_needed(r, refs, group.n));
     if (!rc && group.n)
         rc = blob_group_get(r->helpers, &group, out_not_before, error);
     return rc;

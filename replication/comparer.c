@@ -67,16 +67,7 @@ struct differences *compare_found(const struct compare *k)
 
 bool compare_is_outdated(struct compare *k)
 {
-    struct snapshot *cell = k->c->r->o.topology;
-    uint64_t g = snapshot_generation(cell);
-    if (g == k->generation)
-        return false;
-    struct topology *now = snapshot_get(cell);
-    bool outdated = !now || now->version != k->t->version;
-    snapshot_unref(now);
-    if (!outdated)
-        k->generation = g;
-    return outdated;
+    return topology_outdated(k->c->r, k->t, &k->generation);
 }
 
 // One subject may take too long to tell; who has not answered at all is not there.

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/exposition.h"
+#include "base/htab.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "replication/lock.h"
@@ -14,6 +15,7 @@
 
 #define REGISTRY_SIZE 128
 #define REPOSITORY_SIZE 256
+#define PAIR_KEY_SIZE (REGISTRY_SIZE + HOSTNAME_REGION_SIZE)
 
 struct kept {
     char registry[REGISTRY_SIZE], peer[HOSTNAME_REGION_SIZE], repository[REPOSITORY_SIZE];
@@ -25,6 +27,7 @@ struct kept {
 };
 
 struct pair {
+    struct pair *next;
     char registry[REGISTRY_SIZE], peer[HOSTNAME_REGION_SIZE], error[ERROR_TEXT_SIZE];
     enum compared_state state;
     // wall; 0: never
@@ -41,7 +44,7 @@ struct differences {
     struct kept *mended;
     uint64_t n_mended;
     struct pair *pairs;
-    size_t n_pairs, cap_pairs;
+    struct htab *by_name; // by pair_key
     // since the start
     uint64_t n_found, n_left_out, n_forged, n_took, n_remade, n_subjects;
 };
@@ -53,8 +56,9 @@ struct differences *differences_new(void)
         return NULL;
     d->open = mem_zalloc_array(DIFFERENCES_MAX, sizeof *d->open);
     d->mended = mem_zalloc_array(DIFFERENCES_MENDED, sizeof *d->mended);
+    d->by_name = htab_new();
     lock_init(&d->lock, LOCK_DIFFERENCES);
-    if (d->open && d->mended)
+    if (d->open && d->mended && d->by_name)
         return d;
     differences_free(d);
     return NULL;
@@ -67,7 +71,11 @@ void differences_free(struct differences *d)
     lock_done(&d->lock);
     free(d->open);
     free(d->mended);
-    free(d->pairs);
+    for (struct pair *p = d->pairs, *next; p; p = next) {
+        next = p->next;
+        free(p);
+    }
+    htab_free(d->by_name);
     free(d);
 }
 
@@ -180,12 +188,17 @@ void differences_lags(struct differences *d, const char *registry, const char *p
 
 // --- pairs, under the lock ---
 
+// A name of a region has no slash.
+static size_t pair_key(const char *registry, const char *peer, char out[PAIR_KEY_SIZE])
+{
+    snprintf(out, PAIR_KEY_SIZE, "%s/%s", peer, registry);
+    return strlen(out);
+}
+
 static struct pair *pair_find(struct differences *d, const char *registry, const char *peer)
 {
-    for (size_t i = 0; i < d->n_pairs; i++)
-        if (strcmp(d->pairs[i].registry, registry) == 0 && strcmp(d->pairs[i].peer, peer) == 0)
-            return &d->pairs[i];
-    return NULL;
+    char key[PAIR_KEY_SIZE];
+    return htab_get(d->by_name, key, pair_key(registry, peer, key));
 }
 
 static struct pair *pair_make(struct differences *d, const char *registry, const char *peer)
@@ -193,19 +206,14 @@ static struct pair *pair_make(struct differences *d, const char *registry, const
     struct pair *p = pair_find(d, registry, peer);
     if (p)
         return p;
-    if (d->n_pairs == d->cap_pairs) {
-        size_t cap = d->cap_pairs ? 2 * d->cap_pairs : 16;
-        struct pair *more = mem_zalloc_array(cap, sizeof *more);
-        if (!more)
-            return NULL;
-        if (d->n_pairs)
-            memcpy(more, d->pairs, d->n_pairs * sizeof *more);
-        free(d->pairs);
-        d->pairs = more;
-        d->cap_pairs = cap;
+    char key[PAIR_KEY_SIZE];
+    p = mem_zalloc(sizeof *p);
+    if (!p || htab_put(d->by_name, key, pair_key(registry, peer, key), p)) {
+        free(p);
+        return NULL;
     }
-    p = &d->pairs[d->n_pairs++];
-    *p = (struct pair){0};
+    p->next = d->pairs;
+    d->pairs = p;
     snprintf(p->registry, sizeof p->registry, "%s", registry);
     snprintf(p->peer, sizeof p->peer, "%s", peer);
     return p;

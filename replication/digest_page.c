@@ -317,11 +317,7 @@ int digest_subjects_parse(const struct digest_ask *ask, struct bytes text, struc
 
 static bool number_of(const char *text, uint64_t *out)
 {
-    size_t n = text ? strlen(text) : 0;
-    if (!n || n > 19 || strspn(text, "0123456789") != n || (*text == '0' && n > 1))
-        return false;
-    *out = strtoull(text, NULL, 10);
-    return *out <= INT64_MAX;
+    return text && !entry_decimal_parse(bytes_str(text), out);
 }
 
 static int places_read(const json_t *list, struct arena *a, struct differ_told *out)

@@ -448,12 +448,14 @@ static bool is_shared(const struct feed_rules *ru, const struct feed_entry *e)
     return registry_replica(reg, ru->origin->index) != NULL;
 }
 
+static int name_order(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static bool is_left(const struct feed_rules *ru, const struct feed_entry *e)
 {
-    for (size_t i = 0; i < ru->n_left; i++)
-        if (strcmp(ru->left[i], e->registry) == 0)
-            return true;
-    return false;
+    return ru->n_left && bsearch(&e->registry, ru->left, ru->n_left, sizeof *ru->left, name_order);
 }
 
 static enum feed_line_kind kind_of(const struct feed_entry *e, bool is_void, bool left, bool wanted)

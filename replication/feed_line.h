@@ -72,8 +72,8 @@ struct feed_rules { // what a reader holds against each line
     // What this stream said of the origin's heads; and a row of what is held for each registry that
     // both share and the greeting names. NULL: they are not judged, and nothing is strict.
     struct feed_heads *said, *held;
-    // Registries whose past is not here yet, by their keys: nothing of them is taken now
-    // (replication/join.h), and `held` has no row of them.
+    // Registries whose past is not here yet, by their keys, in strcmp's order: nothing of them is
+    // taken now (replication/join.h), and `held` has no row of them.
     const char *const *left;
     size_t n_left;
     // after ERR_GAP: what is missing

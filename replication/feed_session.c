@@ -30,14 +30,7 @@
 // Is another version of the topology in force than the session's?
 bool session_outdated(struct session *s)
 {
-    uint64_t g = snapshot_generation(s->r->o.topology);
-    if (g == s->generation)
-        return false;
-    struct topology *now = snapshot_get(s->r->o.topology);
-    bool outdated = !now || now->version != s->t->version;
-    snapshot_unref(now);
-    s->generation = g;
-    return outdated;
+    return topology_outdated(s->r, s->t, &s->generation);
 }
 
 // --- lines ---

@@ -67,11 +67,3 @@ bool horizon_refuses(uint64_t stamp, bool restates, bool absent, uint64_t floor,
         return true;
     return restates && (stamp <= floor || stamp <= heard);
 }
-
-bool horizon_is_behind(const struct horizon_word *own, uint64_t members, uint64_t floor)
-{
-    for (unsigned o = 0; o < TOPOLOGY_MAX_REGIONS; o++)
-        if (has(members, o) && own->applied[o] < floor)
-            return true;
-    return false;
-}

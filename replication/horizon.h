@@ -97,9 +97,4 @@ uint64_t horizon_applied(const struct horizon_reading *r);
 // below a floor was applied by everybody, so nobody needs it announced again.
 bool horizon_refuses(uint64_t stamp, bool restates, bool absent, uint64_t floor, uint64_t heard);
 
-// Another member's floor lies above what this region has applied. Nobody could raise it so without
-// this region: the store here is older than the words it gave, or it was not a member meanwhile. It must
-// begin with empty registers.
-bool horizon_is_behind(const struct horizon_word *own, uint64_t members, uint64_t floor);
-
 #endif

@@ -367,10 +367,10 @@ static void row_failed(struct join *j, int rc)
     (void)row_save(j); // if it cannot be said, the next try says it
 }
 
-static bool is_over(const struct join *j)
+static bool is_over(struct join *j)
 {
     if (life_stopping(j->r->life) || reading_hold_is_paused(j->r->hold) ||
-        snapshot_generation(j->r->o.topology) != j->generation)
+        topology_outdated(j->r, j->t, &j->generation))
         return true;
     // there is something that wants its turn
     bool others = !mark_is_zero(j->ask->mark) || j->result->n_complete;
@@ -453,8 +453,7 @@ int join_snapshots(struct replicator *r, struct peer *p, const struct topology *
                      .t = t,
                      .origin = topology_region(t, peer_name(p)),
                      .ask = ask,
-                     .result = out,
-                     .generation = snapshot_generation(r->o.topology)};
+                     .result = out};
     *out = (struct join_result){0};
     if (!j.origin || (j.origin->n_revoked && !ask->trimmed))
         return ERR_UNSUPPORTED;

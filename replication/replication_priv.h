@@ -89,6 +89,8 @@ struct replicator {
 
 // The keys of the registries that both regions hold, in order; how many. At most `cap` of them go to `out`
 // (NULL: none).
+// Is another version of the topology in force than t's? *generation is 0 at first.
+bool topology_outdated(struct replicator *r, const struct topology *t, uint64_t *generation);
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
                          size_t cap);
 

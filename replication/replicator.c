@@ -464,6 +464,19 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+bool topology_outdated(struct replicator *r, const struct topology *t, uint64_t *generation)
+{
+    uint64_t g = snapshot_generation(r->o.topology);
+    if (g == *generation)
+        return false;
+    struct topology *now = snapshot_get(r->o.topology);
+    bool outdated = !now || now->version != t->version;
+    snapshot_unref(now);
+    if (!outdated)
+        *generation = g;
+    return outdated;
+}
+
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
                          size_t cap)
 {

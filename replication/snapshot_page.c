@@ -89,11 +89,7 @@ static char *field_take(char **p)
 
 static bool number_read(const char *s, uint64_t *out)
 {
-    size_t n = strlen(s);
-    if (!n || n > 19 || strspn(s, "0123456789") != n || (*s == '0' && n > 1))
-        return false;
-    *out = strtoull(s, NULL, 10);
-    return *out <= INT64_MAX;
+    return !entry_decimal_parse(bytes_str(s), out);
 }
 
 static bool register_read(const char *tag, const char *digest, struct snapshot_at *out)

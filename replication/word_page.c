@@ -16,14 +16,7 @@
 bool word_stamp_parse(const json_t *text, uint64_t *out)
 {
     const char *s = json_string_value(text);
-    size_t n = s ? strlen(s) : 0;
-    if (!n || n > 19 || strspn(s, "0123456789") != n || (*s == '0' && n > 1))
-        return false;
-    uint64_t v = strtoull(s, NULL, 10);
-    if (v > INT64_MAX)
-        return false;
-    *out = v;
-    return true;
+    return s && !entry_decimal_parse(bytes_str(s), out);
 }
 
 json_t *word_stamp_json(uint64_t stamp)

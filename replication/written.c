@@ -93,13 +93,11 @@ static const char *text_take(struct reading *r, const char *key)
 
 static uint64_t number_take(struct reading *r, const char *key)
 {
+    uint64_t v = 0;
     const char *text = text_take(r, key);
-    size_t n = text ? strlen(text) : 0;
-    if (!n || n > 19 || strspn(text, "0123456789") != n || (*text == '0' && n > 1)) {
+    if (!text || entry_decimal_parse(bytes_str(text), &v))
         r->rc = ERR_INVAL;
-        return 0;
-    }
-    return strtoull(text, NULL, 10);
+    return v;
 }
 
 static void digest_take(struct reading *r, const char *key, struct digest *out)

@@ -253,4 +253,7 @@ static inline struct feed_mark entry_mark(const struct feed_entry *e)
     return m;
 }
 
+// A number of an entry as a text: decimal, no sign, no leading zero, below 2^63. ERR_PROTO.
+int entry_decimal_parse(struct bytes text, uint64_t *out);
+
 #endif

@@ -28,8 +28,6 @@ bool entry_text_absent(const char *s); // NULL or ""
 bool entry_text_clean(struct bytes text, bool lines);
 // NULL, or clean and at most `max` bytes.
 bool entry_text_ok(const char *s, size_t max);
-// Canonical decimal: no sign, no leading zero, below 2^63. ERR_PROTO.
-int entry_decimal_parse(struct bytes text, uint64_t *out);
 // 64 lower-case digits, so that one hash has one text. ERR_PROTO.
 int entry_hash_parse(struct bytes text, uint8_t out[ENTRY_HASH_BYTES]);
 // ERR_PROTO: inline content does not have the digest and the size that the entry says. ERR_NOMEM.

@@ -299,14 +299,6 @@ static void id_add(struct differ_deciding *d, int64_t id)
         d->ids[d->n_ids++] = id;
 }
 
-static int content_fill(struct maker *k, struct feed_entry *e)
-{
-    if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n || e->size > ENTRY_INLINE_MAX)
-        return 0;
-    return missing_ok(
-        manifest_content(k->tx, e->registry, e->repository, &e->digest, k->a, &e->content));
-}
-
 static int list_fill(struct maker *k)
 {
     struct differ_deciding *d = k->d;
@@ -323,7 +315,7 @@ static int list_fill(struct maker *k)
     for (size_t i = 0; !rc && i < d->n_ids; i++) {
         rc = log_get(k->tx, d->ids[i], k->a, &list[i]);
         if (!rc)
-            rc = content_fill(k, &list[i]);
+            rc = entry_content_fill(k->tx, k->a, &list[i]);
     }
     d->look.entries = list;
     d->look.n = d->n_ids;

@@ -152,9 +152,7 @@ int feed_mint(struct meta *m, struct tx *tx, uint64_t above, struct bytes keep_c
 
 // --- reading ---
 
-// An entry of a manifest travels with its content when that is small. One that is not applied here
-// yet has it beside the entry, or travels without.
-static int content_fill(struct tx *tx, struct arena *a, struct feed_entry *e)
+int entry_content_fill(struct tx *tx, struct arena *a, struct feed_entry *e)
 {
     if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n)
         return 0;
@@ -171,7 +169,7 @@ static int page_read(struct tx *tx, const struct log_query *q, struct arena *a,
 {
     int rc = log_forward(tx, q, a, out);
     for (size_t i = 0; !rc && i < out->n; i++)
-        rc = content_fill(tx, a, &out->entries[i]);
+        rc = entry_content_fill(tx, a, &out->entries[i]);
     return rc;
 }
 

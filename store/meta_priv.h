@@ -143,6 +143,9 @@ int ended_note(struct meta *m, struct tx *tx, const char *registry, const char *
 // The own head anew, when own entries were put into the log or taken out of it: it is the last own
 // entry that the log holds. Epoch and clock never go down.
 int own_reload(struct tx *tx);
+// An entry of a manifest travels with its content when that is small, in feeds, snapshots and
+// comparisons alike. One that is not applied here yet has it beside the entry, or travels without.
+int entry_content_fill(struct tx *tx, struct arena *a, struct feed_entry *e);
 // Gives `e` (kind, names, digest, restates … filled) the next place in the own feed: stamp greater
 // than `above`, version, hash, signature, row. With a body, all from the repository on is said
 // again as it stands there. Afterwards `value` and `body` are empty. ERR_CLOSED: another process

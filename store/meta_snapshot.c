@@ -204,21 +204,12 @@ static void group_take(struct group *g, const struct log_row *row)
 
 // --- into the page ---
 
-// A manifest travels with its content when that is small.
-static int content_fill(struct maker *k, struct feed_entry *e)
-{
-    if (!entry_has(e, ENTRY_HAS_CONTENT) || e->content.n || e->size > ENTRY_INLINE_MAX)
-        return 0;
-    return missing_ok(
-        manifest_content(k->tx, e->registry, e->repository, &e->digest, k->a, &e->content));
-}
-
 static int entry_give(struct maker *k, int64_t id)
 {
     struct feed_entry *e = &k->entries[k->n];
     int rc = log_get(k->tx, id, k->a, e);
     if (!rc)
-        rc = content_fill(k, e);
+        rc = entry_content_fill(k->tx, k->a, e);
     if (rc)
         return rc;
     k->n++;

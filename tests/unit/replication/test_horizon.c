@@ -79,16 +79,6 @@ START_TEST(a_floor_refuses_what_is_not_here)
 }
 END_TEST
 
-START_TEST(a_store_from_before_is_noticed)
-{
-    all_at(10, 3);
-    ck_assert(!horizon_is_behind(&words[0], 7, 10));
-    words[0].applied[1] = 9;
-    ck_assert(horizon_is_behind(&words[0], 7, 10));
-    ck_assert(!horizon_is_behind(&words[0], 5, 10));
-}
-END_TEST
-
 // --- every state of a small fleet ---
 
 static const struct model_options fleets[] = {
@@ -132,5 +122,4 @@ END_TEST
 CHECK_MAIN("replication/horizon", the_last_member_of_the_last_origin_holds,
            who_has_said_nothing_holds_everything, who_is_no_member_holds_nothing,
            applied_is_below_what_is_not, a_floor_refuses_what_is_not_here,
-           a_store_from_before_is_noticed, nothing_comes_back_and_nothing_is_lost,
-           each_simpler_rule_breaks)
+           nothing_comes_back_and_nothing_is_lost, each_simpler_rule_breaks)
