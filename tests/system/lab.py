@@ -97,7 +97,7 @@ def unshare():
 
 
 # What no daemon may say, its end included: a call that its sandbox does not have, and a sanitizer's finding.
-SICK = re.compile("sandbox: the system call|ERROR: AddressSanitizer|runtime error: ")
+SICK = re.compile("sandbox: the system call|ERROR: (Address|Leak)Sanitizer|runtime error: ")
 
 
 class Lab:
@@ -294,6 +294,11 @@ class Lab:
     def admin(self, region, *words, check=True):
         r = self.run(MERIDIAN, *words, "-o", "json", "--admin", f"{self.dir}/{region}/run/admin.sock", check=check)
         return json.loads(r.stdout) if r.stdout.strip() else None
+
+    def wait_writer(self, region):
+        """Until the writer of the control feed may make changes: it has heard a majority."""
+        view = lambda: self.admin(region, "control", "status", check=False) or {}
+        wait_until(20, lambda: view().get("confirmed") and view().get("owned"), f"{region} hears a majority")
 
     def cut(self, region):
         others = ",".join(a for r, a in self.regions.items() if r != region)

@@ -52,6 +52,7 @@ class Lifecycle(unittest.TestCase):
         cls.lab = Lab(topology=topology, node_extra="source: feed\n", clocks=True)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__, None, None, None)
+        cls.lab.wait_writer(WRITER)
 
     # ---- the admin socket ----
     def call(self, region, method, path, body=None):

@@ -105,8 +105,7 @@ class Addresses(unittest.TestCase):
         cls.lab = Lab(topology=TOPOLOGY % new_key(), node_extra="source: feed\n", edge_extra=", access_log: { requests: all }", clocks=True)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__, None, None, None)
-        control = lambda: cls.lab.admin(WRITER, "control", "status", check=False) or {}
-        wait_until(20, lambda: control().get("confirmed") and control().get("owned"), "the writer hears a majority")
+        cls.lab.wait_writer(WRITER)
 
     # ---- the fleet ----
     def root(self, *words, status=0):

@@ -46,8 +46,7 @@ class Commands(unittest.TestCase):
         cls.lab = Lab(topology=topology, node_extra="source: feed\n", clocks=True)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__, None, None, None)
-        control = lambda: cls.lab.admin("eastus", "status")["control"]
-        wait_until(30, lambda: control()["writes"] and control()["confirmed"], "the writer hears a majority")
+        cls.lab.wait_writer("eastus")
 
     # ---- the commands ----
     def at(self, region, *words, by=None, status=0, form="json"):

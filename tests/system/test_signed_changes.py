@@ -28,6 +28,7 @@ class SignedChanges(Asking):
         cls.lab = Lab(topology=TOPOLOGY + control, admin_port=PORT, node_extra="source: feed\n", clocks=True)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__, None, None, None)
+        cls.lab.wait_writer("eastus")
 
     @classmethod
     def key(cls, name):
