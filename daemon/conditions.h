@@ -44,6 +44,8 @@
     X(CLOCK, "clock", "its clock is wrong")                                                      \
     X(PEER_CLOCK, "peer_clock", "another region's clock is far from its own")                    \
     X(BLOBS, "blobs_damaged", "blobs are damaged")                                               \
+    X(CONFLICT, "replication_conflict", "another region's feed contradicts itself")              \
+    X(DIVERGED, "replication_diverged", "it shows other content than another region")            \
     X(AUDIT, "audit_log", "its audit log cannot be written")                                     \
     X(JOIN, "join", "somebody else showed a join token")                                         \
     X(ISSUER_KEYS, "issuer_keys", "the keys of an issuer of identities cannot be had")           \

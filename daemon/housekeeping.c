@@ -48,6 +48,7 @@ void housekeeping_judge(struct housekeeping *h)
     struct app *app = h->app;
     judge_store(app);
     judge_blobs(app);
+    judge_agreement(app);
     judge_token_signing(app);
     app_judge_writes(app);
     judge_clocks(app);

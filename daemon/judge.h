@@ -29,6 +29,9 @@ void judge_identity(struct app *app);
 void judge_store(struct app *app);
 // Blobs that are damaged and not replaced yet.
 void judge_blobs(struct app *app);
+// Feeds that contradict what was read of them, and content that differs from other regions':
+// warnings, since what is here is served, and what is read is mended. Cheap: with the vitals.
+void judge_agreement(struct app *app);
 // Whether a token can be signed, by signing one.
 void judge_token_signing(struct app *app);
 // Our clock, and the other regions' that are far from it, as they were compared last: warnings,

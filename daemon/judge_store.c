@@ -95,6 +95,20 @@ void judge_blobs(struct app *app)
         condition_clear(&app->vitals->conditions, CONDITION_BLOBS);
 }
 
+void judge_agreement(struct app *app)
+{
+    struct conditions *c = &app->vitals->conditions;
+    char text[CONDITION_SENTENCE_SIZE];
+    if (replicator_conflicts(app->replicator, text, sizeof text))
+        condition_set(c, CONDITION_CONFLICT, CONDITION_WARNING, "%s", text);
+    else
+        condition_clear(c, CONDITION_CONFLICT);
+    if (replicator_diverged(app->replicator, text, sizeof text))
+        condition_set(c, CONDITION_DIVERGED, CONDITION_WARNING, "%s", text);
+    else
+        condition_clear(c, CONDITION_DIVERGED);
+}
+
 static bool signs_tokens(struct app *app)
 {
     uint8_t sig[64];

@@ -178,6 +178,11 @@ void replicator_suspect(struct replicator *r, const char *registry, const char *
 // How many blobs are damaged or lost here and not mended yet; if any, a sentence about them that
 // names none, for other regions see it. r may be NULL.
 size_t replicator_damaged(struct replicator *r, char *out, size_t cap);
+// How many regions' feeds contradict what was read of them (Conflict), or see something else than
+// clients here by the last comparisons (Diverged); if any, a sentence with cause and cure that names
+// regions and no registry, for other regions see it. Do not block; r may be NULL.
+size_t replicator_conflicts(struct replicator *r, char *out, size_t cap);
+size_t replicator_diverged(struct replicator *r, char *out, size_t cap);
 // The store is empty, and writes wait for a region that can say what this one wrote before
 // (write_gate.h): they wait no more. ERR_NOTFOUND: they do not wait for that.
 int replicator_alone(struct replicator *r);

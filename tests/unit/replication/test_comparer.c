@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define ROUND_MS 200
+#define CONDITION_SIZE 512 // daemon/conditions.h
 
 static struct world w;
 static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
@@ -189,6 +190,10 @@ START_TEST(a_difference_of_another_region_is_named_until_it_is_good)
     ck_assert_ptr_nonnull(json_object_get(x, "since"));
     json_decref(c);
     WAIT_FOR(state_is(west, "contoso", "southeastasia", "Diverged"), 30000);
+    char said[CONDITION_SIZE] = "";
+    ck_assert_uint_eq(replicator_diverged(west->replicator, said, sizeof said), 1);
+    ck_assert_ptr_nonnull(strstr(said, "in southeastasia (Diverged): 1 manifests or tags"));
+    ck_assert(!strstr(said, "contoso") && strlen(said) < sizeof said - 100); // other regions see it
     ck_assert(has(west, "v1", &one));
     ck_assert(!has(south, "v1", &one));
     region_down(south);
@@ -197,6 +202,7 @@ START_TEST(a_difference_of_another_region_is_named_until_it_is_good)
     WAIT_FOR(has(south, "v1", &one), 60000);
     WAIT_FOR(count_of(south, "differences") == 0, 60000);
     WAIT_FOR(state_is(west, "contoso", "southeastasia", "Ready"), 60000);
+    ck_assert_uint_eq(replicator_diverged(west->replicator, said, sizeof said), 0);
     world_done(&w);
 }
 END_TEST

@@ -222,9 +222,14 @@ START_TEST(an_entry_that_is_left_out_in_the_middle_is_missed)
     world_with_relay(5, true);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Conflict"), 20000);
     ck_assert(error_has(west, "eastus", "leaves out entries"));
+    char said[512] = "";
+    ck_assert_uint_eq(replicator_conflicts(west->replicator, said, sizeof said), 1);
+    ck_assert_ptr_nonnull(strstr(said, "the feed of eastus contradicts"));
+    ck_assert(!strstr(said, "contoso") && strlen(said) < sizeof said - 100); // other regions see it
     ck_assert_uint_le(read_of(west, "eastus"), 1);
     said_mask = 7;
     WAIT_FOR(read_of(west, "eastus") == 3, 30000);
+    WAIT_FOR(!replicator_conflicts(west->replicator, said, sizeof said), 30000);
     world_done(&w);
 }
 END_TEST
