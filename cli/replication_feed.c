@@ -139,6 +139,16 @@ const struct command replication_feed_cmd = {
 
 // ---- revoked ----
 
+// What was refused has no reason of its own in the answer.
+static void below_take(const json_t *doc, const struct region *region, json_t *all)
+{
+    json_t *o;
+    size_t i;
+    json_array_foreach(json_object_get(doc, "belowFloor"), i, o)
+        json_object_set_new(o, "reason", json_string("below the floor"));
+    replication_rows_take(doc, "belowFloor", region, all);
+}
+
 // All pages of a region; its rows get its name.
 static int voided_at(struct cli *c, const struct registry *r, const struct region *region,
                      const char *repository, json_t *all)
@@ -153,6 +163,7 @@ static int voided_at(struct cli *c, const struct registry *r, const struct regio
                                               r->name, (long long)after),
                                  &doc);
         replication_rows_take(doc, "voided", region, all);
+        below_take(doc, region, all);
         after = json_integer_value(json_object_get(doc, "next"));
         json_decref(doc);
     } while (!rc && after);
@@ -192,7 +203,7 @@ static int revoked_run(struct cli *c, int argc, char **argv)
 
 const struct command replication_revoked_cmd = {
     "revoked",
-    "what revoked feed keys had written, and what is there now",
+    "what revoked feed keys had written, and what came below a floor, and what is there now",
     "-r REGISTRY [--region R]",
     revoked_run,
     USES_ENDPOINT,

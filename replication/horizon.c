@@ -60,10 +60,3 @@ uint64_t horizon_applied(const struct horizon_reading *r)
         return r->held - 1;
     return r->word;
 }
-
-bool horizon_refuses(uint64_t stamp, bool restates, bool absent, uint64_t floor, uint64_t heard)
-{
-    if (absent && stamp <= floor)
-        return true;
-    return restates && (stamp <= floor || stamp <= heard);
-}

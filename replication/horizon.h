@@ -23,8 +23,8 @@
 // A member counts from when the topology names it; before it has said anything, it holds everything.
 // An origin whose clock is ahead is not read on, so it holds what it holds, like one that is away.
 //
-// What comes later all the same (an old backup, what is announced again) meets the floor: see
-// horizon_refuses.
+// What comes later all the same (an old backup, what is announced again) meets the floor:
+// store/floor.h.
 #ifndef MERIDIAN_REPLICATION_HORIZON_H
 #define MERIDIAN_REPLICATION_HORIZON_H
 
@@ -90,11 +90,5 @@ struct horizon_reading {
 };
 // The stamp for struct horizon_word.
 uint64_t horizon_applied(const struct horizon_reading *r);
-
-// A value comes that is not here yet; `stamp` is its register stamp. Must it be refused, and listed?
-// `restates`: it is announced again, with a stamp that is older than its entry. `absent`: its
-// register is not here. `floor`: the own one; `heard`: the highest of any member's. What is at or
-// below a floor was applied by everybody, so nobody needs it announced again.
-bool horizon_refuses(uint64_t stamp, bool restates, bool absent, uint64_t floor, uint64_t heard);
 
 #endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /replication/v1/revoked: what became void here because its key was revoked, or because it was
-// mended or withdrawn, in the repositories that the caller sees. On the pool.
+// mended or withdrawn, and what was refused below a floor, in the repositories that the caller sees. On
+// the pool.
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "store/meta_floor.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -35,6 +37,20 @@ static json_t *row_json(const struct voided_row *v)
     return o;
 }
 
+// What came at or below the registry's floor (store/meta_floor.h): the latest ones.
+static void refused_add(const struct revoked_ask *q, struct arena *a, json_t *root)
+{
+    struct feed_entry *rows;
+    size_t n;
+    if (meta_floor_refused(q->r->o.meta, q->registry, LIST_MAX, a, &rows, &n))
+        return;
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < n; i++)
+        if (access_sees(&q->whose, rows[i].repository))
+            json_array_append_new(list, entry_json(&rows[i]));
+    json_object_set_new(root, "belowFloor", list);
+}
+
 static void *list_json(void *ask, struct arena *a)
 {
     const struct revoked_ask *q = ask;
@@ -48,6 +64,8 @@ static void *list_json(void *ask, struct arena *a)
             json_array_append_new(list, row_json(&rows[i]));
     json_t *root =
         json_pack("{s:s, s:s, s:o}", "region", q->r->o.region, "registry", q->name, "voided", list);
+    if (root && !q->after)
+        refused_add(q, a, root);
     if (root && n == LIST_MAX)
         json_object_set_new(root, "next", json_integer((json_int_t)rows[n - 1].id));
     return root;

@@ -447,6 +447,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     clock_report_metrics(r->clocks, out);
     speech_metrics(r->speech, out);
     unknown_metrics(r, out);
+    words_metrics(r->words, out);
     forged_metrics(r, out);
     room_metrics(r->room, out);
     ahead_metrics(r->ahead, out);

@@ -5,10 +5,12 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exposition.h"
 #include "base/mem.h"
 #include "replication/cursor.h"
 #include "replication/replication_priv.h"
 #include "replication/words_priv.h"
+#include "store/meta_floor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,6 +265,16 @@ static int64_t member_stands_ms(struct words *w, const char *member, const char 
     return ms;
 }
 
+// Its floor, and what was refused by it.
+static void floor_add(struct words *w, const struct registry *reg, json_t *doc)
+{
+    struct meta_floor f;
+    if (meta_floor_get(w->r->o.meta, reg->key, &f))
+        return;
+    json_object_set_new(doc, "floor", word_stamp_json(f.floor));
+    json_object_set_new(doc, "refused", json_integer((json_int_t)f.n_refused));
+}
+
 void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg)
 {
     struct horizon h;
@@ -270,6 +282,8 @@ void *words_horizon_json(struct words *w, const struct topology *t, const struct
     words_horizon(w, t, reg, &h);
     json_t *doc =
         json_pack("{s:s, s:o}", "registry", reg->name, "appliedByAll", word_stamp_json(h.stamp));
+    if (doc)
+        floor_add(w, reg, doc);
     if (!doc || h.why == HORIZON_NOBODY)
         return doc;
     if (h.stamp)
@@ -282,6 +296,18 @@ void *words_horizon_json(struct words *w, const struct topology *t, const struct
     if (since)
         json_object_set_new(doc, "standsSince", json_string(clock_format(since, when)));
     return doc;
+}
+
+// What came at or below a floor, and was not taken.
+void words_metrics(struct words *w, struct buf *out)
+{
+    struct meta_floor f;
+    if (meta_floor_get(w->r->o.meta, "", &f))
+        return;
+    exposition_single(out, "meridian_replication_below_floor_total", "counter",
+                      "Entries of other regions that were refused because they are from before the "
+                      "floor of their registry: what is not here was deleted everywhere.",
+                      (double)f.n_refused);
 }
 
 // --- the route ---

@@ -48,9 +48,12 @@ int words_take(struct words *w, const struct topology *t, const struct region *p
 // A registry as the members see it. horizon_floor of it into *out_floor.
 void words_horizon(struct words *w, const struct topology *t, const struct registry *reg,
                    struct horizon *out_floor);
-// For status: {"registry","appliedByAll","time"?,"heldBy"?,"of"?,"why"?,"standsSince"?}; json_t *, a new reference;
+// For status: {"registry","appliedByAll","floor","refused","time"?,"heldBy"?,"of"?,"why"?,"standsSince"?}; json_t *, a new reference;
 // NULL: out of memory.
 void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg);
+
+// Metrics.
+void words_metrics(struct words *w, struct buf *out);
 
 // POST …/marks, by `peer`.
 void words_begin(struct replicator *r, struct http_request *req, const struct region *peer,

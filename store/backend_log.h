@@ -85,6 +85,7 @@ struct log_ops {
     int (*get)(struct tx *tx, int64_t id, struct arena *a, struct feed_entry *out);
     int (*remove)(struct tx *tx, int64_t id);
     int (*content_drop)(struct tx *tx, int64_t id);
+    int (*refuse)(struct tx *tx, int64_t id);
     int (*last_stamp)(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out);
     int (*own_asserts)(struct tx *tx, const struct log_assertion *by, const struct digest *d);
     int (*forward)(struct tx *tx, const struct log_query *q, struct arena *a, struct log_page *out);
@@ -160,6 +161,13 @@ static inline int log_remove(struct tx *tx, int64_t id)
 static inline int log_content_drop(struct tx *tx, int64_t id)
 {
     return tx->ops->log->content_drop(tx, id);
+}
+
+// The entry stays in its place, so that what follows it has no gap before it, and counts for no register
+// from here on (store/floor.h).
+static inline int log_refuse(struct tx *tx, int64_t id)
+{
+    return tx->ops->log->refuse(tx, id);
 }
 
 // The stamp of the last entry in the log of that epoch. ERR_NOTFOUND.

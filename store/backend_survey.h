@@ -8,7 +8,7 @@
 //   rc = survey_ids(tx, list, n, &a, &ids);
 //
 // Entries come without their content. An entry counts for its register when it is applied (it has
-// no job) and not malformed (entry_malformed).
+// no job), not malformed (entry_malformed) and not refused (log_refuse).
 #ifndef MERIDIAN_STORE_BACKEND_SURVEY_H
 #define MERIDIAN_STORE_BACKEND_SURVEY_H
 
@@ -81,6 +81,8 @@ struct survey_ops {
     int (*kind_next)(struct tx *tx, const struct kind_query *q, const struct kind_at *after,
                      size_t max, struct arena *a, struct log_row **out, size_t *out_n,
                      struct kind_at *out_at);
+    int (*refused)(struct tx *tx, const char *registry, size_t max, struct arena *a,
+                   struct log_row **out, size_t *out_n);
 };
 
 // --- the log ---
@@ -177,13 +179,20 @@ static inline int survey_count(struct tx *tx, const char *origin, const char *re
 }
 
 // Entries in the order of (tag, digest, id) as their rows have them, at most max: so those of one
-// register follow each other, whether they count or not. *out_at: where the last one stands, of the
-// arena; `after` when there is none.
+// register follow each other, whether they count or not, but for refused ones. *out_at: where the
+// last one stands, of the arena; `after` when there is none.
 static inline int survey_kind_next(struct tx *tx, const struct kind_query *q,
                                    const struct kind_at *after, size_t max, struct arena *a,
                                    struct log_row **out, size_t *out_n, struct kind_at *out_at)
 {
     return tx->ops->surveys->kind_next(tx, q, after, max, a, out, out_n, out_at);
+}
+
+// Entries that were refused (log_refuse), the latest first, at most max.
+static inline int survey_refused(struct tx *tx, const char *registry, size_t max, struct arena *a,
+                                 struct log_row **out, size_t *out_n)
+{
+    return tx->ops->surveys->refused(tx, registry, max, a, out, out_n);
 }
 
 // --- registers ---

@@ -140,6 +140,17 @@ static int again_find(struct tx *tx, const struct id_set *own, struct register_s
 
 // --- and how ---
 
+// Just above what it replaced, and above what everybody has applied: else the others would refuse it.
+static int low_stamp(struct tx *tx, const char *registry, uint64_t prior, uint64_t *out)
+{
+    uint64_t floor;
+    int rc = floor_highest(tx, registry, &floor);
+    if (rc)
+        return rc;
+    *out = 1 + (prior > floor ? prior : floor);
+    return 0;
+}
+
 static int again_mint(struct tx *tx, struct meta *m, const struct again *g, uint64_t limit,
                       struct feed_entry *e)
 {
@@ -154,11 +165,13 @@ static int again_mint(struct tx *tx, struct meta *m, const struct again *g, uint
     e->restates = 0;
     e->content = (struct bytes){0};
     if (g->low)
-        e->restates = above = g->prior + 1;
+        rc = low_stamp(tx, e->registry, g->prior, &above);
     else
         rc = rules->again_above(tx, repo, e, limit, &above);
     if (rc)
         return rc;
+    if (g->low)
+        e->restates = above;
     rc = feed_mint(m, tx, above, (struct bytes){0}, e, &id);
     if (rc)
         return rc;

@@ -6,6 +6,9 @@
 //   2, 3. Applying is the part of meta_merge.c.
 //   5. The read mark moves, and the jobs are made, in one transaction; a job ends in the one that
 //      applies its entry.
+//   7. What a floor refuses (store/floor.h) when it comes never becomes a job. While an entry is a job
+//      it keeps the floor below its stamp, unless it is parked, and then the floor did not end it. But
+//      the floor may pass the older stamp that it restates: that is judged again when it is applied.
 // And of the feed's version 2:
 //   10. Entries of one origin and registry are taken in without a gap, whoever relays them.
 #include "store/meta_jobs.h"
@@ -126,7 +129,11 @@ static int ingest_one(struct tx *tx, const struct ingest *in, const struct feed_
     rc = log_append(tx, &kept, kept.content, &id);
     if (rc || kept.kind == ENTRY_UNKNOWN)
         return rc;
-    return job_add(tx, id, &kept);
+    bool refused;
+    rc = floor_judge(tx, &kept, &refused);
+    if (!rc && refused)
+        return floor_refuse(tx, id, &kept); // 7
+    return rc ? rc : job_add(tx, id, &kept);
 }
 
 // The mark never goes back here: an older page that comes late moves nothing.
@@ -247,7 +254,13 @@ static int apply_run(struct tx *tx, void *arg)
         return 0; // applied before
     if (rc)
         return rc;
-    rc = merge(tx, a);
+    bool refused = false;
+    if (a->e->restates)
+        rc = floor_judge(tx, a->e, &refused);
+    if (!rc && refused)
+        rc = floor_refuse(tx, id, a->e); // 7
+    else if (!rc)
+        rc = merge(tx, a);
     if (rc)
         return rc;
     return job_end(tx, id); // 5

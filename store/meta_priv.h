@@ -26,6 +26,7 @@
 //   meta_ended.c         uploads that ended
 //   meta_ingest.c        entries of peers
 //   meta_origins.c       how far they are read and applied
+//   meta_floor.c         the floors below which nothing comes back
 //   meta_words.c         what other members are told of that
 //   meta_queue.c         the durable queue
 //   meta_jobs.c          its tasks that are entries, not applied yet
@@ -219,6 +220,16 @@ int entry_disown(struct tx *tx, int64_t id);
 // Does an entry that this key signed lie past the last good place?
 bool revoked_covers(const struct revoked_key *r, const struct feed_entry *e);
 void revoked_key_look(struct meta *m); // is the key that we sign with revoked?
+
+// --- floors (meta_floor.c) ---
+int floor_read(struct tx *tx, const char *registry, uint64_t *out); // the own one; 0: there is none
+int floor_raise(struct tx *tx, const char *registry, uint64_t floor);
+// the own one, or a higher one that was heard
+int floor_highest(struct tx *tx, const char *registry, uint64_t *out);
+// Must this entry be refused? (store/floor.h)
+int floor_judge(struct tx *tx, const struct feed_entry *e, bool *out_refused);
+// It counts for no register, and is counted and listed.
+int floor_refuse(struct tx *tx, int64_t id, const struct feed_entry *e);
 
 // --- registers anew (meta_remake.c) ---
 // The highest value or tombstone of the register, or its lock. ERR_NOTFOUND: it has none.

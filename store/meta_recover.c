@@ -79,9 +79,15 @@ static int apply_try(struct tx *tx, void *arg)
     const struct attempt *t = arg;
     const struct kind_rules *rules = kind_rules(t->e->kind);
     int64_t repo;
+    bool refused;
     if (!rules)
         return 0; // kept for a program that knows it
-    int rc = repo_make(tx, t->e->registry, t->e->repository, &repo);
+    int rc = floor_judge(tx, t->e, &refused);
+    if (rc)
+        return rc;
+    if (refused)
+        return floor_refuse(tx, t->id, t->e);
+    rc = repo_make(tx, t->e->registry, t->e->repository, &repo);
     if (rc)
         return rc;
     rc = rules->merge_alone(tx, repo, t->e);
@@ -204,6 +210,10 @@ static int restate_one(struct meta *m, struct tx *tx, const struct feed_entry *e
     rc = survey_restated(tx, e, last_id, epoch);
     if (rc != ERR_NOTFOUND)
         return rc;
+    uint64_t floor;
+    rc = floor_highest(tx, e->registry, &floor);
+    if (rc || entry_register_stamp(e) <= floor)
+        return rc; // everybody has applied it, and would refuse it
     struct feed_entry again = *e;
     entry_as_known(&again);
     again.restates = entry_register_stamp(e);

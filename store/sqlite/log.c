@@ -208,6 +208,11 @@ static int sqlite_content_drop(struct tx *tx, int64_t id)
                   "UPDATE feed SET content=NULL WHERE id=?1 AND content IS NOT NULL", "i", id);
 }
 
+static int sqlite_refuse(struct tx *tx, int64_t id)
+{
+    return db_run(sqlite_write_db(tx), "UPDATE feed SET refused=1 WHERE id=?1", "i", id);
+}
+
 // --- pages ---
 
 static bool wanted(const struct log_query *q, const char *registry)
@@ -454,6 +459,7 @@ const struct log_ops sqlite_log_ops = {
     .get = sqlite_get,
     .remove = sqlite_remove,
     .content_drop = sqlite_content_drop,
+    .refuse = sqlite_refuse,
     .last_stamp = sqlite_last_stamp,
     .own_asserts = sqlite_own_asserts,
     .forward = sqlite_forward,

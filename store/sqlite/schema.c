@@ -257,6 +257,9 @@ static const char *const steps[] = {
     "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
     // 14: what one origin wrote, register by register, for its snapshots
     "CREATE INDEX feed_written ON feed(origin,registry,repository,kind,tag,digest);",
+    // 15: entries that came at or below the registry's floor, and count for no register
+    "ALTER TABLE feed ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX feed_refused ON feed(registry,id) WHERE refused=1;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

@@ -9,8 +9,9 @@
 #include <string.h>
 
 // Entries that count for their register.
-#define COUNTS \
-    "(f.restates=0 OR f.restates<f.stamp) AND NOT EXISTS(SELECT 1 FROM tasks t WHERE t.id=f.id)"
+#define COUNTS                                                                                  \
+    "(f.restates=0 OR f.restates<f.stamp) AND f.refused=0 AND NOT EXISTS(SELECT 1 FROM tasks t" \
+    " WHERE t.id=f.id)"
 // FEED_COLUMNS without the content.
 #define BARE_COLUMNS                                                                              \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
@@ -315,6 +316,19 @@ static int sqlite_count(struct tx *tx, const char *origin, const char *registry,
     return 0;
 }
 
+static int sqlite_refused(struct tx *tx, const char *registry, size_t max, struct arena *a,
+                          struct log_row **out, size_t *out_n)
+{
+    sqlite3_stmt *st;
+    int rc = db_start(sqlite_tx_db(tx), &st,
+                      "SELECT " BARE_COLUMNS " FROM feed f INDEXED BY feed_refused WHERE"
+                      " f.registry=?1 AND f.refused=1 ORDER BY f.id DESC LIMIT ?2",
+                      "si", registry, (int64_t)max);
+    if (rc)
+        return rc;
+    return log_rows_read(sqlite_tx_db(tx), st, max, a, out, out_n);
+}
+
 // The digest as the row has it: one that is not said keeps its algorithm, by which rows are ordered.
 static int digest_at(sqlite3_stmt *st, int col, struct digest *out)
 {
@@ -367,6 +381,7 @@ static int sqlite_kind_next(struct tx *tx, const struct kind_query *q, const str
                  "SELECT " BARE_COLUMNS " FROM feed f INDEXED BY feed_written WHERE"
                  " f.registry=?1 AND f.repository=?2 AND f.kind=?3 AND (f.tag,f.digest,f.id)>"
                  "(?4,?5,?6) AND f.origin=?7 AND f.part=0 AND (f.epoch,f.seq)<=(?8,?9)"
+                 " AND f.refused=0"
                  " ORDER BY f.tag,f.digest,f.id LIMIT ?10",
                  "ssnsdisuui", q->registry, q->repository, (int)q->kind, after->tag, &after->digest,
                  after->id, q->origin, q->upto.epoch, q->upto.seq, (int64_t)max);
@@ -470,4 +485,5 @@ const struct survey_ops sqlite_survey_ops = {
     .repository_next = sqlite_repository_next,
     .count = sqlite_count,
     .kind_next = sqlite_kind_next,
+    .refused = sqlite_refused,
 };

@@ -160,7 +160,7 @@ static int learn(struct tx *tx, int64_t id, const struct feed_entry *e)
     const struct m_feed *is = feed_by_id(tx, id);
     if (!is)
         return 0;
-    struct m_feed f = {.id = id, .e = *e};
+    struct m_feed f = {.id = id, .e = *e, .refused = is->refused};
     f.e.content = is->e.content;
     return row_put(tx, T_FEED, &f);
 }

@@ -165,6 +165,16 @@ static int content_drop(struct tx *tx, int64_t id)
     return row_put(tx, T_FEED, &f);
 }
 
+static int refuse(struct tx *tx, int64_t id)
+{
+    const struct m_feed *is = feed_by_id(tx, id);
+    if (!is)
+        return 0;
+    struct m_feed f = *is;
+    f.refused = true;
+    return row_put(tx, T_FEED, &f);
+}
+
 static int last_stamp(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out)
 {
     const struct feed_entry *e = before_place(tx, origin, 0, epoch + 1, 0);
@@ -368,6 +378,7 @@ const struct log_ops memory_log_ops = {
     .get = get,
     .remove = remove_entry,
     .content_drop = content_drop,
+    .refuse = refuse,
     .mark_get = get_mark,
     .touched = touched,
     .mark_known = known_mark,

@@ -18,7 +18,7 @@ static bool id_in(const struct id_set *set, int64_t id)
 // Does the entry count for its register?
 static bool does_count(struct tx *tx, const struct m_feed *f)
 {
-    if (entry_malformed(&f->e))
+    if (entry_malformed(&f->e) || f->refused)
         return false;
     return !row_find(tx, T_TASKS, &(struct m_task){.id = f->id});
 }
@@ -298,7 +298,7 @@ static const struct m_feed *kind_after(struct tx *tx, const struct kind_query *q
     EACH_ROW(tx, T_FEED, struct m_feed, f)
     {
         struct kind_at at = at_of(f);
-        if (!is_asked(q, &f->e) || at_order(&at, after) <= 0)
+        if (f->refused || !is_asked(q, &f->e) || at_order(&at, after) <= 0)
             continue;
         if (found && at_order(&at, &best) >= 0)
             continue;
@@ -331,6 +331,28 @@ static int kind_next(struct tx *tx, const struct kind_query *q, const struct kin
     *out = list;
     *out_n = n;
     *out_at = at;
+    return 0;
+}
+
+static int refused(struct tx *tx, const char *registry, size_t max, struct arena *a,
+                   struct log_row **out, size_t *out_n)
+{
+    size_t n = 0;
+    struct log_row *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    for (size_t i = row_count(tx, T_FEED); i-- > 0 && n < max;) {
+        const struct m_feed *f = row_at(tx, T_FEED, i);
+        if (!f->refused || strcmp(f->e.registry, registry) != 0)
+            continue;
+        list[n].id = f->id;
+        int rc = entry_out(a, &f->e, false, &list[n].entry);
+        if (rc)
+            return rc;
+        n++;
+    }
+    *out = list;
+    *out_n = n;
     return 0;
 }
 
@@ -447,4 +469,5 @@ const struct survey_ops memory_survey_ops = {
     .repository_next = repository_next,
     .count = count,
     .kind_next = kind_next,
+    .refused = refused,
 };

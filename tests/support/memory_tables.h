@@ -62,6 +62,7 @@ struct m_feed {
     int64_t id;
     // e.content: what is kept beside it
     struct feed_entry e;
+    bool refused;
 };
 struct m_place {
     const char *origin;

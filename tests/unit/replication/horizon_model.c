@@ -8,6 +8,7 @@
 #include "tests/unit/replication/horizon_model.h"
 
 #include "replication/horizon.h"
+#include "store/floor.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -213,8 +214,8 @@ static bool refused(const struct model *m, const struct place *r, const struct e
 {
     if (m->o->rule == MODEL_NO_FLOOR || m->o->rule == MODEL_MARKS_OF_ORIGIN || e->gone)
         return false;
-    return horizon_refuses(e->value, e->value < e->stamp, !r->value && !r->gone, r->floor,
-                           r->heard_floor);
+    const struct floor_value v = {e->value, e->value < e->stamp, !r->value && !r->gone};
+    return floor_refuses(&v, r->floor, r->heard_floor);
 }
 
 static unsigned next_of(const struct place *from, unsigned at)

@@ -2,6 +2,7 @@
 // replication/horizon: the rule in single cases, and in every state of a small fleet.
 #include "replication/horizon.h"
 
+#include "store/floor.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/horizon_model.h"
 
@@ -71,11 +72,13 @@ END_TEST
 
 START_TEST(a_floor_refuses_what_is_not_here)
 {
-    ck_assert(horizon_refuses(5, false, true, 5, 0));
-    ck_assert(!horizon_refuses(6, false, true, 5, 9));
-    ck_assert(!horizon_refuses(5, false, false, 5, 5)); // its register is here: it decides
-    ck_assert(horizon_refuses(5, true, false, 5, 0));
-    ck_assert(horizon_refuses(5, true, true, 0, 7)); // a joiner has no floor of its own yet
+    ck_assert(floor_refuses(&(struct floor_value){5, false, true}, 5, 0));
+    ck_assert(!floor_refuses(&(struct floor_value){6, false, true}, 5, 9));
+    // its register is here: it decides
+    ck_assert(!floor_refuses(&(struct floor_value){5, false, false}, 5, 5));
+    ck_assert(floor_refuses(&(struct floor_value){5, true, false}, 5, 0));
+    // a joiner has no floor of its own yet
+    ck_assert(floor_refuses(&(struct floor_value){5, true, true}, 0, 7));
 }
 END_TEST
 

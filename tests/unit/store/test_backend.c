@@ -1561,6 +1561,65 @@ START_TEST(the_log_is_walked_register_by_register)
 }
 END_TEST
 
+static int refuse_run(struct tx *tx, void *arg)
+{
+    return log_refuse(tx, ((struct step *)arg)->id);
+}
+
+static size_t refused_of(struct tx *tx, const char *registry, size_t max, uint64_t *out_first)
+{
+    struct log_row *rows;
+    struct arena a;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(survey_refused(tx, registry, max, &a, &rows, &n), 0);
+    *out_first = n ? rows[0].entry.seq : 0;
+    arena_done(&a);
+    return n;
+}
+
+START_TEST(what_is_refused_stays_in_its_place_and_counts_for_nothing)
+{
+    char text[128];
+    uint64_t first;
+    struct arena a;
+    struct log_row *rows;
+    struct feed_mark mark;
+    size_t n;
+    begin();
+    arena_init(&a, 0);
+    struct step s[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        s[i] = (struct step){.e = entry_at("westeurope", i + 1, "v1", "x")};
+        ck_assert_int_eq(backend_write(b, append_run, &s[i]), 0);
+    }
+    ck_assert_int_eq(backend_write(b, refuse_run, &s[0]), 0);
+    ck_assert_int_eq(backend_write(b, refuse_run, &s[2]), 0);
+    struct tx *tx = reader();
+    const struct register_name name = {.registry = REG, .repository = "app", .tag = "v1"};
+    ck_assert_int_eq(survey_entries_of(tx, &name, ENTRY_TAG, 0, 10, &a, &rows, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(rows[0].entry.seq, 2);
+    struct kind_query q = {.origin = "westeurope",
+                           .registry = REG,
+                           .repository = "app",
+                           .kind = ENTRY_TAG,
+                           .upto = {.epoch = 1, .seq = 9}};
+    ck_assert_uint_eq(walk(tx, &q, 100, text, sizeof text), 1);
+    ck_assert_str_eq(text, "v12 ");
+    ck_assert_int_eq(log_head(tx, "westeurope", &mark, NULL), 0);
+    ck_assert_uint_eq(mark.seq, 3);
+    ck_assert(is_held(&s[0].e));
+    ck_assert_uint_eq(refused_of(tx, REG, 10, &first), 2);
+    ck_assert_uint_eq(first, 3);
+    ck_assert_uint_eq(refused_of(tx, REG, 1, &first), 1);
+    ck_assert_uint_eq(refused_of(tx, "fabrikam", 10, &first), 0);
+    tx_end(tx);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            an_attempt_takes_back_its_own_changes, a_reader_sees_whole_commits,
            the_own_head_commits_with_its_entry, sequences_of_many_writers_have_no_gap,
@@ -1576,4 +1635,5 @@ CHECK_MAIN("store/backend", a_failed_transaction_leaves_nothing,
            due_tasks_come_by_time_and_beside_the_jobs, a_history_keeps_the_highest_versions,
            what_is_put_in_reads_back, manifests_know_what_holds_them,
            what_is_attached_comes_in_pages, uploads_are_counted_and_the_longest_rest_comes_first,
-           the_log_is_walked_register_by_register)
+           the_log_is_walked_register_by_register,
+           what_is_refused_stays_in_its_place_and_counts_for_nothing)
