@@ -11,6 +11,7 @@
 #include "config/policy.h"
 #include "config/repository.h"
 #include "store/meta.h"
+#include "store/meta_jobs.h"
 #include "store/meta_retention.h"
 
 #include <stdio.h>
@@ -18,8 +19,9 @@
 
 #define PER_STEP 100 // rows that go in one step
 #define DAY_MS 86400000
-#define AGAIN_MS 10000  // a step that took something away may have made more of it untagged
-#define SETTLE_MS 10000 // pushes come in series
+#define AGAIN_MS 10000      // a step that took something away may have made more of it untagged
+#define SETTLE_MS 10000     // pushes come in series
+#define UNAPPLIED_MS 900000 // what is read from other regions and not applied yet may change more
 #define ALL_EVERY_MS 3600000
 #define CHANGED_EVERY_MS 10000
 #define REPOSITORIES_PAGE 500
@@ -288,6 +290,19 @@ static int64_t again_ms(const struct retention_policy *rules, const struct reten
     return (int64_t)rules->untagged_ms;
 }
 
+// Entries of the registry were read and are not applied yet. The look at what changed has seen them
+// when they were read, and does not see them again.
+static bool is_unapplied(struct retention *r, const struct registry *reg)
+{
+    struct arena a;
+    struct job *list;
+    size_t n = 0;
+    arena_init(&a, 0);
+    int rc = meta_pending(r->meta, reg->key, 1, &a, &list, &n);
+    arena_done(&a);
+    return rc || n;
+}
+
 static void outcome(const struct retention_query *q, const struct retention_done *done,
                     struct task_step *s)
 {
@@ -329,12 +344,17 @@ static int run(struct retention *r, const struct registry *reg, const char *repo
                                       .after = s->task->payload};
     arena_init(&a, 0);
     int rc = meta_retention_run(r->meta, &q, &a, &done);
-    if (!rc)
+    bool is_gone = rc == ERR_NOTFOUND; // or its first entry is not applied yet
+    if (is_gone)
+        rc = 0;
+    else if (!rc)
         outcome(&q, &done, s);
-    else if (rc == ERR_NOTFOUND)
-        rc = 0; // no such repository any more: it is found again when there is one
     else
         failure(r, reg, rc, s);
+    if (is_gone && is_unapplied(r, reg))
+        s->again_ms = AGAIN_MS;
+    else if (s->again_ms > UNAPPLIED_MS && is_unapplied(r, reg))
+        s->again_ms = UNAPPLIED_MS;
     arena_done(&a);
     return rc;
 }

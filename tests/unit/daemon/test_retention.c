@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "config/policy.h"
 #include "store/meta.h"
+#include "store/meta_feed.h"
+#include "store/meta_jobs.h"
 #include "tests/support/check_main.h"
 #include "tests/support/memory_backend.h"
 
@@ -52,7 +54,7 @@ static void publish(int version, const char *rules)
     snapshot_publish(&cell, t);
 }
 
-static void push(const char *registry, const char *repository, const char *tag)
+static void push_to(struct meta *to, const char *registry, const char *repository, const char *tag)
 {
     struct put_result r;
     static const char text[] = "{}";
@@ -62,7 +64,12 @@ static void push(const char *registry, const char *repository, const char *tag)
                              .content = bytes_of(text, 2),
                              .tag = tag};
     ck_assert_int_eq(digest_of(DIGEST_SHA256, text, 2, &p.digest), 0);
-    ck_assert_int_eq(meta_manifest_put(m, &p, &r), 0);
+    ck_assert_int_eq(meta_manifest_put(to, &p, &r), 0);
+}
+
+static void push(const char *registry, const char *repository, const char *tag)
+{
+    push_to(m, registry, repository, tag);
 }
 
 static void begin(void)
@@ -258,6 +265,66 @@ START_TEST(what_was_pushed_to_is_looked_at_soon)
 }
 END_TEST
 
+// All that westus wrote is read here and not applied yet.
+static void ingest(struct meta *west, struct arena *a)
+{
+    static const struct feed_mark start;
+    struct feed_mark upto;
+    struct feed_entry *e;
+    size_t n;
+    ck_assert_int_eq(meta_feed_read(west, "westus", &start, NULL, 0, 99, a, &e, &n, &upto), 0);
+    ck_assert_uint_gt(n, 0);
+    ck_assert_int_eq(meta_ingest(m, "westus", e, n, &upto), 0);
+}
+
+static void jobs_end(struct arena *a)
+{
+    struct job *list;
+    size_t n;
+    ck_assert_int_eq(meta_pending(m, "contoso", 99, a, &list, &n), 0);
+    ck_assert_uint_gt(n, 0);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(meta_job_drop(m, list[i].id), 0);
+}
+
+// A backlog can last longer than the wait after a push: the look at what changed does not come back.
+START_TEST(what_is_read_and_not_applied_is_looked_at_again)
+{
+    const struct meta_options o = {.region = "westus", .key_id = "k", .sign = sign};
+    struct memory_db *west_db = memory_db_new("westus");
+    struct meta *west;
+    struct arena a;
+    struct task *t;
+    begin();
+    arena_init(&a, 0);
+    publish(1, some_rules);
+    retention_schedule(&retention);
+    size_t n_before = listed(&a, &t);
+    ck_assert_int_eq(memory_meta_open(west_db, &o, &west), 0);
+    meta_gate_open(west, META_GATE_RECOVERY);
+    const char *name = NULL;
+    for (int i = 0; !name || !is_ours(name); i++)
+        name = arena_printf(&a, "prod/new%d", i);
+    push_to(west, "contoso", name, "v1");
+    ingest(west, &a);
+    retention_schedule(&retention);
+    ck_assert_uint_eq(listed(&a, &t), n_before + 1);
+    const char *key = arena_printf(&a, "contoso/%s", name);
+    struct task one;
+    ck_assert_int_eq(meta_task_get(m, TASK_RETAIN, key, &a, &one), 0);
+    ck_assert_int_eq(step_of(&one).again_ms, 10000); // it is not there yet
+    ck_assert_int_eq(step_of(t).again_ms, 900000);   // more of another one may come
+    jobs_end(&a);
+    ck_assert_int_lt(step_of(&one).again_ms, 0); // nor will it be
+    ck_assert_int_eq(step_of(t).again_ms, 86400000);
+    arena_done(&a);
+    meta_close(west);
+    memory_db_free(west_db);
+    end();
+}
+END_TEST
+
 CHECK_MAIN("daemon/retention", repositories_with_rules_get_a_task_in_one_region,
            a_task_goes_on_until_its_rules_end, tags_beyond_the_newest_go,
-           changed_rules_are_run_at_once, what_was_pushed_to_is_looked_at_soon)
+           changed_rules_are_run_at_once, what_was_pushed_to_is_looked_at_soon,
+           what_is_read_and_not_applied_is_looked_at_again)
