@@ -19,7 +19,10 @@ from lab import DOMAIN, need_root
 
 TAGS = {"contoso": [("team/app", "latest"), ("team/app", "stable"), ("team/app", "edge"), ("team/db", "latest"),
                     ("team/db", "v1")],
-        "tailspin": [("base/os", "latest"), ("base/os", "next")]}
+        "tailspin": [("base/os", "latest"), ("base/os", "next")],
+        "wingtip": [("team/pay", "latest"), ("team/pay", "stable")]}
+ACKED = {"wingtip"}  # their writes are on other regions' disks before they are acknowledged
+SMALL_MIB = 128  # of a disk that is filled, and one more for each second
 CALM_S = 2.0  # before and after the nemesis
 
 
@@ -38,7 +41,8 @@ class Run:
     def __init__(self, seed, seconds):
         self.seed, self.seconds = seed, seconds
         self.history = History()
-        self.bounds = Bounds(silence_s=8.0 * SLOWER, recovery_s=8.0 * SLOWER, answer_s=8.0 * SLOWER, clock_s=4.0 * SLOWER)
+        self.bounds = Bounds(silence_s=8.0 * SLOWER, recovery_s=8.0 * SLOWER, answer_s=8.0 * SLOWER, clock_s=4.0 * SLOWER,
+                             lag_s=4.0 * SLOWER)
         self.steps = plan.plan(seed, seconds, list(REGIONS), kinds=os.environ.get("CHAOS_KINDS"))
 
     def start_clients(self, fleet):
@@ -48,9 +52,20 @@ class Run:
             made += [make(clients.Writer, "writer"), make(clients.Reader, "reader")]
         made.append(clients.Wanderer("wanderer", fleet, self.history, None, self.seed, registry="tailspin",
                                      tags=TAGS["tailspin"]))
+        wander = lambda kind, role, registry, tags: kind(role, fleet, self.history, None, self.seed, registry=registry, tags=tags)
+        made += [wander(clients.Acked, f"acked-{i}", "wingtip", TAGS["wingtip"]) for i in range(2)]
+        made.append(wander(clients.Remover, "acked-remover", "wingtip", [("team/gone", None)]))
+        made.append(wander(clients.Restorer, "restorer", "contoso", TAGS["contoso"]))
+        locker = clients.Locker("locker", fleet, self.history, self.steps_region(), self.seed, tags=[("team/kept", "own")])
+        made.append(locker)
         for c in made:
             c.start()
         return made
+
+    def steps_region(self):
+        """Where the locker works: a region whose disk is not lost in this run, if there is one."""
+        lost = {s.regions[0] for s in self.steps if s.kind == "lose-disk"}
+        return next((r for r in REGIONS if r not in lost), "eastus")
 
     def stop_clients(self, made):
         for c in made:
@@ -72,14 +87,15 @@ class Run:
             self.finish = time.monotonic()
             self.stop_clients(made)
         end, self.converged = look_at_the_end(fleet, self.history, all_tags())
-        end.problems += stop_problems(fleet)
-        return judge(self.history, end, Clocks(nemesis.shifts), self.bounds, list(REGIONS), self.start, self.finish, meanings())
+        end.problems += stop_problems(fleet, {l.region for l in nemesis.losses})
+        return judge(self.history, end, Clocks(nemesis.shifts), self.bounds, list(REGIONS), self.start, self.finish, meanings(),
+                     nemesis.losses, ACKED)
 
     def summary(self):
         puts = self.history.of("put")
         n = lambda kind: len(self.history.of(kind))
         return (f"{sum(p.acknowledged() for p in puts)} of {len(puts)} puts acknowledged, {n('get')} tags read, "
-                f"{n('see')} looks at what they refer to, {n('ask')} names, "
+                f"{n('delete')} deletions, {n('lock')} words on locks, {n('see')} looks at what they refer to, {n('ask')} names, "
                 f"{len(self.history.faults)} faults; {self.converged}")
 
     def keep(self, fleet, violations):
@@ -123,7 +139,8 @@ def main():
     run = Run(seed, seconds)
     again = f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}"
     print(f"{again}, the plan:", *(s.text() for s in run.steps), sep="\n", flush=True)
-    with Fleet() as fleet:
+    small = {s.regions[0]: int(SMALL_MIB + seconds) for s in run.steps if s.kind == "full"}
+    with Fleet(small) as fleet:
         try:
             violations = run.go(fleet)
         except BaseException:

@@ -5,7 +5,7 @@ import copy, unittest
 
 from chaos import plan
 from chaos.history import Fault, History, Op
-from chaos.judge import Bounds, Clocks, End, Entry, Shift, judge
+from chaos.judge import Bounds, Clocks, End, Entry, Loss, Shift, judge
 
 REGIONS = ["a", "b"]
 TAG = "contoso/app:latest"
@@ -37,10 +37,12 @@ class Judge(unittest.TestCase):
         self.entries = [entry(1.05, "a", X), entry(2.05, "b", Y)]
         self.end = End(tags={r: {TAG: Y} for r in REGIONS}, registers={r: {TAG: list(self.entries)} for r in REGIONS},
                        pullable={r: {f"contoso/app@{d}" for d in (X, Y)} for r in REGIONS})
+        self.losses, self.acked = [], set()
         self.shifts, self.bounds, self.finish = [], Bounds(silence_s=5.0, recovery_s=1.0, answer_s=2.0), 4.0
 
     def found(self):
-        return {v.rule for v in judge(self.history, self.end, Clocks(self.shifts), self.bounds, REGIONS, 0.0, self.finish, NAMES)}
+        return {v.rule for v in judge(self.history, self.end, Clocks(self.shifts), self.bounds, REGIONS, 0.0, self.finish, NAMES,
+                                    self.losses, self.acked)}
 
     def set_end(self, digest):
         self.end.tags = {r: {TAG: digest} for r in REGIONS}
@@ -81,6 +83,57 @@ class Judge(unittest.TestCase):
         self.history.faults.append(Fault("kill", ("b",), ("b",), 1.5, 2.5))
         self.ops += [put("b", Z, 1.0, 3.0, None)]
         self.assertEqual(self.found(), set())
+
+    def lose(self, at, end=None):
+        """The disk of b, with Z, acknowledged there just before."""
+        self.losses = [Loss("b", at, end)]
+        self.history.faults.append(Fault("lose-disk", ("b",), ("b",), at, at + 0.5))
+
+    def test_a_lost_disk_takes_its_lag_and_no_more(self):
+        self.bounds.lag_s = 1.0
+        self.ops += [put("b", Z, 2.8, 2.9)]
+        self.assertIn("lost", self.found())
+        self.lose(3.0)
+        self.assertEqual(self.found(), set())
+        self.losses[0].at = self.history.faults[0].start = 4.0  # all had it by then
+        self.assertIn("lost", self.found())
+        self.history.faults.append(Fault("cut-pair", ("a", "b"), (), 2.5, 5.0))  # nobody could have it
+        self.assertEqual(self.found(), set())
+        self.acked = {"contoso"}  # somebody had to
+        self.assertIn("lost", self.found())
+
+    def test_a_lost_disk_of_another_region_excuses_nothing(self):
+        self.bounds.lag_s = 1.0
+        self.ops += [put("a", Z, 2.8, 2.9)]
+        self.lose(3.0)
+        self.assertIn("lost", self.found())
+
+    def test_a_region_that_is_rebuilt_goes_through_what_was(self):
+        self.ops += [get("b", X, 3.2), get("b", None, 3.1, status=404)]
+        self.assertEqual(self.found(), {"forward"})
+        self.lose(3.0, 3.5)
+        self.assertEqual(self.found(), set())
+        self.losses[0].end = 3.05
+        self.assertEqual(self.found(), {"forward"})
+
+    def test_what_was_deleted_comes_back(self):
+        self.ops += [Op("delete", "remover", "a", 3.0, 3.1, 202, "contoso/app:old", Z)]
+        self.assertEqual(self.found(), set())
+        self.end.found_again = {"a": set(), "b": {f"contoso/app@{Z}"}}
+        self.assertEqual(self.found(), {"deleted"})
+
+    def test_locks(self):
+        lock = lambda word, at, status=200: Op("lock", "locker", "a", at, at + 0.1, status, "contoso/app:own", None, word)
+        self.ops += [lock("on", 1.0), lock("put", 1.2, 403)]
+        self.end.locks = {r: {"contoso/app:own": True} for r in REGIONS}
+        self.assertEqual(self.found(), set())
+        self.ops += [lock("put", 1.4, 201)]
+        self.assertEqual(self.found(), {"lock"})
+        self.ops.pop()
+        self.end.locks["b"] = {}
+        self.assertEqual(self.found(), {"lock", "agree"})
+        self.ops += [lock("off", 1.6, None)]  # it may have been taken
+        self.assertEqual(self.found(), {"agree", "answer"})
 
     def test_a_stale_end(self):
         self.set_end(X)

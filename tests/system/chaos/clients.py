@@ -107,7 +107,7 @@ class Client(threading.Thread):
         if (region, repository) not in self.tokens:
             host = self.fleet.host(self.registry, region)
             basic = base64.b64encode(f"{USER}:{self.fleet.password}".encode()).decode()
-            scope = f"repository:{repository}:pull,push"
+            scope = f"repository:{repository}:pull,push,delete"
             query = urllib.parse.urlencode({"service": f"{self.registry}.{DOMAIN}", "scope": scope})
             auth = {"Authorization": "Basic " + basic}
             op, _, body = self.op("send", region, "GET", f"/oauth2/token?{query}", auth, note="token")
@@ -129,7 +129,8 @@ class Client(threading.Thread):
         """With a token; a token that has expired is taken anew."""
         for turn in range(2):
             auth = {"Authorization": "Bearer " + self.token(region, repository), **dict(headers)}
-            op, got, data = self.op(kind, region, method, f"/v2/{repository}/{path}", auth, **more)
+            where = path if path.startswith("/") else f"/v2/{repository}/{path}"
+            op, got, data = self.op(kind, region, method, where, auth, **more)
             if op.status != 401 or turn:
                 return op, got, data
             op.kind = "401"
@@ -222,6 +223,81 @@ class Wanderer(Writer):
         auth = {"Content-Type": BYTES, "Authorization": "Bearer " + self.token(self.region, repository)}
         note = "PUT upload" if via == self.region else f"passed on to {self.region}"
         self.close_upload(got["location"], via, auth, data, digest, note)
+
+
+class Acked(Writer):
+    """Pushes to one region after the other, in a registry whose writes other regions have before they are acknowledged."""
+
+    def turn(self):
+        self.region = self.rng.choice(list(REGIONS))
+        super().turn()
+
+
+class Restorer(Client):
+    """Sets tags back to what they were: each time a new value, like a put."""
+
+    def __init__(self, *args, tags, **more):
+        super().__init__(*args, **more)
+        self.tags = tags
+
+    def turn(self):
+        repository, tag = self.rng.choice(self.tags)
+        region = self.region = self.rng.choice(list(REGIONS))
+        name, query = f"{self.registry}/{repository}:{tag}", f"repository={repository}&tag={tag}"
+        op, _, body = self.call("send", region, repository, "GET", f"/registry/v1/history?{query}", note="history")
+        if op.status == 404:  # of a tag that nobody has put yet
+            op.kind = "history"
+        self.good(op, 200)
+        versions = [v["digest"] for v in json.loads(body)["versions"] if v.get("digest")]
+        if not versions:
+            return
+        digest = self.rng.choice(versions[:5])
+        op, _, _ = self.call("put", region, repository, "POST", f"/registry/v1/restore?{query}&digest={digest}", body=b"",
+                             note="restore", tag=name, digest=digest)
+        if op.status == 404:  # a value that lost against a later one is listed before its content comes
+            op.kind = "history"
+        self.good(op, 201)
+
+
+class Remover(Writer):
+    """Pushes images under names of their own, and deletes some of them again where it pushed them."""
+    n = 0
+
+    def turn(self):
+        self.region, self.n = self.rng.choice(list(REGIONS)), self.n + 1
+        (repository, _), = self.tags
+        tag, stays = f"{self.name}-{self.n}", self.rng.random() < 0.4
+        manifest = self.image(repository, self.send)
+        op = self.put(self.region, repository, tag, manifest)
+        if not stays:
+            op.kind = "temporary"
+        self.good(op, 201)
+        if stays:
+            return
+        self.over.wait(self.rng.choice((0.0, 0.5)))
+        digest = digest_of(manifest)
+        self.good(self.call("delete", self.region, repository, "DELETE", f"manifests/{digest}", note="delete",
+                            tag=f"{self.registry}/{repository}:{tag}", digest=digest)[0], 202)
+
+
+class Locker(Writer):
+    """Locks a tag of its own, tries to write to it, unlocks it. What it does is of kind "lock": `on`, `off`, or a `put`."""
+
+    def turn(self):
+        (repository, tag), = self.tags
+        name = f"{self.registry}/{repository}:{tag}"
+        for word in ("off", "put", "on", "put"):
+            if word == "put":
+                op = self.put(self.region, repository, tag, self.image(repository, self.send), "put")
+                op.kind = "lock"
+                self.good(op, 201, 403)
+            else:
+                body = json.dumps({"write": word == "on", "delete": False}).encode()
+                op, _, _ = self.call("lock", self.region, repository, "PUT", f"/registry/v1/lock?repository={repository}&tag={tag}",
+                                     {"Content-Type": "application/json"}, body=body, tag=name, note=word)
+                if op.status == 404 and word == "off":  # nobody has put it yet
+                    continue
+                self.good(op, 200)
 
 
 class Reader(Client):

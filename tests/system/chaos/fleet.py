@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Five regions in a lab: their topology, their processes, and what is between them (cuts, thin lines)."""
-import os, subprocess
+import os, shutil, subprocess
 from collections import Counter
 
-from lab import DOMAIN, Lab
+from lab import DOMAIN, Lab, MERIDIAN, USER
 
 REGIONS = {"eastus": "10.88.0.1", "westeurope": "10.88.0.2", "southeastasia": "10.88.0.3", "brazilsouth": "10.88.0.4",
            "japaneast": "10.88.0.5"}
 STAMPS = {"eastus": "eus-1", "westeurope": "weu-1", "southeastasia": "sea-1", "brazilsouth": "brs-1", "japaneast": "jpe-1"}
 SANITIZED = bool(os.environ.get("SANITIZED"))
 SLOWER = 4 if SANITIZED else 1
+ACK_TIMEOUT_S = 3 * SLOWER
+ON_DISK = ("meta", "store", "state")  # what is lost with a disk while keys and certificates are kept
 
 
 def topology():
@@ -22,6 +24,8 @@ def topology():
             "  - name: contoso\n    regional_endpoints: enabled\n    data_endpoints: enabled\n"
             f"    replicas: [{all_of_them}]\n"
             f"  - name: tailspin\n    regional_endpoints: disabled\n    replicas: [{all_of_them}]\n"
+            f"  - name: wingtip\n    regional_endpoints: enabled\n    ack: peers:1\n    replicas: [{all_of_them}]\n"
+            f"replication: {{{{ ack_timeout: {ACK_TIMEOUT_S}s }}}}\n"
             f"routing: {{{{ order: [{', '.join(REGIONS)}] }}}}\n"
             "health: {{ interval: 750ms, timeout: 1s, rise: 2, fall: 2, jitter: 10%, hold_down: 2s, hold_down_max: 2s }}\n"
             "certificates: {{ ca_region: eastus }}\n")
@@ -44,11 +48,52 @@ def program(pid):
 
 
 class Fleet(Lab):
-    def __init__(self, **more):
+    """`small`: {region: MiB}, regions whose data is on a disk of their own, which can be filled."""
+
+    def __init__(self, small=None, **more):
+        self.small = small or {}
         super().__init__(topology=topology(), regions=REGIONS, stamps=STAMPS, clocks=True, **more)
         self.drops = Counter()  # (from, to): how many cuts drop what goes there
         self.wanted = set(REGIONS)  # regions that are to run: who watches starts them again
         self.exits = []  # (region, exit status) of supervisors that ended by themselves
+
+    def _files(self):
+        super()._files()
+        for registry in ("contoso", "wingtip"):
+            self.check(MERIDIAN, "user", "grant", USER, "--registry", registry, "--actions", "pull,push,delete", "--principals",
+                       self.principals)
+        for region, mib in self.small.items():
+            home = f"{self.dir}/{region}"
+            was = os.stat(home)
+            os.rename(home, home + ".made")
+            os.mkdir(home)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", home], check=True)
+            self.mounts.append(home)
+            subprocess.run(["cp", "-a", home + ".made/.", home], check=True)
+            os.chown(home, was.st_uid, was.st_gid)
+            os.chmod(home, was.st_mode & 0o7777)
+
+    # ---- disks ----
+    def fill(self, region):
+        """Until not a byte more fits."""
+        with open(f"{self.dir}/{region}/fill", "wb", buffering=0) as f:
+            try:
+                while f.write(b"x" * 65536):
+                    pass
+            except OSError:
+                pass
+
+    def unfill(self, region):
+        os.unlink(f"{self.dir}/{region}/fill")
+
+    def lose_disk(self, region):
+        for name in ON_DISK:
+            shutil.rmtree(f"{self.dir}/{region}/{name}")
+
+    def is_rebuilt(self, region):
+        """Has a region whose disk was lost got back all that the others can give?"""
+        r = self.run(MERIDIAN, "region", "rebuild", "--no-wait", "--admin", f"{self.dir}/{region}/run/admin.sock", check=False)
+        return r.returncode == 0
 
     # ---- processes ----
     def processes(self, region):
@@ -121,4 +166,4 @@ class Fleet(Lab):
     # ---- names ----
     def host(self, registry, region):
         """Where clients call a registry in a region: its regional name, or the global one while it has none."""
-        return f"{registry}.{region}.geo.{DOMAIN}" if registry == "contoso" else f"{registry}.{DOMAIN}"
+        return f"{registry}.{DOMAIN}" if registry == "tailspin" else f"{registry}.{region}.geo.{DOMAIN}"

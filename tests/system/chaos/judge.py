@@ -8,9 +8,11 @@ behind mints may be below. Nothing else excuses a write that loses against an ol
 
     for v in judge(history, end, clocks, bounds): print(v.rule, v.text)
 """
-import bisect, heapq
+import bisect, heapq, re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from chaos.history import History
 
 
 @dataclass
@@ -37,6 +39,8 @@ class End:
     tags: dict = field(default_factory=dict)       # region: {tag: digest}
     registers: dict = field(default_factory=dict)  # region: {tag: [Entry]}
     pullable: dict = field(default_factory=dict)   # region: set
+    found_again: dict = field(default_factory=dict)  # region: {"registry/repository@digest" or tag}, of what was deleted
+    locks: dict = field(default_factory=dict)      # region: {tag: locked?}
     problems: list = field(default_factory=list)   # sentences: status, health, waits, logs
 
 
@@ -50,11 +54,20 @@ class Shift:
 
 
 @dataclass
+class Loss:
+    """A region's disk was lost `at` a moment; `end`: it had got back what the others have."""
+    region: str
+    at: float
+    end: float = None
+
+
+@dataclass
 class Bounds:
     order_s: float = 0.05     # what the granularity of stamps and the adjustment of the machine's clock may cost
     silence_s: float = 8.0    # between two acknowledged writes of a region that nothing hits
     recovery_s: float = 8.0   # after a fault, until the region counts as not hit
     answer_s: float = 8.0     # any answer of a region that nothing hits; one that falls silent it gives up after 6 s
+    lag_s: float = 4.0        # until another region has what was acknowledged, while nothing is between the two
     clock_s: float = 4.0      # until a region whose clock was set wrong takes no writes
     clock_off_s: float = 0.6  # by how much it must be off for that
 
@@ -96,6 +109,63 @@ def _stamps(entries, put):
     """The stamps that a put may have minted: entries of its region with its digest."""
     return sorted(e.stamp for e in entries.values() if e.origin == put.region and e.digest == put.digest)
 
+
+# ---- disks ----
+
+def _touches(fault, a, b):
+    """Is it between two regions, or does it hit one of them?"""
+    if a in fault.hits or b in fault.hits:
+        return True
+    if fault.kind in ("cut-pair", "cut-one-way"):
+        return {a, b} == set(fault.regions)
+    return fault.kind.startswith("cut") and (a in fault.regions) != (b in fault.regions)
+
+
+def _read_until(history, loss, other, bounds):
+    """All that a region acknowledged up to then `other` had before the disk was lost."""
+    at, best = float("-inf"), float("-inf")
+    for f in sorted((f for f in history.faults if f.start < loss.at and _touches(f, loss.region, other)), key=lambda f: f.start):
+        if f.start - bounds.lag_s > at:
+            best = f.start - bounds.lag_s
+        at = max(at, loss.at if f.end is None else f.end + bounds.recovery_s)
+    return loss.at - bounds.lag_s if loss.at - bounds.lag_s > at else best
+
+
+def lost_with_disks(history, losses, acked, regions, bounds):
+    """Puts that a lost disk may have taken: acknowledged by its region alone when no other could have them yet. None of a
+    registry of `acked`, which acknowledges nothing that only one disk has."""
+    out = []
+    for loss in losses:
+        since = max((_read_until(history, loss, r, bounds) for r in regions if r != loss.region), default=float("-inf"))
+        out += [o for o in history.ops if o.region == loss.region and o.acknowledged() and since < o.ended
+                and o.invoked <= loss.at + bounds.order_s and o.tag.split("/")[0] not in acked]
+    return out
+
+
+def _while_lost(op, loss):
+    return op.region == loss.region and op.ended >= loss.at and (loss.end is None or op.invoked <= loss.end)
+
+
+def _was_lost(op, losses, lost_values):
+    """A read of what a disk took, or in a region whose disk is being filled again: there it goes through what was."""
+    if op.kind in ("get", "see") and any(_while_lost(op, loss) for loss in losses):
+        return True
+    return op.kind == "get" and (op.tag, op.region, op.digest) in lost_values
+
+
+def without_lost(history, end, losses, acked, regions, bounds):
+    """The history in which those puts may or may not have happened, without the reads that say nothing then."""
+    lost = {id(o) for o in lost_with_disks(history, losses, acked, regions, bounds)}
+    entries = _all_entries(end)
+    values = {(o.tag, o.region, o.digest) for o in history.ops if id(o) in lost
+              and not any(e.digest == o.digest for e in entries[o.tag].values())}
+    out = History()
+    out.faults = history.faults
+    out.ops = [replace(o, status=None) if id(o) in lost else o for o in history.ops if not _was_lost(o, losses, values)]
+    return out
+
+
+# ---- rules ----
 
 def regions_agree(history, end):
     first = next(iter(end.tags), None)
@@ -281,9 +351,19 @@ def _answers(history, region, a, b, bounds):
             continue
         slow = o.ended - o.invoked > bounds.answer_s
         cut_short = o.status is None and "kept connection closed" not in o.note  # that a server may do at any time
-        if slow or cut_short or (o.status is not None and o.status >= 500 and not o.note.startswith("passed on")):
+        may_refuse = o.note.startswith("passed on") or o.client.startswith("acked")  # another region may not be there
+        if _passed_on_over_a_cut(history, o):
+            continue
+        if slow or cut_short or (o.status is not None and o.status >= 500 and not may_refuse):
             yield Violation("answer", f"nothing hit {region}, and it answered {o.status} after {o.ended - o.invoked:.1f} s "
                                       f"({o.kind} {o.note})", o.invoked, client=o.client)
+
+
+def _passed_on_over_a_cut(history, o):
+    """A line that is cut for less than silence takes keeps what was under way for as long as TCP waits between two tries."""
+    m = re.match(r"passed on to (\w+)", o.note)
+    return m and any(_touches(f, o.region, m[1]) and f.start < o.ended and (f.end is None or f.end > o.invoked)
+                     for f in history.faults)
 
 
 def wrong_clocks_take_no_writes(history, clocks, bounds):
@@ -312,14 +392,56 @@ def _clock_fault(history, op):
                for f in history.faults)
 
 
-def nothing_is_refused(history):
+def nothing_is_refused(history, losses=()):
     """Well-formed requests of who may: no answer but 2xx, 5xx and 429; and 401 while a clock tells that a token is of another
-    time."""
+    time. A region whose disk was lost does not know what it was told."""
     for o in history.ops:
+        if any(_while_lost(o, loss) for loss in losses):
+            continue
         if o.kind in ("put", "send") and isinstance(o.status, int) and 400 <= o.status < 500 and o.status != 429:
             if o.status != 401 or not _clock_fault(history, o):
                 yield Violation("refused", f"{o.region} answered {o.status} to {o.client} ({o.kind} {o.note})", o.invoked,
                                 client=o.client)
+
+
+def deleted_stays_deleted(history, end):
+    """What was deleted, acknowledged, is in no region; `found_again` holds what is."""
+    for o in history.of("delete"):
+        if o.status != 202:
+            continue
+        name = f"{o.tag.rsplit(':', 1)[0]}@{o.digest}"
+        for region, found in end.found_again.items():
+            if name in found or o.tag in found:
+                yield Violation("deleted", f"{o.tag} {o.digest}, whose deletion {o.region} acknowledged, is there in {region}",
+                                o.ended, o.tag)
+
+
+def locks_hold(history, end, losses, bounds):
+    """Of each tag one client sets the lock: its last word holds in all regions, and no put goes through what it locked."""
+    by_tag = _by_tag(sorted(history.of("lock"), key=lambda o: o.invoked))
+    for tag, ops in by_tag.items():
+        may, taken = {False}, None  # what the lock may be now
+        for o in ops:
+            says = o.note.split()[0]
+            if says == "put":
+                if o.status == 201 and may == {True} and not _rebuilding(o, losses, bounds):
+                    yield Violation("lock", f"{tag} took a put in {o.region} though it was locked there", o.invoked, tag)
+            elif o.status == 200:
+                may = {says == "on"}
+                taken = o
+            else:
+                may = may | {says == "on"}
+        if taken and any(l.region == taken.region and taken.ended <= l.at for l in losses):
+            may = {True, False}  # the last word may have been lost
+        for region, locks in end.locks.items():
+            if locks.get(tag, False) not in may:
+                yield Violation("lock", f"{tag} ends as {'locked' if locks.get(tag) else 'not locked'} in {region}", tag=tag)
+            if locks.get(tag, False) != next(iter(end.locks.values())).get(tag, False):
+                yield Violation("agree", f"regions differ in the lock of {tag}", tag=tag)
+
+
+def _rebuilding(op, losses, bounds):
+    return any(l.region == op.region and l.at - bounds.lag_s <= op.ended for l in losses)
 
 
 def names_keep_their_meaning(history, meaning):
@@ -329,12 +451,14 @@ def names_keep_their_meaning(history, meaning):
             yield Violation("names", f"the resolver of {o.region} says {o.tag} is {o.status}", o.invoked)
 
 
-def judge(history, end, clocks, bounds, regions, start, finish, meaning):
+def judge(history, end, clocks, bounds, regions, start, finish, meaning, losses=(), acked=()):
     out = [Violation("end", p) for p in end.problems]
-    for found in (regions_agree(history, end), nothing_is_lost(history, end), order_is_real_time(history, end, clocks, bounds),
-                  end_value_is_not_stale(history, end, clocks, bounds), every_put_mints(history, end),
-                  stamps_are_of_their_time(history, end, clocks, bounds), visible_is_whole(history),
-                  reads_go_forward(history, end), healthy_regions_serve(history, end, bounds, regions, start, finish),
-                  wrong_clocks_take_no_writes(history, clocks, bounds), nothing_is_refused(history), names_keep_their_meaning(history, meaning)):
+    kept = without_lost(history, end, losses, acked, regions, bounds)
+    for found in (regions_agree(kept, end), nothing_is_lost(kept, end), order_is_real_time(kept, end, clocks, bounds),
+                  end_value_is_not_stale(kept, end, clocks, bounds), every_put_mints(kept, end),
+                  stamps_are_of_their_time(kept, end, clocks, bounds), visible_is_whole(kept),
+                  reads_go_forward(kept, end), deleted_stays_deleted(history, end), locks_hold(history, end, losses, bounds),
+                  healthy_regions_serve(history, end, bounds, regions, start, finish),
+                  wrong_clocks_take_no_writes(history, clocks, bounds), nothing_is_refused(history, losses), names_keep_their_meaning(history, meaning)):
         out.extend(found)
     return out

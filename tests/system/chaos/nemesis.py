@@ -5,13 +5,14 @@ import heapq, itertools, os, signal, time
 
 from chaos.fleet import REGIONS, SLOWER
 from chaos.history import Fault
-from chaos.judge import Shift
+from chaos.judge import Loss, Shift
 from lab import DOMAIN
 
 PAUSED = {"pause-worker": ("worker",), "pause-edge": ("nginx", "edge"), "pause-log": ("log",),
           "pause-region": ("supervisor", "worker", "nginx", "edge", "log")}
 KILLED = {"kill-worker": "worker", "kill-nginx": "nginx", "kill-edge": "edge", "kill-log": "log"}
 RESTART_S = 30 * SLOWER
+REBUILT_EVERY_S = 0.5 * SLOWER
 
 
 class Nemesis:
@@ -21,6 +22,8 @@ class Nemesis:
         self.undo = []  # heap of (time, number, fault, function)
         self.number = itertools.count()
         self.shifts = []  # what was done to clocks
+        self.losses = []  # disks that were lost
+        self.ask_at = 0.0  # when a region is next asked whether it is rebuilt
         self.expected = set()  # regions whose end is the nemesis's doing
 
     def run(self, steps, start):
@@ -81,6 +84,9 @@ class Nemesis:
             self.expected.add(region)
             self.fleet.send(region, KILLED[step.kind], signal.SIGKILL)
             return lambda: True
+        if step.kind == "full":
+            self.fleet.fill(region)
+            return lambda: self.fleet.unfill(region) or True
         if step.kind == "restart":
             self.fleet.send(region, "supervisor", signal.SIGUSR2)
             return lambda: True
@@ -113,7 +119,11 @@ class Nemesis:
 
     def end(self, region, kind):
         self.fleet.wanted.discard(region)
-        if kind == "kill":
+        if kind == "lose-disk":
+            self.fleet.kill(region)
+            self.losses.append(Loss(region, time.monotonic()))
+            self.fleet.lose_disk(region)
+        elif kind == "kill":
             self.fleet.daemons[region].kill()
             self.fleet.daemons.pop(region).wait()
         else:
@@ -132,6 +142,7 @@ class Nemesis:
 
     # ---- watching ----
     def watch(self):
+        self.watch_losses()
         for region in self.fleet.restart_ended(self.expected):
             self.say(f"{region} ended and is started again")
         for fault, limit in list(self.waits):
@@ -141,6 +152,17 @@ class Nemesis:
                 self.expected.discard(fault.regions[0])
             elif time.monotonic() > limit:
                 raise AssertionError(f"{fault.regions[0]} does not come up within {RESTART_S} s after {fault.kind}")
+
+    def watch_losses(self):
+        """Whether a region whose disk was lost has got back what the others have. The question costs a program."""
+        open_ = [l for l in self.losses if l.end is None and self.fleet.daemons.get(l.region)]
+        if not open_ or time.monotonic() < self.ask_at:
+            return
+        for loss in open_:
+            if self.fleet.is_rebuilt(loss.region):
+                loss.end = time.monotonic()
+                self.say(f"{loss.region} is rebuilt {loss.end - loss.at:.1f} s after its disk was lost")
+        self.ask_at = time.monotonic() + REBUILT_EVERY_S
 
     def up(self, region):
         try:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 KINDS = {"kill": 4, "stop": 1, "restart": 1, "kill-worker": 2, "kill-nginx": 2, "kill-edge": 1, "kill-log": 1,
          "pause-worker": 3, "pause-region": 2, "pause-edge": 1, "pause-log": 1,
          "cut-pair": 4, "cut-half": 3, "cut-region": 3, "cut-one-way": 3, "thin": 3,
-         "clock-near": 3, "clock-behind": 2, "clock-ahead": 2}
+         "clock-near": 3, "clock-behind": 2, "clock-ahead": 2, "full": 2, "lose-disk": 2}
 OF_PROCESSES = ("kill", "stop", "restart", "kill-worker", "kill-nginx", "kill-edge", "kill-log", "pause-worker",
-                "pause-region", "pause-edge", "pause-log")
+                "pause-region", "pause-edge", "pause-log", "lose-disk")
+BETWEEN_LOSSES_S = 60.0  # two lost disks within this may take what was acknowledged by the other of the two
 # Regions whose processes, and whose clocks, are hit at the same time: of five, a majority stays.
 MOST_AT_ONCE = {"process": 2, "clock": 2}
 
@@ -39,13 +40,22 @@ def _free(steps, step):
     what = _what(step.kind)
     if what == "cut":
         return not any(s.kind == step.kind and s.regions == step.regions for s in overlap)
+    if step.kind == "lose-disk" and any(s.kind == step.kind and step.at - s.at < BETWEEN_LOSSES_S for s in steps):
+        return False
     same = [s for s in overlap if _what(s.kind) == what]
     if any(s.regions == step.regions for s in same):
         return False
     return len(same) < MOST_AT_ONCE.get(what, len(steps) + 1)
 
 
-def _regions(rng, kind, regions):
+def small_region(seed, regions):
+    """The one region whose disk is filled at times."""
+    return random.Random(f"{seed}/small").choice(list(regions))
+
+
+def _regions(rng, kind, regions, seed):
+    if kind == "full":
+        return (small_region(seed, regions),)
     if kind in ("cut-pair", "cut-one-way"):
         return tuple(rng.sample(regions, 2))
     if kind == "cut-half":
@@ -80,7 +90,7 @@ def plan(seed, seconds, regions, kinds=None):
     steps, at = [], 2.0
     while at < seconds - 1:
         kind = rng.choices(list(kinds), list(kinds.values()))[0]
-        step = Step(kind, round(at, 2), round(_lasts(rng, kind), 2), _regions(rng, kind, list(regions)), _value(rng, kind))
+        step = Step(kind, round(at, 2), round(_lasts(rng, kind), 2), _regions(rng, kind, list(regions), seed), _value(rng, kind))
         step.lasts = min(step.lasts, round(seconds - at, 2))
         if _free(steps, step):
             steps.append(step)
