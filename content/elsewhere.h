@@ -15,6 +15,7 @@
 // The other way round, a blob that an upload has brought here is copied by the other members ahead
 // of any manifest, since the client's next request may land there:
 //
+//   e->ops->told(e->ops->tell(e->ctx, &running), 0);    // of a large one also while it comes
 //   struct elsewhere_told *t = e->ops->tell(e->ctx, &want);         // does not wait
 //   e->ops->told(t, clock_mono_ms() + 1000);                        // until they know of it
 //   if (e->ops->coming(e->ctx, "contoso", "app", &digest))          // there: asks nobody
@@ -47,6 +48,9 @@
 #include "base/register.h"
 #include "content/source.h"
 
+// An upload that has so many bytes is copied while it runs. The copy of a smaller one takes no
+// longer than the word of it.
+#define ELSEWHERE_UPLOAD_MIN (4u << 20)
 // In one want; more is ERR_TOOBIG.
 #define ELSEWHERE_ITEMS_MAX 2048
 
@@ -83,6 +87,9 @@ struct elsewhere_want {
     int64_t until_mono;
     // of `tell`: no client may be about to come to them for it
     bool later;
+    // Of `tell`: the upload that brings it, or brought it. They may copy it while it runs. NULL: it
+    // is not said.
+    const char *upload;
 };
 
 // A register that was written, with its value.
@@ -123,9 +130,11 @@ struct elsewhere_ops {
     // another thread fetches. 0: all of them; else the worst rc, and its sentence in `error`.
     int (*fetch)(void *ctx, struct elsewhere_want *w, char error[CONTENT_TEXT_SIZE]);
     // Tells every other member of the registry that is heard that the want's first item is here, so
-    // that it copies it now. Does not block. NULL: nobody was told.
+    // that it copies it now; without an item, that the upload runs and holds ELSEWHERE_UPLOAD_MIN
+    // bytes at least. Does not block. NULL: nobody was told.
     struct elsewhere_told *(*tell)(void *ctx, const struct elsewhere_want *w);
-    // Waits until all of them have answered, or until that time; frees it. They copy on.
+    // Waits until all of them have answered, or until that time; frees it (NULL is ignored). They
+    // copy on.
     void (*told)(struct elsewhere_told *t, int64_t until_mono);
     // Is the blob being copied to here for that repository? Does not block.
     bool (*coming)(void *ctx, const char *registry, const char *repository, const struct digest *d);

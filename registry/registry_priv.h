@@ -288,6 +288,8 @@ void upload_in_use(struct op *op, struct http_response *resp);               // 
 void upload_error(struct op *op, struct http_response *resp);                // of io.err
 void upload_created(struct op *op, struct http_response *resp, const struct digest *d); // 201
 void upload_digest_refused(struct op *op, struct http_response *resp, const char *why); // 400
+// upload_ahead.c: io.u had `before` bytes and has more now
+void upload_grew(struct op *op, uint64_t before);
 // upload_ahead.c: the upload is over, as op->digest; 201
 void upload_ended(struct op *op, struct http_response *resp);
 // uploads.c: the bytes are whole; a blob under the digest that was promised, and a link

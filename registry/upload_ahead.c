@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// What the other regions are told of an upload. A large one they copy while it runs, so that little
+// is left when it ends: they are told once it has ELSEWHERE_UPLOAD_MIN bytes.
+//
 // The last word of an upload. The other members of the registry are told that the blob is here, and
 // copy it ahead of its manifest, under a lease, so that the manifest finds its blobs there (unless
 // the registry has `copy_ahead: disabled`). Nobody waits for that.
@@ -31,6 +34,27 @@ static void told_later(struct op *op, struct http_response *resp)
     told(op, resp, until);
 }
 
+void upload_grew(struct op *op, uint64_t before)
+{
+    const struct elsewhere *e = op->s->elsewhere;
+    uint64_t now = blob_upload_size(op->io.u);
+    bool crosses = before < ELSEWHERE_UPLOAD_MIN && now >= ELSEWHERE_UPLOAD_MIN;
+    // one of a single request has no row: nobody could ask for it
+    if (!crosses || op->io.fresh || !e || op->sole_replica || !op->copies_ahead)
+        return;
+    const struct elsewhere_want want = {
+        .registry = op->registry, .repository = op->route.name, .later = true, .upload = op->io.id};
+    e->ops->told(e->ops->tell(e->ctx, &want), 0);
+}
+
+// Its id, if others may have begun to copy it.
+static const char *upload_copied(const struct op *op)
+{
+    if (op->io.fresh || op->io.blob_size < ELSEWHERE_UPLOAD_MIN)
+        return NULL;
+    return op->io.id;
+}
+
 void upload_ended(struct op *op, struct http_response *resp)
 {
     const struct elsewhere *e = op->s->elsewhere;
@@ -40,7 +64,8 @@ void upload_ended(struct op *op, struct http_response *resp)
                                         .repository = op->route.name,
                                         .items = &item,
                                         .n_items = 1,
-                                        .later = !op->may_go_anywhere};
+                                        .later = !op->may_go_anywhere,
+                                        .upload = upload_copied(op)};
     bool tells = op->may_go_anywhere || op->copies_ahead;
     if (tells && e && !op->sole_replica)
         op->told = e->ops->tell(e->ctx, &want);

@@ -217,15 +217,19 @@ static void give_back(struct upload_io *io)
         (void)blob_upload_trim(io->u, io->acked);
 }
 
-static int take_bytes(struct upload_io *io, const uint8_t *p, size_t n)
+static int take_bytes(struct op *op, const uint8_t *p, size_t n)
 {
+    struct upload_io *io = &op->io;
     assert(io->u && io->begun); // invariant 2
+    uint64_t before = blob_upload_size(io->u);
     int rc = space_grow(&io->charge, n);
     if (!rc)
         rc = blob_upload_write(io->u, p, n);
-    if (!rc)
-        space_spend(&io->charge, n);
-    return rc;
+    if (rc)
+        return rc;
+    space_spend(&io->charge, n);
+    upload_grew(op, before);
+    return 0;
 }
 
 static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
@@ -237,7 +241,7 @@ static int sink_write(struct http_request *req, const uint8_t *p, size_t n)
         io->err = ERR_TOOBIG;
     // else the blob is whole, and these are its last bytes once more
     if (!io->err && !io->committed && !io->repeats)
-        io->err = take_bytes(io, p, n);
+        io->err = take_bytes(op, p, n);
     if (io->err) // now, not with the answer: the rest of the body may take its time
         give_back(io);
     else

@@ -159,6 +159,16 @@ static size_t tally_key(const char *registry, const char *origin, char out[KEY_M
     return n > 0 && n < KEY_MAX ? (size_t)n + 1 : 0;
 }
 
+// NULL: nothing was told of yet. Under the lock.
+static struct tally *tally_find(struct ahead *a, const char *registry, const char *origin)
+{
+    char key[KEY_MAX];
+    size_t n = tally_key(registry, origin, key);
+    if (!n)
+        return NULL;
+    return htab_get(a->tallies, key, n);
+}
+
 // Makes it on the first call; NULL: no memory.
 static struct tally *tally_get(struct ahead *a, const char *registry, const char *origin)
 {
@@ -203,6 +213,19 @@ static void copy_remove(struct ahead *a, struct copy *c)
     free(c);
 }
 
+// Under the lock.
+static bool fits(const struct ahead *a, uint64_t n)
+{
+    return n <= a->max_bytes - a->all.waiting_bytes;
+}
+
+// Under the lock.
+static void refused(struct ahead *a, struct tally *t)
+{
+    a->all.n_refused++;
+    t->view.n_refused++;
+}
+
 // Takes over `c`.
 static int copy_note(struct ahead *a, struct copy *c, const struct ahead_key *k)
 {
@@ -215,14 +238,12 @@ static int copy_note(struct ahead *a, struct copy *c, const struct ahead_key *k)
         rc = ERR_EXISTS;
     else if (!c->tally)
         rc = ERR_NOMEM;
-    else if (a->all.waiting == AHEAD_MAX || c->size > a->max_bytes - a->all.waiting_bytes)
+    else if (a->all.waiting == AHEAD_MAX || !fits(a, c->size))
         rc = ERR_FULL; // invariant 2
     else
         rc = htab_put(a->copies, c->key, c->key_n, c);
-    if (rc == ERR_FULL) {
-        a->all.n_refused++;
-        c->tally->view.n_refused++;
-    }
+    if (rc == ERR_FULL)
+        refused(a, c->tally);
     if (rc) {
         free(c);
         return rc;
@@ -258,6 +279,52 @@ void ahead_end(struct ahead *a, const struct ahead_key *key, int rc)
         c->here = true;
         a->all.copied_bytes += c->size;
         c->tally->view.copied_bytes += c->size;
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+// --- of uploads that run ---
+
+int ahead_take(struct ahead *a, const char *registry, const char *origin, uint64_t n)
+{
+    int rc = 0;
+    pthread_mutex_lock(&a->lock);
+    struct tally *t = tally_get(a, registry, origin);
+    if (!t)
+        rc = ERR_NOMEM;
+    else if (!fits(a, n))
+        rc = ERR_FULL; // invariant 2
+    if (rc == ERR_FULL)
+        refused(a, t);
+    if (!rc) {
+        a->all.waiting_bytes += n;
+        t->view.waiting_bytes += n;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+void ahead_give(struct ahead *a, const char *registry, const char *origin, uint64_t n)
+{
+    if (!n)
+        return;
+    pthread_mutex_lock(&a->lock);
+    struct tally *t = tally_find(a, registry, origin);
+    assert(t && t->view.waiting_bytes >= n); // it was taken
+    a->all.waiting_bytes -= n;
+    t->view.waiting_bytes -= n;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void ahead_lost(struct ahead *a, const char *registry, const char *origin, uint64_t n)
+{
+    pthread_mutex_lock(&a->lock);
+    struct tally *t = tally_find(a, registry, origin);
+    if (t && n) {
+        a->all.copied_bytes += n;
+        a->all.wasted_bytes += n;
+        t->view.copied_bytes += n;
+        t->view.wasted_bytes += n;
     }
     pthread_mutex_unlock(&a->lock);
 }
@@ -328,11 +395,9 @@ void ahead_look(struct ahead *a, struct meta *m)
 
 void ahead_view(struct ahead *a, const char *registry, const char *origin, struct ahead_view *out)
 {
-    char key[KEY_MAX];
-    size_t n = tally_key(registry, origin, key);
     *out = (struct ahead_view){0};
     pthread_mutex_lock(&a->lock);
-    const struct tally *t = n ? htab_get(a->tallies, key, n) : NULL;
+    const struct tally *t = tally_find(a, registry, origin);
     if (t)
         *out = t->view;
     pthread_mutex_unlock(&a->lock);

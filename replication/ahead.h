@@ -17,8 +17,8 @@
 //
 // Invariants
 //   1. A copy is noted once, from its begin until it is used, wasted, or has failed.
-//   2. The bytes of all that is noted are at most the bound. A size is another region's word, and no
-//      more comes than it says.
+//   2. The bytes of all that is noted or taken are at most the bound. A size is another region's
+//      word, and no more comes than it says.
 #ifndef MERIDIAN_REPLICATION_AHEAD_H
 #define MERIDIAN_REPLICATION_AHEAD_H
 
@@ -50,6 +50,14 @@ void ahead_free(struct ahead *a); // NULL is ignored
 int ahead_note(struct ahead *a, const struct ahead_key *key, uint64_t size);
 // It is here (0), or will not be.
 void ahead_end(struct ahead *a, const struct ahead_key *key, int rc);
+
+// Bytes of an upload that still runs, which are copied before anybody knows how many they will be:
+// so many more may come. ERR_FULL: the bound.
+int ahead_take(struct ahead *a, const char *registry, const char *origin, uint64_t n);
+// They are counted no more: they are noted by now, or were let go.
+void ahead_give(struct ahead *a, const char *registry, const char *origin, uint64_t n);
+// So many of them came for nothing.
+void ahead_lost(struct ahead *a, const char *registry, const char *origin, uint64_t n);
 
 // Asks the store what became of some of those that are here, at most once a second. Blocks.
 void ahead_look(struct ahead *a, struct meta *m);

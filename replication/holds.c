@@ -7,6 +7,11 @@
 //       or a manifest will: it is copied from there, under a lease and nothing more. 200: it is here already; 202: it is coming; 503: not
 //       now, as when so many bytes wait for their manifests already (replication/ahead.h).
 //
+//   POST /replication/v1/ahead?registry=R&repository=N&upload=ID[&later=1]
+//       The same of an upload that still runs there: it is copied while its bytes come
+//       (replication/upload_copy.h). Once it has ended the first form says which blob it is, with
+//       `upload`.
+//
 // Both are for regions that hold the registry too. "Held" is what a GET of this repository would
 // serve. On the work pool; nothing waits.
 #include "replication/ahead.h"
@@ -14,6 +19,7 @@
 #include "replication/holding.h"
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
+#include "replication/upload_copy.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -30,6 +36,9 @@ struct holds_ask {
     const char *registry, *repository;
     // of `ahead`
     const char *from;
+    // NULL: none was named
+    const char *upload;
+    // n 0: it is not known yet
     struct digest digest;
     uint64_t size;
     bool later;
@@ -175,19 +184,48 @@ static int ahead_start(const struct holds_ask *a)
     return rc;
 }
 
+static struct upload_copy_key upload_of(const struct holds_ask *a)
+{
+    return (struct upload_copy_key){.registry = a->registry,
+                                    .repository = a->repository,
+                                    .origin = a->from,
+                                    .upload = a->upload};
+}
+
+// The blob is here, or is coming by its digest; then as the copy of its upload, if there is one.
+static int blob_ahead(const struct holds_ask *a, bool *out_here)
+{
+    struct holding h = {.kind = CONTENT_BLOB, .digest = a->digest};
+    const struct upload_copy_key key = upload_of(a);
+    int rc = 0;
+    *out_here = blob_held(a->r, a, &h);
+    if (!*out_here && a->upload)
+        upload_copy_known(a->r->copies, &key, &a->digest, a->size);
+    if (!*out_here)
+        rc = ahead_start(a);
+    bool unwanted = *out_here || rc;
+    if (unwanted && a->upload)
+        upload_copy_drop(a->r->copies, &key);
+    return rc;
+}
+
+static int upload_ahead(const struct holds_ask *a)
+{
+    const struct upload_copy_key key = upload_of(a);
+    return upload_copy_begin(a->r->copies, &key);
+}
+
 static void ahead_run(struct http_request *req, struct http_response *resp)
 {
     const struct holds_ask *a = req->ctx;
-    struct holding h = {.kind = CONTENT_BLOB, .digest = a->digest};
     int rc = ERR_CLOSED;
-    bool here = false;
-    if (life_enter(a->r->life)) {
-        rc = 0;
-        here = blob_held(a->r, a, &h);
-        if (!here)
-            rc = ahead_start(a);
+    bool here = false, entered = life_enter(a->r->life);
+    if (entered && a->digest.n)
+        rc = blob_ahead(a, &here);
+    else if (entered)
+        rc = upload_ahead(a);
+    if (entered)
         life_leave(a->r->life);
-    }
     if (rc)
         serve_refuse(req, resp, 503, err_text(rc));
     else if (here)
@@ -214,10 +252,22 @@ static bool size_can_be(const struct digest *d, uint64_t size)
     return !digest_of((enum digest_alg)d->alg, "", 0, &nothing) && digest_equal(d, &nothing);
 }
 
+// False: answered.
+static bool blob_read(struct http_request *req, struct holds_ask *a, struct http_plan *plan)
+{
+    const char *digest = http_query_get(req, "digest", 0);
+    if (!digest && a->upload)
+        return true;
+    if (digest && !digest_parse(digest, strlen(digest), &a->digest) &&
+        number_of(req, "size", INT64_MAX, &a->size) && size_can_be(&a->digest, a->size))
+        return true;
+    serve_refuse(req, &plan->response, 400, "digest and size: both are needed, of one blob");
+    return false;
+}
+
 void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan)
 {
-    const char *digest = http_query_get(req, "digest", 0);
     struct holds_ask *a = ask_new(r, req, t, peer, plan);
     if (!a)
         return;
@@ -227,11 +277,13 @@ void ahead_begin(struct replicator *r, struct http_request *req, const struct to
                      "the repository's fence leaves this region outside");
         return;
     }
-    if (!digest || digest_parse(digest, strlen(digest), &a->digest) ||
-        !number_of(req, "size", INT64_MAX, &a->size) || !size_can_be(&a->digest, a->size)) {
-        serve_refuse(req, &plan->response, 400, "digest and size: both are needed, of one blob");
+    a->upload = http_query_get(req, "upload", 0);
+    if (a->upload && !upload_copy_id_ok(a->upload, a->from)) {
+        serve_refuse(req, &plan->response, 400, "upload: not one of the region that asks");
         return;
     }
+    if (!blob_read(req, a, plan))
+        return;
     a->later = http_query_get(req, "later", 0) != NULL;
     plan->kind = HTTP_PLAN_RUN;
     plan->run = ahead_run;

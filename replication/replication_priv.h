@@ -49,6 +49,7 @@ struct revoker;
 struct silence_watch;
 struct speech;
 struct streams;
+struct upload_copies;
 struct words;
 struct write_gate;
 
@@ -85,6 +86,8 @@ struct replicator {
     // what callers wait for, and what is copied ahead
     struct gather *gather;
     struct ahead *ahead;
+    // uploads that run in other regions
+    struct upload_copies *copies;
 };
 
 // The keys of the registries that both regions hold, in order; how many. At most `cap` of them go to `out`
@@ -156,6 +159,8 @@ void entries_begin(struct replicator *r, struct http_request *req, const struct 
                    const struct registry *reg, const struct access *whose, struct http_plan *plan);
 void holds_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan);
+void upload_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                  const struct region *peer, struct http_plan *plan); // upload_serve.c
 void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan);
 // What an entry says, where it stands, its running hash. NULL: out of memory.

@@ -22,6 +22,7 @@
 #include "replication/revoker.h"
 #include "replication/silence_watch.h"
 #include "replication/speech.h"
+#include "replication/upload_copy.h"
 #include "replication/words.h"
 #include "replication/write_gate.h"
 #include "store/meta_speaks.h"
@@ -43,6 +44,7 @@ struct replicator *replicator_ref(struct replicator *r)
 
 static void replicator_free(struct replicator *r)
 {
+    upload_copies_free(r->copies);
     gather_free(r->gather);
     ahead_free(r->ahead);
     peers_free(r->peers);
@@ -238,6 +240,9 @@ static int objects_new(struct replicator *r)
     rc = gather_new(r, &r->gather);
     if (rc)
         return rc;
+    rc = upload_copies_new(r, &r->copies);
+    if (rc)
+        return rc;
     rc = comparer_new(r, &r->comparer);
     if (rc)
         return rc;
@@ -348,6 +353,7 @@ void replicator_drain(struct replicator *r)
     if (!r)
         return;
     streams_drain(r->streams);
+    upload_copies_drain(r->copies);
     gather_drain(r->gather);
 }
 
@@ -361,6 +367,8 @@ void replicator_stop(struct replicator *r)
         content_stop(r->content);
     if (r->gather)
         gather_drain(r->gather);
+    if (r->copies)
+        upload_copies_drain(r->copies);
     if (r->peers)
         peers_hang_up(r->peers);
     if (r->hold)
@@ -379,6 +387,7 @@ void replicator_stop(struct replicator *r)
     job_queue_stop(r->jobs);
     helpers_free(take_ptr(r->helpers)); // offers that nobody took up end: their workers have
     gather_stop(r->gather);
+    upload_copies_stop(r->copies);
     silence_watch_stop(r->silence);
     assert(life_stopping(r->life));
     replicator_unref(r);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define BEAT_BYTES 1024
+#define CUT (-1) // of read: see net/http.h
 #define POLL_MIN_MS 10
 #define POLL_MAX_MS 1000 // a client that left is seen after so long
 
@@ -31,6 +32,8 @@ struct response_producer {
     // by `quiet`; empty before the first call of produce
     struct buf beats[2];
     bool producing, ended, closed, dirty;
+    // an end now is a whole one
+    bool whole;
     // while producing
     struct pool_job job;
     int64_t next_tick_ms, next_beat_ms;
@@ -103,7 +106,9 @@ static void produce_job(void *arg)
     }
     for (int quiet = 0; s->ops->beat && quiet < 2; quiet++)
         s->ops->beat(s->ctx, quiet, &beats[quiet]);
+    bool whole = !s->ops->whole || s->ops->whole(s->ctx);
     lock_take(&s->lock);
+    s->whole = whole;
     assert(s->producing); // one call of produce at a time
     if (s->ready.n)       // the rest of a beat
         buf_add(&s->ready, out.p, out.n);
@@ -186,6 +191,14 @@ static unsigned poll_ms(const struct response_producer *s, int64_t now)
     return (unsigned)left;
 }
 
+// Under s->lock.
+static ssize_t end_of(const struct response_producer *s)
+{
+    if (s->whole || !s->ops->whole)
+        return HTTP_STREAM_END;
+    return CUT;
+}
+
 static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_t cap)
 {
     (void)hs;
@@ -205,9 +218,9 @@ static ssize_t stream_read(void *ctx, struct http_stream *hs, uint8_t *to, size_
         s->next_beat_ms = now + s->ops->beat_ms;
         got = (ssize_t)n;
     } else if (over) {
-        got = HTTP_STREAM_END;
+        got = end_of(s);
     }
-    if (!s->ready.n && got != HTTP_STREAM_END && !s->ended && !life_stopping(s->r->life))
+    if (!s->ready.n && got >= 0 && !s->ended && !life_stopping(s->r->life))
         produce_ask(s);
     s->http.poll_ms = poll_ms(s, now);
     lock_give(&s->lock);

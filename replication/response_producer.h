@@ -42,6 +42,9 @@ struct response_producer_ops {
     // *out_end when this was the last.
     bool (*produce)(void *ctx, struct buf *out, bool *out_end);
     void (*free_ctx)(void *ctx);
+    // On the pool, after produce: does the body end whole? One that does not is cut off, so that its
+    // reader sees that. NULL: there is no other end.
+    bool (*whole)(void *ctx);
     // On the pool, after produce: what to say when nothing else is to be said. `quiet`: and nothing
     // is known to come. NULL: no beats.
     void (*beat)(void *ctx, bool quiet, struct buf *out);

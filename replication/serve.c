@@ -98,6 +98,11 @@ static void ahead(const struct ask *a)
     ahead_begin(a->r, a->req, a->topology, a->peer, a->plan);
 }
 
+static void upload(const struct ask *a)
+{
+    upload_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
 static void differences(const struct ask *a)
 {
     differences_begin(a->r, a->req, a->registry, &a->access, a->plan);
@@ -165,6 +170,7 @@ static const struct route routes[] = {
     {"revoked", FOR_READERS, false, revoked}, {"entries", FOR_READERS, false, entries},
     {"snapshot", FOR_PEERS, false, snapshot}, {"digests", FOR_PEERS, false, digests},
     {"marks", FOR_PEERS, true, marks},        {"differences", FOR_READERS, false, differences},
+    {"upload", FOR_PEERS, false, upload},
 };
 
 static const struct route *route_of(const char *path)

@@ -148,7 +148,7 @@ static void ahead_add(struct replicator *r, const struct registry *reg, const ch
 {
     struct ahead_view v;
     ahead_view(r->ahead, reg->key, origin, &v);
-    if (!v.waiting && !v.copied_bytes && !v.n_refused)
+    if (!v.waiting_bytes && !v.waiting && !v.copied_bytes && !v.n_refused)
         return;
     json_object_set_new(
         item, "ahead",

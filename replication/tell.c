@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Telling the other members of a registry that a blob is here, so that they copy it ahead of its
+// Telling the other members of a registry that a blob is here, or comes here by an upload, so that they copy it ahead of its
 // manifest (content/elsewhere.h; replication/holds.c is the other end). The requests run on by
 // themselves; who told waits for the answers, or does not.
 #include "replication/peer.h"
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define TELL_MS 3000
+#define TARGET_MAX 1024
 
 struct elsewhere_told {
     // it outlives its caller while a request runs
@@ -90,20 +91,33 @@ static void member_tell(struct elsewhere_told *t, const struct topology *top, co
     pthread_mutex_unlock(&t->lock);
 }
 
+static void target_make(const struct elsewhere_want *w, struct buf *out)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    buf_init(out, TARGET_MAX);
+    buf_printf(out, "/replication/v1/ahead?registry=%s&repository=%s", w->registry, w->repository);
+    if (w->n_items)
+        buf_printf(out, "&digest=%s&size=%" PRIu64, digest_format(&w->items[0].digest, digest),
+                   w->items[0].size);
+    if (w->upload)
+        buf_printf(out, "&upload=%s", w->upload);
+    if (w->later)
+        buf_str(out, "&later=1");
+}
+
 static void members_tell(struct elsewhere_told *t, const struct topology *top,
                          const struct registry *reg, const struct elsewhere_want *w)
 {
-    char target[768], digest[DIGEST_TEXT_SIZE];
-    snprintf(target, sizeof target,
-             "/replication/v1/ahead?registry=%s&repository=%s&digest=%s&size=%" PRIu64 "%s",
-             w->registry, w->repository, digest_format(&w->items[0].digest, digest),
-             w->items[0].size, w->later ? "&later=1" : "");
+    AUTO_BUF struct buf target;
+    target_make(w, &target);
+    if (target.err)
+        return;
     for (size_t i = 0; i < reg->n_replicas; i++) {
         const char *region = top->regions[reg->replicas[i].region].name;
         if (strcmp(region, t->r->o.region) == 0)
             continue;
         if (t->r->o.fence(top, reg, w->repository, region))
-            member_tell(t, top, region, target);
+            member_tell(t, top, region, buf_cstr(&target));
     }
 }
 

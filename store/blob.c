@@ -201,6 +201,20 @@ void blob_reader_close(struct blob_reader *r)
         r->backend->reader_close(r);
 }
 
+int blob_follow_open(struct blob_store *bs, const char *id, struct blob_reader **out)
+{
+    if (!id_ok(id))
+        return ERR_INVAL;
+    if (!bs->backend->follow_open)
+        return ERR_UNSUPPORTED;
+    return bs->backend->follow_open(bs, id, out);
+}
+
+int blob_follow_look(struct blob_reader *r, enum blob_growth *out)
+{
+    return r->backend->follow_look(r, out);
+}
+
 int blob_serve(struct blob_store *bs, const struct blob_serve_want *want, struct blob_serve *out)
 {
     int rc = name_check(want->name);

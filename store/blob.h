@@ -97,6 +97,22 @@ uint64_t blob_reader_size(const struct blob_reader *r);
 int blob_reader_read(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n);
 void blob_reader_close(struct blob_reader *r);
 
+// A reader of an upload while others write to it, so that its bytes can go on before it is a blob.
+// What it reads is no blob: nothing is verified, and a part that is taken back is seen only where
+// the upload is shorter than before. ERR_NOTFOUND: there is no such upload. ERR_UNSUPPORTED: the
+// backend cannot read what is not published.
+enum blob_growth {
+    // more may come
+    BLOB_GROWS,
+    // a commit made a blob of it; its bytes are all there
+    BLOB_IS_WHOLE,
+    // it was dropped
+    BLOB_IS_DROPPED,
+};
+int blob_follow_open(struct blob_store *bs, const char *id, struct blob_reader **out);
+// What became of it, and how much can be read now: blob_reader_size. Once whole, it stays so.
+int blob_follow_look(struct blob_reader *r, enum blob_growth *out);
+
 // The serve decision: how the bytes of a blob get to a client. Made for each request, after the
 // caller has authorised it.
 #define BLOB_SERVE_PATH_SIZE 192

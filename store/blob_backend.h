@@ -89,6 +89,10 @@ struct blob_backend {
                        struct blob_reader **out);
     int (*reader_read)(struct blob_reader *r, uint64_t at, void *p, size_t cap, size_t *out_n);
     void (*reader_close)(struct blob_reader *r);
+    // blob_follow_open and blob_follow_look. A backend that cannot read back what was not published
+    // has neither.
+    int (*follow_open)(struct blob_store *bs, const char *id, struct blob_reader **out);
+    int (*follow_look)(struct blob_reader *r, enum blob_growth *out);
 
     // An absent one is made, empty.
     int (*upload_open)(struct blob_store *bs, enum blob_area area, const char *name,

@@ -30,6 +30,9 @@ struct file_store {
 struct file_reader {
     struct blob_reader base;
     int fd;
+    // of an upload that is followed: fs->uploads_fd, borrowed, and its name there
+    int dir_fd;
+    char name[BLOB_NAME_SIZE];
 };
 
 struct file_upload {
@@ -80,6 +83,10 @@ void file_upload_close(struct blob_upload *bu, bool drop);
 int file_upload_outcome(struct blob_store *bs, const char *id, struct blob_name *out);
 bool file_upload_elsewhere(struct blob_store *bs, const char *id);
 int file_upload_discard(struct blob_store *bs, const char *id);
+
+// --- read while they grow (follow.c) ---
+int file_follow_open(struct blob_store *bs, const char *id, struct blob_reader **out);
+int file_follow_look(struct blob_reader *br, enum blob_growth *out);
 
 // --- what is left behind (sweep.c) ---
 uint64_t file_partial_size(struct blob_store *bs, const char *name);

@@ -24,7 +24,9 @@ static unsigned loses;              // so many fetches find that it is gone
 static struct elsewhere_item ahead; // what was to be copied
 static int64_t told_until;
 static bool told_later;
-static bool is_coming; // a blob is being copied to here, and comes
+static unsigned n_running;            // uploads of which was told while they run
+static char running[128], named[128]; // the last one, and the upload that was named at an end
+static bool is_coming;                // a blob is being copied to here, and comes
 
 static const struct content *find(const struct elsewhere_item *item)
 {
@@ -97,9 +99,15 @@ static char token; // stands for who was told
 static struct elsewhere_told *tell(void *ctx, const struct elsewhere_want *w)
 {
     (void)ctx;
+    ck_assert_str_eq(w->repository, "team/app");
+    if (!w->n_items) {
+        n_running++;
+        snprintf(running, sizeof running, "%s", w->upload);
+        return NULL; // nobody is there
+    }
     n_tells++;
     ck_assert_uint_eq(w->n_items, 1);
-    ck_assert_str_eq(w->repository, "team/app");
+    snprintf(named, sizeof named, "%s", w->upload ? w->upload : "");
     ahead = w->items[0];
     told_later = w->later;
     return (struct elsewhere_told *)(void *)&token;
@@ -107,6 +115,8 @@ static struct elsewhere_told *tell(void *ctx, const struct elsewhere_want *w)
 
 static void told(struct elsewhere_told *t, int64_t until_mono)
 {
+    if (!t)
+        return;
     ck_assert_ptr_eq((void *)t, &token);
     n_tolds++;
     told_until = until_mono;
@@ -449,6 +459,61 @@ static int end_at(const char *host, const char *text)
     return status;
 }
 
+// Sends the bytes in one piece, or in two.
+static void large_end(const char *bytes, size_t n, unsigned n_pieces)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(bytes, n, digest);
+    size_t first = n / n_pieces;
+    struct exchange x = send_with("POST", UPLOADS, REGIONAL, token_push, NULL, NULL, NULL, 0, 0);
+    ck_assert_int_eq(x.resp.status, 202);
+    AUTO_FREE char *at = target_of(header_of(&x, "Location"), REGIONAL);
+    exchange_end(&x);
+    if (n_pieces > 1) {
+        x = send_with("PATCH", at, REGIONAL, token_push, NULL, NULL, bytes, first, 1 << 20);
+        ck_assert_int_eq(x.resp.status, 202);
+        free(at);
+        at = target_of(header_of(&x, "Location"), REGIONAL);
+        exchange_end(&x);
+        bytes += first;
+        n -= first;
+    }
+    AUTO_FREE char *target = with_digest(at, digest);
+    ck_assert_int_eq(
+        status_of(send_with("PUT", target, REGIONAL, token_push, NULL, NULL, bytes, n, 1 << 20)),
+        201);
+}
+
+START_TEST(the_others_are_told_of_a_large_upload_while_it_runs)
+{
+    size_t n = ELSEWHERE_UPLOAD_MIN + 1000000;
+    begin();
+    AUTO_FREE char *bytes = mem_alloc(n);
+    ck_assert_ptr_nonnull(bytes);
+    memset(bytes, '1', n);
+    large_end(bytes, n, 1);
+    ck_assert_uint_eq(n_running, 1);
+    ck_assert_int_eq(strncmp(running, "eastus.", 7), 0);
+    ck_assert_str_eq(named, running);
+    memset(bytes, '2', n);
+    large_end(bytes, n, 2);
+    ck_assert_uint_eq(n_running, 2); // once, in whatever piece
+    ck_assert_str_eq(named, running);
+    large_end(bytes, ELSEWHERE_UPLOAD_MIN - 1, 2);
+    ck_assert_uint_eq(n_running, 2);
+    ck_assert_str_eq(named, ""); // nobody can have heard of it
+    world_no_copy_ahead = true;
+    memset(bytes, '3', n);
+    large_end(bytes, n, 1);
+    world_no_copy_ahead = false;
+    world_sole_replica = true;
+    memset(bytes, '4', n);
+    large_end(bytes, n, 1);
+    ck_assert_uint_eq(n_running, 2);
+    end();
+}
+END_TEST
+
 START_TEST(the_others_are_told_of_every_upload)
 {
     begin();
@@ -536,6 +601,6 @@ CHECK_MAIN("registry/gather", blobs_that_went_elsewhere_are_fetched,
            what_is_lost_meanwhile_is_looked_for_again,
            a_region_of_the_version_before_has_it_or_has_not, it_waits_on_another_pool,
            where_no_other_region_holds_the_registry_nobody_is_asked,
-           the_others_are_told_of_every_upload,
+           the_others_are_told_of_a_large_upload_while_it_runs, the_others_are_told_of_every_upload,
            the_others_are_told_of_an_upload_whose_client_may_go_anywhere,
            a_read_waits_for_what_is_being_copied)

@@ -70,6 +70,32 @@ START_TEST(notes_and_their_bound)
 }
 END_TEST
 
+START_TEST(bytes_of_uploads_that_run_count)
+{
+    struct ahead *a;
+    struct ahead_view v;
+    const struct ahead_key one = key_of("contoso", "app", '1');
+    ck_assert_int_eq(ahead_new(1000, &a), 0);
+    ck_assert_int_eq(ahead_take(a, "contoso", "eastus", 600), 0);
+    ck_assert_int_eq(ahead_take(a, "contoso", "eastus", 401), ERR_FULL);
+    ck_assert_int_eq(ahead_take(a, "contoso", "eastus", UINT64_MAX), ERR_FULL);
+    ck_assert_int_eq(ahead_note(a, &one, 401), ERR_FULL); // the bound is one for both
+    ck_assert_int_eq(ahead_take(a, "fabrikam", "eastus", 400), 0);
+    ahead_give(a, "contoso", "eastus", 600);
+    ck_assert_int_eq(ahead_note(a, &one, 600), 0);
+    ahead_give(a, "fabrikam", "eastus", 400);
+    ahead_lost(a, "fabrikam", "eastus", 300);
+    ahead_view(a, "fabrikam", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 0);
+    ck_assert_uint_eq(v.copied_bytes, 300);
+    ck_assert_uint_eq(v.wasted_bytes, 300);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 600);
+    ck_assert_uint_eq(v.n_refused, 3);
+    ahead_free(a);
+}
+END_TEST
+
 static void tell(struct test_region *r, const struct digest *d, size_t n)
 {
     struct elsewhere_item item = {.kind = CONTENT_BLOB, .digest = *d, .size = n};
@@ -244,7 +270,7 @@ START_TEST(the_fence_is_asked_on_both_sides)
 }
 END_TEST
 
-CHECK_MAIN("replication/ahead", notes_and_their_bound, a_manifest_uses_what_was_copied_ahead,
-           a_lease_that_ends_is_waste, beyond_the_bound_a_blob_comes_with_its_manifest,
-           no_more_comes_than_was_said, copies_ahead_take_no_jobs_turn,
-           the_fence_is_asked_on_both_sides)
+CHECK_MAIN("replication/ahead", notes_and_their_bound, bytes_of_uploads_that_run_count,
+           a_manifest_uses_what_was_copied_ahead, a_lease_that_ends_is_waste,
+           beyond_the_bound_a_blob_comes_with_its_manifest, no_more_comes_than_was_said,
+           copies_ahead_take_no_jobs_turn, the_fence_is_asked_on_both_sides)

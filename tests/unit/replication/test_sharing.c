@@ -41,6 +41,8 @@ static const struct path paths[] = {
     {"POST", "/replication/v1/holds?registry=" HIDDEN "&repository=secret", "peer", 403, 200},
     {"POST", "/replication/v1/ahead?registry=" HIDDEN "&repository=secret&size=9&digest=" DIGEST,
      "peer", 403, 202},
+    {"GET", "/replication/v1/upload?registry=" HIDDEN "&repository=secret&upload=eastus.00", "peer",
+     403, 404},
     {"POST", "/replication/v1/damaged?registry=" HIDDEN "&repository=secret&digest=" DIGEST, "peer",
      403, 202},
     {"POST", "/replication/v1/stored?registry=" HIDDEN "&repository=secret", "peer", 403, 400},

@@ -114,6 +114,63 @@ START_TEST(upload_commits_and_reads_back)
 }
 END_TEST
 
+// A reader sees what is written as it comes, and how it ends.
+START_TEST(an_upload_is_read_while_it_grows)
+{
+    begin();
+    struct blob_upload *u;
+    struct blob_reader *r, *other;
+    struct digest d = digest_str("hello world");
+    struct blob_name name;
+    enum blob_growth growth;
+    char b[32];
+    size_t n;
+    ck_assert_int_eq(blob_follow_open(bs, "../x", &r), ERR_INVAL);
+    if (in_memory()) {
+        ck_assert_int_eq(blob_follow_open(bs, "eastus.0123", &r), ERR_UNSUPPORTED);
+        end();
+        return;
+    }
+    ck_assert_int_eq(blob_follow_open(bs, "eastus.0123", &r), ERR_NOTFOUND);
+    ck_assert_int_eq(blob_upload_open(bs, "eastus.0123", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "hello ", 6), 0);
+    ck_assert_int_eq(blob_follow_open(bs, "eastus.0123", &r), 0);
+    ck_assert_int_eq(blob_follow_look(r, &growth), 0);
+    ck_assert_int_eq(growth, BLOB_GROWS);
+    ck_assert_uint_eq(blob_reader_size(r), 6);
+    blob_upload_close(u); // between two requests
+    ck_assert_int_eq(blob_follow_look(r, &growth), 0);
+    ck_assert_int_eq(growth, BLOB_GROWS);
+    ck_assert_int_eq(blob_upload_open(bs, "eastus.0123", &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "worse", 5), 0);
+    ck_assert_int_eq(blob_follow_look(r, &growth), 0);
+    ck_assert_uint_eq(blob_reader_size(r), 11);
+    ck_assert_int_eq(blob_upload_trim(u, 6), 0);
+    ck_assert_int_eq(blob_follow_look(r, &growth), 0);
+    ck_assert_uint_eq(blob_reader_size(r), 6); // it is seen that a part was taken back
+    ck_assert_int_eq(blob_upload_write(u, "world", 5), 0);
+    ck_assert_int_eq(blob_upload_commit(u, &d, &name, NULL), 0);
+    blob_upload_close(u);
+    ck_assert_int_eq(blob_follow_look(r, &growth), 0);
+    ck_assert_int_eq(growth, BLOB_IS_WHOLE);
+    ck_assert_uint_eq(blob_reader_size(r), 11);
+    ck_assert_int_eq(blob_reader_read(r, 3, b, sizeof b, &n), 0);
+    ck_assert_uint_eq(n, 8);
+    ck_assert_mem_eq(b, "lo world", 8);
+    // another one of the same name is another one
+    ck_assert_int_eq(blob_upload_open(bs, "eastus.0123", &u), 0);
+    ck_assert_int_eq(blob_follow_look(r, &growth), 0);
+    ck_assert_int_eq(growth, BLOB_IS_WHOLE);
+    ck_assert_int_eq(blob_follow_open(bs, "eastus.0123", &other), 0);
+    blob_upload_drop(u);
+    ck_assert_int_eq(blob_follow_look(other, &growth), 0);
+    ck_assert_int_eq(growth, BLOB_IS_DROPPED);
+    blob_reader_close(other);
+    blob_reader_close(r);
+    end();
+}
+END_TEST
+
 START_TEST(wrong_digest_leaves_the_upload)
 {
     begin();
@@ -719,7 +776,8 @@ END_TEST
 
 CHECK_MAIN("store/blob", a_blob_may_have_a_sha512_digest,
            a_hint_of_the_algorithm_saves_the_second_reading, upload_commits_and_reads_back,
-           wrong_digest_leaves_the_upload, resumed_upload_is_trimmed_to_what_was_acknowledged,
+           an_upload_is_read_while_it_grows, wrong_digest_leaves_the_upload,
+           resumed_upload_is_trimmed_to_what_was_acknowledged,
            a_part_that_was_synced_outlives_its_process, one_process_has_an_upload_open,
            a_reader_pulls_any_range, a_serve_decision_says_where_the_bytes_are,
            partial_fetches_resume_and_make_room, a_commit_is_noted_until_it_is_discarded,
