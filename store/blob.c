@@ -319,6 +319,38 @@ int blob_upload_truncate(struct blob_upload *u)
     return blob_upload_trim(u, 0);
 }
 
+int blob_upload_spread(struct blob_upload *u, uint64_t whole)
+{
+    if (!u->backend->upload_spread)
+        return ERR_UNSUPPORTED;
+    return u->backend->upload_spread(u, whole);
+}
+
+int blob_upload_put(struct blob_upload *u, uint64_t at, const void *p, size_t n)
+{
+    return u->backend->upload_put(u, at, p, n);
+}
+
+void blob_upload_chunk_done(struct blob_upload *u, size_t chunk)
+{
+    u->backend->upload_chunk_done(u, chunk);
+}
+
+bool blob_upload_chunk_there(struct blob_upload *u, size_t chunk)
+{
+    return u->backend->upload_chunk_there(u, chunk);
+}
+
+int blob_upload_digest(struct blob_upload *u, uint64_t max)
+{
+    return u->backend->upload_digest(u, max);
+}
+
+int blob_upload_read(struct blob_upload *u, uint64_t at, void *p, size_t n)
+{
+    return u->backend->upload_read(u, at, p, n);
+}
+
 int blob_upload_commit(struct blob_upload *u, const struct digest *expected, struct blob_name *out,
                        uint64_t *out_size)
 {

@@ -179,6 +179,30 @@ void blob_upload_expect(struct blob_upload *u, enum digest_alg alg);
 // size; a backend may take others too. Reads nothing. ERR_RANGE: the upload is shorter.
 int blob_upload_trim(struct blob_upload *u, uint64_t size);
 int blob_upload_truncate(struct blob_upload *u); // back to nothing
+
+// A partial fetch whose size is known may come in ranges, which several threads put at any place.
+// What came counts by chunks. Its first blob_upload_size bytes are there in order and digested; so
+// that size moves by the owner's calls only.
+//
+//   blob_upload_spread(u, size);           // the owner; ERR_UNSUPPORTED: bytes come in order only
+//   blob_upload_put(u, at, p, n);          // any thread, before `size`
+//   blob_upload_chunk_done(u, i);          // any thread: all bytes of the chunk were put
+//   blob_upload_digest(u, max);            // the owner: over what follows in order, and is there
+//   blob_upload_sync(u);                   // the owner: the chunks that are there outlive a crash
+//   blob_upload_commit(u, …);              // once blob_upload_size is `size`
+//
+// A later open finds the chunks that a sync made durable: again after blob_upload_spread with the
+// same size. A write in order, or a trim, gives up what is there behind blob_upload_size.
+#define BLOB_CHUNK_BYTES (1u << 20)
+#define BLOB_SPREAD_MAX (1ull << 40) // a larger one comes in order
+int blob_upload_spread(struct blob_upload *u, uint64_t whole);
+int blob_upload_put(struct blob_upload *u, uint64_t at, const void *p, size_t n);
+void blob_upload_chunk_done(struct blob_upload *u, size_t chunk);
+bool blob_upload_chunk_there(struct blob_upload *u, size_t chunk); // any thread
+int blob_upload_digest(struct blob_upload *u, uint64_t max);       // `max` is rounded up to chunks
+// Exactly n bytes that were put.
+int blob_upload_read(struct blob_upload *u, uint64_t at, void *p, size_t n);
+
 // Verifies and publishes, as a new generation. On success the handle takes no more bytes
 // (ERR_CLOSED). Nobody serves the bytes until the metadata names them (store/publish.h). out and
 // out_size may be NULL.

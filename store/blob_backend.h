@@ -100,6 +100,13 @@ struct blob_backend {
     int (*upload_write)(struct blob_upload *u, const void *p, size_t n);
     int (*upload_sync)(struct blob_upload *u);
     int (*upload_trim)(struct blob_upload *u, uint64_t size);
+    // Of partial fetches alone. NULL, all of them: bytes come in order only.
+    int (*upload_spread)(struct blob_upload *u, uint64_t whole);
+    int (*upload_put)(struct blob_upload *u, uint64_t at, const void *p, size_t n);
+    void (*upload_chunk_done)(struct blob_upload *u, size_t chunk);
+    bool (*upload_chunk_there)(struct blob_upload *u, size_t chunk);
+    int (*upload_digest)(struct blob_upload *u, uint64_t max);
+    int (*upload_read)(struct blob_upload *u, uint64_t at, void *p, size_t n);
     // Publishes under a name that nothing has yet. Also notes the outcome of one of
     // BLOB_AREA_UPLOADS of which something was durable before, ahead of the blob's becoming visible.
     int (*upload_commit)(struct blob_upload *u, const struct blob_name *as);

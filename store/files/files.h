@@ -17,6 +17,7 @@
 //   uploads/=<id>             a symbolic link whose text is the digest and the generation under
 //                             which the upload was committed, until it is discarded
 //   partial/sha256-abcd…      fetches from peers; directory 02700
+//   partial/sha256-abcd….map  which chunks of one are there that comes in ranges
 //   damaged/sha256-abcd…      files whose bytes do not match their digest, until a whole one is
 //                             there; directory 02700
 //   hold                      empty; who has a shared lock on it (flock) holds all published files,

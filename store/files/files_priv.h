@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct file_upload;
+struct file_spread;
 
 struct file_store {
     struct blob_store base;
@@ -48,6 +49,8 @@ struct file_upload {
     uint64_t synced;
     // NULL: see invariant 1 of upload.c
     struct hasher *hasher;
+    // its bytes come in ranges (spread.c); NULL: in order
+    struct file_spread *spread;
     // error that ended this handle; or ERR_CLOSED after the commit
     int dead;
 };
@@ -87,6 +90,33 @@ int file_upload_discard(struct blob_store *bs, const char *id);
 // --- read while they grow (follow.c) ---
 int file_follow_open(struct blob_store *bs, const char *id, struct blob_reader **out);
 int file_follow_look(struct blob_reader *br, enum blob_growth *out);
+
+// [0, size) is digested, by the algorithm that is asked for.
+int file_hasher_ensure(struct file_upload *u);
+// fdatasync; when it fails the handle is dead.
+int file_bytes_sync(struct file_upload *u);
+
+// --- growing files in ranges (spread.c) ---
+// The name of a file beside a partial fetch.
+#define FILE_BESIDE_SIZE (BLOB_NAME_SIZE + 8)
+int file_upload_spread(struct blob_upload *bu, uint64_t whole);
+int file_upload_put(struct blob_upload *bu, uint64_t at, const void *p, size_t n);
+void file_upload_chunk_done(struct blob_upload *bu, size_t chunk);
+bool file_upload_chunk_there(struct blob_upload *bu, size_t chunk);
+int file_upload_digest(struct blob_upload *bu, uint64_t max);
+int file_upload_read(struct blob_upload *bu, uint64_t at, void *p, size_t n);
+// Of one that was opened, whose size is that of its file: by its map, if it has one.
+int file_spread_load(struct file_upload *u);
+int file_spread_sync(struct file_upload *u);
+// Cuts it to what was digested in order, without a map. Nothing to do where there is none.
+int file_spread_end(struct file_upload *u);
+void file_spread_free(struct file_spread *sp); // NULL is ignored
+// How many bytes are there of one that nobody needs to have open.
+uint64_t file_spread_size(int dir_fd, const char *name, uint64_t file_size);
+// Removes the files beside it.
+void file_spread_forget(int dir_fd, const char *name);
+// Is it the name of a file beside a partial fetch? Of which.
+bool file_spread_beside(const char *name, char out_of[BLOB_NAME_SIZE]);
 
 // --- what is left behind (sweep.c) ---
 uint64_t file_partial_size(struct blob_store *bs, const char *name);

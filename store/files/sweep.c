@@ -37,8 +37,25 @@ static int remove_closed(struct file_store *fs, int dir_fd, const char *name)
     int rc = file_upload_hold(fs, dir_fd, name, &held);
     if (!rc && unlinkat(dir_fd, name, 0))
         rc = err_from_errno(errno);
+    if (!rc && dir_fd == fs->part_fd)
+        file_spread_forget(dir_fd, name);
     pthread_mutex_unlock(&fs->lock);
     return rc;
+}
+
+// A file beside a partial fetch goes with that one; one that was left alone is removed here.
+static bool is_beside(struct file_store *fs, int dir_fd, const char *name)
+{
+    char of[BLOB_NAME_SIZE];
+    struct stat st;
+    if (dir_fd != fs->part_fd || !file_spread_beside(name, of))
+        return false;
+    pthread_mutex_lock(&fs->lock);
+    bool alone = fstatat(dir_fd, of, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    if (alone)
+        file_spread_forget(dir_fd, of);
+    pthread_mutex_unlock(&fs->lock);
+    return true;
 }
 
 // --- abandoned ---
@@ -79,6 +96,8 @@ int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_w
         struct stat st;
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
             continue;
+        if (is_beside(fs, dir_fd, e->d_name))
+            continue;
         if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
         if (!is_abandoned(&x, e->d_name, &st))
@@ -98,9 +117,19 @@ int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_w
 uint64_t file_partial_size(struct blob_store *bs, const char *name)
 {
     struct stat st;
-    if (fstatat(file_store_of(bs)->part_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+    int dir_fd = file_store_of(bs)->part_fd;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
         return 0;
-    return S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    return file_spread_size(dir_fd, name, (uint64_t)st.st_size);
+}
+
+// Without the holes.
+static uint64_t bytes_held(const struct stat *st)
+{
+    uint64_t size = (uint64_t)st->st_size, held = (uint64_t)st->st_blocks * 512;
+    if (held < size)
+        return held;
+    return size;
 }
 
 int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes)
@@ -112,12 +141,14 @@ int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes
         return rc;
     for (struct dirent *e; (e = readdir(dir));) {
         struct stat st;
+        if (is_beside(fs, fs->part_fd, e->d_name))
+            continue;
         if (fstatat(fs->part_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
             continue;
         if (remove_closed(fs, fs->part_fd, e->d_name))
             continue;
         ++*out_n;
-        *out_bytes += (uint64_t)st.st_size;
+        *out_bytes += bytes_held(&st);
     }
     closedir(dir);
     return 0;

@@ -145,6 +145,12 @@ int file_upload_open(struct blob_store *bs, enum blob_area area, const char *nam
         return rc;
     }
     u->base.size = (uint64_t)st.st_size;
+    if (area == BLOB_AREA_PARTIALS)
+        rc = file_spread_load(u);
+    if (rc) {
+        file_upload_close(&u->base, false);
+        return rc;
+    }
     u->base.resume_at = u->base.size;
     *out = &u->base;
     return 0;
@@ -153,8 +159,12 @@ int file_upload_open(struct blob_store *bs, enum blob_area area, const char *nam
 void file_upload_close(struct blob_upload *bu, bool drop)
 {
     struct file_upload *u = file_upload_of(bu);
-    if (drop && u->dead != ERR_CLOSED) // after the commit the file has another name
+    if (drop && u->dead != ERR_CLOSED) { // after the commit the file has another name
         (void)unlinkat(u->dir_fd, u->name, 0);
+        if (u->spread)
+            file_spread_forget(u->dir_fd, u->name);
+    }
+    file_spread_free(u->spread);
     fd_auto_close(&u->fd);
     unlist(u);
     hasher_free(u->hasher);
@@ -187,7 +197,7 @@ static int hash_file(struct file_upload *u, struct hasher *h)
 
 // Digests the bytes of the file anew, unless the running hash is here and of the algorithm that is
 // asked for.
-static int hasher_ensure(struct file_upload *u)
+int file_hasher_ensure(struct file_upload *u)
 {
     if (u->hasher && hasher_alg(u->hasher) == u->base.alg)
         return 0;
@@ -211,7 +221,9 @@ int file_upload_write(struct blob_upload *bu, const void *p, size_t n)
         return u->dead;
     if (bu->size > INT64_MAX - n)
         return ERR_TOOBIG;
-    int rc = hasher_ensure(u);
+    int rc = file_spread_end(u); // from now on in order
+    if (!rc)
+        rc = file_hasher_ensure(u);
     if (rc)
         return rc;
     rc = fd_pwrite_all(u->fd, p, n, (off_t)bu->size);
@@ -232,6 +244,8 @@ static int sync_failed(struct file_upload *u, int e)
 {
     assert(u->synced <= u->base.size); // invariant 3
     u->dead = err_from_errno(e);
+    if (u->spread) // what its map on the disk says was durable before, and stays so
+        return u->dead;
     // so that a later look does not take lost pages for bytes
     (void)!ftruncate(u->fd, (off_t)u->synced);
     u->base.size = u->synced;
@@ -239,17 +253,24 @@ static int sync_failed(struct file_upload *u, int e)
     return u->dead;
 }
 
+int file_bytes_sync(struct file_upload *u)
+{
+    if (fdatasync(u->fd))
+        return sync_failed(u, errno);
+    assert(u->synced <= u->base.size); // invariant 3
+    u->synced = u->base.size;
+    u->base.resume_at = u->base.size;
+    return 0;
+}
+
 int file_upload_sync(struct blob_upload *bu)
 {
     struct file_upload *u = file_upload_of(bu);
     if (u->dead)
         return u->dead;
-    if (fdatasync(u->fd))
-        return sync_failed(u, errno);
-    assert(u->synced <= bu->size); // invariant 3
-    u->synced = bu->size;
-    bu->resume_at = bu->size;
-    return 0;
+    if (u->spread)
+        return file_spread_sync(u);
+    return file_bytes_sync(u);
 }
 
 int file_upload_trim(struct blob_upload *bu, uint64_t size)
@@ -261,14 +282,14 @@ int file_upload_trim(struct blob_upload *bu, uint64_t size)
         return ERR_RANGE;
     u->synced = size;
     bu->resume_at = size;
-    if (size == bu->size)
-        return 0;
-    if (ftruncate(u->fd, (off_t)size))
-        return err_from_errno(errno);
-    bu->size = size;
-    // invariant 1: it has seen more
-    hasher_free(take_ptr(u->hasher));
-    return 0;
+    if (size < bu->size) {
+        if (ftruncate(u->fd, (off_t)size))
+            return err_from_errno(errno);
+        bu->size = size;
+        // invariant 1: it has seen more
+        hasher_free(take_ptr(u->hasher));
+    }
+    return file_spread_end(u);
 }
 
 // --- the end of an upload ---
@@ -276,7 +297,7 @@ int file_upload_trim(struct blob_upload *bu, uint64_t size)
 static int verify(struct file_upload *u, const struct digest *expected)
 {
     struct digest d;
-    int rc = hasher_ensure(u);
+    int rc = file_hasher_ensure(u);
     if (rc)
         return rc;
     rc = hasher_final(u->hasher, &d);
@@ -311,6 +332,8 @@ static int publish(struct file_upload *u, const struct blob_name *as)
         return err_from_errno(errno);
     assert(!u->hasher); // the content was verified with it
     u->dead = ERR_CLOSED;
+    if (u->spread)
+        file_spread_forget(u->dir_fd, u->name);
     return fsync(shard) ? err_from_errno(errno) : 0;
 }
 
@@ -379,6 +402,8 @@ int file_upload_commit(struct blob_upload *bu, const struct blob_name *as)
     int rc = verify(u, &as->digest);
     if (rc)
         return rc;
+    if (u->spread && ftruncate(u->fd, (off_t)bu->size)) // more may be there than was digested
+        return err_from_errno(errno);
     if (fsync(u->fd))
         return sync_failed(u, errno);
     if (is_gone_on_with(u)) {
