@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "content/ranges.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -16,17 +17,7 @@
 // is generous.
 #define SIZE_SLACK (1ull << 30)
 
-struct blob_get {
-    struct content *content;
-    const struct content_want *want;
-    struct content_outcome *out;
-    struct flight *flight;
-    struct blob_upload *upload;
-    // who gave all bytes that are here; NULL: several sources, or an earlier fetch
-    const struct source *giver;
-};
-
-static const _Atomic bool *stop_of(const struct blob_get *g)
+const _Atomic bool *blob_get_stop(const struct blob_get *g)
 {
     if (g->want->stop)
         return g->want->stop;
@@ -41,12 +32,18 @@ static void note_arrived(struct blob_get *g)
         g->want->arrived(g->want->ctx, bytes);
 }
 
-// This region's own disk did not take it.
-static int own_failed(struct blob_get *g, int rc)
+static uint64_t bytes_here(const struct blob_get *g)
+{
+    if (g->ranges && !g->ranges_over)
+        return ranges_bytes(g->ranges);
+    return blob_upload_size(g->upload);
+}
+
+int blob_get_own_failed(struct blob_get *g, int rc)
 {
     g->out->own_fault = true;
     if (rc == ERR_NOSPACE && g->want->no_space)
-        g->want->no_space(g->want->ctx, blob_upload_size(g->upload));
+        g->want->no_space(g->want->ctx, bytes_here(g));
     return rc;
 }
 
@@ -54,7 +51,7 @@ static int start_over(struct blob_get *g)
 {
     int rc = blob_upload_truncate(g->upload);
     if (rc)
-        return own_failed(g, rc);
+        return blob_get_own_failed(g, rc);
     flight_arrived(g->flight, 0);
     return 0;
 }
@@ -64,10 +61,10 @@ static int keep(struct blob_get *g, const uint8_t *p, size_t n)
     struct space_charge *charge = g->want->charge;
     int rc = space_grow(charge, n);
     if (rc)
-        return own_failed(g, rc);
+        return blob_get_own_failed(g, rc);
     rc = blob_upload_write(g->upload, p, n);
     if (rc)
-        return own_failed(g, rc);
+        return blob_get_own_failed(g, rc);
     space_spend(charge, n);
     note_arrived(g);
     return 0;
@@ -107,21 +104,25 @@ static int body_keep(struct blob_get *g, struct source *s, struct source_body *b
     }
 }
 
-static int commit(struct blob_get *g)
+int blob_get_commit(struct blob_get *g)
 {
     struct blob_name name;
     uint64_t size;
     int rc = blob_upload_commit(g->upload, &g->want->digest, &name, &size);
     if (rc == ERR_DIGEST) {
+        if (g->ranges && !g->ranges_over)
+            ranges_wrong(g->ranges);
         int again = start_over(g); // invariant 1: what was kept of it is worth nothing
         if (again)
             return again;
         return ERR_DIGEST;
     }
+    if (!rc && g->ranges)
+        ranges_judge(g->ranges, &name);
     if (!rc && g->want->published)
         rc = g->want->published(g->want->ctx, &name, size);
     if (rc)
-        return own_failed(g, rc);
+        return blob_get_own_failed(g, rc);
     return 0;
 }
 
@@ -134,6 +135,13 @@ static struct content_ask ask_of(const struct blob_get *g)
                                 .from = blob_upload_size(g->upload)};
 }
 
+static void say_own_fault(const struct blob_get *g, int rc, char error[CONTENT_TEXT_SIZE])
+{
+    if (g->out->own_fault)
+        snprintf(error, CONTENT_TEXT_SIZE, "%s cannot keep a blob: %s", g->content->region,
+                 err_text(rc));
+}
+
 // One request, and what comes of it.
 static int ask_once(struct blob_get *g, struct source *s, char error[CONTENT_TEXT_SIZE])
 {
@@ -144,7 +152,7 @@ static int ask_once(struct blob_get *g, struct source *s, char error[CONTENT_TEX
         g->giver = s;
     else
         g->giver = NULL;
-    int rc = source_open(s, &ask, stop_of(g), &body, &from, error);
+    int rc = source_open(s, &ask, blob_get_stop(g), &body, &from, error);
     if (rc == ERR_RANGE) { // more is here than there is
         rc = start_over(g);
         if (rc)
@@ -161,11 +169,36 @@ static int ask_once(struct blob_get *g, struct source *s, char error[CONTENT_TEX
     if (!rc)
         rc = body_keep(g, s, body, error);
     if (!rc)
-        rc = commit(g);
+        rc = blob_get_commit(g);
     source_close(s, body);
-    if (g->out->own_fault)
-        snprintf(error, CONTENT_TEXT_SIZE, "%s cannot keep a blob: %s", g->content->region,
-                 err_text(rc));
+    say_own_fault(g, rc, error);
+    return rc;
+}
+
+static size_t place_of(const struct content_want *w, const struct source *s)
+{
+    size_t i = 0;
+    while (w->sources[i] != s)
+        i++;
+    return i;
+}
+
+// From now on it comes in order.
+static void ranges_give_up(struct blob_get *g)
+{
+    if (!g->ranges || g->ranges_over)
+        return;
+    ranges_end(g->ranges);
+    g->ranges_over = true;
+}
+
+// In ranges, if that can be.
+static int ask_ranges(struct blob_get *g, struct source *s, char error[CONTENT_TEXT_SIZE])
+{
+    if (!g->ranges || g->ranges_over)
+        return ERR_UNSUPPORTED;
+    int rc = ranges_get(g->ranges, place_of(g->want, s), error);
+    say_own_fault(g, rc, error);
     return rc;
 }
 
@@ -176,7 +209,11 @@ static int ask_source(void *arg, struct source *s, struct content_outcome *out,
 {
     struct blob_get *g = arg;
     (void)out;
-    int rc = ask_once(g, s, error);
+    int rc = ask_ranges(g, s, error);
+    if (rc == ERR_UNSUPPORTED || rc == ERR_DIGEST)
+        ranges_give_up(g);
+    if (rc == ERR_UNSUPPORTED)
+        rc = ask_once(g, s, error);
     if (rc == ERR_DIGEST && g->giver != s)
         rc = ask_once(g, s, error);
     if (rc != ERR_DIGEST)
@@ -203,7 +240,7 @@ static int look_here(struct blob_get *g)
     bool whole = size == said && size >= w->size;
     if (whole)
         return 0;
-    rc = blob_verify(c->blobs, &name, 0, stop_of(g));
+    rc = blob_verify(c->blobs, &name, 0, blob_get_stop(g));
     if (rc != ERR_DIGEST)
         return rc;
     log_error("content: a blob in the store is damaged: %" PRIu64 " of %" PRIu64
@@ -218,12 +255,33 @@ static int finish_earlier(struct blob_get *g)
     uint64_t size = g->want->size;
     if (!size || blob_upload_size(g->upload) < size)
         return ERR_NOTFOUND;
-    return commit(g);
+    return blob_get_commit(g);
 }
 
 static bool may_take(const struct content_want *w)
 {
     return !w->may_take || w->may_take(w->ctx);
+}
+
+// What came is there for the next try, at whatever place.
+static void end_ranges(struct blob_get *g, int rc)
+{
+    bool spread = !g->ranges_over;
+    ranges_give_up(g);
+    if (rc && spread && !g->out->own_fault)
+        (void)blob_upload_sync(g->upload);
+}
+
+static int get_rest(struct blob_get *g)
+{
+    int rc = ranges_new(g, &g->ranges);
+    if (rc && rc != ERR_UNSUPPORTED) {
+        (void)blob_get_own_failed(g, rc);
+        say_own_fault(g, rc, g->out->error);
+        return rc;
+    }
+    flight_arrived(g->flight, blob_upload_size(g->upload));
+    return sources_try(g->want, blob_get_stop(g), ask_source, g, g->out);
 }
 
 static int get(struct blob_get *g)
@@ -243,9 +301,10 @@ static int get(struct blob_get *g)
         rc = finish_earlier(g);
     else if (blob_upload_size(g->upload) >= w->size)
         (void)blob_upload_truncate(g->upload); // the source has to give some of it
-    flight_arrived(g->flight, blob_upload_size(g->upload));
     if (rc == ERR_NOTFOUND || rc == ERR_DIGEST)
-        rc = sources_try(w, stop_of(g), ask_source, g, g->out);
+        rc = get_rest(g);
+    if (g->ranges)
+        end_ranges(g, rc);
     if (rc == ERR_NOSPACE) // what cannot become whole holds no space
         blob_upload_drop(g->upload);
     else
@@ -259,6 +318,7 @@ int content_run(struct content *c, const struct content_want *w, struct flight *
     struct blob_get g = {.content = c, .want = w, .out = out, .flight = f};
     *out = (struct content_outcome){0};
     int rc = get(&g);
+    ranges_free(g.ranges);
     flight_end(f, rc);
     return rc;
 }

@@ -21,6 +21,14 @@ int content_new(const struct content_options *o, struct content **out)
     int rc = ERR_NOMEM;
     if (c->region)
         rc = flights_new(o->max_flights, &c->flights);
+    if (!rc && o->n_streams) {
+        const struct pool_options streams = {.name = "range",
+                                             .n_threads = o->n_streams,
+                                             .max_waiting = o->max_flights * CONTENT_STREAMS_MAX};
+        c->streams = pool_new(&streams);
+        if (!c->streams)
+            rc = ERR_NOMEM;
+    }
     if (rc) {
         content_free(c);
         return rc;
@@ -39,6 +47,7 @@ void content_free(struct content *c)
 {
     if (!c)
         return;
+    pool_free(c->streams);
     flights_free(c->flights);
     free(c->region);
     free(c);

@@ -31,6 +31,8 @@
 #include "store/space.h"
 
 #define CONTENT_MANIFEST_MAX (32u << 20)
+// of one blob, beside the first
+#define CONTENT_STREAMS_MAX 7
 
 struct content;
 struct content_options {
@@ -43,6 +45,9 @@ struct content_options {
     const char *region;
     // so many blobs may be fetched at once
     size_t max_flights;
+    // threads that all large blobs share, for streams beside the first (content_want.streams);
+    // 0: none
+    unsigned n_streams;
 };
 int content_new(const struct content_options *o, struct content **out);
 // All calls that run end with ERR_CANCELED soon, and so do later ones.
@@ -63,6 +68,9 @@ struct content_want {
     unsigned max_running;
     // its requests have no part in that, nor in that of others (source_enter_besides)
     bool besides;
+    // A large blob may come in so many streams at once, from one source or several (content/ranges.h);
+    // 0, 1: in order. Only the first has a part in max_running.
+    unsigned streams;
     // For the bytes of a blob. It grows by windows when more comes than was charged.
     struct space_charge *charge;
 

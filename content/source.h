@@ -42,6 +42,8 @@ struct content_ask {
     struct digest digest;
     // Bytes of it that are here already: the source goes on behind them. 0: all of it.
     uint64_t from;
+    // Only the bytes before that one, and only if the source can give a range. 0: to its end.
+    uint64_t to;
 };
 
 // A running answer; what is in it is the source's own.
@@ -52,7 +54,8 @@ struct source_body;
 struct source_ops {
     // Asks, and waits until the source answers. 0: *out is the body and *out_from where it begins:
     // ask->from, or 0 when the source gives the whole. ERR_NOTFOUND: it has not got it. ERR_RANGE:
-    // it has less of it than ask->from. ERR_CANCELED soon after *stop is true; `stop` outlives the
+    // it has less of it than ask->from. ERR_UNSUPPORTED: it gives no range (with ask->to).
+    // ERR_CANCELED soon after *stop is true; `stop` outlives the
     // body.
     int (*open)(void *ctx, const struct content_ask *ask, const _Atomic bool *stop,
                 struct source_body **out, uint64_t *out_from, char error[CONTENT_TEXT_SIZE]);

@@ -131,6 +131,7 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
                                 .no_space = no_space,
                                 .ctx = &j};
     struct content_outcome outcome;
+    want.streams = peer_source_streams(w->r, sources, want.n_sources, ref->size);
     int rc = content_blob(w->r->content, &want, &outcome);
     outcome_take(w, rc, &outcome, out_not_before_mono, error);
     *out_published = j.published;

@@ -256,6 +256,7 @@ static int blob_gather(struct replicator *r, const struct content_want *from, st
     want.charge = &c;
     want.size = of->item.size;
     want.exact = of->batch->exact;
+    want.streams = peer_source_streams(r, want.sources, want.n_sources, want.size);
     want.may_take = item_may_take;
     want.may_wait = item_may_wait;
     want.published = published;

@@ -74,10 +74,13 @@ static int request(struct peer *p, const struct topology *t, const struct conten
     int rc = peer_dial(&peer_replicator(p)->dialer, t, peer_name(p), target, reg, &d);
     if (rc)
         return rc;
-    if (ask->from) {
+    if (ask->to)
+        snprintf(d.range, sizeof d.range, "Range: bytes=%" PRIu64 "-%" PRIu64, ask->from,
+                 ask->to - 1);
+    else
         snprintf(d.range, sizeof d.range, "Range: bytes=%" PRIu64 "-", ask->from);
+    if (ask->from || ask->to)
         add_header(&d, d.range);
-    }
     if (ask->kind == CONTENT_MANIFEST) {
         add_header(&d, manifest_accept);
         d.q.timeout_ms = PEER_ANSWER_MS;
@@ -140,6 +143,8 @@ static int answer(struct source_body *b, const struct content_ask *ask, uint64_t
         say_broken(b, status, error);
         return status;
     }
+    if (status == 200 && ask->to)
+        return ERR_UNSUPPORTED;
     if (status == 200) {
         *out_from = 0;
         return 0;
@@ -251,6 +256,25 @@ size_t peer_sources(struct replicator *r, const struct topology *t, const struct
     for (size_t i = 0; i < n; i++)
         out[i] = list[i].source;
     return n;
+}
+
+unsigned streams_of(int64_t half_ms, uint64_t size)
+{
+    bool is_far = half_ms != NEAR_UNKNOWN && half_ms >= STREAMS_ROUND_TRIP_MS / 2;
+    if (is_far && size >= STREAMS_BLOB_MIN)
+        return STREAMS_OF_BLOB;
+    return 1;
+}
+
+unsigned peer_source_streams(struct replicator *r, struct source *const *sources, size_t n,
+                             uint64_t size)
+{
+    struct peer *first = NULL;
+    if (n)
+        first = peers_find(r->peers, source_name(sources[0]));
+    if (!first)
+        return 1;
+    return streams_of(near_of(r, first).ms, size);
 }
 
 unsigned peer_source_max(struct replicator *r)

@@ -29,6 +29,18 @@ struct near_source {
 #define NEAR_STEP_MS 10
 // Orders the list from place `from` on, nearest first. Pure.
 void near_order(struct near_source *list, size_t n, size_t from);
+// In how many streams a blob of that size comes best, from these sources on. One stream reaches the
+// rate of a line with a short round trip; over a long one it is held back by what may be under way.
+// 1: in order.
+#define STREAMS_OF_BLOB 4
+#define STREAMS_BLOB_MIN (32ull << 20)
+#define STREAMS_ROUND_TRIP_MS 10
+unsigned peer_source_streams(struct replicator *r, struct source *const *sources, size_t n,
+                             uint64_t size);
+// The same, from the half of the round trip. Pure.
+unsigned streams_of(int64_t half_ms, uint64_t size);
+// Threads of streams beside the first, for all blobs.
+#define STREAM_THREADS 6
 // How many requests may run to one source: where there are others, one worker at least stays free
 // of it.
 unsigned peer_source_max(struct replicator *r);

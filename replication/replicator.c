@@ -150,7 +150,8 @@ static int content_objects_new(struct replicator *r)
                                             .find_ctx = r->o.meta,
                                             .region = r->o.region,
                                             .max_flights = r->o.n_fetches + 1 + GATHER_THREADS +
-                                                           AHEAD_THREADS + HELPER_THREADS};
+                                                           AHEAD_THREADS + HELPER_THREADS,
+                                            .n_streams = STREAM_THREADS};
     const struct room_options room = {
         .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
     int rc = content_new(&content, &r->content);

@@ -14,6 +14,7 @@ MIB = 1 << 20
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG, LAYER = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip"
 HERE_REGION, AWAY, OTHERS = "eastus", "westeurope", ("westeurope", "southeastasia")
+RANGES = 4  # replication/peer_source.h
 FAR_MS, FAR_RATE, PUSH_RATE = 80, "1000000000", "200mbit"
 PEER_PORT = 5000
 args = None
@@ -327,14 +328,54 @@ class Bench:
             self.lab.wait_up(AWAY)
         self.wait_ready()
 
+    def far_one(self):
+        """The same with one large blob, which comes in ranges; beside curl with as many ranges at once."""
+        size = args.one_mib * MIB
+        row = f"one blob of {args.one_mib} MiB, {FAR_MS} ms, 1 Gbit/s"
+        client = Client(self.lab, "contoso", self.repository("far"))
+        path, digest = self.random_file(size)
+        self.lab.stop(AWAY)
+        client.large("t", [(path, digest)], 1)
+        with self.far(AWAY):
+            watch = Watch(self.lab, AWAY, "contoso", client.repository, ["t"], 20)
+            self.lab.start(AWAY, wait=False)
+            first = watch.first()
+            note(row, "Meridian", watch.all() - first)
+            if args.peers:
+                for n in (1, RANGES):
+                    note(row, f"curl, {n} ranges at once", self.curl_ranges(client, digest, size, n))
+            self.lab.wait_up(AWAY)
+        os.unlink(path)
+        self.wait_ready()
+
+    def curl_ranges(self, client, digest, size, n):
+        config = self.curl_config(client)
+        url = f"https://{client.host}/v2/{client.repository}/blobs/{digest}"
+        began = time.monotonic()
+        children = []
+        for i in range(n):
+            span = f"{size * i // n}-{size * (i + 1) // n - 1}"
+            children.append(subprocess.Popen(["ip", "netns", "exec", AWAY, "curl", "-sSfL", "--http1.1", "-K", config, "--cacert", self.lab.ca, "-r", span,
+                                              "-o", f"{self.lab.dir}/curl-{i}", url]))
+        assert [c.wait(timeout=900) for c in children] == [0] * n
+        took = time.monotonic() - began
+        assert sum(os.path.getsize(f"{self.lab.dir}/curl-{i}") for i in range(n)) == size
+        for i in range(n):
+            os.unlink(f"{self.lab.dir}/curl-{i}")
+        return took
+
+    def curl_config(self, client):
+        config = f"{self.lab.dir}/curl.auth"
+        with open(config, "w") as f:
+            f.write(f'header = "Authorization: {client.auth["Authorization"]}"\n')
+        return config
+
     def curl(self, client, files, streams):
         """From the same edge, into files, without a sync."""
         urls = []
         for i, (_, digest) in enumerate(files):
             urls += ["-o", f"{self.lab.dir}/curl-{i}", f"https://{client.host}/v2/{client.repository}/blobs/{digest}"]
-        config = f"{self.lab.dir}/curl.auth"
-        with open(config, "w") as f:
-            f.write(f'header = "Authorization: {client.auth["Authorization"]}"\n')
+        config = self.curl_config(client)
         began = time.monotonic()
         self.lab.run("ip", "netns", "exec", AWAY, "curl", "-sSfL", "--http1.1", "-K", config, "--cacert", self.lab.ca, "--parallel", "--parallel-immediate",
                      "--parallel-max", str(streams), *urls, timeout=900)
@@ -374,17 +415,18 @@ class Bench:
 
 
 ROWS = {"small-away": Bench.small_away, "small-live": Bench.small_live, "large-away": Bench.large_away, "large-live": Bench.large_live,
-        "far-small": Bench.far_small, "far-large": Bench.far_large, "crowd": Bench.crowd}
+        "far-small": Bench.far_small, "far-large": Bench.far_large, "far-one": Bench.far_one, "crowd": Bench.crowd}
 
 
 def arguments():
     p = argparse.ArgumentParser()
     p.add_argument("--rows", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--quick", action="store_true", help="layers of 16 MiB, 50 images, 1,000 tags")
+    p.add_argument("--quick", action="store_true", help="layers of 16 MiB, a blob of 64 MiB, 50 images, 1,000 tags")
     p.add_argument("--images", type=int)
     p.add_argument("--layers", type=int, default=8)
     p.add_argument("--layer-mib", type=int)
+    p.add_argument("--one-mib", type=int, help="the blob that comes in ranges")
     p.add_argument("--lives", type=int, default=15, help="small images pushed live in each round")
     p.add_argument("--streams", type=int, default=5, help="uploads at once of the large image that is pushed live")
     p.add_argument("--tags", type=int)
@@ -392,7 +434,7 @@ def arguments():
     p.add_argument("--crowd-images", type=int, default=20)
     p.add_argument("--no-peers", dest="peers", action="store_false")
     a = p.parse_args()
-    for name, quick, whole in (("images", 50, 200), ("layer_mib", 16, 128), ("tags", 1000, 10000)):
+    for name, quick, whole in (("images", 50, 200), ("layer_mib", 16, 128), ("one_mib", 64, 512), ("tags", 1000, 10000)):
         if getattr(a, name) is None:
             setattr(a, name, quick if a.quick else whole)
     return a

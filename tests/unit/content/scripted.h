@@ -16,6 +16,7 @@
 #include "tests/support/check_main.h"
 #include "tests/support/wait_for.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,12 +35,19 @@ struct script {
     bool whole_only;
     // The first byte that it gives is another one.
     bool lies;
+    // Of an answer from its beginning on it gives only so many bytes, until this is 0.
+    _Atomic size_t head;
+    // It gives nothing before so many of its answers have run at once.
+    unsigned crowd;
     // It is known not to answer.
     _Atomic bool away;
     // It gives no byte past this one until it grows. SIZE_MAX: no such limit; 0 is SIZE_MAX.
     _Atomic size_t until;
     // How often it was asked, and from which byte the last time; how often it was told that it lies.
     _Atomic unsigned n_asked, n_told;
+    // answers that run, and the most that did; bytes that it gave
+    _Atomic unsigned n_open, n_open_most;
+    _Atomic uint64_t n_given;
     _Atomic uint64_t asked_from;
 
     struct source *source;
@@ -48,7 +56,7 @@ struct script {
 struct source_body {
     struct script *script;
     const _Atomic bool *stop;
-    size_t at, begin;
+    size_t at, begin, end;
 };
 
 static inline int script_open(void *ctx, const struct content_ask *ask, const _Atomic bool *stop,
@@ -63,8 +71,10 @@ static inline int script_open(void *ctx, const struct content_ask *ask, const _A
         return s->refuses;
     if (!s->bytes)
         return ERR_NOTFOUND;
-    if (ask->from > s->n)
+    if (ask->from > s->n || (ask->to && ask->from == s->n))
         return ERR_RANGE;
+    if (ask->to && s->whole_only)
+        return ERR_UNSUPPORTED;
     struct source_body *b = mem_zalloc(sizeof *b);
     if (!b)
         return ERR_NOMEM;
@@ -73,16 +83,27 @@ static inline int script_open(void *ctx, const struct content_ask *ask, const _A
     if (!s->whole_only)
         b->begin = ask->from;
     b->at = b->begin;
+    b->end = s->n;
+    if (ask->to && ask->to < s->n)
+        b->end = (size_t)ask->to;
+    unsigned open = ++s->n_open, most = s->n_open_most;
+    while (open > most && !atomic_compare_exchange_weak(&s->n_open_most, &most, open))
+        ;
     *out = b;
     *out_from = b->begin;
     return 0;
 }
 
-static inline size_t script_limit(const struct script *s)
+static inline size_t script_limit(const struct source_body *b)
 {
-    size_t limit = s->until;
-    if (!limit || limit > s->n)
-        limit = s->n;
+    const struct script *s = b->script;
+    size_t limit = s->until, head = s->head;
+    if (!limit || limit > b->end)
+        limit = b->end;
+    if (head && b->begin == 0 && limit > head)
+        limit = head;
+    if (s->n_open_most < s->crowd)
+        limit = b->begin;
     return limit;
 }
 
@@ -91,14 +112,14 @@ static inline ssize_t script_read(struct source_body *b, void *to, size_t cap,
 {
     struct script *s = b->script;
     snprintf(error, CONTENT_TEXT_SIZE, "%s: broke off", s->name);
-    while (b->at < s->n && b->at >= script_limit(s)) {
+    while (b->at < b->end && b->at >= script_limit(b)) {
         if (*b->stop)
             return ERR_CANCELED;
         clock_sleep_ms(1);
     }
     if (*b->stop)
         return ERR_CANCELED;
-    size_t n = script_limit(s) - b->at;
+    size_t n = script_limit(b) - b->at;
     if (n > cap)
         n = cap;
     if (s->piece && n > s->piece)
@@ -114,11 +135,13 @@ static inline ssize_t script_read(struct source_body *b, void *to, size_t cap,
     if (s->lies && n && b->at == b->begin)
         *(char *)to ^= 1;
     b->at += n;
+    s->n_given += n;
     return (ssize_t)n;
 }
 
 static inline void script_close(struct source_body *b)
 {
+    b->script->n_open--;
     free(b);
 }
 

@@ -44,5 +44,16 @@ START_TEST(what_is_as_near_keeps_its_order)
 }
 END_TEST
 
+// Only what is large, over a line whose round trip is known to be long.
+START_TEST(a_large_blob_from_afar_comes_in_streams)
+{
+    ck_assert_uint_eq(streams_of(40, STREAMS_BLOB_MIN), STREAMS_OF_BLOB);
+    ck_assert_uint_eq(streams_of(5, STREAMS_BLOB_MIN), STREAMS_OF_BLOB);
+    ck_assert_uint_eq(streams_of(4, STREAMS_BLOB_MIN), 1);
+    ck_assert_uint_eq(streams_of(40, STREAMS_BLOB_MIN - 1), 1);
+    ck_assert_uint_eq(streams_of(NEAR_UNKNOWN, UINT64_MAX), 1);
+}
+END_TEST
+
 CHECK_MAIN("replication/near", nearest_first, the_first_may_stay_where_it_is,
-           what_is_as_near_keeps_its_order)
+           what_is_as_near_keeps_its_order, a_large_blob_from_afar_comes_in_streams)
