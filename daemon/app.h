@@ -88,6 +88,9 @@ struct app { // everything a request may need; made once by the worker, then onl
     struct operations *operations;
     struct resolver *resolver;
     struct fetcher *fetcher;
+    // What measures other nodes goes by this one: health, members, clocks. Transfers, however many
+    // there are, hold it up by nothing but their share of the machine.
+    struct fetcher *probes;
     // for addresses that users name
     struct outbound *outbound;
     struct pool *pool;

@@ -219,7 +219,7 @@ static void ask(struct member_probes *p, size_t at)
     *f = (struct member_flight){.p = p, .at = at};
     // the lock keeps an answer out until the flight is in the list
     pthread_mutex_lock(&p->lock);
-    bool flies = !p->stopping && !fetch_start(p->app->fetcher, &q, answered, &f->fetch);
+    bool flies = !p->stopping && !fetch_start(p->app->probes, &q, answered, &f->fetch);
     if (flies)
         flight_begin(f);
     pthread_mutex_unlock(&p->lock);
@@ -250,7 +250,7 @@ void member_probes_stop(struct member_probes *p)
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     for (struct member_flight *f = p->flights; f; f = f->next)
-        fetch_cancel(p->app->fetcher, f->fetch);
+        fetch_cancel(p->app->probes, f->fetch);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -227,6 +227,7 @@ static int start_replicator(struct worker *w)
                                          .space = w->app.space,
                                          .pool = w->app.pool,
                                          .fetcher = w->app.fetcher,
+                                         .probes = w->app.probes,
                                          .ca_file = n->ca_file,
                                          .peer_pem = w->paths->peer_pem,
                                          .state_dir = w->paths->state,

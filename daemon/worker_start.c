@@ -120,7 +120,7 @@ static int start_resolver(struct worker *w, struct diag *d)
 {
     const struct health_options h = {.topology = &w->topology,
                                      .verdicts = &w->verdicts,
-                                     .fetcher = w->app.fetcher,
+                                     .fetcher = w->app.probes,
                                      .ca_file = w->node->ca_file,
                                      .state_path = w->paths->health_state,
                                      .region = w->node->region,
@@ -183,6 +183,10 @@ int worker_start_answering(struct worker *w, struct diag *d)
     if (rc)
         return rc;
     fetcher_set_suspect(w->app.fetcher, worker_clock_suspected, w);
+    rc = fetcher_new_named("probes", &w->app.probes);
+    if (rc)
+        return rc;
+    fetcher_set_suspect(w->app.probes, worker_clock_suspected, w);
     if (!w->sockets->dns)
         return 0;
     return start_resolver(w, d);

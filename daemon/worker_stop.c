@@ -138,6 +138,7 @@ void worker_stop(struct worker *w, bool yields)
     admin_login_stop(w->app.operators);
     issued_close(w->app.issued);
     outbound_free(w->app.outbound);
+    fetcher_free(w->app.probes);
     fetcher_free(w->app.fetcher);
     pool_free(w->app.late_pool);
     pool_free(w->operator_pool);

@@ -133,7 +133,7 @@ static void loop_accept(struct fetcher *f, struct fetch *h)
 static void *loop_thread(void *arg)
 {
     struct fetcher *f = arg;
-    pthread_setname_np(pthread_self(), "fetch");
+    pthread_setname_np(pthread_self(), f->name);
     for (;;) {
         pthread_mutex_lock(&f->lock);
         struct fetch *news = take_ptr(f->inbox);
@@ -165,10 +165,16 @@ static void curl_start(void)
 
 int fetcher_new(struct fetcher **out)
 {
+    return fetcher_new_named("fetch", out);
+}
+
+int fetcher_new_named(const char *thread, struct fetcher **out)
+{
     pthread_once(&curl_once, curl_start);
     struct fetcher *f = mem_zalloc(sizeof *f);
     if (!f)
         return ERR_NOMEM;
+    f->name = thread;
     f->multi = curl_multi_init();
     pthread_mutex_init(&f->lock, NULL);
     if (!f->multi || pthread_create(&f->thread, NULL, loop_thread, f)) {

@@ -98,6 +98,9 @@ struct fetch_result {
 };
 
 int fetcher_new(struct fetcher **out);
+// The same with another name for its thread, of 15 letters at most and static. What one fetcher carries holds
+// up no other: each has a thread and connections of its own.
+int fetcher_new_named(const char *thread, struct fetcher **out);
 // When a certificate is refused for its dates, `suspect` writes a clause for the message that says
 // whose clock may be wrong. `peer` is the request's, or NULL. It runs on the fetcher's thread. Set
 // it before the first request, at most once.

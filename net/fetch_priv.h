@@ -60,6 +60,8 @@ struct peer_loss { // a peer was found silent
 struct fetcher {
     CURLM *multi;
     pthread_t thread;
+    // of the thread
+    const char *name;
     pthread_mutex_t lock;
     // under the lock
     struct fetch *inbox;

@@ -99,6 +99,8 @@ struct replicator_options {
     // blocking work
     struct pool *pool;
     struct fetcher *fetcher;
+    // for what measures the others' clocks; NULL: the same
+    struct fetcher *probes;
     // mutual TLS to peers
     const char *ca_file, *peer_pem;
     // Verifies a feed entry's signature with a key of the topology (certs/keys.h ed25519_verify),

@@ -64,6 +64,8 @@ struct replicator {
     // strings are ours
     struct replicator_options o;
     struct dialer dialer;
+    // the same by o.probes
+    struct dialer probes;
     struct life *life;
     struct streams *streams;
     struct reading_hold *hold;

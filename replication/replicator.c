@@ -116,6 +116,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.absent_ms = ABSENT_MS;
     if (!r->o.fence)
         r->o.fence = fence_allows;
+    if (!r->o.probes)
+        r->o.probes = r->o.fetcher;
     if (!r->o.n_fetches)
         r->o.n_fetches = N_FETCHES;
     return rc;
@@ -255,7 +257,7 @@ static int clock_start(struct replicator *r)
     const struct clock_watch_options o = {.region = r->o.region,
                                           .topology = r->o.topology,
                                           .meta = r->o.meta,
-                                          .dialer = &r->dialer,
+                                          .dialer = &r->probes,
                                           .life = r->life,
                                           .report = r->clocks,
                                           .speech = r->speech,
@@ -335,6 +337,8 @@ int replicator_start(const struct replicator_options *o, struct replicator **out
                                 .stop = life_stop_flag(r->life),
                                 .dial_socket = r->o.dial_socket,
                                 .dial_ctx = r->o.dial_ctx};
+    r->probes = r->dialer;
+    r->probes.fetcher = r->o.probes;
     if (!rc)
         rc = objects_new(r);
     if (!rc)

@@ -52,6 +52,8 @@ static void peer_turned(struct replicator *r, struct peer *p, enum peer_turn tur
                  "until it is heard again",
                  peer_name(p));
         fetcher_peer_lost(r->o.fetcher, peer_name(p));
+        if (r->o.probes != r->o.fetcher)
+            fetcher_peer_lost(r->o.probes, peer_name(p));
         break;
     case PEER_BACK:
         log_info("replication: %s is heard again", peer_name(p));

@@ -231,7 +231,7 @@ START_TEST(a_round_that_nobody_answers_is_stopped)
     node.region = "eastus";
     struct topology *t = publish(document);
     node.ca_file = ca;
-    ck_assert_int_eq(fetcher_new(&app.fetcher), 0);
+    ck_assert_int_eq(fetcher_new(&app.probes), 0);
     member_probes_init(&p, &app);
     ck_assert_int_eq(member_probes_collect(&p), 0);
     p.topology->https_port = port;
@@ -255,7 +255,7 @@ START_TEST(a_round_that_nobody_answers_is_stopped)
         n_judged -= p.list[i].answer.at_ms != 0;
     ck_assert_uint_eq(n_judged, 0);
     member_probes_done(&p);
-    fetcher_free(take_ptr(app.fetcher));
+    fetcher_free(take_ptr(app.probes));
     node.ca_file = NULL;
     close(fd);
     unlink(ca);

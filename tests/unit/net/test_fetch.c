@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "net/http.h"
 #include "tests/support/check_main.h"
 #include "tests/support/tls_files.h"
@@ -131,6 +132,55 @@ START_TEST(test_basics)
     ck_assert_int_eq(fetch_run(f, &q, &r), 0);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&r.body), "sunk=6000000 len=3000000"));
     fetch_result_done(&r);
+    down();
+}
+END_TEST
+
+static _Atomic bool is_held, is_released;
+
+// Holds up the thread of its fetcher.
+static int hold_on(void *ctx, struct fetch *of, const uint8_t *data, size_t n)
+{
+    (void)ctx, (void)of, (void)data, (void)n;
+    is_held = true;
+    WAIT_FOR(is_released, 20000);
+    return 0;
+}
+
+static void note_done(void *ctx, struct fetch_result *r)
+{
+    (void)r;
+    *(_Atomic bool *)ctx = true;
+}
+
+// Eight transfers whose thread does not come to them hold up no request of another fetcher.
+START_TEST(a_fetcher_holds_up_no_other)
+{
+    up();
+    _Atomic bool done[8] = {0};
+    struct fetcher *probes;
+    struct fetch_result r;
+    ck_assert_int_eq(fetcher_new_named("probes", &probes), 0);
+    for (size_t i = 0; i < ARRAY_LEN(done); i++) {
+        const struct fetch_request big = {.url = "http://admin/big",
+                                          .unix_socket = path,
+                                          .idle_timeout_ms = 30000,
+                                          .on_data = hold_on,
+                                          .ctx = &done[i]};
+        ck_assert_int_eq(fetch_start(f, &big, note_done, NULL), 0);
+    }
+    WAIT_FOR(is_held, 10000);
+    const struct fetch_request q = {
+        .url = "http://admin/x", .unix_socket = path, .timeout_ms = 10000};
+    ck_assert_int_eq(fetch_run(probes, &q, &r), 0);
+    ck_assert_int_eq(r.status, 200);
+    fetch_result_done(&r);
+    for (size_t i = 0; i < ARRAY_LEN(done); i++)
+        ck_assert(!done[i]);
+    is_released = true;
+    for (size_t i = 0; i < ARRAY_LEN(done); i++)
+        WAIT_FOR(done[i], 10000);
+    fetcher_free(probes);
     down();
 }
 END_TEST
@@ -508,6 +558,7 @@ START_TEST(a_lost_peer_ends_what_runs_and_what_was_kept)
 }
 END_TEST
 
-CHECK_MAIN("net/fetch", test_basics, test_limits, test_pause_and_cancel, test_run_ends_when_told_to,
-           test_tls, a_date_that_does_not_fit_names_the_suspect_clock,
+CHECK_MAIN("net/fetch", test_basics, a_fetcher_holds_up_no_other, test_limits,
+           test_pause_and_cancel, test_run_ends_when_told_to, test_tls,
+           a_date_that_does_not_fit_names_the_suspect_clock,
            a_lost_peer_ends_what_runs_and_what_was_kept)
