@@ -3,7 +3,7 @@
 
 All rows are of one run on one machine, so that what else it does meets all alike: read ratios, not absolute times. Each row
 is a function below; its opening words say what is measured. Times are seconds if nothing else is said."""
-import argparse, collections, concurrent.futures, contextlib, hashlib, http.client, json, os, shutil, socket, statistics, subprocess, sys, threading, time
+import argparse, collections, concurrent.futures, contextlib, hashlib, http.client, json, os, re, shutil, socket, statistics, subprocess, sys, threading, time
 import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -384,6 +384,38 @@ class Bench:
             os.unlink(f"{self.lab.dir}/curl-{i}")
         return took
 
+    def probe_times(self, region, of, until):
+        """What the region's probes of the other one took, in ms, until that is so; each probe once."""
+        seen = {}
+        while True:
+            over = until()
+            [row] = [r for r in self.lab.admin(region, "health", "show") if r["region"] == of]
+            took = re.match(r"200 in (\d+) ms", row["reason"])
+            if took:
+                seen[row["probedMs"]] = int(took[1])
+            if over:
+                return list(seen.values())
+            time.sleep(0.1)
+
+    def probes(self):
+        """What a region's probes of another one take: at rest, and while it fetches an image whose layers come all at once."""
+        row = f"a probe, beside {args.layers} layers of {args.layer_mib} MiB"
+        end = time.monotonic() + 10
+        rest = self.probe_times(AWAY, OTHERS[1], lambda: time.monotonic() > end)
+        repository = self.repository("probes")
+        client = Client(self.lab, "contoso", repository)
+        self.lab.stop(AWAY)
+        client.large("t", self.fresh_files(), 4)
+        watch = Watch(self.lab, AWAY, "contoso", repository, ["t"], 20)
+        self.lab.start(AWAY)
+        there = threading.Thread(target=watch.all)
+        there.start()
+        beside = self.probe_times(AWAY, OTHERS[1], lambda: not there.is_alive())
+        for what, times in (("at rest", rest), ("beside the transfers", beside)):
+            note(row, f"{what}, median", statistics.median(times), "ms")
+            note(row, f"{what}, most of {len(times)}", max(times), "ms")
+        self.wait_ready()
+
     def crowd(self):
         """Many tags pushed in one registry, and one small image in another: answered to visible."""
         row = f"{args.tags} tags of another registry, then one small image"
@@ -415,7 +447,8 @@ class Bench:
 
 
 ROWS = {"small-away": Bench.small_away, "small-live": Bench.small_live, "large-away": Bench.large_away, "large-live": Bench.large_live,
-        "far-small": Bench.far_small, "far-large": Bench.far_large, "far-one": Bench.far_one, "crowd": Bench.crowd}
+        "far-small": Bench.far_small, "far-large": Bench.far_large, "far-one": Bench.far_one, "crowd": Bench.crowd,
+        "probes": Bench.probes}
 
 
 def arguments():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Regions that are killed, cut off and brought back: nothing acknowledged is lost, nothing half-replicated is visible."""
-import hashlib, json, os, re, threading, time, unittest
+import hashlib, http.client, json, os, re, threading, time, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, REGIONS, USER, wait_until
 
@@ -119,6 +119,72 @@ class Failure(unittest.TestCase):
         listing = self.same_everywhere()
         for name, digest in pusher.acknowledged.items():
             self.assertEqual(listing[name], digest)
+
+    # ---- an upload is copied while it runs ----
+    def begin(self, repository, auth):
+        status, headers, body = self.lab.request("POST", EAST, f"/v2/{repository}/blobs/uploads/", "eastus", auth)
+        self.assertEqual(status, 202, body)
+        return "/" + headers["location"].split("/", 3)[3]
+
+    def sent(self, path, data, auth, at_first):
+        """The end of an upload whose connection has taken so many bytes yet."""
+        c = http.client.HTTPSConnection(EAST, timeout=60)
+        c.sock = self.lab.connection(EAST, "eastus", timeout=60)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        c.putrequest("PUT", f"{path}{'&' if '?' in path else '?'}digest={digest}")
+        for k, v in {**auth, "Content-Length": str(len(data)), "Content-Type": "application/octet-stream"}.items():
+            c.putheader(k, v)
+        c.endheaders()
+        c.send(data[:at_first])
+        return c, {"mediaType": "application/octet-stream", "digest": digest, "size": len(data)}
+
+    def copied(self, region, least):
+        wait_until(30, lambda: (self.lab.upload_bytes(region) or [0])[0] >= least, f"{region} has copied what has come")
+
+    def let_go(self, region):
+        wait_until(30, lambda: not [n for n in self.lab.upload_bytes(region) if n > 1_000_000], f"{region} lets go of the copy")
+
+    def test_3b_an_upload_is_copied_while_it_runs(self):
+        lab, part = self.lab, 6 << 20
+        pusher = Pusher(lab, EAST, "eastus", "team/live")
+        for region in REGIONS:
+            self.let_go(region)
+        # cancelled: all let go
+        path = self.begin("team/live", pusher.auth)
+        status, _, body = lab.request("PATCH", EAST, path, "eastus", pusher.auth, os.urandom(part))
+        self.assertEqual(status, 202, body)
+        for region in ("westeurope", "southeastasia"):
+            self.copied(region, part)
+        self.assertEqual(lab.request("DELETE", EAST, path, "eastus", pusher.auth)[0], 204)
+        for region in REGIONS:
+            self.let_go(region)
+        # a receiver is killed: the client notices nothing, and the other one is there at once
+        data = os.urandom(2 * part)
+        connection, layer = self.sent(self.begin("team/live", pusher.auth), data, pusher.auth, part)
+        for region in ("westeurope", "southeastasia"):
+            self.copied(region, part - (1 << 20))
+        auth = lab.bearer("repository:team/live:pull", host=ASIA, region="southeastasia")
+        self.assertEqual(lab.request("HEAD", ASIA, f"/v2/team/live/blobs/{layer['digest']}", "southeastasia", auth)[0], 404)
+        lab.kill("westeurope")
+        lab.start("westeurope")
+        connection.send(data[part:])
+        self.assertEqual(connection.getresponse().status, 201)
+        connection.close()
+        config = dict(pusher.blob(b"{}"), mediaType="application/vnd.oci.image.config.v1+json")
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": OCI, "config": config, "layers": [layer]}).encode()
+        kind = dict(pusher.auth, **{"Content-Type": OCI})
+        self.assertEqual(lab.request("PUT", EAST, "/v2/team/live/manifests/1", "eastus", kind, manifest)[0], 201)
+        lab.wait_replicated("contoso/team/live:1")
+        for host, region in ((WEST, "westeurope"), (ASIA, "southeastasia")):
+            whole(lab, host, region, "team/live", "1")
+        # the origin is killed: what they copied is let go
+        connection, _ = self.sent(self.begin("team/live", pusher.auth), os.urandom(2 * part), pusher.auth, part)
+        self.copied("southeastasia", part - (1 << 20))
+        lab.kill("eastus")
+        self.let_go("southeastasia")
+        connection.close()
+        lab.start("eastus")
+        self.same_everywhere()
 
     def test_4_cut_off(self):
         lab = self.lab
