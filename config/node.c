@@ -196,6 +196,26 @@ static const struct option disk_rows[] = {
      .help = "most bytes that other regions may have copied to here ahead of their manifests and "
              "that no manifest refers to yet: beyond it a blob comes with its manifest"},
 };
+static bool fetch_time_ok(const char *s)
+{
+    struct fetch_time t;
+    return fetch_time_parse(s, &t);
+}
+
+static const struct option fetch_rows[] = {
+    {"rate", OPT_SIZE, NODE(fetch.rate), .def = "0", .max = 1ull << 50,
+     .help = "bytes a second that replication fetches from all other regions together, at least "
+             "256KiB; 0 is no limit. What a client waits for is counted and never held back"},
+    {"rate_per_region", OPT_SIZE, NODE(fetch.rate_per_region), .def = "0", .max = 1ull << 50,
+     .help = "the same from each other region"},
+    {"times", OPT_STRINGS, OPT_ARRAY_AT(struct node, fetch_times, n_fetch_times),
+     .max = FETCH_TIMES_MAX, .check = fetch_time_ok, .open = true,
+     .expect = "[DAY[-DAY]] HH:MM-HH:MM RATE such as mon-fri 08:00-18:00 5MiB, the rate 0 or at "
+               "least 256KiB",
+     .example = "mon-fri 08:00-18:00 5MiB",
+     .help = "times of the week, in UTC, with a rate of their own in place of fetch.rate; the "
+             "first that fits counts"},
+};
 static const struct option collect_rows[] = {
     {"grace", OPT_DURATION, NODE(collect_grace_s), .def = "1d", .unit_ms = 1000, .min = 10000,
      .max = 2592000000,
@@ -260,7 +280,7 @@ static const struct option_set listen_set = SUB_OF(listen_rows), worker_set = SU
                                users_set = SUB_OF(user_rows), edge_set = SUB_OF(edge_rows),
                                log_set = SUB_OF(log_rows), cert_set = SUB_OF(cert_rows),
                                upload_set = SUB_OF(upload_rows), disk_set = SUB_OF(disk_rows),
-                               collect_set = SUB_OF(collect_rows),
+                               fetch_set = SUB_OF(fetch_rows), collect_set = SUB_OF(collect_rows),
                                compare_set = SUB_OF(compare_rows), scrub_set = SUB_OF(scrub_rows),
                                limit_set = SUB_OF(limit_rows), metrics_set = SUB_OF(metrics_rows),
                                outbound_set = SUB_OF(outbound_rows), audit_set = SUB_OF(audit_rows);
@@ -316,6 +336,7 @@ static const struct option node_rows[] = {
     {"certs", SECTION(cert_set), .help = "certificates"},
     {"uploads", SECTION(upload_set), .help = "uploads"},
     {"disk", SECTION(disk_set), .help = "the disk of data_dir"},
+    {"fetch", SECTION(fetch_set), .help = "bandwidth of what replication fetches"},
     {"collect", SECTION(collect_set), .help = "collection of blobs that nobody needs"},
     {"compare", SECTION(compare_set),
      .help = "comparisons of what clients see here with what they see in other regions"},
@@ -448,6 +469,22 @@ static void check_admin(struct option_ctx *ctx, const struct doc_node *root, con
                       "is false");
 }
 
+static void check_rate(struct option_ctx *ctx, const struct doc_node *root, const char *key,
+                       uint64_t rate)
+{
+    if (!fetch_rate_ok(rate))
+        options_error(ctx, doc_key_line(doc_get(root, "fetch"), key),
+                      "fetch.%s: at least 256KiB, or 0 for no limit", key);
+}
+
+static void fetch_build(struct option_ctx *ctx, const struct doc_node *root, struct node *n)
+{
+    check_rate(ctx, root, "rate", n->fetch.rate);
+    check_rate(ctx, root, "rate_per_region", n->fetch.rate_per_region);
+    for (size_t i = 0; i < n->n_fetch_times && !ctx->n_errors; i++)
+        fetch_time_parse(n->fetch_times[i], &n->fetch.times[n->fetch.n_times++]);
+}
+
 static int build(struct option_ctx *ctx, const struct doc_node *root, struct node *n)
 {
     options_apply(ctx, &node_set, root, "", n);
@@ -465,6 +502,7 @@ static int build(struct option_ctx *ctx, const struct doc_node *root, struct nod
                       "listen.dns: a resolver needs at least one listener");
     check_https(ctx, root, n);
     check_admin(ctx, root, n);
+    fetch_build(ctx, root, n);
     if (n->disk_reserve)
         share_parse(n->disk_reserve, &n->disk_reserve_bytes, &n->disk_reserve_percent);
     if (n->upload_bytes)

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "config/fetch_rates.h"
 #include "config/node_dns.h"
 
 #include <stdbool.h>
@@ -122,6 +123,11 @@ struct node {
     uint64_t disk_reserve_bytes;
     // disk.ahead: bytes that may be copied here ahead of their manifests; default 16 GiB
     uint64_t ahead_bytes;
+    // fetch: bytes a second from other regions
+    struct fetch_rates fetch;
+    // fetch.times: as they are written
+    const char *const *fetch_times;
+    size_t n_fetch_times;
     // audit.enabled
     bool audit;
     // audit.file: default log/audit.log in data_dir

@@ -132,6 +132,7 @@ static struct content_ask ask_of(const struct blob_get *g)
                                 .registry = g->want->registry,
                                 .repository = g->want->repository,
                                 .digest = g->want->digest,
+                                .urgent = flight_urgent(g->flight),
                                 .from = blob_upload_size(g->upload)};
 }
 

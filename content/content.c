@@ -81,6 +81,8 @@ int content_blob(struct content *c, const struct content_want *w, struct content
         int rc = flight_join(c->flights, &w->digest, FLIGHT_DURABLE, &f, &leads);
         if (rc)
             return rc;
+        if (w->urgent)
+            flight_hurry(f);
         if (leads)
             rc = content_run(c, w, f, out);
         else

@@ -71,6 +71,9 @@ struct content_want {
     // A large blob may come in so many streams at once, from one source or several (content/ranges.h);
     // 0, 1: in order. Only the first has a part in max_running.
     unsigned streams;
+    // Somebody waits for it who goes before all: it is not held back (content_ask.urgent), nor is the
+    // fetch of another thread for which it waits.
+    bool urgent;
     // For the bytes of a blob. It grows by windows when more comes than was charged.
     struct space_charge *charge;
 

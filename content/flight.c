@@ -12,7 +12,7 @@
 struct flight {
     struct flights *all;
     struct digest digest;
-    _Atomic bool stop;
+    _Atomic bool stop, urgent;
     // something of `progress` changed; `progress.ended` did
     pthread_cond_t changed, ended;
 
@@ -190,6 +190,25 @@ bool flight_wait_end(struct flight *f, int64_t ms)
     bool ended = f->progress.ended;
     pthread_mutex_unlock(&fs->lock);
     return ended;
+}
+
+void flight_hurry(struct flight *f)
+{
+    f->urgent = true;
+}
+
+void flights_hurry(struct flights *fs, const struct digest *d)
+{
+    pthread_mutex_lock(&fs->lock);
+    struct flight *f = flight_find(fs, d);
+    if (f)
+        flight_hurry(f);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+const _Atomic bool *flight_urgent(const struct flight *f)
+{
+    return &f->urgent;
 }
 
 const _Atomic bool *flight_stop(const struct flight *f)

@@ -72,10 +72,16 @@ void flight_wait(struct flight *f, struct flight_progress *p, int64_t ms);
 // Waits until it has ended, or for `ms`, and is not woken by bytes. true: it has ended.
 bool flight_wait_end(struct flight *f, int64_t ms);
 
+// Somebody waits for its bytes who goes before all: who runs it is held back no more.
+void flight_hurry(struct flight *f);
+void flights_hurry(struct flights *fs,
+                   const struct digest *d); // the one of that digest, if it runs
+
 // --- for the thread that runs it ---
 
 // Turns true when it must end. Valid until flight_end.
 const _Atomic bool *flight_stop(const struct flight *f);
+const _Atomic bool *flight_urgent(const struct flight *f); // it was hurried; valid as long
 // So many bytes are there. Fewer than before: it starts over.
 void flight_arrived(struct flight *f, uint64_t bytes);
 // Wakes all who wait. The caller no longer touches it, unless it joined and did not leave yet.

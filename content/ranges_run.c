@@ -159,7 +159,8 @@ struct content_ask ranges_ask(const struct ranges *rs)
     return (struct content_ask){.kind = CONTENT_BLOB,
                                 .registry = w->registry,
                                 .repository = w->repository,
-                                .digest = w->digest};
+                                .digest = w->digest,
+                                .urgent = flight_urgent(rs->get->flight)};
 }
 
 int run_fetch(struct ranges *rs, size_t source, const struct run *r, between_fn between,

@@ -44,6 +44,9 @@ struct content_ask {
     uint64_t from;
     // Only the bytes before that one, and only if the source can give a range. 0: to its end.
     uint64_t to;
+    // Turns true once somebody waits for it who goes before all: until then the source may hold it
+    // back for others' sake. NULL: nobody does. Outlives the body.
+    const _Atomic bool *urgent;
 };
 
 // A running answer; what is in it is the source's own.

@@ -56,6 +56,8 @@ struct batch { // of one caller
     char *registry, *repository;
     int64_t until_mono;
     bool judged;
+    // its caller waits for it
+    bool urgent;
     // a copy ahead, of which no more may come than its region says
     bool exact;
     // of a copy ahead: it is noted
@@ -176,8 +178,10 @@ void gather_wait(struct gather *g, const char *registry, const char *repository,
                  const struct digest *d, int64_t until_mono)
 {
     pthread_mutex_lock(&g->lock);
-    while (is_coming(g, registry, repository, d) && !g->drains && clock_mono_ms() < until_mono)
+    while (is_coming(g, registry, repository, d) && !g->drains && clock_mono_ms() < until_mono) {
+        flights_hurry(content_flights(g->r->content), d); // it may have begun since
         wait_cond(&g->changed, &g->lock, LOOK_MS);
+    }
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -257,6 +261,7 @@ static int blob_gather(struct replicator *r, const struct content_want *from, st
     want.size = of->item.size;
     want.exact = of->batch->exact;
     want.streams = peer_source_streams(r, want.sources, want.n_sources, want.size);
+    want.urgent = of->batch->urgent;
     want.may_take = item_may_take;
     want.may_wait = item_may_wait;
     want.published = published;
@@ -492,6 +497,7 @@ int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
     int rc = batch_new(g, w, judged, &b);
     if (rc)
         return rc;
+    b->urgent = true;
     pthread_mutex_lock(&b->lock);
     batch_wait(b);
     rc = batch_take(b, w, error);

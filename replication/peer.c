@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "content/source.h"
+#include "replication/bandwidth.h"
 #include "replication/lock.h"
 #include "replication/peer_source.h"
 #include "replication/silence_watch.h"
@@ -29,6 +30,7 @@ struct peer {
     struct replicator *r;
     char name[HOSTNAME_REGION_SIZE];
     struct source *source;
+    struct bandwidth_line line;
     struct mark_claim *claim;
     // what the reader waits for is given up
     _Atomic bool hang_up;
@@ -106,6 +108,11 @@ const char *peer_name(const struct peer *p)
 struct replicator *peer_replicator(const struct peer *p)
 {
     return p->r;
+}
+
+struct bandwidth_line *peer_line(struct peer *p)
+{
+    return &p->line;
 }
 
 struct source *peer_source(const struct peer *p)

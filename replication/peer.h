@@ -24,6 +24,7 @@
 #include "replication/mark_claim.h"
 #include "replication/silence.h"
 
+struct bandwidth_line;
 struct peer;
 struct replicator;
 struct source;
@@ -34,6 +35,8 @@ void peer_free(struct peer *p); // NULL is ignored
 // --- constant ---
 const char *peer_name(const struct peer *p);
 struct replicator *peer_replicator(const struct peer *p);
+// what its fetches take of the bandwidth (replication/bandwidth.h)
+struct bandwidth_line *peer_line(struct peer *p);
 // as a source of content (replication/peer_source.h)
 struct source *peer_source(const struct peer *p);
 // what it says that it has read of us

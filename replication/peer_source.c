@@ -6,6 +6,7 @@
 #include "base/exposition.h"
 #include "base/mem.h"
 #include "net/response_reader.h"
+#include "replication/bandwidth.h"
 #include "replication/clock_report.h"
 #include "replication/damage_notice.h"
 #include "replication/job_queue.h"
@@ -28,6 +29,8 @@ struct source_body {
     struct response_reader *reader;
     const char *region;
     enum content_kind kind;
+    struct peer *peer;
+    const _Atomic bool *urgent, *stop;
 };
 
 static const char *path_of(enum content_kind kind)
@@ -96,6 +99,12 @@ static ssize_t peer_read(struct source_body *b, void *to, size_t cap, char error
     if (b->kind == CONTENT_MANIFEST)
         wait_ms = PEER_ANSWER_MS;
     ssize_t n = response_reader_read(b->reader, to, cap, wait_ms);
+    if (n > 0 && b->kind == CONTENT_BLOB) {
+        int rc = bandwidth_take(peer_replicator(b->peer)->bandwidth, peer_line(b->peer), (size_t)n,
+                                b->urgent, b->stop);
+        if (rc)
+            n = rc;
+    }
     if (n < 0)
         say_broken(b, (int)n, error);
     return n;
@@ -165,6 +174,9 @@ static int peer_open(void *ctx, const struct content_ask *ask, const _Atomic boo
         return ERR_NOMEM;
     b->region = peer_name(p);
     b->kind = ask->kind;
+    b->peer = p;
+    b->urgent = ask->urgent;
+    b->stop = stop;
     struct topology *t = snapshot_get(peer_replicator(p)->o.topology);
     int rc = ERR_NOTFOUND;
     if (t)
@@ -285,6 +297,36 @@ unsigned peer_source_max(struct replicator *r)
     return UINT_MAX;
 }
 
+static void bandwidth_metric(struct replicator *r, const char *name, bool bytes, struct buf *out)
+{
+    for (size_t i = 0; i < peers_count(r->peers); i++) {
+        struct peer *p = peers_at(r->peers, i);
+        struct bandwidth_line line;
+        bandwidth_look(r->bandwidth, peer_line(p), &line);
+        exposition_begin(out, name);
+        exposition_label(out, "region", peer_name(p));
+        if (bytes)
+            exposition_value(out, (double)line.bytes);
+        else
+            exposition_value(out, (double)line.waited_us / 1e6);
+    }
+}
+
+static void bandwidth_metrics(struct replicator *r, struct buf *out)
+{
+    static const char bytes[] = "meridian_replication_fetched_bytes_total";
+    static const char waited[] = "meridian_replication_fetch_waited_seconds_total";
+    exposition_family(out, bytes, "counter", "Bytes of blobs that were fetched from a region.");
+    bandwidth_metric(r, bytes, true, out);
+    exposition_family(out, waited, "counter",
+                      "Seconds for which such fetches were held back for bandwidth, all together.");
+    bandwidth_metric(r, waited, false, out);
+    exposition_single(out, "meridian_replication_fetch_rate_bytes", "gauge",
+                      "Bytes a second that may be fetched from all regions together now, 0 for no "
+                      "limit.",
+                      (double)bandwidth_rate(r->bandwidth));
+}
+
 void peer_source_metrics(struct replicator *r, struct buf *out)
 {
     exposition_family(out, "meridian_replication_wrong_bytes_total", "counter",
@@ -297,4 +339,5 @@ void peer_source_metrics(struct replicator *r, struct buf *out)
         exposition_label(out, "region", peer_name(p));
         exposition_value(out, (double)v.n_wrong);
     }
+    bandwidth_metrics(r, out);
 }

@@ -77,6 +77,7 @@
 
 #include "auth/verify.h"
 #include "base/snapshot.h"
+#include "config/fetch_rates.h"
 #include "config/topology.h"
 #include "content/elsewhere.h"
 #include "net/fetch.h"
@@ -140,6 +141,8 @@ struct replicator_options {
     // bytes that may be copied here ahead of their manifests and wait for one (replication/ahead.h);
     // 0: 16 GiB
     uint64_t ahead_bytes;
+    // bytes a second that may be fetched from the others; zero: no limit
+    struct fetch_rates fetch_rates;
     // Tests: instead of content/fence.h. NULL: that.
     bool (*fence)(const struct topology *t, const struct registry *reg, const char *repository,
                   const char *region);

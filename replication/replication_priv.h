@@ -37,6 +37,7 @@
 #define SOURCE_IDLE_MS 15000
 
 struct ahead;
+struct bandwidth;
 struct clock_report;
 struct comparer;
 struct clock_watch;
@@ -88,6 +89,7 @@ struct replicator {
     // what callers wait for, and what is copied ahead
     struct gather *gather;
     struct ahead *ahead;
+    struct bandwidth *bandwidth;
     // uploads that run in other regions
     struct upload_copies *copies;
 };

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "content/fence.h"
 #include "replication/ahead.h"
+#include "replication/bandwidth.h"
 #include "replication/blob_group.h"
 #include "replication/clock_watch.h"
 #include "replication/gather.h"
@@ -48,6 +49,7 @@ static void replicator_free(struct replicator *r)
     gather_free(r->gather);
     ahead_free(r->ahead);
     peers_free(r->peers);
+    bandwidth_free(r->bandwidth);
     content_free(r->content);
     comparer_free(r->comparer);
     mender_free(r->mender);
@@ -235,6 +237,9 @@ static int objects_new(struct replicator *r)
     if (rc)
         return rc;
     rc = job_queue_new(r, r->o.n_fetches, &r->jobs);
+    if (rc)
+        return rc;
+    rc = bandwidth_new(&r->o.fetch_rates, &r->bandwidth);
     if (rc)
         return rc;
     rc = ahead_new(r->o.ahead_bytes, &r->ahead);

@@ -7,6 +7,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "replication/ahead.h"
+#include "replication/bandwidth.h"
+#include "replication/peer.h"
+#include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "store/publish.h"
 
@@ -202,6 +205,7 @@ static int body_keep(struct copy *c, struct response_reader *from)
     AUTO_FREE uint8_t *piece = mem_alloc(PIECE_BYTES);
     if (!piece)
         return ERR_NOMEM;
+    struct peer *p = peers_find(c->all->r->peers, c->origin);
     int status = response_reader_status(from, PEER_ANSWER_MS);
     if (status < 0)
         return status;
@@ -212,6 +216,8 @@ static int body_keep(struct copy *c, struct response_reader *from)
         if (n <= 0)
             return (int)n;
         int rc = keep(c, piece, (size_t)n);
+        if (!rc && p)
+            rc = bandwidth_take(c->all->r->bandwidth, peer_line(p), (size_t)n, NULL, &c->stop);
         if (rc)
             return rc;
     }

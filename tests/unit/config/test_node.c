@@ -168,6 +168,8 @@ START_TEST(every_key)
         "bytes_per_principal: 20GiB}\n"
         "limits: {manifest: 1MiB, body_rate: 0}\n"
         "disk: {reserve: 2GiB}\n"
+        "fetch: {rate: 50MiB, rate_per_region: 256KiB, times: ['mon-fri 08:00-18:00 5MiB', "
+        "'22:00-06:00 0']}\n"
         "outbound: {allow: [10.0.0.0/8, 'fd00::1'], proxy: 'http://p.test:3128', proxy_resolves: "
         "true}\n");
     ck_assert_uint_eq(n->n_outbound_allow, 2);
@@ -205,6 +207,11 @@ START_TEST(every_key)
     ck_assert_uint_eq(n->disk_reserve_percent, 0);
     ck_assert_uint_eq(n->disk_reserve_bytes, 2ull << 30);
     ck_assert_uint_eq(n->body_rate, 0);
+    ck_assert_uint_eq(n->fetch.rate, 50u << 20);
+    ck_assert_uint_eq(n->fetch.rate_per_region, 256u << 10);
+    ck_assert_uint_eq(n->fetch.n_times, 2);
+    ck_assert_uint_eq(n->fetch.times[0].rate, 5u << 20);
+    ck_assert_uint_eq(n->fetch.times[1].from, 22 * 60);
     node_free(n);
 }
 END_TEST
@@ -237,6 +244,11 @@ START_TEST(refusals)
         {LEAST "disk: {reserve: 5 %}\n", "a share of the disk of at most 50%"},
         {LEAST "uploads: {bytes_per_principal: 60%}\n", "uploads.bytes_per_principal: "},
         {LEAST "disk: {reserve: 4GB}\n", "disk.reserve: "},
+        {LEAST "fetch: {rate: 100KiB}\n", "n.yaml:5: fetch.rate: at least 256KiB, or 0"},
+        {LEAST "fetch:\n  rate: 0\n  rate_per_region: 1\n",
+         "n.yaml:7: fetch.rate_per_region: at least 256KiB"},
+        {LEAST "fetch:\n  times:\n    - 08:00-18:00 5MiB\n    - mon 08:00 5MiB\n",
+         "n.yaml:8: fetch.times[1]: expected [DAY[-DAY]] HH:MM-HH:MM RATE"},
         {LEAST "limits: {manifest: 4MB}\n", "limits.manifest: expected a size in bytes"},
         {LEAST "limits: {manifest: 1GiB}\n",
          "limits.manifest: 1GiB is out of range, 64KiB to 64MiB"},

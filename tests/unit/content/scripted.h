@@ -39,6 +39,8 @@ struct script {
     _Atomic size_t head;
     // It gives nothing before so many of its answers have run at once.
     unsigned crowd;
+    // It holds its bytes back until they are urgent.
+    bool holds_back;
     // It is known not to answer.
     _Atomic bool away;
     // It gives no byte past this one until it grows. SIZE_MAX: no such limit; 0 is SIZE_MAX.
@@ -55,7 +57,7 @@ struct script {
 
 struct source_body {
     struct script *script;
-    const _Atomic bool *stop;
+    const _Atomic bool *stop, *urgent;
     size_t at, begin, end;
 };
 
@@ -80,6 +82,7 @@ static inline int script_open(void *ctx, const struct content_ask *ask, const _A
         return ERR_NOMEM;
     b->script = s;
     b->stop = stop;
+    b->urgent = ask->urgent;
     if (!s->whole_only)
         b->begin = ask->from;
     b->at = b->begin;
@@ -103,6 +106,8 @@ static inline size_t script_limit(const struct source_body *b)
     if (head && b->begin == 0 && limit > head)
         limit = head;
     if (s->n_open_most < s->crowd)
+        limit = b->begin;
+    if (s->holds_back && !*b->urgent)
         limit = b->begin;
     return limit;
 }

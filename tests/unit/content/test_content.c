@@ -595,6 +595,38 @@ START_TEST(when_all_have_left_the_fetch_ends_and_a_later_one_goes_on)
 }
 END_TEST
 
+// Nobody waits for the bytes that one fetches, so they are held back; then somebody does.
+START_TEST(who_goes_before_all_hurries_the_fetch_of_another)
+{
+    begin();
+    struct script east = script_whole("eastus");
+    struct waiter leads = {0};
+    struct source *list[] = {east.source};
+    east.holds_back = true;
+    script_start(&east);
+    waiter_start(&leads, &east);
+    WAIT_FOR(east.n_asked == 1, 10000);
+    ck_assert(flights_have(content_flights(content), &digest));
+    list[0] = east.source;
+    struct content_want w = want_of(list, 1);
+    w.urgent = true;
+    ck_assert_int_eq(content_blob(content, &w, &out), 0);
+    pthread_join(leads.thread, NULL);
+    ck_assert_int_eq(leads.rc, 0);
+    ck_assert_uint_eq(east.n_asked, 1);
+    expect_here();
+    serves = false;
+    east.n_asked = 0;
+    waiter_start(&leads, &east);
+    WAIT_FOR(east.n_asked == 1, 10000);
+    flights_hurry(content_flights(content), &digest);
+    pthread_join(leads.thread, NULL);
+    ck_assert_int_eq(leads.rc, 0);
+    script_end(&east);
+    end();
+}
+END_TEST
+
 START_TEST(a_stop_ends_a_fetch_whose_source_hangs)
 {
     begin();
@@ -724,6 +756,6 @@ CHECK_MAIN("content/content", the_first_that_has_it_gives_it, sources_that_lack_
            when_the_leader_fails_a_waiter_asks_its_own_sources,
            who_may_not_wait_is_told_that_it_is_busy, a_waiter_hears_of_the_bytes_as_they_come,
            when_all_have_left_the_fetch_ends_and_a_later_one_goes_on,
-           a_stop_ends_a_fetch_whose_source_hangs,
+           who_goes_before_all_hurries_the_fetch_of_another, a_stop_ends_a_fetch_whose_source_hangs,
            what_does_not_fit_is_given_up_and_not_held_against_the_source,
            a_disk_that_is_full_at_any_step)

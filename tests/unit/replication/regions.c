@@ -501,6 +501,7 @@ void region_up(struct test_region *r)
                                    .words_every_ms = r->words_every_ms,
                                    .state_dir = r->dir,
                                    .ahead_bytes = r->ahead_bytes,
+                                   .fetch_rates = r->fetch_rates,
                                    .fence = r->fence,
                                    .on_away = turned,
                                    .on_away_ctx = r,

@@ -76,6 +76,7 @@ struct test_region {
     unsigned proof_max;
     // 0: as without the word; NULL: content/fence.h
     uint64_t ahead_bytes;
+    struct fetch_rates fetch_rates;
     bool (*fence)(const struct topology *t, const struct registry *reg, const char *repository,
                   const char *region);
     // its store was handed over

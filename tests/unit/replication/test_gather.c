@@ -283,6 +283,42 @@ START_TEST(others_copy_a_blob_ahead)
 }
 END_TEST
 
+// What is copied for nobody keeps to the bandwidth; then a client waits for it, and for another one.
+START_TEST(who_waits_is_not_held_back_by_bandwidth)
+{
+    struct buf metrics AUTO_BUF;
+    world_make(&w);
+    west->fetch_rates.rate = FETCH_RATE_MIN; // 12 s for 3 MiB
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
+    struct elsewhere_item item = blob_at(east, 3 << 20, 'h'), other = blob_at(east, 3 << 20, 'i');
+    struct elsewhere_want want = want_of(&item, 1, 60000);
+    replicator_told(replicator_tell(east->replicator, &want), clock_mono_ms() + 5000);
+    WAIT_FOR(has(south, &item.digest), 20000);
+    ck_assert(is_coming(west, &item.digest));
+    int64_t began = clock_mono_ms();
+    replicator_wait(west->replicator, "contoso", "app", &item.digest, began + 60000);
+    ck_assert(has(west, &item.digest));
+    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    began = clock_mono_ms();
+    want = want_of(&other, 1, 60000);
+    memcpy(other.holder, "eastus", sizeof "eastus");
+    char error[CONTENT_TEXT_SIZE] = "";
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), 0);
+    ck_assert(has(west, &other.digest));
+    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    buf_init(&metrics, 0);
+    replication_metrics(west->replicator, &metrics);
+    ck_assert_ptr_nonnull(
+        strstr(buf_cstr(&metrics), "meridian_replication_fetch_rate_bytes 262144\n"));
+    ck_assert_ptr_nonnull(
+        strstr(buf_cstr(&metrics),
+               "meridian_replication_fetched_bytes_total{region=\"eastus\"} 6291456\n"));
+    world_done(&w);
+}
+END_TEST
+
 // Malformed questions, and regions that do not hold the registry.
 START_TEST(only_members_are_answered_and_only_what_they_can_ask)
 {
@@ -331,5 +367,5 @@ END_TEST
 CHECK_MAIN("replication/gather", what_others_hold_is_found_and_fetched,
            many_who_wait_share_one_fetch, who_is_away_is_named_and_holds_nobody_up,
            a_region_of_the_version_before_is_tried, waiting_ends_with_its_time_and_with_a_drain,
-           no_room_is_said_and_begins_nothing_more, others_copy_a_blob_ahead,
-           only_members_are_answered_and_only_what_they_can_ask)
+           no_room_is_said_and_begins_nothing_more, who_waits_is_not_held_back_by_bandwidth,
+           others_copy_a_blob_ahead, only_members_are_answered_and_only_what_they_can_ask)
