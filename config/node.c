@@ -195,6 +195,10 @@ static const struct option disk_rows[] = {
     {"ahead", OPT_SIZE, NODE(ahead_bytes), .def = "16GiB", .min = 1u << 20, .max = 1ull << 50,
      .help = "most bytes that other regions may have copied to here ahead of their manifests and "
              "that no manifest refers to yet: beyond it a blob comes with its manifest"},
+    {"partial", OPT_SIZE, NODE(partial_bytes), .def = "32GiB", .min = 1u << 20, .max = 1ull << 50,
+     .help = "most bytes that blobs on their way from other regions may hold: beyond it those that "
+             "broke off are given up, what was written longest ago first, and begin anew later; "
+             "what runs stays, and so does what was written last"},
 };
 static bool fetch_time_ok(const char *s)
 {

@@ -123,6 +123,8 @@ struct node {
     uint64_t disk_reserve_bytes;
     // disk.ahead: bytes that may be copied here ahead of their manifests; default 16 GiB
     uint64_t ahead_bytes;
+    // disk.partial: bytes that fetches which broke off may hold; default 32 GiB
+    uint64_t partial_bytes;
     // fetch: bytes a second from other regions
     struct fetch_rates fetch;
     // fetch.times: as they are written

@@ -232,6 +232,7 @@ static int start_replicator(struct worker *w)
                                          .peer_pem = w->paths->peer_pem,
                                          .state_dir = w->paths->state,
                                          .ahead_bytes = n->ahead_bytes,
+                                         .partial_bytes = n->partial_bytes,
                                          .fetch_rates = n->fetch,
                                          .compare_every_ms = (int64_t)n->compare_every_s * 1000,
                                          .compare_rate = n->compare_rate,

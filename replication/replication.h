@@ -141,6 +141,9 @@ struct replicator_options {
     // bytes that may be copied here ahead of their manifests and wait for one (replication/ahead.h);
     // 0: 16 GiB
     uint64_t ahead_bytes;
+    // bytes that partial fetches may hold, before those that nobody goes on with are given up; 0: no
+    // bound
+    uint64_t partial_bytes;
     // bytes a second that may be fetched from the others; zero: no limit
     struct fetch_rates fetch_rates;
     // Tests: instead of content/fence.h. NULL: that.

@@ -156,8 +156,11 @@ static int content_objects_new(struct replicator *r)
                                             .max_flights = r->o.n_fetches + 1 + GATHER_THREADS +
                                                            AHEAD_THREADS + HELPER_THREADS,
                                             .n_streams = STREAM_THREADS};
-    const struct room_options room = {
-        .region = r->o.region, .meta = r->o.meta, .blobs = r->o.blobs, .space = r->o.space};
+    const struct room_options room = {.region = r->o.region,
+                                      .meta = r->o.meta,
+                                      .blobs = r->o.blobs,
+                                      .space = r->o.space,
+                                      .partial_bytes = r->o.partial_bytes};
     int rc = content_new(&content, &r->content);
     if (rc)
         return rc;

@@ -17,6 +17,7 @@
 #define LARGER_MAX 64
 #define ROOM_LOOK_MS 1000
 #define STALE_LOOK_MS 30000 // parked jobs may need less than they did: a few are looked at so often
+#define BOUND_LOOK_MS 10000
 #define MIB (1024.0 * 1024.0)
 
 struct larger { // a blob that takes more than a manifest says
@@ -35,8 +36,12 @@ struct room {
     // under the lock
     struct larger larger[LARGER_MAX];
 
-    // The dispatcher's: when it looked for room last, and at parked jobs for their age.
-    int64_t look_mono, stale_mono;
+    // what partial fetches held at the last look
+    _Atomic uint64_t held_bytes;
+
+    // The dispatcher's: when it looked for room last, at parked jobs for their age, and at partial
+    // fetches.
+    int64_t look_mono, stale_mono, bound_mono;
 };
 
 int room_new(const struct room_options *o, struct room **out)
@@ -180,6 +185,28 @@ static void partials_give_up(struct room *room, const struct space_view *v)
              n, (double)bytes / MIB);
 }
 
+// Running fetches count, and are not given up: their jobs' bytes were charged before.
+static void partials_bound(struct room *room, int64_t now)
+{
+    size_t n;
+    uint64_t bytes, held;
+    if (room->bound_mono && now - room->bound_mono < BOUND_LOOK_MS)
+        return;
+    room->bound_mono = now;
+    uint64_t max = room->o.partial_bytes;
+    if (!max)
+        max = UINT64_MAX;
+    int rc = blob_partials_bound(room->o.blobs, max, &n, &bytes, &held);
+    if (rc)
+        return;
+    room->held_bytes = held;
+    if (n)
+        log_warn(
+            "replication: blobs on their way hold more than disk.partial: %zu that nobody goes "
+            "on with, of %.1f MiB, were given up; they begin anew",
+            n, (double)bytes / MIB);
+}
+
 static int parked_look(struct room *room, const struct space_view *v)
 {
     int64_t now = clock_mono_ms(), older_than = -1;
@@ -198,9 +225,12 @@ int room_look(struct room *room)
 {
     struct space_view v;
     int64_t now = clock_mono_ms();
-    if (!room->o.space || now - room->look_mono < ROOM_LOOK_MS)
+    if (now - room->look_mono < ROOM_LOOK_MS)
         return 0;
     room->look_mono = now;
+    partials_bound(room, now);
+    if (!room->o.space)
+        return 0;
     (void)space_look(room->o.space, &v); // on failure the last measure
     partials_give_up(room, &v);
     return parked_look(room, &v);
@@ -228,6 +258,9 @@ void room_metrics(struct room *room, struct buf *out)
     exposition_family(out, "meridian_replication_no_space_bytes", "gauge", "Bytes that they need.");
     for (size_t i = 0; i < n; i++)
         parked_value(out, "meridian_replication_no_space_bytes", &list[i], list[i].bytes);
+    exposition_single(out, "meridian_replication_partial_bytes", "gauge",
+                      "Bytes of blobs that are on their way from other regions, or broke off.",
+                      (double)room->held_bytes);
     exposition_single(out, "meridian_replication_disk_full", "gauge",
                       "The metadata could not note what is replicated.", room->full);
     arena_done(&a);

@@ -32,6 +32,8 @@ struct room_options {
     struct blob_store *blobs;
     // NULL: nothing is ever refused for want of room
     struct space *space;
+    // What partial fetches may hold, before those that nobody goes on with are given up. 0: no bound
+    uint64_t partial_bytes;
 };
 int room_new(const struct room_options *o, struct room **out);
 void room_free(struct room *room); // NULL is ignored
@@ -52,7 +54,7 @@ uint64_t room_failed(struct room *room, const struct digest *d, uint64_t size, u
 uint64_t room_size(struct room *room, const struct digest *d, uint64_t size);
 
 // The dispatcher's look, once a second: makes parked jobs due that fit by now, and gives up partial
-// fetches that nobody goes on with while the disk is short. 0, or why parked jobs cannot be read.
+// fetches that nobody goes on with while the disk is short, or beyond their bound. 0, or why parked jobs cannot be read.
 int room_look(struct room *room);
 
 // What a write to this region's own metadata came to.

@@ -279,6 +279,17 @@ int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes
     return bs->backend->partials_drop(bs, out_n, out_bytes);
 }
 
+int blob_partials_bound(struct blob_store *bs, uint64_t max_bytes, size_t *out_n,
+                        uint64_t *out_bytes, uint64_t *out_held)
+{
+    *out_n = 0;
+    *out_bytes = 0;
+    *out_held = 0;
+    if (!bs->backend->partials_bound)
+        return 0;
+    return bs->backend->partials_bound(bs, max_bytes, out_n, out_bytes, out_held);
+}
+
 uint64_t blob_upload_size(const struct blob_upload *u)
 {
     return u->size;

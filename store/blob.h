@@ -156,6 +156,11 @@ uint64_t blob_partial_size(struct blob_store *bs, const struct digest *d);
 // Removes all partial fetches that are not open; their blobs are fetched again later. Tells how
 // many went, and how many bytes that freed.
 int blob_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
+// While partial fetches hold more than so many bytes, removes those that are not open, what was
+// written longest ago first; never the one that was written last. Tells how many went, what that
+// freed, and what the others hold.
+int blob_partials_bound(struct blob_store *bs, uint64_t max_bytes, size_t *out_n,
+                        uint64_t *out_bytes, uint64_t *out_held);
 
 // Bytes written so far. After an open: all that the backend holds of the upload, of which the
 // caller trims what its client was never told of.

@@ -118,6 +118,9 @@ struct blob_backend {
     // 0: none
     uint64_t (*partial_size)(struct blob_store *bs, const char *name);
     int (*partials_drop)(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
+    // NULL: it has no such bound
+    int (*partials_bound)(struct blob_store *bs, uint64_t max_bytes, size_t *out_n,
+                          uint64_t *out_bytes, uint64_t *out_held);
     // Removes what is not open, was written last before that moment of the wall clock, and is not
     // known to `known` (NULL: knows none). Adds to *n_removed, also when it fails half way.
     int (*expire)(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,

@@ -353,6 +353,7 @@ static const struct blob_backend files_backend = {
     .upload_discard = file_upload_discard,
     .partial_size = file_partial_size,
     .partials_drop = file_partials_drop,
+    .partials_bound = file_partials_bound,
     .expire = file_expire,
     .set_aside = file_set_aside,
     .damaged_note = file_damaged_note,

@@ -120,6 +120,8 @@ bool file_spread_beside(const char *name, char out_of[BLOB_NAME_SIZE]);
 
 // --- what is left behind (sweep.c) ---
 uint64_t file_partial_size(struct blob_store *bs, const char *name);
+int file_partials_bound(struct blob_store *bs, uint64_t max_bytes, size_t *out_n,
+                        uint64_t *out_bytes, uint64_t *out_held);
 int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes);
 int file_expire(struct blob_store *bs, enum blob_area area, int64_t older_than_wall_ms,
                 bool (*known)(void *ctx, const char *id), void *ctx, size_t *n_removed);

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -151,5 +152,71 @@ int file_partials_drop(struct blob_store *bs, size_t *out_n, uint64_t *out_bytes
         *out_bytes += bytes_held(&st);
     }
     closedir(dir);
+    return 0;
+}
+
+#define DROPS_MAX 64 // of one call: more go with the next
+
+struct idle { // the partial fetch that was written longest ago
+    char name[BLOB_NAME_SIZE];
+    int64_t written_ns;
+    uint64_t bytes;
+};
+
+static int64_t written_ns(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+// The one that was written longest ago, but later than `after_ns`; "" none. All of them hold
+// *out_bytes, and the last was written at *out_last_ns.
+static int idle_find(struct file_store *fs, int64_t after_ns, struct idle *out, uint64_t *out_bytes,
+                     int64_t *out_last_ns)
+{
+    DIR *dir;
+    int rc = dir_open(fs->part_fd, &dir);
+    if (rc)
+        return rc;
+    *out = (struct idle){.written_ns = INT64_MAX};
+    *out_bytes = 0;
+    *out_last_ns = INT64_MIN;
+    for (struct dirent *e; (e = readdir(dir));) {
+        struct stat st;
+        if (is_beside(fs, fs->part_fd, e->d_name) || strlen(e->d_name) >= BLOB_NAME_SIZE)
+            continue;
+        if (fstatat(fs->part_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+            continue;
+        int64_t at = written_ns(&st);
+        *out_bytes += bytes_held(&st);
+        if (at > *out_last_ns)
+            *out_last_ns = at;
+        if (at <= after_ns || at >= out->written_ns)
+            continue;
+        snprintf(out->name, sizeof out->name, "%s", e->d_name);
+        out->written_ns = at;
+        out->bytes = bytes_held(&st);
+    }
+    closedir(dir);
+    return 0;
+}
+
+int file_partials_bound(struct blob_store *bs, uint64_t max_bytes, size_t *out_n,
+                        uint64_t *out_bytes, uint64_t *out_held)
+{
+    struct file_store *fs = file_store_of(bs);
+    struct idle idle = {.written_ns = INT64_MIN};
+    while (*out_n < DROPS_MAX) {
+        int64_t last_ns;
+        int rc = idle_find(fs, idle.written_ns, &idle, out_held, &last_ns);
+        if (rc)
+            return rc;
+        bool is_last = !*idle.name || idle.written_ns == last_ns;
+        if (*out_held <= max_bytes || is_last)
+            return 0;
+        if (remove_closed(fs, fs->part_fd, idle.name))
+            continue; // it is open: the next
+        ++*out_n;
+        *out_bytes += idle.bytes;
+    }
     return 0;
 }

@@ -57,6 +57,7 @@ START_TEST(defaults)
     ck_assert_uint_eq(n->manifest_max_bytes, 4 << 20);
     ck_assert_uint_eq(n->disk_reserve_percent, 5);
     ck_assert_uint_eq(n->disk_reserve_bytes, 0);
+    ck_assert_uint_eq(n->partial_bytes, 32ull << 30);
     ck_assert_uint_eq(n->body_rate, 512);
     ck_assert_uint_eq(n->n_https_proxied, 0);
     ck_assert_uint_eq(n->n_edge_proxies, 0);

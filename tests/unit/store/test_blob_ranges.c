@@ -384,6 +384,59 @@ START_TEST(the_map_goes_with_its_file)
 }
 END_TEST
 
+// Some that broke off, each of a chunk, and when they were written.
+static void partial_make(size_t i, size_t n)
+{
+    struct blob_upload *u;
+    struct digest d;
+    char hex[DIGEST_HEX_SIZE];
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, &i, sizeof i, &d), 0);
+    ck_assert_int_eq(blob_partial_open(bs, &d, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, bytes, n), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    blob_upload_close(u);
+    hex_format(d.b, d.n, hex);
+    AUTO_FREE char *path = mem_printf("%s/partial/sha256-%s", dir, hex);
+    const struct timespec times[2] = {{.tv_sec = 1000 + (time_t)i}, {.tv_sec = 1000 + (time_t)i}};
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool partial_is_there(size_t i)
+{
+    struct digest d;
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, &i, sizeof i, &d), 0);
+    return blob_partial_size(bs, &d) > 0;
+}
+
+START_TEST(beyond_the_bound_what_broke_off_longest_ago_goes)
+{
+    begin();
+    size_t n;
+    uint64_t freed, held;
+    struct blob_upload *open;
+    struct digest d;
+    size_t first = 0;
+    for (size_t i = 0; i < 5; i++)
+        partial_make(i, CHUNK);
+    ck_assert_int_eq(blob_partials_bound(bs, 5 * CHUNK, &n, &freed, &held), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_uint_eq(held, 5 * CHUNK);
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, &first, sizeof first, &d), 0);
+    ck_assert_int_eq(blob_partial_open(bs, &d, &open), 0); // somebody goes on with the oldest
+    ck_assert_int_eq(blob_partials_bound(bs, 4 * CHUNK - 1, &n, &freed, &held), 0);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_uint_eq(freed, 2 * CHUNK);
+    ck_assert_uint_eq(held, 3 * CHUNK);
+    ck_assert(partial_is_there(0) && !partial_is_there(1) && !partial_is_there(2));
+    ck_assert(partial_is_there(3) && partial_is_there(4));
+    ck_assert_int_eq(blob_partials_bound(bs, 0, &n, &freed, &held), 0);
+    ck_assert_uint_eq(n, 1); // the last one stays
+    ck_assert(partial_is_there(0) && !partial_is_there(3) && partial_is_there(4));
+    blob_upload_close(open);
+    end();
+}
+END_TEST
+
 START_TEST(a_full_disk_leaves_what_was_there)
 {
     bool met = true;
@@ -455,4 +508,5 @@ CHECK_MAIN("store/files: ranges", chunks_come_in_any_order, a_half_chunk_does_no
            killed_at_any_step_nothing_counts_that_is_not_there,
            only_what_a_sync_covered_counts_later, a_map_that_cannot_be_read_counts_for_nothing,
            a_map_that_outlived_its_file_counts_for_nothing, the_map_goes_with_its_file,
-           a_full_disk_leaves_what_was_there, threads_put_while_the_owner_digests)
+           beyond_the_bound_what_broke_off_longest_ago_goes, a_full_disk_leaves_what_was_there,
+           threads_put_while_the_owner_digests)
