@@ -84,6 +84,17 @@ struct feed_revocation {
     uint8_t hash[32];
 };
 
+// A region that never comes back: what it wrote counts up to this place of its feed, and nothing that
+// it writes later. It is a member of nothing any more, but stays listed, so that what it wrote can
+// be verified. The next version keeps the seal, or names a later place: a member that was away may
+// hold more. Only new keys for the name end it (control/identity_list.h).
+struct feed_seal {
+    // of the last entry that counts; seq 0: it wrote nothing
+    uint64_t epoch, seq;
+    // running hash of that entry; zero with seq 0
+    uint8_t hash[32];
+};
+
 struct region {
     // "eastus"
     const char *name;
@@ -111,6 +122,8 @@ struct region {
     size_t n_control_keys;
     const struct feed_revocation *revoked;
     size_t n_revoked;
+    // NULL: it lives
+    const struct feed_seal *sealed;
     // of its admin listener, for those who come from afar; port 0: it has none
     struct endpoint admin;
     bool has_location;
@@ -592,12 +605,19 @@ const struct public_key *topology_feed_key_in_use(const struct topology *t, cons
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms);
 // NULL if none
 const struct feed_revocation *topology_revocation(const struct topology *t, const char *kid);
+// Which regions are sealed, by bits of their index; how many are not.
+region_set topology_sealed(const struct topology *t);
+size_t topology_n_living(const struct topology *t);
 // Of the control feed; NULL if none.
 const struct public_key *topology_control_key(const struct topology *t, const char *kid);
 // Are all revocations of `before` in `next`, at the same place or an earlier one? If not, *out_why
 // says which (heap).
 bool topology_revocations_may_follow(const struct topology *before, const struct topology *next,
                                      char **out_why);
+// The same for seals: is each of `before` in `next`, at the same place or a later one, or are all feed
+// keys that the region had then revoked there?
+bool topology_seals_may_follow(const struct topology *before, const struct topology *next,
+                               char **out_why);
 // peer certificate
 const struct region *topology_region_by_fingerprint(const struct topology *t, const char *hex);
 

@@ -112,6 +112,9 @@ void topology_build_control(struct topology_build *b)
     *c = (struct control_settings){build_string(b, s->root), 0, all, s->n_operators};
     if (writer >= 0)
         c->writer = (uint8_t)writer;
+    if (writer >= 0 && b->t->regions[writer].sealed)
+        options_error(b->ctx, doc_key_line(s->node, "writer"),
+                      "control.writer: %s is sealed (identities)", b->t->regions[writer].name);
     b->t->control = c;
 }
 

@@ -114,6 +114,29 @@ static void build_revoked(struct topology_build *b, struct region *r, const stru
     r->n_revoked = s->n_revoked;
 }
 
+static void build_seal(struct topology_build *b, struct region *r, const struct spec_seal *s,
+                       const struct doc_node *identity)
+{
+    static const uint8_t zero[SHA256_BYTES];
+    const struct doc_node *map = doc_get(identity, "sealed");
+    if (!map || map->kind != DOC_MAP)
+        return;
+    struct feed_seal *out = build_array(b, 1, sizeof *out);
+    if (!out)
+        return;
+    *out = (struct feed_seal){.epoch = s->epoch, .seq = s->seq};
+    if (!s->hash || !doc_get(map, "epoch") || !doc_get(map, "seq"))
+        options_error(b->ctx, map->key_line, "identities.%s.sealed: epoch, seq and hash are needed",
+                      r->name);
+    else if (hex_parse(s->hash, strlen(s->hash), out->hash, sizeof out->hash))
+        return; // said already
+    else if ((s->seq == 0) != !memcmp(out->hash, zero, sizeof zero))
+        options_error(b->ctx, map->key_line,
+                      "identities.%s.sealed: the hash of seq 0, and of no other, is 64 zeros",
+                      r->name);
+    r->sealed = out;
+}
+
 static void build_identity(struct topology_build *b, struct region *r, const struct doc_node *v,
                            struct names *names)
 {
@@ -137,6 +160,7 @@ static void build_identity(struct topology_build *b, struct region *r, const str
     r->control_keys = build_keys(b, r, s.control_keys, s.n_control_keys, &control_kind, names);
     r->n_control_keys = s.n_control_keys;
     build_revoked(b, r, &s, names);
+    build_seal(b, r, &s.sealed, v);
 }
 
 void topology_build_identities(struct topology_build *b)
@@ -198,5 +222,65 @@ bool topology_revocations_may_follow(const struct topology *before, const struct
                                   (unsigned long long)was->epoch, (unsigned long long)was->seq);
             return false;
         }
+    return true;
+}
+
+// --- seals ---
+
+region_set topology_sealed(const struct topology *t)
+{
+    region_set set = 0;
+    for (size_t i = 0; i < t->n_regions; i++)
+        if (t->regions[i].sealed)
+            set |= (region_set)1 << t->regions[i].index;
+    return set;
+}
+
+size_t topology_n_living(const struct topology *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_regions; i++)
+        n += !t->regions[i].sealed;
+    return n;
+}
+
+static bool seal_kept(const struct feed_seal *was, const struct feed_seal *is)
+{
+    if (is->epoch != was->epoch)
+        return is->epoch > was->epoch;
+    if (is->seq != was->seq)
+        return is->seq > was->seq;
+    return !memcmp(is->hash, was->hash, sizeof was->hash);
+}
+
+// What the keys of before signed past the seal is void then, for good.
+static bool seal_became_revocations(const struct region *was, const struct topology *next)
+{
+    for (size_t i = 0; i < was->n_feed_keys; i++) {
+        const struct feed_revocation *v = topology_revocation(next, was->feed_keys[i].id);
+        if (!v || v->epoch > was->sealed->epoch ||
+            (v->epoch == was->sealed->epoch && v->seq > was->sealed->seq))
+            return false;
+    }
+    return true;
+}
+
+bool topology_seals_may_follow(const struct topology *before, const struct topology *next,
+                               char **out_why)
+{
+    for (size_t i = 0; i < before->n_regions; i++) {
+        const struct region *was = &before->regions[i], *is = topology_region(next, was->name);
+        if (!was->sealed || (is && is->sealed && seal_kept(was->sealed, is->sealed)))
+            continue;
+        if (is && !is->sealed && seal_became_revocations(was, next))
+            continue;
+        *out_why = mem_printf(
+            "%s: identities.%s.sealed: the region was forgotten, and counts up to epoch %llu, seq "
+            "%llu: that can only be raised, and the region stays listed; `meridian region replace "
+            "%s` uses its name again",
+            next->source, was->name, (unsigned long long)was->sealed->epoch,
+            (unsigned long long)was->sealed->seq, was->name);
+        return false;
+    }
     return true;
 }

@@ -97,11 +97,18 @@ struct spec_revoked {
     uint64_t epoch, seq;
 };
 
+struct spec_seal {
+    const struct doc_node *node;
+    const char *hash;
+    uint64_t epoch, seq;
+};
+
 struct spec_identity {
     const struct doc_node *node;
     const char *const *fingerprints;
     const struct spec_key *token_keys, *feed_keys, *control_keys;
     const struct spec_revoked *revoked;
+    struct spec_seal sealed;
     size_t n_fingerprints, n_token_keys, n_feed_keys, n_control_keys, n_revoked;
 };
 

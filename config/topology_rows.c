@@ -496,6 +496,17 @@ static const struct option_set revoked_set = {revoked_rows, ARRAY_LEN(revoked_ro
                                               sizeof(struct spec_revoked),
                                               offsetof(struct spec_revoked, node)};
 
+static const struct option seal_rows[] = {
+    {"epoch", OPT_INT, OPT_AT(struct spec_seal, epoch), .min = 0, .max = INT64_MAX,
+     .help = "epoch of its last entry that counts"},
+    {"seq", OPT_INT, OPT_AT(struct spec_seal, seq), .min = 0, .max = INT64_MAX,
+     .help = "its sequence; 0: it wrote nothing"},
+    {"hash", OPT_STRING, OPT_AT(struct spec_seal, hash), .check = fingerprint_ok,
+     .expect = "64 lower-case hex digits", .help = "its running hash"},
+};
+static const struct option_set seal_set = {
+    seal_rows, ARRAY_LEN(seal_rows), sizeof(struct spec_seal), offsetof(struct spec_seal, node)};
+
 static const struct option identity_rows[] = {
     {"peer_fingerprints", OPT_STRINGS,
      OPT_ARRAY_AT(struct spec_identity, fingerprints, n_fingerprints), .max = 16,
@@ -514,6 +525,9 @@ static const struct option identity_rows[] = {
      .help = "feed keys that are void after a place of its feed, for good; the key stays among "
              "feed_keys, to verify what "
              "it signed before"},
+    {"sealed", OPT_MAP, OPT_AT(struct spec_identity, sealed), .sub = &seal_set,
+     .help = "the region never comes back: what it wrote after this place does not count "
+             "(meridian region forget)"},
 };
 const struct option_set spec_identity_set = {identity_rows, ARRAY_LEN(identity_rows),
                                              sizeof(struct spec_identity),

@@ -109,6 +109,23 @@ static int identity_revoke(struct identity_list *l, const char *region,
     return 0;
 }
 
+int identity_unseal(struct identity_list *l, struct identity *x)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && x->sealed && i < x->n[IDENTITY_FEED_KEY]; i++) {
+        struct feed_revocation v = {.key = x->items[IDENTITY_FEED_KEY][i].id,
+                                    .epoch = x->sealed->epoch,
+                                    .seq = x->sealed->seq};
+        if (!v.epoch) // a revocation names an epoch that there can be
+            v.epoch = 1;
+        memcpy(v.hash, x->sealed->hash, sizeof v.hash);
+        rc = identity_revoke(l, x->region, &v);
+    }
+    if (!rc)
+        x->sealed = NULL;
+    return rc;
+}
+
 int identity_add(struct identity_list *l, const char *region, enum identity_kind kind,
                  struct identity_item item)
 {
@@ -156,6 +173,10 @@ int identity_list_add_all(struct identity_list *l, const struct topology *t)
             rc = add_keys(l, r->name, IDENTITY_CONTROL_KEY, r->control_keys, r->n_control_keys);
         for (size_t k = 0; k < r->n_revoked && !rc; k++)
             rc = identity_revoke(l, r->name, &r->revoked[k]);
+        if (!rc && r->sealed && !identity_make(l, r->name))
+            rc = ERR_TOOBIG;
+        if (!rc && r->sealed)
+            identity_of_region(l, r->name)->sealed = r->sealed;
     }
     return rc;
 }
@@ -198,9 +219,17 @@ static void put_revoked(struct buf *b, const struct identity *x)
     }
 }
 
+static void put_seal(struct buf *b, const struct feed_seal *s)
+{
+    char hash[2 * sizeof s->hash + 1];
+    hex_format(s->hash, sizeof s->hash, hash);
+    buf_printf(b, "    sealed: { epoch: %llu, seq: %llu, hash: \"%s\" }\n",
+               (unsigned long long)s->epoch, (unsigned long long)s->seq, hash);
+}
+
 static void put_region(struct buf *b, const struct identity *x, struct arena *a)
 {
-    size_t n = x->n_revoked;
+    size_t n = x->n_revoked + (x->sealed != NULL);
     for (int kind = 0; kind < N_IDENTITY_KINDS; kind++)
         n += x->n[kind];
     if (!n)
@@ -215,6 +244,8 @@ static void put_region(struct buf *b, const struct identity *x, struct arena *a)
     put_keys(b, "feed_keys", x, IDENTITY_FEED_KEY, a);
     put_keys(b, "control_keys", x, IDENTITY_CONTROL_KEY, a);
     put_revoked(b, x);
+    if (x->sealed)
+        put_seal(b, x->sealed);
 }
 
 const char *identity_list_text(const struct identity_list *l, struct arena *a)

@@ -353,6 +353,9 @@ const char *regions_why_stays(const struct topology *t, const char *region, stru
     const struct region *r = topology_region(t, region), *writer = topology_writer(t);
     if (!r)
         return arena_printf(a, "there is no region %s", region);
+    if (r->sealed)
+        return "it was forgotten, and what it wrote is verified by its keys; `meridian region "
+               "replace` uses its name again";
     if (writer == r)
         return "it is the writer: let another region take over first (`meridian control takeover`)";
     if (t->ca_region && !strcmp(t->ca_region, region))

@@ -20,6 +20,8 @@ bool successor_ok(const struct topology *before, const struct topology *next, st
     if (ok)
         ok = topology_revocations_may_follow(before, next, &why);
     if (ok)
+        ok = topology_seals_may_follow(before, next, &why);
+    if (ok)
         ok = control_may_follow(before, next, &why);
     if (!ok) {
         diag_add(diag, NULL, 0, "%s", why ? why : err_text(ERR_NOMEM));

@@ -25,7 +25,8 @@ static struct heard_region *find(struct heard *h, const char *region)
 void heard_keep(struct heard *h, const struct topology *t, const char *self)
 {
     for (size_t i = 0; i < h->n;) {
-        if (topology_region(t, h->list[i].region) && strcmp(h->list[i].region, self) != 0)
+        const struct region *r = topology_region(t, h->list[i].region);
+        if (r && !r->sealed && strcmp(h->list[i].region, self) != 0)
             i++;
         else
             h->list[i] = h->list[--h->n];
@@ -36,6 +37,8 @@ void heard_keep(struct heard *h, const struct topology *t, const char *self)
             h->self = r->index;
             continue;
         }
+        if (r->sealed)
+            continue;
         struct heard_region *x = find(h, r->name);
         if (!x) {
             x = &h->list[h->n++];
@@ -45,7 +48,7 @@ void heard_keep(struct heard *h, const struct topology *t, const char *self)
         x->index = r->index;
     }
     assert(h->n <= TOPOLOGY_MAX_REGIONS);
-    h->n_regions = t->n_regions;
+    h->n_regions = topology_n_living(t);
     h->topology = t->version;
 }
 

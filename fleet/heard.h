@@ -82,7 +82,7 @@ struct heard_stored {
     bool majority;
 };
 
-// Who is there; forgets those that left. `self`: this region, which is not in the list.
+// Who is there, without regions that are sealed; forgets those that left. `self`: this region, which is not in the list.
 void heard_keep(struct heard *h, const struct topology *t, const char *self);
 // A region says that it stored up to there. False: no such region.
 bool heard_note(struct heard *h, const char *region, const struct control_place *place,

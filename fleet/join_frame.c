@@ -86,8 +86,12 @@ static int identities_set(const struct topology *t, const struct join_request *q
     if (rc)
         return rc;
     struct identity *had = identity_of_region(l, q->row.name);
-    if (had && replace)
+    if (had && replace) {
         identity_end(had, now_s);
+        rc = identity_unseal(l, had);
+        if (rc)
+            return identity_full(q, diag, rc);
+    }
     const struct {
         enum identity_kind kind;
         struct identity_item item;

@@ -372,6 +372,54 @@ START_TEST(revocations_are_final)
 }
 END_TEST
 
+static struct topology *sealed_at(unsigned long long epoch, unsigned long long seq)
+{
+    char text[4096];
+    snprintf(text, sizeof text,
+             SMALL "identities:\n  westus:\n    feed_keys: [{ id: westus-f1, key: \"" ED25519
+                   "\" }]\n    sealed: { epoch: %llu, seq: %llu, hash: \"" FPRINT "\" }\n",
+             epoch, seq);
+    return parse_ok(text);
+}
+
+static bool seal_follows(const struct topology *before, struct topology *next)
+{
+    char *why = NULL;
+    bool may = topology_seals_may_follow(before, next, &why);
+    ck_assert(may == !why);
+    if (!may)
+        ck_assert_ptr_nonnull(strstr(why, "counts up to epoch 3, seq 9: that can only be raised"));
+    free(why);
+    snapshot_unref(next);
+    return may;
+}
+
+#define REPLACED(seq)                                                                      \
+    SMALL "identities:\n  westus:\n    feed_keys: [{ id: westus-f1, key: \"" ED25519       \
+          "\" }]\n    revoked: [{ key: westus-f1, epoch: 3, seq: " seq ", hash: \"" FPRINT \
+          "\" }]\n"
+
+START_TEST(a_seal_is_only_raised_until_other_keys_come)
+{
+    struct topology *t = sealed_at(3, 9), *without = parse_ok(SMALL);
+    ck_assert_uint_eq(topology_region(t, "westus")->sealed->seq, 9);
+    ck_assert_uint_eq(topology_sealed(t), 1u << topology_region(t, "westus")->index);
+    ck_assert_uint_eq(topology_n_living(t), t->n_regions - 1);
+    ck_assert_uint_eq(topology_sealed(without), 0);
+    ck_assert(seal_follows(without, snapshot_ref(t)));
+    ck_assert(seal_follows(t, snapshot_ref(t)));
+    ck_assert(seal_follows(t, sealed_at(3, 10)));
+    ck_assert(seal_follows(t, sealed_at(4, 1)));
+    ck_assert(!seal_follows(t, sealed_at(3, 8)));
+    ck_assert(!seal_follows(t, sealed_at(2, 20)));
+    ck_assert(!seal_follows(t, snapshot_ref(without)));
+    ck_assert(seal_follows(t, parse_ok(REPLACED("9"))));
+    ck_assert(!seal_follows(t, parse_ok(REPLACED("10"))));
+    snapshot_unref(without);
+    snapshot_unref(t);
+}
+END_TEST
+
 START_TEST(bad_documents_are_refused_with_line_and_reason)
 {
     DIR *dir = opendir(TEST_BAD_DIR);
@@ -480,6 +528,7 @@ END_TEST
 
 CHECK_MAIN("config/topology", the_private_example_is_good, example_is_read_whole,
            defaults_and_order, identities_are_found, revocations_are_final,
+           a_seal_is_only_raised_until_other_keys_come,
            a_retired_feed_key_verifies_what_it_signed_until_then, a_revoked_feed_key_is_not_in_use,
            control_names_the_writer_and_the_operators,
            control_is_followed_by_what_takes_nothing_back, sample_is_a_valid_topology,

@@ -2,6 +2,7 @@
 // fleet/heard: when a writer may write, and who has a change, by what the regions say of themselves.
 #include "fleet/heard.h"
 
+#include "base/mem.h"
 #include "tests/support/check_main.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ static const struct region five[] = {
 
 // topology_region looks into the frame's table; a small topology without one is not what it takes, so
 // the regions come from a document.
-static struct topology *fleet_of(size_t n)
+static struct topology *fleet_with(size_t n, const char *more)
 {
     AUTO_BUF struct buf b;
     buf_init(&b, 0);
@@ -26,7 +27,7 @@ static struct topology *fleet_of(size_t n)
                    "  - name: %s\n    stamps: [{ name: s-1, ipv4: [127.77.0.%zu] }]\n    peer: "
                    "127.77.0.%zu:9443\n",
                    five[i].name, i + 1, i + 1);
-    buf_str(&b, "name_servers: [s-1.a]\n");
+    buf_printf(&b, "name_servers: [s-1.a]\n%s", more);
     struct topology *t = NULL;
     struct diag d;
     diag_init(&d);
@@ -35,6 +36,11 @@ static struct topology *fleet_of(size_t n)
     diag_done(&d);
     ck_assert_ptr_nonnull(t);
     return t;
+}
+
+static struct topology *fleet_of(size_t n)
+{
+    return fleet_with(n, "");
 }
 
 static struct heard heard_of(size_t n)
@@ -361,6 +367,31 @@ START_TEST(those_that_leave_have_no_vote_and_those_that_stay_keep_theirs)
 }
 END_TEST
 
+// Regions that were forgotten are counted nowhere, as if they had left.
+START_TEST(those_that_are_sealed_have_no_vote)
+{
+    static const char hash[] = "1111111111111111111111111111111111111111111111111111111111111111";
+    AUTO_FREE char *sealed = mem_printf("identities:\n  d: { sealed: { epoch: 1, seq: 7, hash: "
+                                        "\"%s\" } }\n  e: { sealed: { epoch: 1, seq: 9, hash: "
+                                        "\"%s\" } }\n",
+                                        hash, hash);
+    struct heard h = heard_of(5);
+    struct heard_own own = own_at(1, 7);
+    says(&h, "b", at(1, 7), OLD);
+    ck_assert(!heard_confirms(&h, &own, OLD, SILENT)); // a and b of five
+    struct topology *t = fleet_with(5, sealed);
+    heard_keep(&h, t, "a");
+    snapshot_unref(t);
+    ck_assert(heard_confirms(&h, &own, OLD, SILENT)); // of three
+    const struct control_place p = at(1, 7);
+    ck_assert(!heard_note(&h, "e", &p, OLD));
+    struct heard_stored s;
+    heard_stored_by(&h, &own, &own.place, OLD, SILENT, &s);
+    ck_assert_uint_eq(s.stored, 3);
+    ck_assert_uint_eq(s.away | s.unheard, 4);
+}
+END_TEST
+
 struct small_case { // of five regions: how many others
     int agree, claim;
 };
@@ -431,4 +462,5 @@ CHECK_MAIN("fleet/heard", who_is_further_than_the_writer_has_not_stored_what_it_
            a_whole_state_that_was_refused_is_not_read_again_so_soon,
            one_that_hangs_keeps_nobody_from_being_asked,
            a_region_that_lies_has_no_vote_and_stops_nobody, who_has_a_change_over_a_takeover,
-           those_that_leave_have_no_vote_and_those_that_stay_keep_theirs, every_small_case)
+           those_that_leave_have_no_vote_and_those_that_stay_keep_theirs,
+           those_that_are_sealed_have_no_vote, every_small_case)

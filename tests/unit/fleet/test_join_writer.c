@@ -468,6 +468,43 @@ START_TEST(a_region_that_is_there_is_replaced_only_when_the_token_says_so)
 }
 END_TEST
 
+// A forgotten region's name is used again: with new keys, and what the old ones signed past the seal
+// is void for good.
+START_TEST(the_name_of_a_forgotten_region_is_used_again_with_new_keys)
+{
+    static const char hash[] = "1111111111111111111111111111111111111111111111111111111111111111";
+    static const char row[] = "  westeurope:\n";
+    begin();
+    ck_assert_int_eq(asked(&west, ""), 0);
+    const char *text = in_force->frame->text, *at = strstr(text, row);
+    ck_assert_ptr_nonnull(at);
+    at += strlen(row);
+    AUTO_FREE char *sealed =
+        mem_printf("%.*s    sealed: { epoch: 3, seq: 9, hash: \"%s\" }\n%.*s", (int)(at - text),
+                   text, hash, (int)(in_force->frame->text_n - (size_t)(at - text)), at);
+    snapshot_unref(in_force);
+    in_force = parsed(sealed, strlen(sealed));
+    struct topology *before = snapshot_ref(in_force);
+    ck_assert_ptr_nonnull(topology_region(before, "westeurope")->sealed);
+    token_new(true);
+    struct joiner next = joiner_new("west2", "192.0.2.2");
+    joins(&next);
+    const struct region *r = topology_region(in_force, "westeurope");
+    ck_assert_ptr_null(r->sealed);
+    ck_assert_uint_eq(r->n_feed_keys, 2);
+    const struct feed_revocation *v = topology_revocation(in_force, region_keys_feed_id(west.keys));
+    ck_assert_ptr_nonnull(v);
+    ck_assert_uint_eq(v->epoch, 3);
+    ck_assert_uint_eq(v->seq, 9);
+    ck_assert_ptr_null(topology_revocation(in_force, region_keys_feed_id(next.keys)));
+    char *why = NULL;
+    ck_assert_msg(topology_seals_may_follow(before, in_force, &why), "%s", why);
+    snapshot_unref(before);
+    joiner_free(&next);
+    end();
+}
+END_TEST
+
 START_TEST(the_ca_s_region_judges_for_itself)
 {
     begin();
@@ -494,4 +531,5 @@ CHECK_MAIN("fleet/join at the writer", a_region_joins_and_may_ask_again,
            the_ca_s_region_may_be_away_for_a_while, who_is_not_the_writer_takes_nobody,
            a_false_writer_is_not_believed, the_topology_may_change_meanwhile,
            a_region_that_is_there_is_replaced_only_when_the_token_says_so,
+           the_name_of_a_forgotten_region_is_used_again_with_new_keys,
            the_ca_s_region_judges_for_itself)
