@@ -244,8 +244,9 @@ static void write_gates(const struct app *app, struct buf *b)
     static const char *const reasons[META_N_GATES] = {[META_GATE_RECOVERY] = "recovery",
                                                       [META_GATE_CLOCK] = "clock",
                                                       [META_GATE_KEY] = "key",
+                                                      [META_GATE_SEALED] = "sealed",
                                                       [META_GATE_STAMPS] = "stamps"};
-    _Static_assert(META_N_GATES == 4, "each gate has its word here");
+    _Static_assert(META_N_GATES == 5, "each gate has its word here");
     if (!app->meta)
         return;
     exposition_family(b, "meridian_writes_closed", "gauge",

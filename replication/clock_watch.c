@@ -236,17 +236,24 @@ static size_t find(const struct clock_watch *w, const char *region)
     return i;
 }
 
+// One that was forgotten is none.
+static bool is_member(const struct topology *t, const char *name)
+{
+    const struct region *r = topology_region(t, name);
+    return r && !r->sealed;
+}
+
 // Who is a member now; what was measured of those that stay is kept. No question is under way.
 static void members_update(struct clock_watch *w, const struct topology *t)
 {
     for (size_t i = 0; i < w->n_others;)
-        if (topology_region(t, w->others[i].region))
+        if (is_member(t, w->others[i].region))
             i++;
         else
             w->others[i] = w->others[--w->n_others];
     for (size_t i = 0; i < t->n_regions; i++) {
         const char *name = t->regions[i].name;
-        if (strcmp(name, w->o.region) == 0 || find(w, name) < w->n_others ||
+        if (strcmp(name, w->o.region) == 0 || !is_member(t, name) || find(w, name) < w->n_others ||
             w->n_others == CLOCK_OTHERS_MAX)
             continue;
         struct other *o = &w->others[w->n_others++];
@@ -254,7 +261,7 @@ static void members_update(struct clock_watch *w, const struct topology *t)
         snprintf(o->region, sizeof o->region, "%s", name);
     }
     assert(w->n_others <= CLOCK_OTHERS_MAX);
-    w->n_members = t->n_regions;
+    w->n_members = topology_n_living(t);
 }
 
 static void round_run(struct clock_watch *w)

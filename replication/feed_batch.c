@@ -52,11 +52,33 @@ static int batch_store(struct session *s)
     return 0;
 }
 
-static int target_reached(struct session *s)
+static int covered_add(struct session *s)
 {
-    s->covered = s->target;
-    s->n_covered = s->n_target;
-    int rc = backfill_state_set(s->r, peer_name(s->p), s->target, s->n_target);
+    const char **all = arena_array(&s->names, s->n_covered + s->n_target + 1, sizeof *all);
+    size_t n = 0;
+    if (!all)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < s->n_covered; i++)
+        if (!name_in(s->covered[i], s->target, s->n_target))
+            all[n++] = s->covered[i];
+    for (size_t i = 0; i < s->n_target; i++)
+        all[n++] = s->target[i];
+    s->covered = all;
+    s->n_covered = n;
+    return 0;
+}
+
+int session_covers(struct session *s)
+{
+    int rc = 0;
+    if (s->via) {
+        rc = covered_add(s);
+    } else {
+        s->covered = s->target;
+        s->n_covered = s->n_target;
+    }
+    if (!rc)
+        rc = backfill_state_set(s->r, peer_name(s->p), s->covered, s->n_covered);
     if (rc)
         return rc;
     return join_state_settle(s->r->o.state_dir, peer_name(s->p), s->target, s->n_target);
@@ -77,7 +99,7 @@ int batch_flush(struct session *s)
     if (s->n_entries || mark_order(&s->rules.proven, &s->stored) > 0)
         rc = batch_store(s);
     if (!rc && s->from_start && mark_order(&s->rules.proven, &s->stored) >= 0) {
-        rc = target_reached(s);
+        rc = session_covers(s);
         s->from_start = false;
     }
     s->n_entries = 0;
@@ -147,7 +169,7 @@ static int first_greet(struct session *s)
 {
     if (covers_target(s))
         return 0;
-    if (s->n_target && !peer_is_short(s->p)) {
+    if (s->n_target && !s->via && !peer_is_short(s->p)) {
         int rc = past_join(s);
         if (!rc)
             rc = past_judge(s);
@@ -155,7 +177,7 @@ static int first_greet(struct session *s)
             return rc;
         peer_found_short(s->p);
     }
-    return target_reached(s);
+    return session_covers(s);
 }
 
 int session_greet(struct session *s, const struct feed_line *l)
@@ -165,7 +187,8 @@ int session_greet(struct session *s, const struct feed_line *l)
         return rc;
     if (mark_is_zero(&s->stored))
         return first_greet(s);
-    rc = covered_shrink(s);
+    if (!s->via)
+        rc = covered_shrink(s);
     if (rc)
         return rc;
     if (session_has_new(s))

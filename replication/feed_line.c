@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define PROGRESS_PREFIX "{\"progress\":"
+#define PAST_SEAL "past the place at which its origin is sealed"
 
 // Keys of registries hold no byte that JSON would escape.
 static void heads_format(const struct feed_progress *p, struct buf *out)
@@ -239,11 +240,28 @@ static int heads_take(struct feed_rules *ru, const struct progress *p,
     return 0;
 }
 
+bool feed_at_seal(const struct feed_seal *seal, const struct feed_mark *place)
+{
+    return place->epoch == seal->epoch && place->seq == seal->seq &&
+           !memcmp(place->hash, seal->hash, sizeof seal->hash);
+}
+
+// Past the seal, or in its place and another entry.
+static bool past_seal(const struct feed_rules *ru, const struct feed_mark *place)
+{
+    if (!ru->seal || feed_at_seal(ru->seal, place))
+        return false;
+    const struct feed_mark seal = {.epoch = ru->seal->epoch, .seq = ru->seal->seq};
+    return mark_order(place, &seal) >= 0 && !mark_is_zero(place);
+}
+
 // A line without entries of its own: is all proven that lies before its place?
 static int proven_move(struct feed_rules *ru, const struct feed_mark *place, bool proves,
                        bool caught_up, const char **why)
 {
     bool stays = mark_equal(place, &ru->last) && mark_equal(&ru->proven, &ru->last);
+    if (ru->seal && !stays)
+        return 0; // no heads are signed any more: sealed_reader.h
     if (proves || !ru->strict || stays) {
         ru->proven = *place;
         return 0;
@@ -284,6 +302,9 @@ static int progress_fields(struct feed_rules *ru, const json_t *o, struct arena 
     }
     *why = "progress goes back";
     if (goes_back(&m, &ru->last))
+        return ERR_PROTO;
+    *why = PAST_SEAL;
+    if (past_seal(ru, &m))
         return ERR_PROTO;
     if (ru->held && json_integer_value(p.speaks) >= FEED_SPEAKS_HEADS)
         ru->strict = true;
@@ -427,6 +448,9 @@ static int order_check(const struct feed_rules *ru, const struct feed_entry *e,
         return ERR_PROTO;
     *why = "entry of a partition that this version does not have";
     if (e->partition)
+        return ERR_PROTO;
+    *why = PAST_SEAL;
+    if (past_seal(ru, at))
         return ERR_PROTO;
     *why = "entry out of order";
     if (mark_order(at, &ru->last) <= 0)

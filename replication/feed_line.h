@@ -64,6 +64,9 @@ struct feed_rules { // what a reader holds against each line
     bool vouched;
     // after ERR_PROTO: the line's hash does not follow from the last one, which is at `last`
     bool chain_broken;
+    // Of a sealed origin, whose entries other regions hand on: nothing past it is taken, and `proven`
+    // moves by the running hash alone. NULL: it lives.
+    const struct feed_seal *seal;
     // Up to here nothing is missing: how far the reader's mark may move. While not strict: `last`.
     struct feed_mark proven;
     // The sender says with signed heads what a hole in its lines leaves out. So does the origin
@@ -117,6 +120,8 @@ int feed_line_accept(struct feed_rules *rules, struct bytes line, struct arena *
 // ERR_AUTH, ERR_PROTO, ERR_NOMEM, with *out_why as above.
 int feed_signature_check(struct feed_rules *rules, const struct feed_entry *e,
                          const char **out_why);
+// Is it the place of the seal?
+bool feed_at_seal(const struct feed_seal *seal, const struct feed_mark *place);
 // It is void by a revocation of its key, as far as `topology`, `proof` and `vouched` tell.
 bool feed_entry_void(const struct feed_rules *rules, const struct feed_entry *e);
 // Its inline content, which is there, is what its digest says.

@@ -63,6 +63,9 @@ struct feed_out {
     bool beat_asked;
     // what it speaks (replication/speech.h)
     unsigned speaks;
+    // A sealed origin's: nothing past it is handed on; zero: it lives.
+    bool sealed;
+    struct feed_seal seal;
     // up to here the reader knows that nothing is missing
     struct feed_mark proven;
     // NULL: the reader cannot use them, or this region cannot sign them
@@ -168,6 +171,27 @@ static bool relay_cut(struct feed_out *s, const struct feed_entry *entries, size
     return true;
 }
 
+// Nor is what lies past the seal of an origin. The place of the seal is said as it is.
+static bool seal_cut(struct feed_out *s, const struct feed_entry *entries, size_t *n,
+                     struct feed_mark *last)
+{
+    struct feed_mark seal = {.epoch = s->seal.epoch, .seq = s->seal.seq}, at;
+    size_t good = 0;
+    memcpy(seal.hash, s->seal.hash, sizeof seal.hash);
+    if (!s->sealed || mark_order(last, &seal) <= 0)
+        return false;
+    for (; good < *n; good++) {
+        mark_of_entry(&entries[good], &at);
+        if (mark_order(&at, &seal) > 0)
+            break;
+    }
+    *n = good;
+    *last = seal;
+    if (mark_order(&seal, &s->at) < 0)
+        *last = s->at;
+    return true;
+}
+
 // What lies behind the place where the stream stands, as the reader may see it.
 static int batch_read(struct feed_out *s, struct arena *a, struct feed_entry **out, size_t *out_n,
                       struct feed_mark *out_last)
@@ -231,7 +255,7 @@ static bool batch_with(struct feed_out *s, struct arena *a, struct buf *out, boo
     bool cut = false;
     int rc = batch_read(s, a, &entries, &n, &last);
     if (!rc && s->relay)
-        cut = relay_cut(s, entries, &n, &last);
+        cut = relay_cut(s, entries, &n, &last) || seal_cut(s, entries, &n, &last);
     assert(entries || n == 0);
     if (!rc)
         rc = entries_format(s, entries, n, out);
@@ -419,6 +443,13 @@ static bool key_readable(const struct feed_out *s, const char *key)
     return s->speaks >= SPEECH_NOW || hostname_registry_ok(key);
 }
 
+// A relay says nothing of registries that it does not read itself.
+static bool is_held(const struct topology *t, const struct region *self, const char *key)
+{
+    const struct registry *reg = topology_registry_by_key(t, key);
+    return reg && registry_replica(reg, self->index);
+}
+
 static int filter_make(struct feed_out *s, const struct topology *t, const struct region *peer)
 {
     const struct region *origin = topology_region(t, s->origin);
@@ -426,6 +457,10 @@ static int filter_make(struct feed_out *s, const struct topology *t, const struc
     s->all = s->relay && strcmp(s->origin, peer->name) == 0;
     if (!origin || !self)
         return ERR_NOTFOUND;
+    if (origin->sealed) {
+        s->sealed = true;
+        s->seal = *origin->sealed;
+    }
     size_t n = shared_registries(t, origin->index, peer->index, NULL, 0);
     if (n > FEED_REGISTRIES_MAX)
         return ERR_TOOBIG;
@@ -434,7 +469,7 @@ static int filter_make(struct feed_out *s, const struct topology *t, const struc
         return ERR_NOMEM;
     n = shared_registries(t, origin->index, peer->index, s->registries, n);
     for (size_t i = 0; i < n; i++) {
-        if (!key_readable(s, s->registries[i]))
+        if (!key_readable(s, s->registries[i]) || !is_held(t, self, s->registries[i]))
             continue;
         char *key = arena_strdup(&s->arena, s->registries[i]); // it must outlive the topology
         if (!key)

@@ -33,13 +33,20 @@ bool session_outdated(struct session *s)
     return topology_outdated(s->r, s->t, &s->generation);
 }
 
+// The region whose feed it is answered.
+static void origin_seen(struct session *s)
+{
+    if (!s->via)
+        peer_seen(s->p);
+}
+
 // --- lines ---
 
 // It may be asked for content again at once, and what failed for want of it is tried now.
 static int content_is_back(struct session *s)
 {
     uint8_t self = s->rules.self->index, origin = s->rules.origin->index;
-    if (!peer_is_back(s->p))
+    if (s->via || !peer_is_back(s->p))
         return 0;
     job_queue_returned(s->r->jobs);
     mender_source_is_back(s->r->mender);
@@ -58,6 +65,8 @@ static int content_is_back(struct session *s)
 // Which version it speaks. If that cannot be kept now: with its next word.
 static void word_take(struct session *s, const struct feed_line *l)
 {
+    if (s->via)
+        return;
     speech_heard(s->r->speech, peer_name(s->p), l->speaks);
     (void)speech_keep(s->r->speech);
 }
@@ -94,6 +103,19 @@ static int greeting_take(struct session *s, const struct feed_line *l)
     return content_is_back(s);
 }
 
+// Who hands on a sealed origin's entries has told all that it holds of them.
+static int relay_progress(struct session *s, const struct feed_line *l)
+{
+    if (!l->caught_up)
+        return 0;
+    s->told_all = true;
+    s->told_seal = feed_at_seal(s->rules.seal, &s->rules.last);
+    int rc = batch_flush(s);
+    if (!rc && s->from_start && mark_order(&s->rules.last, &s->stored) >= 0)
+        rc = session_covers(s);
+    return rc;
+}
+
 static int session_progress(struct session *s, const struct feed_line *l)
 {
     s->progressed = true;
@@ -102,6 +124,8 @@ static int session_progress(struct session *s, const struct feed_line *l)
         if (rc)
             return rc;
     }
+    if (s->via)
+        return relay_progress(s, l);
     peer_progress(s->p, l->caught_up, !s->from_start);
     if (l->caught_up)
         past_idle(s);
@@ -232,7 +256,8 @@ static int flow_broke(struct session *s, struct response_reader *f, int rc)
         reader_failed(s, f, rc);
         return rc;
     }
-    peer_missed(s->p);
+    if (!s->via)
+        peer_missed(s->p);
     peer_failed(s->p, "silent: nothing came for %.1f s", (double)s->patience_ms / 1000);
     return rc;
 }
@@ -262,7 +287,7 @@ static int session_flow(struct session *s, struct response_reader *f)
             return FEED_READ_AGAIN;
         if (n < 0)
             return flow_broke(s, f, (int)n);
-        peer_seen(s->p);
+        origin_seen(s);
         // Before a line is judged: keys, peers or registries may be others by now, and a revoked
         // key signs nothing more.
         if (reading_hold_is_paused(s->r->hold) || session_outdated(s) || past_is_due(s))
@@ -329,8 +354,8 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
         reader_failed(s, f, status);
         return status;
     }
-    peer_seen(s->p);
-    if (status == 410) {
+    origin_seen(s);
+    if (status == 410 && !s->via) {
         s->want = PAST_ANEW;
         return FEED_READ_AGAIN;
     }
@@ -369,18 +394,24 @@ static void place_set(struct session *s)
 
 static int session_connect(struct session *s)
 {
-    char cur[CURSOR_TEXT_SIZE], target[CURSOR_TEXT_SIZE + 64];
+    char cur[CURSOR_TEXT_SIZE], of[HOSTNAME_REGION_SIZE + 16] = "", target[CURSOR_TEXT_SIZE + 128];
+    const char *to = peer_name(s->p);
     struct dial d;
     struct response_reader *f = NULL;
     place_set(s);
-    s->rules.strict = false; // the greeting says
+    s->rules.strict = s->via != NULL; // else the greeting says
     feed_heads_clear(s->said);
     feed_heads_clear(s->held);
-    snprintf(target, sizeof target, "/replication/v1/feed?beat=1&voids=1&" SPEECH_QUERY "&after=%s",
+    if (s->via) {
+        snprintf(of, sizeof of, "&origin=%s", to);
+        to = s->via;
+    }
+    snprintf(target, sizeof target,
+             "/replication/v1/feed?beat=1&voids=1&" SPEECH_QUERY "%s&after=%s", of,
              cursor_format(&s->rules.last, cur));
-    int rc = peer_dial(&s->r->dialer, s->t, peer_name(s->p), target, NULL, &d);
+    int rc = peer_dial(&s->r->dialer, s->t, to, target, NULL, &d);
     d.q.idle_timeout_ms = FEED_IDLE_MS;
-    d.q.looks_for_peer = true;
+    d.q.looks_for_peer = !s->via;
     s->patience_ms = PEER_ANSWER_MS;
     peer_try_begin(s->p, reading_hold_is_paused(s->r->hold));
     if (!rc)
@@ -394,8 +425,9 @@ static int session_connect(struct session *s)
         return rc;
     }
     if (status == 200) {
-        peer_seen(s->p);
-        response_reader_watch(f, peer_heard(s->p));
+        origin_seen(s);
+        if (!s->via)
+            response_reader_watch(f, peer_heard(s->p));
         rc = session_flow(s, f);
     } else {
         rc = session_refused(s, f, status);
@@ -560,7 +592,9 @@ static int session_mend(struct session *s)
 {
     if (mark_is_zero(&s->stored) || !gap_from_start(peer_gaps_news(s->p)))
         return ERR_UNSUPPORTED;
-    int rc = past_join_anew(s, false);
+    int rc = ERR_UNSUPPORTED;
+    if (!s->via)
+        rc = past_join_anew(s, false);
     if (rc == ERR_UNSUPPORTED)
         s->from_start = true;
     return rc;
@@ -570,7 +604,9 @@ static int session_past(struct session *s)
 {
     int rc = FEED_READ_AGAIN;
     if (s->want == PAST_SNAPSHOTS) {
-        rc = past_join(s);
+        rc = ERR_UNSUPPORTED;
+        if (!s->via)
+            rc = past_join(s);
         if (rc != ERR_UNSUPPORTED)
             return rc;
         s->from = (struct feed_mark){0};
@@ -609,18 +645,21 @@ static int heads_new(struct session *s)
     return rc;
 }
 
-int feed_session_run(struct peer *p, const struct topology *t)
+static int run(struct peer *p, const struct topology *t, const char *via,
+               struct feed_relayed *out_told)
 {
     struct replicator *r = peer_replicator(p);
     struct session *s = mem_zalloc(sizeof *s);
     if (!s)
         return ERR_NOMEM;
-    *s = (struct session){.r = r, .p = p, .t = t};
+    *s = (struct session){.r = r, .p = p, .t = t, .via = via};
     s->rules = (struct feed_rules){.topology = t,
                                    .self = topology_region(t, r->o.region),
                                    .origin = topology_region(t, peer_name(p)),
                                    .verify = r->o.verify,
                                    .vouched = true};
+    if (via)
+        s->rules.seal = s->rules.origin->sealed;
     arena_init(&s->names, 4 << 20);
     arena_init(&s->batch, BATCH_BYTES);
     int rc = heads_new(s);
@@ -630,6 +669,8 @@ int feed_session_run(struct peer *p, const struct topology *t)
         peer_stuck(p, rc);
     else
         rc = session_read(s);
+    if (out_told)
+        *out_told = (struct feed_relayed){.all = s->told_all, .seal = s->told_seal};
     chain_broke(s);
     feed_proof_free(s->proof);
     feed_heads_free(s->said);
@@ -638,4 +679,15 @@ int feed_session_run(struct peer *p, const struct topology *t)
     arena_done(&s->batch);
     free(s);
     return rc;
+}
+
+int feed_session_run(struct peer *p, const struct topology *t)
+{
+    return run(p, t, NULL, NULL);
+}
+
+int feed_session_relayed(struct peer *p, const struct topology *t, const char *via,
+                         struct feed_relayed *out_told)
+{
+    return run(p, t, via, out_told);
 }

@@ -26,5 +26,15 @@ struct peer;
 // 0, FEED_READ_AGAIN, or why it ended. ERR_AHEAD: before an entry of the future. ERR_GAP: entries
 // were left out; the next session reads them again.
 int feed_session_run(struct peer *p, const struct topology *t);
+// The same of a sealed region, from another one, `via`, which hands on what it holds of it up to the
+// seal, and then ends the stream.
+struct feed_relayed {
+    // it said that this was all
+    bool all;
+    // and that it has read up to the very place of the seal
+    bool seal;
+};
+int feed_session_relayed(struct peer *p, const struct topology *t, const char *via,
+                         struct feed_relayed *out_told);
 
 #endif

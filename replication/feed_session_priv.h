@@ -30,6 +30,10 @@ struct session {
     struct peer *p;
     const struct topology *t;
     struct feed_rules rules;
+    // The region that hands on what a sealed origin wrote; NULL: the origin itself is read.
+    const char *via;
+    // what it said (struct feed_relayed)
+    bool told_all, told_seal;
     // the read mark in the store
     struct feed_mark stored;
     // of the last entry of its epoch that is held; 0: none is
@@ -103,6 +107,8 @@ void batch_reset(struct session *s);
 // The greeting says what the sender filters by. FEED_READ_AGAIN: a registry is in it whose past was
 // not read, so the feed is to be read from its start.
 int session_greet(struct session *s, const struct feed_line *l);
+// The target is read without a gap up to the mark. A relay's is added to what is: others hold others.
+int session_covers(struct session *s);
 // Is a registry among those of the greeting whose past was not read?
 bool session_has_new(const struct session *s);
 

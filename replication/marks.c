@@ -87,6 +87,7 @@ int mark_ask(struct replicator *r, struct peer *p, const struct topology *t)
     rc = ERR_PROTO;
     if (status == 200)
         rc = mark_parse(bytes_of(body.p, body.n), &mark);
+    peer_disowned(p, status == 403 && serve_says_forgotten(bytes_of(body.p, body.n)));
     buf_done(&body);
     if (rc)
         peer_failed(p, "asked how far it has read: answered %d", status);

@@ -29,6 +29,20 @@ static const char *self_name(const struct origin_status *o)
     return "Syncing";
 }
 
+// Nothing is heard of it any more: others have what it wrote.
+static const char *sealed_name(const struct origin_seen *s, const struct origin_status *o)
+{
+    if (lacks_space(s, o))
+        return "NoSpace";
+    if (o->n_retrying || s->reader.stuck)
+        return "Retrying";
+    if (s->n_unknown)
+        return "NeedsUpgrade";
+    if (o->n_pending || !s->reader.sealed_whole)
+        return "Syncing";
+    return "Ready";
+}
+
 const char *origin_state_name(const struct origin_seen *s, const struct origin_status *o, bool self)
 {
     const struct peer_view *v = &s->reader;
@@ -37,6 +51,8 @@ const char *origin_state_name(const struct origin_seen *s, const struct origin_s
         return self_name(o);
     if (v->diverged)
         return "Conflict";
+    if (v->sealed)
+        return sealed_name(s, o);
     if (v->silent)
         return "Unreachable";
     if (v->ahead) // it answers, but nothing more of it can be taken now
@@ -68,7 +84,7 @@ int64_t origin_lag_seconds(const struct origin_seen *s, const struct origin_stat
     int64_t since = now;
     if (o->oldest_pending_stamp)
         since = hlc_wall_ms(o->oldest_pending_stamp);
-    if (!v->connected && v->last_contact_ms)
+    if (!v->connected && !v->sealed && v->last_contact_ms)
         take_earlier(&since, v->last_contact_ms);
     if (v->ahead)
         take_earlier(&since, v->ahead_since_ms);

@@ -45,6 +45,7 @@ struct peer {
     // its stream was given up for silence since that was judged last
     bool missed;
     bool away;
+    bool sealed, sealed_whole, sealed_more, disowns;
     // it was heard once, and that was told
     bool known;
     // it did not even answer, the last time
@@ -206,9 +207,17 @@ void peer_failed(struct peer *p, const char *fmt, ...)
 bool peer_is_away(struct peer *p)
 {
     lock_take(&p->lock);
-    bool away = p->away;
+    bool away = p->away || p->sealed;
     lock_give(&p->lock);
     return away;
+}
+
+bool peer_disowns(struct peer *p)
+{
+    lock_take(&p->lock);
+    bool disowns = p->disowns;
+    lock_give(&p->lock);
+    return disowns;
 }
 
 void peer_look(struct peer *p, struct peer_view *out)
@@ -221,6 +230,9 @@ void peer_look(struct peer *p, struct peer_view *out)
         .caught_up = p->caught_up,
         .diverged = p->diverged || p->n_gaps >= PEER_GAPS_TOLD,
         .failing = p->n_failures > 0,
+        .sealed = p->sealed,
+        .sealed_whole = p->sealed_whole,
+        .sealed_more = p->sealed_more,
         .ahead = p->ahead != 0,
         .ahead_since_ms = p->ahead_since_ms,
         .silent = silence_is_silent(&p->silence, now),
@@ -268,6 +280,28 @@ void peer_shares(struct peer *p, bool shares)
     p->silence.expected = shares;
     if (!shares)
         p->silence.heard_mono = 0;
+    lock_give(&p->lock);
+}
+
+void peer_sealed(struct peer *p, bool sealed, bool whole, bool more)
+{
+    lock_take(&p->lock);
+    p->sealed = sealed;
+    p->sealed_whole = whole;
+    p->sealed_more = more;
+    if (whole) { // whatever was said of it before
+        p->n_failures = p->n_gaps = 0;
+        p->stuck = 0;
+        p->ahead = 0;
+        p->last_error[0] = '\0';
+    }
+    lock_give(&p->lock);
+}
+
+void peer_disowned(struct peer *p, bool says)
+{
+    lock_take(&p->lock);
+    p->disowns = says;
     lock_give(&p->lock);
 }
 

@@ -54,8 +54,10 @@ void peer_wake(struct peer *p);
 void peer_seen(struct peer *p);
 // The last try to use its feed failed, for this reason. `fmt` as in printf.
 void peer_failed(struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-// Three of its beats were missed.
+// Three of its beats were missed, or it was forgotten: nobody waits for it.
 bool peer_is_away(struct peer *p);
+// It says that this region was forgotten.
+bool peer_disowns(struct peer *p);
 
 struct peer_view {
     // its feed is being read, and it said that nothing more is there
@@ -65,6 +67,8 @@ struct peer_view {
     bool diverged;
     // the last try failed
     bool failing;
+    // It was forgotten; all is here that counts of it; more is here than that.
+    bool sealed, sealed_whole, sealed_more;
     // reading stopped before an entry of the future, since then (wall)
     bool ahead;
     int64_t ahead_since_ms;
@@ -100,6 +104,11 @@ enum peer_turn peer_judge_silence(struct peer *p);
 
 // Whether the two regions share a registry, by the topology in force: else nothing is to be heard.
 void peer_shares(struct peer *p, bool shares);
+// Whether the topology in force has it sealed; and if so, whether all is here that counts of it, and
+// whether there is more, past the seal.
+void peer_sealed(struct peer *p, bool sealed, bool whole, bool more);
+// Whether it says that this region was forgotten.
+void peer_disowned(struct peer *p, bool says);
 
 struct peer_try { // one turn of the reader
     unsigned n_contacts, n_seen;

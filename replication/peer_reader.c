@@ -8,6 +8,7 @@
 #include "replication/marks.h"
 #include "replication/peer.h"
 #include "replication/replication_priv.h"
+#include "replication/sealed_reader.h"
 
 #define REST_MIN_MS 200
 #define UNREACHED_MAX_MS 2000 // between tries; a connection that is refused costs little
@@ -88,6 +89,19 @@ static void turn(struct peer *p, const struct topology *t)
     peer_rest(p, &try, rest_ms, contact_ms);
 }
 
+// What a sealed region wrote is read from others.
+static void sealed_turn(struct sealed_reader *s, struct peer *p, const struct topology *t,
+                        unsigned n_wakes)
+{
+    peer_wait_wake(p, n_wakes, sealed_reader_turn(s, p, t));
+}
+
+static bool is_sealed(const struct topology *t, const char *name)
+{
+    const struct region *r = topology_region(t, name);
+    return r && r->sealed;
+}
+
 static bool shares_registry(const struct topology *t, const char *self, const char *name)
 {
     const struct region *me = topology_region(t, self), *they = topology_region(t, name);
@@ -98,12 +112,18 @@ void *peer_reader_main(void *arg)
 {
     struct peer *p = arg;
     struct replicator *r = peer_replicator(p);
+    struct sealed_reader sealed = {0};
     while (!life_stopping(r->life)) {
         unsigned n_wakes = peer_wakes(p);
         struct topology *t = snapshot_get(r->o.topology);
         bool shares = t && shares_registry(t, r->o.region, peer_name(p));
-        peer_shares(p, shares);
-        if (shares)
+        bool gone = t && is_sealed(t, peer_name(p));
+        peer_shares(p, shares && !gone);
+        if (!gone)
+            peer_sealed(p, false, false, false);
+        if (shares && gone)
+            sealed_turn(&sealed, p, t, n_wakes);
+        else if (shares)
             turn(p, t);
         snapshot_unref(t);
         if (!shares)

@@ -101,6 +101,9 @@ bool topology_outdated(struct replicator *r, const struct topology *t, uint64_t 
 size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const char **out,
                          size_t cap);
 
+// Who takes part in a registry: its replicas, without regions that are sealed.
+region_set members_of(const struct topology *t, const struct registry *reg);
+
 // The registry of that key, when both this region and `peer` hold it; else NULL. `key` may be NULL.
 const struct registry *shared_registry(struct replicator *r, const struct topology *t,
                                        const struct region *peer, const char *key);
@@ -167,6 +170,14 @@ void upload_begin(struct replicator *r, struct http_request *req, const struct t
                   const struct region *peer, struct http_plan *plan); // upload_serve.c
 void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan);
+// --- origin_word.c: regions that were forgotten, and are to be ---
+// To a region that was forgotten, in place of an answer; and does this answer say so?
+void serve_forgotten(struct http_request *req, struct http_response *resp,
+                     const struct region *peer);
+bool serve_says_forgotten(struct bytes body);
+// GET …/origin, for the writer.
+void origin_word_begin(struct replicator *r, struct http_request *req, const struct topology *t,
+                       const struct region *peer, struct http_plan *plan);
 // What an entry says, where it stands, its running hash. NULL: out of memory.
 json_t *entry_json(const struct feed_entry *e);
 // On the pool: answers with what `make` reads of the store for req->ctx, a new json_t *; `sorry`

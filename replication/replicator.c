@@ -516,3 +516,8 @@ size_t shared_registries(const struct topology *t, uint8_t a, uint8_t b, const c
         qsort(out, n < cap ? n : cap, sizeof *out, by_name);
     return n;
 }
+
+region_set members_of(const struct topology *t, const struct registry *reg)
+{
+    return reg->replica_set & ~topology_sealed(t);
+}

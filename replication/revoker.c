@@ -54,6 +54,27 @@ static void gate_see_to(struct meta *m)
         meta_gate_open(m, META_GATE_KEY);
 }
 
+// This region itself: nobody takes what it writes.
+static void seal_see_to(struct revoker *v, const struct topology *t)
+{
+    const struct region *self = topology_region(t, v->r->o.region);
+    struct feed_mark head = {0};
+    char why[META_WHY_SIZE];
+    if (!self || !self->sealed) {
+        meta_gate_open(v->r->o.meta, META_GATE_SEALED);
+        return;
+    }
+    (void)meta_head(v->r->o.meta, self->name, &head); // it may be told without
+    snprintf(why, sizeof why,
+             "%s was forgotten; let it join anew, with an empty disk (keep this one): meridian "
+             "region replace %s. Its entries up to %" PRIu64 " of epoch %" PRIu64
+             " count; it is at %" PRIu64 " of %" PRIu64,
+             self->name, self->name, self->sealed->seq, self->sealed->epoch, head.seq, head.epoch);
+    if (!meta_gate_is_closed(v->r->o.meta, META_GATE_SEALED))
+        log_error("replication: %s", why);
+    meta_gate_close(v->r->o.meta, META_GATE_SEALED, why);
+}
+
 // A snapshot proves nothing of entries below the place that a revocation names: what came by one is
 // held against the whole feed, which that place's hash commits to. Its row is forgotten then, so it
 // happens once, and after a kill.
@@ -88,6 +109,7 @@ static int tell(struct revoker *v, const struct topology *t)
     if (n)
         rc = meta_revoke(m, list, n, &told);
     gate_see_to(m);
+    seal_see_to(v, t);
     for (size_t i = 0; !rc && i < n; i++)
         rc = joined_reread(v->r, list[i].origin);
     if (rc)

@@ -73,6 +73,11 @@ static void clock_now(const struct ask *a)
         serve_refuse(a->req, resp, 503, "no memory for the time");
 }
 
+static void origin(const struct ask *a)
+{
+    origin_word_begin(a->r, a->req, a->topology, a->peer, a->plan);
+}
+
 static void reach(const struct ask *a)
 {
     reach_begin(a->r, a->req, a->topology, a->peer, a->plan);
@@ -170,7 +175,7 @@ static const struct route routes[] = {
     {"revoked", FOR_READERS, false, revoked}, {"entries", FOR_READERS, false, entries},
     {"snapshot", FOR_PEERS, false, snapshot}, {"digests", FOR_PEERS, false, digests},
     {"marks", FOR_PEERS, true, marks},        {"differences", FOR_READERS, false, differences},
-    {"upload", FOR_PEERS, false, upload},
+    {"upload", FOR_PEERS, false, upload},     {"origin", FOR_PEERS, false, origin},
 };
 
 static const struct route *route_of(const char *path)
@@ -264,6 +269,8 @@ void replication_begin(struct replicator *r, struct http_request *req, const str
     if (route->whom == FOR_PEERS) {
         if (req->listener != LISTENER_PEER || !peer)
             serve_refuse(req, resp, 403, "for regions only, by their peer certificate");
+        else if (peer->sealed)
+            serve_forgotten(req, resp, peer);
         else
             route->begin(&a);
         return;

@@ -273,6 +273,15 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
     return rc;
 }
 
+static bool sealed_more_say(const struct peer *p, const struct replicator *r, char *out, size_t cap)
+{
+    int n = snprintf(out, cap,
+                     "%s was forgotten while %s was away, which holds more of what it wrote than "
+                     "counts, so the regions differ: meridian region forget %s makes that count",
+                     peer_name(p), r->o.region, peer_name(p));
+    return n > 0 && (size_t)n < cap;
+}
+
 // What regions say of each other: no names of what registries hold.
 static json_t *faults_of_regions(struct replicator *r)
 {
@@ -281,7 +290,11 @@ static json_t *faults_of_regions(struct replicator *r)
     if (!r || !list)
         return list;
     for (size_t i = 0; i < peers_count(r->peers); i++) {
-        const struct peer *p = peers_at(r->peers, i);
+        struct peer *p = peers_at(r->peers, i);
+        struct peer_view v;
+        peer_look(p, &v);
+        if (v.sealed_more && sealed_more_say(p, r, text, sizeof text))
+            json_array_append_new(list, json_string(text));
         if (mark_claim_fault(peer_claim(p), peer_name(p), r->o.region, text, sizeof text))
             json_array_append_new(list, json_string(text));
     }

@@ -236,7 +236,7 @@ void words_horizon(struct words *w, const struct topology *t, const struct regis
         word_fill(w, t, member->name, reg->key, &said[member->index]);
     }
     lock_give(&w->lock);
-    *out_floor = horizon_floor(&(struct horizon_view){reg->replica_set, said});
+    *out_floor = horizon_floor(&(struct horizon_view){members_of(t, reg), said});
     free(said);
 }
 

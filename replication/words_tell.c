@@ -49,21 +49,48 @@ static uint64_t applied_of(const struct origin_read *o, const char *key)
     return horizon_applied(&r);
 }
 
+// Nothing is applied past what a sealed region wrote, as long as this region lacks some of that: it
+// makes no promises, and says nothing itself.
+static uint64_t sealed_cap(const struct topology *t, const struct registry *reg,
+                           const struct origin_read *origins)
+{
+    uint64_t cap = INT64_MAX;
+    for (size_t i = 0; i < reg->n_replicas; i++) {
+        uint8_t at = reg->replicas[i].region;
+        if (!t->regions[at].sealed || origins[at].self)
+            continue;
+        uint64_t applied = applied_of(&origins[at], reg->key);
+        if (applied < cap)
+            cap = applied;
+    }
+    return cap;
+}
+
 static json_t *row_make(const struct topology *t, const struct registry *reg,
                         const struct origin_read *origins)
 {
     json_t *applied = json_object();
+    uint64_t cap = sealed_cap(t, reg, origins);
     for (size_t i = 0; i < reg->n_replicas; i++) {
         uint8_t at = reg->replicas[i].region;
         const char *name = t->regions[at].name;
-        json_object_set_new(applied, name, word_stamp_json(applied_of(&origins[at], reg->key)));
+        uint64_t stamp = applied_of(&origins[at], reg->key);
+        json_object_set_new(applied, name, word_stamp_json(stamp < cap ? stamp : cap));
     }
     // Nothing is dropped by this version yet, so its floor is at the beginning.
     return json_pack("{s:s, s:o}", "floor", "0", "applied", applied);
 }
 
-static int origin_fill(struct words *w, const struct reading *reading, struct arena *a,
-                       struct origin_read *out)
+// Has the mark reached the seal? Then nothing more comes, whatever was promised.
+static bool mark_is_sealed(const struct feed_mark *read, const struct feed_seal *seal)
+{
+    const struct feed_mark at = {.epoch = seal->epoch, .seq = seal->seq};
+    return mark_order(read, &at) >= 0;
+}
+
+// `seal`: the origin's; NULL: it lives.
+static int origin_fill(struct words *w, const struct reading *reading, const struct feed_seal *seal,
+                       struct arena *a, struct origin_read *out)
 {
     out->reading = reading;
     out->self = !strcmp(reading->origin, w->r->o.region);
@@ -71,7 +98,10 @@ static int origin_fill(struct words *w, const struct reading *reading, struct ar
         out->promised = w->mine.stamp;
         return 0;
     }
-    out->promised = words_promised(w, reading->origin, &reading->read);
+    if (seal)
+        out->promised = mark_is_sealed(&reading->read, seal) ? INT64_MAX : 0;
+    else
+        out->promised = words_promised(w, reading->origin, &reading->read);
     // After the mark: a registry that is read no more leaves the list before the mark moves on.
     return backfill_state_get(w->r, reading->origin, a, &out->covered, &out->n_covered);
 }
@@ -86,7 +116,7 @@ static int origins_read(struct words *w, const struct topology *t, struct arena 
         names[i] = t->regions[i].name;
     int rc = meta_reading(w->r->o.meta, names, t->n_regions, a, &list);
     for (size_t i = 0; !rc && i < t->n_regions; i++)
-        rc = origin_fill(w, &list[i], a, &out[t->regions[i].index]);
+        rc = origin_fill(w, &list[i], t->regions[i].sealed, a, &out[t->regions[i].index]);
     return rc;
 }
 

@@ -227,7 +227,7 @@ static bool all_asked(struct replicator *r, const struct topology *t)
         return false;
     for (size_t i = 0; i < t->n_regions; i++) {
         const struct region *they = &t->regions[i];
-        if (they == me || !shared_registries(t, me->index, they->index, NULL, 0))
+        if (they == me || they->sealed || !shared_registries(t, me->index, they->index, NULL, 0))
             continue;
         const struct peer *p = peers_find(r->peers, they->name);
         if (!p || mark_claim_unknown(peer_claim(p)))
@@ -260,7 +260,7 @@ static bool any_asked(struct replicator *r, const struct topology *t)
     bool there = false;
     for (size_t i = 0; me && i < t->n_regions; i++) {
         const struct region *they = &t->regions[i];
-        if (they == me || !shared_registries(t, me->index, they->index, NULL, 0))
+        if (they == me || they->sealed || !shared_registries(t, me->index, they->index, NULL, 0))
             continue;
         const struct peer *p = peers_find(r->peers, they->name);
         if (p && !mark_claim_unknown(peer_claim(p)))
@@ -281,10 +281,20 @@ static bool store_is_empty(struct replicator *r, const struct topology *t)
     return true;
 }
 
+// A region that could be asked says that this one was forgotten. The topology here may be from
+// before that, and is about to come.
+static bool is_disowned(struct replicator *r)
+{
+    for (size_t i = 0; i < peers_count(r->peers); i++)
+        if (peer_disowns(peers_at(r->peers, i)))
+            return true;
+    return false;
+}
+
 static bool past_is_unknown(struct write_gate *g)
 {
     struct topology *t = snapshot_get(g->r->o.topology);
-    bool unknown = t && !any_asked(g->r, t) && store_is_empty(g->r, t);
+    bool unknown = t && !any_asked(g->r, t) && (store_is_empty(g->r, t) || is_disowned(g->r));
     snapshot_unref(t);
     lock_take(&g->lock);
     g->unknown = unknown;
@@ -303,11 +313,14 @@ static bool past_wait(struct write_gate *g)
         unsigned n_kicks = kicks(g);
         if (life_stopping(g->r->life) || !past_is_unknown(g))
             break;
-        if (!waits)
+        if (!waits && is_disowned(g->r))
+            gate_close(g, "the other regions say that this one was forgotten, and none says what "
+                          "it has read of it (`meridian region list`)");
+        else if (!waits)
             gate_close(g,
                        "the store is empty, and no other region could be asked yet what this one "
                        "wrote before (is its disk lost?); `meridian region rebuild` says more");
-        if (!waits)
+        if (!waits && !is_disowned(g->r))
             log_warn(
                 "replication: the store is empty, and no other region could be asked what this "
                 "one wrote before: writes stay closed until one answers; `meridian region "

@@ -115,6 +115,8 @@ enum meta_gate {
     META_GATE_CLOCK,
     // The key that signs own entries is revoked.
     META_GATE_KEY,
+    // The other regions have forgotten this one: it is sealed in the topology.
+    META_GATE_SEALED,
     // The stored clock is ahead of our wall clock by more than the skew (9). The store itself
     // closes and opens it.
     META_GATE_STAMPS,

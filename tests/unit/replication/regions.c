@@ -595,6 +595,8 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
             buf_str(&b, w->regions[i].more_feed_keys);
         if (w->revoked[i][0])
             buf_printf(&b, "    revoked: [%s]\n", w->revoked[i]);
+        if (w->sealed[i][0])
+            buf_printf(&b, "    sealed: %s\n", w->sealed[i]);
     }
     ck_assert_int_eq(b.err, 0);
     for (size_t i = 0; i < N_REGIONS; i++) {

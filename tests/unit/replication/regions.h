@@ -141,6 +141,8 @@ struct world {
     struct region_keys *old_keys[N_REGIONS];
     // the topology's list of revoked keys, "" for none
     char revoked[N_REGIONS][512];
+    // where the topology seals them, "" for nowhere
+    char sealed[N_REGIONS][192];
     // 0: as the topology has it
     unsigned skew_s;
     // of contoso; 0: none

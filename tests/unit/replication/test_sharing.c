@@ -34,6 +34,8 @@ static const struct path paths[] = {
     {"GET", "/replication/v1/feed?after=x", "peer", 400, 400},
     {"GET", "/replication/v1/feed?after=&origin=southeastasia&speaks=2", "peer", 200, 200},
     {"GET", "/replication/v1/feed?after=&origin=nowhere", "peer", 404, 404},
+    // for the writer alone: there is none
+    {"GET", "/replication/v1/origin?of=southeastasia", "peer", 403, 403},
     // of the registry that is hidden, by its name
     {"GET", REACH_PATH "?registry=" HIDDEN, "peer", 403, 200},
     {"GET", REACH_PATH "?registry=nobody", "peer", 403, 403},

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// A region that never comes back is sealed: the others bring each other up to the seal, nothing waits
+// for it any more, and it is taken for nothing when it comes back all the same.
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "replication/replication_priv.h"
+#include "replication/words.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/replication/regions.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static struct world w;
+static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
+                                 *const south = &w.regions[2];
+
+static void begin(void)
+{
+    world_make(&w);
+    w.skew_s = 5; // the least: promises are behind the clock by it
+    world_topology(&w, 1, false);
+    for (size_t i = 0; i < N_REGIONS; i++) {
+        w.regions[i].words_every_ms = 500;
+        region_up(&w.regions[i]);
+    }
+}
+
+static void cut_pair(size_t a, size_t b, bool cut)
+{
+    w.cut[a][b] = w.cut[b][a] = cut;
+}
+
+static struct feed_mark head_at(struct test_region *at)
+{
+    struct feed_mark head;
+    ck_assert_int_eq(meta_head(at->meta, "eastus", &head), 0);
+    return head;
+}
+
+// As `meridian region forget` does, at this place.
+static void seal(const struct feed_mark *at, unsigned version)
+{
+    char hash[2 * ENTRY_HASH_BYTES + 1];
+    hex_format(at->hash, ENTRY_HASH_BYTES, hash);
+    snprintf(w.sealed[0], sizeof w.sealed[0],
+             "{ epoch: %" PRIu64 ", seq: %" PRIu64 ", hash: \"%s\" }", at->epoch, at->seq, hash);
+    world_topology(&w, version, false);
+}
+
+static struct horizon horizon_at(struct test_region *at)
+{
+    struct horizon h;
+    struct topology *t = snapshot_get(&at->topology);
+    words_horizon(at->replicator->words, t, topology_registry_by_key(t, "contoso"), &h);
+    snapshot_unref(t);
+    return h;
+}
+
+static bool both_have_all(uint64_t stamp)
+{
+    return horizon_at(west).stamp >= stamp && horizon_at(south).stamp >= stamp;
+}
+
+static uint64_t stamp_now(void)
+{
+    return hlc_from_wall(clock_wall_ms());
+}
+
+// East pushes "1", which both get, and "2", which south alone gets. Beside it goes fabrikam, which
+// west does not hold: so its log of east has holes.
+static void begin_and_lose_east(struct digest *one, struct digest *two)
+{
+    struct digest other;
+    begin();
+    region_push(east, "contoso", "app", "1", 1, 1, 5000, 0, one);
+    region_push(east, "fabrikam", "app", "1", 2, 1, 5000, 0, &other);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", one), 30000);
+    WAIT_FOR(region_has(south, "fabrikam", "app", "1", &other), 30000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
+    cut_pair(0, 1, true);
+    world_topology(&w, 2, false); // which ends the streams
+    WAIT_FOR(!state_is(west, "contoso", "eastus", "Ready"), 30000);
+    region_push(east, "fabrikam", "app", "2", 3, 1, 5000, 0, &other);
+    region_push(east, "contoso", "app", "2", 4, 1, 5000, 0, two);
+    WAIT_FOR(region_has(south, "contoso", "app", "2", two), 30000);
+    ck_assert(!region_has(west, "contoso", "app", "2", two));
+    region_down(east);
+}
+
+START_TEST(the_others_bring_each_other_up_to_the_seal)
+{
+    struct digest one, two, three;
+    begin_and_lose_east(&one, &two);
+    struct feed_mark at = head_at(south);
+    seal(&at, 3);
+    WAIT_FOR(region_has(west, "contoso", "app", "2", &two), 30000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
+    WAIT_FOR(state_is(south, "contoso", "eastus", "Ready"), 30000);
+    region_push(south, "contoso", "app", "3", 5, 1, 5000, 0, &three);
+    WAIT_FOR(region_has(west, "contoso", "app", "3", &three), 30000);
+    world_done(&w);
+}
+END_TEST
+
+static bool faults_say(struct test_region *r, const char *words)
+{
+    json_t *list = replicator_faults_json(r->replicator);
+    AUTO_FREE char *text = json_dumps(list, 0);
+    json_decref(list);
+    return text && strstr(text, words);
+}
+
+// Row 16 of the hard histories: who was away and holds more raises the seal.
+START_TEST(forget_seals_at_100_while_an_absent_member_holds_120)
+{
+    struct digest one, two;
+    begin_and_lose_east(&one, &two);
+    region_cut(south, true);
+    struct feed_mark lower = head_at(west), higher = head_at(south);
+    ck_assert_int_lt(mark_order(&lower, &higher), 0);
+    seal(&lower, 3);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
+    region_cut(south, false);
+    // what lies past the seal is handed on to nobody
+    AUTO_BUF struct buf body;
+    buf_init(&body, 0);
+    char target[256], cur[CURSOR_TEXT_SIZE], past[64];
+    snprintf(target, sizeof target, "/replication/v1/feed?origin=eastus&speaks=2&after=%s",
+             cursor_format(&lower, cur));
+    ck_assert_int_eq(region_ask(south, west, "GET", target, "peer", &body), 200);
+    snprintf(past, sizeof past, "seq=%" PRIu64, higher.seq);
+    ck_assert_ptr_null(strstr(buf_cstr(&body), past));
+    ck_assert(!region_has(west, "contoso", "app", "2", &two));
+    WAIT_FOR(faults_say(south, "meridian region forget eastus"), 30000);
+    ck_assert(!faults_say(west, "forget"));
+    seal(&higher, 4);
+    WAIT_FOR(!faults_say(south, "forget"), 30000);
+    WAIT_FOR(region_has(west, "contoso", "app", "2", &two), 30000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
+    ck_assert(region_has(south, "contoso", "app", "2", &two));
+    world_done(&w);
+}
+END_TEST
+
+// A member that lacks what counts holds back what may be dropped; the region itself does not.
+START_TEST(who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else)
+{
+    struct digest one, two;
+    begin_and_lose_east(&one, &two);
+    struct feed_mark at = head_at(south);
+    cut_pair(1, 2, true);
+    seal(&at, 3);
+    WAIT_FOR(horizon_at(south).why == HORIZON_SILENT, 60000);
+    south->fault = FAULT_HANGS; // so that nothing of it can be applied
+    uint64_t then = stamp_now();
+    cut_pair(1, 2, false);
+    WAIT_FOR(horizon_at(south).why == HORIZON_BEHIND && horizon_at(south).member == 1, 60000);
+    ck_assert_uint_lt(horizon_at(south).stamp, then);
+    south->fault = FAULT_NONE;
+    WAIT_FOR(both_have_all(then), 60000);
+    world_done(&w);
+}
+END_TEST
+
+static bool says_forgotten(struct test_region *r)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    const char *why = meta_closed_why(r->meta, &a);
+    bool says = why && strstr(why, "forgotten");
+    arena_done(&a);
+    return says;
+}
+
+START_TEST(it_comes_back_and_takes_no_writes)
+{
+    struct digest one, two;
+    begin_and_lose_east(&one, &two);
+    struct feed_mark at = head_at(south);
+    seal(&at, 3);
+    cut_pair(0, 1, false);
+    region_up(east);
+    WAIT_FOR(says_forgotten(east), 30000);
+    ck_assert(meta_gate_is_closed(east->meta, META_GATE_SEALED));
+    AUTO_BUF struct buf body;
+    buf_init(&body, 0);
+    ck_assert_int_eq(region_ask(west, east, "GET", "/replication/v1/feed?after=", "peer", &body),
+                     403);
+    ck_assert_ptr_nonnull(strstr(buf_cstr(&body), "meridian region replace eastus"));
+    ck_assert(!meta_gate_is_closed(south->meta, META_GATE_SEALED));
+    world_done(&w);
+}
+END_TEST
+
+// The topology that seals it is not there yet, but the others say so.
+START_TEST(it_takes_no_writes_before_it_has_the_topology_either)
+{
+    struct digest one, two;
+    begin_and_lose_east(&one, &two);
+    struct feed_mark at = head_at(south);
+    w.keeps_topology[0] = true;
+    seal(&at, 3);
+    cut_pair(0, 1, false);
+    region_up(east);
+    WAIT_FOR(says_forgotten(east), 30000);
+    ck_assert(meta_gate_is_closed(east->meta, META_GATE_RECOVERY));
+    w.keeps_topology[0] = false;
+    seal(&at, 4);
+    WAIT_FOR(meta_gate_is_closed(east->meta, META_GATE_SEALED), 30000);
+    world_done(&w);
+}
+END_TEST
+
+CHECK_MAIN("replication/forgotten", the_others_bring_each_other_up_to_the_seal,
+           forget_seals_at_100_while_an_absent_member_holds_120,
+           who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else,
+           it_comes_back_and_takes_no_writes, it_takes_no_writes_before_it_has_the_topology_either)
