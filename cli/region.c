@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `meridian region`: regions of the fleet. A region comes by `meridian fleet join`; `add` only writes
 // its row, for those who want the topology to say where it is before. `replace` makes a token for a
-// region whose node is lost, `remove` takes one out.
+// region whose node is lost, `remove` takes one out, `forget` seals one that never comes back.
 #include "cli/cli.h"
 
 #include "base/mem.h"
@@ -65,6 +65,26 @@ static int region_remove(struct cli *c, int argc, char **argv)
     return cli_request_word(c, "region remove", argc, argv);
 }
 
+static int region_forget(struct cli *c, int argc, char **argv)
+{
+    bool without_away = false;
+    const struct opt rows[] = {
+        {0, "without-away", NULL,
+         "do not wait for regions that are away and may hold more of what it "
+         "wrote",
+         NULL, &without_away}};
+    int rc = opt_parse(c, rows, ARRAY_LEN(rows), argc, argv, &argc);
+    if (rc)
+        return rc;
+    json_t *arguments = json_object();
+    if (without_away)
+        json_object_set_new(arguments, "withoutAway", json_true());
+    return cli_request(c, &(struct request){.verb = "region forget",
+                                            .object = argv[1],
+                                            .arguments = arguments,
+                                            .says_notes = true});
+}
+
 static int region_replace(struct cli *c, int argc, char **argv)
 {
     const char *valid = NULL;
@@ -93,13 +113,20 @@ static json_t *stamps_json(const struct region *r)
 }
 
 // A region without a fingerprint has a row, and has not joined.
+static const char *state_of(const struct region *r)
+{
+    if (r->sealed)
+        return "forgotten";
+    return r->n_peer_fingerprints ? "joined" : "expected";
+}
+
 static json_t *region_json(const struct topology *t, const struct region *r)
 {
     char peer[ENDPOINT_TEXT_SIZE];
-    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "name", r->name, "state",
-                     r->n_peer_fingerprints ? "joined" : "expected", "peer",
-                     endpoint_format(&r->peer, peer), "writer", topology_writer(t) == r, "ca",
-                     t->ca_region && !strcmp(t->ca_region, r->name), "stamps", stamps_json(r));
+    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "name", r->name, "state", state_of(r),
+                     "peer", endpoint_format(&r->peer, peer), "writer", topology_writer(t) == r,
+                     "ca", t->ca_region && !strcmp(t->ca_region, r->name), "stamps",
+                     stamps_json(r));
 }
 
 static int region_list(struct cli *c, int argc, char **argv)
@@ -142,6 +169,16 @@ static const struct command region_cmds[] = {
      1,
      1,
      {"meridian region remove westeurope", "meridian region remove westeurope --what-if"}},
+    {"forget",
+     "seal a region that never comes back: what it wrote counts as far as any other region holds "
+     "it, "
+     "and nothing waits for it any more",
+     "REGION",
+     region_forget,
+     USES_CHANGE | TAKES_AWAY,
+     1,
+     1,
+     {"meridian region forget westeurope --what-if", "meridian region forget westeurope --yes"}},
     {"replace",
      "make a join token for a region whose node is lost; its old keys end when the new node joins",
      "REGION [--valid TIME]",
@@ -155,7 +192,7 @@ static const struct command region_cmds[] = {
 
 int cmd_region(struct cli *c, int argc, char **argv)
 {
-    const struct command all[] = {region_cmds[0], region_cmds[1], region_cmds[2], region_cmds[3],
-                                  region_rebuild_cmd};
+    const struct command all[] = {region_cmds[0], region_cmds[1], region_cmds[2],
+                                  region_cmds[3], region_cmds[4], region_rebuild_cmd};
     return command_group(c, all, ARRAY_LEN(all), argc, argv);
 }

@@ -202,6 +202,11 @@ static int content(void *ctx, const char *registry, region_set readers, region_s
     return reaches_ask(((struct operations *)ctx)->reaches, registry, readers, origins, out);
 }
 
+static int origin(void *ctx, const struct topology *t, const char *of, struct lifecycle_origin *out)
+{
+    return reaches_origin(((struct operations *)ctx)->reaches, t, of, out);
+}
+
 // Reports are asked for more often meanwhile. The engine asks for one private endpoint after the
 // other: the same reports do for all of them.
 static void unheard(void *ctx, const struct topology *t, const char *endpoint,
@@ -313,6 +318,7 @@ int operations_start(struct app *app, struct operations **out)
                                         .stored = stored,
                                         .certificates_missing = certificates_missing,
                                         .content = content,
+                                        .origin = origin,
                                         .members_unheard = unheard};
     o->engine = lifecycle_new(&deps);
     if (!o->engine) {

@@ -10,6 +10,8 @@
 #include "base/wait.h"
 #include "config/registry_key.h"
 #include "fleet/call.h"
+#include "replication/cursor.h"
+#include "replication/origin_word.h"
 #include "replication/reach.h"
 
 #include <pthread.h>
@@ -199,6 +201,22 @@ static void add_answer(const struct fleet_one_answer *a, json_t *words)
     json_decref(doc);
 }
 
+// A region that was forgotten says nothing: its feed ends where it is sealed.
+static void add_sealed(const struct topology *t, json_t *words)
+{
+    char cursor[CURSOR_TEXT_SIZE];
+    for (size_t i = 0; i < t->n_regions; i++) {
+        const struct region *r = &t->regions[i];
+        if (!r->sealed)
+            continue;
+        struct feed_mark at = {.epoch = r->sealed->epoch, .seq = r->sealed->seq};
+        memcpy(at.hash, r->sealed->hash, sizeof at.hash);
+        json_object_set_new(
+            words, r->name,
+            json_pack("{s:s, s:s}", "region", r->name, "head", cursor_format(&at, cursor)));
+    }
+}
+
 // What each region says; NULL: stopped, or out of memory.
 static json_t *ask_all(struct reaches *r, const char *key)
 {
@@ -214,12 +232,49 @@ static json_t *ask_all(struct reaches *r, const char *key)
         add_answer(&answers->list[i], words);
     if (!rc)
         add_own(r, key, words);
+    if (!rc)
+        add_sealed(t, words);
     fleet_answers_free(answers);
     snapshot_unref(t);
     if (!rc)
         return words;
     json_decref(words);
     return NULL;
+}
+
+static void origin_note(const struct topology *t, const char *region, const struct origin_word *w,
+                        struct lifecycle_origin *out)
+{
+    const struct region *r = topology_region(t, region);
+    if (!r)
+        return;
+    out->said |= (region_set)1 << r->index;
+    if (w->heard)
+        out->hear |= (region_set)1 << r->index;
+    out->heads[r->index] = w->head;
+}
+
+int reaches_origin(struct reaches *r, const struct topology *t, const char *of,
+                   struct lifecycle_origin *out)
+{
+    static const struct fleet_ask_limits limits = {ANSWER_MS, ANSWER_MAX_BYTES};
+    struct fleet_answers *answers = NULL;
+    struct origin_word w;
+    AUTO_FREE char *target = mem_printf(ORIGIN_WORD_PATH "?of=%s", of);
+    *out = (struct lifecycle_origin){.said = 0};
+    if (!target)
+        return ERR_NOMEM;
+    int rc = fleet_ask_all(&r->caller, t, target, &limits, &answers);
+    for (size_t i = 0; !rc && answers && i < answers->n; i++) {
+        const struct fleet_one_answer *a = &answers->list[i];
+        if (!a->err && a->status == 200 &&
+            !origin_word_read(bytes_of(a->body.p, a->body.n), a->region, of, &w))
+            origin_note(t, a->region, &w, out);
+    }
+    fleet_answers_free(answers);
+    if (!rc && !origin_word_own(r->app->replicator, of, &w))
+        origin_note(t, r->app->node->region, &w, out);
+    return rc;
 }
 
 // One round: first where all feeds end, then how far they were read. Under the lock, which it lets

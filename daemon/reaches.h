@@ -21,6 +21,9 @@ int reaches_start(struct app *app, struct reaches **out);
 void reaches_end(struct reaches *r);  // NULL and a second time are fine
 void reaches_free(struct reaches *r); // NULL is fine
 // As lifecycle_deps.content.
+// As lifecycle_deps.origin: asks all regions now, and blocks for so long.
+int reaches_origin(struct reaches *r, const struct topology *t, const char *of,
+                   struct lifecycle_origin *out);
 int reaches_ask(struct reaches *r, const char *registry, region_set readers, region_set origins,
                 struct lifecycle_content *out);
 

@@ -103,6 +103,8 @@ static enum content_state goes(struct looking *k)
     struct content_wait *w = k->w;
     region_set reached = k->others & ~w->away;
     char names[256];
+    if (k->self & topology_sealed(w->t)) // who comes later would have no way to what it wrote
+        reached = k->others;
     w->waits_for = (k->seen.behind | k->seen.orphaned | k->seen.silent) & (reached | k->self);
     if (!reached) // nobody is there who could have it
         w->waits_for = k->others;
@@ -182,7 +184,7 @@ static bool look_begin(struct looking *k)
     if (!w->deps->content || !r || !at || !registry_replica(r, at->index))
         return false;
     k->self = (region_set)1 << at->index;
-    k->others = r->replica_set & ~k->self;
+    k->others = r->replica_set & ~k->self & ~topology_sealed(w->t);
     return k->others != 0;
 }
 

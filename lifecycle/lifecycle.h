@@ -66,6 +66,13 @@ struct lifecycle_content { // of one registry, in some regions
     char lacking[LIFECYCLE_LACKING_MAX][LIFECYCLE_LACKING_SIZE];
 };
 
+struct lifecycle_origin { // what regions hold of one region's feed
+    // who said so, and who heard that region itself lately
+    region_set said, hear;
+    // by the region's index: the last entry that it holds
+    struct feed_seal heads[TOPOLOGY_MAX_REGIONS];
+};
+
 struct lifecycle_unheard { // members of a private endpoint that nobody has heard yet
     size_t n;
     // the first of them, and what became of asking there
@@ -136,6 +143,10 @@ struct lifecycle_deps {
     // ERR_BUSY, they are being asked. NULL: nobody can say, and nothing waits for it.
     int (*content)(void *ctx, const char *registry, region_set readers, region_set origins,
                    struct lifecycle_content *out);
+    // Asks all regions, this one too, what they hold of that region's feed; blocks for some seconds
+    // at most. NULL: nobody can say.
+    int (*origin)(void *ctx, const struct topology *t, const char *of,
+                  struct lifecycle_origin *out);
 };
 
 // A request that was verified (control/request.h), or that root gave at the writer's admin socket.

@@ -44,7 +44,8 @@
     X(join_token_create)                                            \
     X(join_token_revoke)                                            \
     X(region_add)                                                   \
-    X(region_remove)
+    X(region_remove)                                                \
+    X(region_forget) /* forget.c */
 
 #define VERB_DECLARED(name) extern const struct verb verb_##name;
 VERBS(VERB_DECLARED)

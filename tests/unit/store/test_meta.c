@@ -529,8 +529,9 @@ START_TEST(writes_are_open_when_no_gate_is_closed)
     meta_gate_close(region.m, META_GATE_CLOCK, "the clock is 2.0 s ahead");
     meta_gate_close(region.m, META_GATE_RECOVERY, "recovering");
     meta_gate_close(region.m, META_GATE_KEY, "the key is revoked");
+    meta_gate_close(region.m, META_GATE_SEALED, "it was forgotten");
     ck_assert_str_eq(meta_closed_why(region.m, &a),
-                     "recovering; the clock is 2.0 s ahead; the key is revoked");
+                     "recovering; the clock is 2.0 s ahead; the key is revoked; it was forgotten");
     for (int g = 0; g < META_GATE_STAMPS; g++) {
         ck_assert_int_eq(put(&region, "app", "v1", "{1}"), ERR_BUSY);
         meta_gate_open(region.m, (enum meta_gate)g);
