@@ -8,9 +8,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wait.h"
+#include "config/repository.h"
+#include "config/topology.h"
 #include "store/meta_collect.h"
+#include "store/meta_jobs.h"
+#include "store/meta_manifests.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #define PAGE 64
 #define TROUBLE_REST_MS 10000
@@ -44,6 +49,7 @@ static void stats_add(struct scrub *s, const struct scrub_stats *more)
 {
     pthread_mutex_lock(&s->lock);
     s->stats.n_blobs += more->n_blobs;
+    s->stats.n_manifests += more->n_manifests;
     s->stats.bytes += more->bytes;
     s->stats.n_damaged += more->n_damaged;
     s->stats.n_lost += more->n_lost;
@@ -142,6 +148,109 @@ static int page_read(struct scrub *s, struct arena *a, bool *out_ended)
     return 0;
 }
 
+// --- manifests ---
+
+// Bytes that were read since it last rested for them.
+struct paced {
+    uint64_t owed;
+};
+
+static bool pace(struct scrub *s, struct paced *p, uint64_t bytes)
+{
+    p->owed += bytes;
+    int64_t ms = (int64_t)(p->owed * 1000 / s->o.bytes_per_s);
+    if (ms < 10)
+        return !s->stop;
+    p->owed = 0;
+    return rest(s, ms);
+}
+
+static bool is_whole(struct bytes content, const struct digest *d)
+{
+    struct digest is;
+    int rc = digest_of((enum digest_alg)d->alg, content.p, content.n, &is);
+    return !rc && digest_equal(&is, d);
+}
+
+static void manifest_read(struct scrub *s, const char *registry, const char *repository,
+                          const struct digest *d, struct paced *p)
+{
+    struct arena a;
+    struct bytes content = {0};
+    const char *media_type;
+    char text[DIGEST_TEXT_SIZE];
+    arena_init(&a, 64 << 20);
+    int rc = meta_manifest_content(s->o.meta, registry, repository, d, &a, &content, &media_type);
+    bool whole = rc || is_whole(content, d);
+    arena_done(&a);
+    if (rc) // it was deleted meanwhile, or is read in the next pass
+        return;
+    (void)pace(s, p, content.n);
+    if (whole) {
+        stats_add(s, &(struct scrub_stats){.n_manifests = 1});
+        return;
+    }
+    log_error("daemon: the scrub found that manifest %s of %s/%s is damaged in the metadata: it is "
+              "not served, and is fetched anew from another region; look at the disk",
+              digest_format(d, text), registry, repository);
+    stats_add(s, &(struct scrub_stats){.n_damaged = 1});
+    if (s->o.on_damaged)
+        s->o.on_damaged(s->o.ctx, registry, repository, d);
+}
+
+static void repository_read(struct scrub *s, const char *registry, const char *repository,
+                            struct paced *p)
+{
+    struct digest after;
+    size_t n = 1;
+    for (bool first = true; n && !s->stop; first = false) {
+        struct arena a;
+        struct manifest_detail *list = NULL;
+        n = 0;
+        arena_init(&a, 0);
+        if (meta_manifests_list(s->o.meta, registry, repository, first ? NULL : &after, PAGE, &a,
+                                &list, &n))
+            n = 0; // the next pass reads it
+        for (size_t i = 0; i < n && !s->stop; i++)
+            manifest_read(s, registry, repository, &list[i].digest, p);
+        if (n)
+            after = list[n - 1].digest;
+        arena_done(&a);
+    }
+}
+
+static void registry_read(struct scrub *s, const char *registry, struct paced *p)
+{
+    char after[REPOSITORY_NAME_MAX + 1] = "";
+    size_t n = 1;
+    while (n && !s->stop) {
+        struct arena a;
+        const char **names = NULL;
+        n = 0;
+        arena_init(&a, 0);
+        if (meta_repositories_list(s->o.meta, registry, *after ? after : NULL, PAGE, &a, &names,
+                                   &n))
+            n = 0;
+        for (size_t i = 0; i < n && !s->stop; i++)
+            repository_read(s, registry, names[i], p);
+        if (n)
+            snprintf(after, sizeof after, "%s", names[n - 1]);
+        arena_done(&a);
+    }
+}
+
+static void manifests_read(struct scrub *s)
+{
+    struct paced p = {0};
+    struct topology *t = NULL;
+    if (s->o.topology)
+        t = snapshot_get(s->o.topology);
+    AUTO_FREE const struct registry **all = t ? topology_sorted(t) : NULL;
+    for (size_t i = 0; all && i < t->n_registries && !s->stop; i++)
+        registry_read(s, all[i]->key, &p);
+    snapshot_unref(t);
+}
+
 static void pass(struct scrub *s)
 {
     bool ended = false;
@@ -155,7 +264,8 @@ static void pass(struct scrub *s)
         if (rc && !rest(s, TROUBLE_REST_MS))
             return;
     }
-    if (ended)
+    manifests_read(s);
+    if (ended && !s->stop)
         stats_add(s, &(struct scrub_stats){.n_passes = 1});
 }
 
@@ -233,8 +343,11 @@ void scrub_metrics(struct scrub *s, struct buf *out)
                       "Blobs that were read and are whole.", (double)n.n_blobs);
     exposition_single(out, "meridian_scrub_bytes_total", "counter", "Their bytes.",
                       (double)n.bytes);
+    exposition_single(out, "meridian_scrub_manifests_total", "counter",
+                      "Manifests that were read and are whole.", (double)n.n_manifests);
     exposition_single(out, "meridian_scrub_damaged_total", "counter",
-                      "Blobs that were found damaged or lost.", (double)(n.n_damaged + n.n_lost));
+                      "Blobs and manifests that were found damaged or lost.",
+                      (double)(n.n_damaged + n.n_lost));
     exposition_single(out, "meridian_scrub_passes_total", "counter",
                       "How often all blobs were read.", (double)n.n_passes);
 }

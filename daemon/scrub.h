@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads all blobs of this node, slowly, and compares them with their digests. A damaged one is set
+// Reads all blobs and manifests of this node, slowly, and compares them with their digests. A damaged one is set
 // aside at once, so that it is never served, and stands on the list of what is to be fetched anew
 // (store/blob.h), as does one that is lost; the mender fetches it from another region.
+// A damaged manifest is told to `on_damaged`, and is no more served by who reads it.
 //
 //   scrub_start(&(struct scrub_options){.blobs = b, .meta = m, .bytes_per_s = 4 << 20,
 //                                       .every_ms = SCRUB_EVERY_MS}, &s);
@@ -15,6 +16,7 @@
 #define MERIDIAN_DAEMON_SCRUB_H
 
 #include "base/bytes.h"
+#include "base/snapshot.h"
 #include "store/blob.h"
 #include "store/meta.h"
 
@@ -26,6 +28,12 @@ struct scrub_options {
     // 0: nothing is read
     uint64_t bytes_per_s;
     int64_t every_ms;
+    // whose registries' manifests are read, after the blobs; NULL: none
+    struct snapshot *topology;
+    // A manifest is not what its digest says. On the scrub's thread; must not block.
+    void (*on_damaged)(void *ctx, const char *registry, const char *repository,
+                       const struct digest *d);
+    void *ctx;
 };
 
 struct scrub;
@@ -35,7 +43,8 @@ void scrub_stop(struct scrub *s);
 void scrub_free(struct scrub *s); // NULL is accepted
 
 struct scrub_stats {
-    uint64_t n_blobs, bytes, n_damaged, n_lost, n_passes;
+    // `bytes`: of blobs; n_damaged: of blobs and manifests
+    uint64_t n_blobs, n_manifests, bytes, n_damaged, n_lost, n_passes;
 };
 void scrub_stats_get(struct scrub *s, struct scrub_stats *out);
 // Any thread; `s` NULL writes nothing.

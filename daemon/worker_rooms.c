@@ -302,7 +302,10 @@ static int start_tasks(struct worker *w)
     const struct scrub_options scrub = {.blobs = w->app.blobs,
                                         .meta = w->app.meta,
                                         .bytes_per_s = w->node->scrub_rate,
-                                        .every_ms = SCRUB_EVERY_MS};
+                                        .every_ms = SCRUB_EVERY_MS,
+                                        .topology = &w->topology,
+                                        .on_damaged = worker_on_lost,
+                                        .ctx = w};
     struct task_runner *r = NULL;
     int rc = task_runner_new(w->app.meta, &r);
     w->app.tasks = r;

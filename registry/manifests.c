@@ -7,6 +7,7 @@
 #include "registry/registry_priv.h"
 
 #include "base/err.h"
+#include "base/log.h"
 
 int op_manifest_get(struct op *op, struct manifest_row *out)
 {
@@ -27,6 +28,25 @@ static void manifest_answer(struct op *op, struct http_response *resp,
     answer_header_text(op, resp, "Content-Type", row->media_type);
 }
 
+// What stands in the metadata is not what its digest says. It is not sent: the region fetches it anew.
+static void manifest_damaged(struct op *op, struct http_response *resp)
+{
+    static struct log_limit limit = LOG_LIMIT(1000);
+    struct manifest_row row;
+    char text[DIGEST_TEXT_SIZE];
+    if (!op_manifest_get(op, &row)) {
+        log_limited(&limit, LOG_ERROR, "registry: manifest %s of %s/%s is damaged in the metadata",
+                    digest_format(&row.digest, text), op->registry_name, op->route.name);
+        if (op->s->on_lost)
+            op->s->on_lost(op->s->on_lost_ctx, op->registry, op->route.name, &row.digest);
+    }
+    oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL,
+              "this manifest is damaged in region %s, which fetches it anew from another region: "
+              "try again, or ask another region",
+              op->s->region);
+    answer_header(op, resp, "Retry-After", "5");
+}
+
 static void manifest_read(struct op *op, struct http_response *resp)
 {
     struct manifest_row row;
@@ -35,6 +55,10 @@ static void manifest_read(struct op *op, struct http_response *resp)
     if (rc == ERR_NOTFOUND) {
         oci_error(op->req, resp, 404, OCI_MANIFEST_UNKNOWN, NULL,
                   "no such manifest in this repository");
+        return;
+    }
+    if (rc == ERR_DIGEST) {
+        manifest_damaged(op, resp);
         return;
     }
     if (rc) {

@@ -68,8 +68,8 @@ struct registry_service_options {
     // nothing is full or busy: I/O errors and damage. Any thread; must not block. May be NULL.
     void (*on_fault)(void *ctx, const char *label);
     void *on_fault_ctx;
-    // The file of a blob that a repository links is missing here, or too short: the callee may
-    // fetch it again. Any thread; must not block. May be NULL.
+    // The file of a blob that a repository links is missing here, or too short, or the content of a
+    // manifest is not what its digest says: the callee may fetch it again. Any thread; must not block. May be NULL.
     void (*on_lost)(void *ctx, const char *registry, const char *repository,
                     const struct digest *d);
     void *on_lost_ctx;

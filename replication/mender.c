@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread that looks at suspected blobs and mends damaged ones; see mender.h. The log says what
 // it finds.
-#include "replication/mender.h"
+#include "replication/mender_priv.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -9,11 +9,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wait.h"
-#include "config/registry_key.h"
 #include "store/publish.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,44 +20,6 @@
 #define LINKS_MAX 8 // repositories through which one blob is asked for
 #define MEND_FIRST_MS 2000
 #define MEND_MAX_MS 60000
-#define SAID_MAX 8 // sentences in status
-
-struct faults { // what is to be mended, in words
-    size_t n;
-    struct said {
-        // its key
-        char registry[REGISTRY_KEY_SIZE];
-        char text[CONTENT_TEXT_SIZE + 160];
-    } of[SAID_MAX];
-};
-
-struct mender {
-    struct mender_options o;
-    pthread_t thread;
-    bool started;
-    pthread_mutex_t lock;
-    // there is something to look at or to mend
-    pthread_cond_t due;
-
-    // Under the lock.
-
-    struct suspects suspects;
-    // what the last turn left
-    struct faults said;
-    size_t n_damaged;
-    uint64_t n_mended;
-    // a source answers again
-    bool source_is_back;
-
-    // The thread's own.
-
-    // what this turn left
-    struct faults turn;
-    // turns that left something, one after the other
-    unsigned n_failed;
-    // when the next turn is due
-    int64_t turn_mono;
-};
 
 int mender_suspect(struct mender *m, const char *by, const char *registry, const char *repository,
                    const struct digest *d)
@@ -115,36 +75,12 @@ static void blob_judged(const struct suspect *s, int rc)
     }
 }
 
-static bool is_the_digests(struct bytes content, const struct digest *d)
-{
-    struct digest is;
-    int rc = digest_of((enum digest_alg)d->alg, content.p, content.n, &is);
-    return !rc && digest_equal(&is, d);
-}
-
-// A manifest's content stands in the metadata, whose pages are judged by the database: only said.
-static bool manifest_damaged(struct mender *m, const struct suspect *s)
-{
-    struct arena a;
-    struct manifest_row row;
-    char text[DIGEST_TEXT_SIZE];
-    arena_init(&a, 64 << 20);
-    int rc = meta_manifest_get(m->o.meta, s->registry, s->repository, NULL, &s->digest, &a, &row);
-    bool damaged = !rc && !is_the_digests(row.content, &s->digest);
-    arena_done(&a);
-    if (damaged)
-        log_error("replication: manifest %s of %s/%s is damaged in the metadata: stop this region "
-                  "and restore meta.db, or take meta.db away: the other regions fill a new one",
-                  digest_format(&s->digest, text), s->registry, s->repository);
-    return damaged;
-}
-
 static enum verdict suspect_look(struct mender *m, const struct suspect *s)
 {
     struct blob_here is;
     int rc = meta_blob_look(m->o.meta, s->registry, s->repository, &s->digest, &is);
     if (rc == ERR_NOTFOUND) {
-        if (manifest_damaged(m, s))
+        if (manifest_look(m, s))
             return VERDICT_DAMAGED;
         return VERDICT_WHOLE;
     }
@@ -211,6 +147,13 @@ static int published(void *ctx, const struct blob_name *name, uint64_t size)
     return blob_publish(x->m->o.blobs, x->m->o.meta, &add, &result);
 }
 
+void mender_want(struct mender *m, const struct topology *t, const struct registry *reg,
+                 struct source *sources[TOPOLOGY_MAX_REGIONS], struct content_want *want)
+{
+    want->sources = sources;
+    want->n_sources = m->o.sources(m->o.ctx, t, reg, sources, &want->max_running);
+}
+
 static int fetch(struct mender *m, const struct topology *t, const struct registry *reg,
                  const struct link_row *l, const struct digest *d, struct space_charge *charge,
                  char error[CONTENT_TEXT_SIZE])
@@ -221,12 +164,11 @@ static int fetch(struct mender *m, const struct topology *t, const struct regist
                                 .repository = l->repository,
                                 .digest = *d,
                                 .size = l->size,
-                                .sources = sources,
                                 .charge = charge,
                                 .published = published,
                                 .may_wait = may_wait,
                                 .ctx = &mending};
-    want.n_sources = m->o.sources(m->o.ctx, t, reg, sources, &want.max_running);
+    mender_want(m, t, reg, sources, &want);
     struct content_outcome outcome;
     int rc = content_blob(m->o.content, &want, &outcome);
     if (*outcome.error)
@@ -255,19 +197,25 @@ static int mend_through(struct mender *m, const struct topology *t, const struct
     return rc;
 }
 
-static void fault_add(struct mender *m, const struct link_row *l, const struct digest *d,
-                      const char *error)
+void mender_fault_add(struct mender *m, const char *registry, const char *text)
 {
-    char text[DIGEST_TEXT_SIZE];
     struct faults *f = &m->turn;
     if (f->n == SAID_MAX)
         return;
     struct said *s = &f->of[f->n++];
-    snprintf(s->registry, sizeof s->registry, "%s", l->registry);
-    snprintf(s->text, sizeof s->text,
+    snprintf(s->registry, sizeof s->registry, "%s", registry);
+    snprintf(s->text, sizeof s->text, "%s", text);
+}
+
+static void fault_add(struct mender *m, const struct link_row *l, const struct digest *d,
+                      const char *error)
+{
+    char text[DIGEST_TEXT_SIZE], said[sizeof(((struct said *)0)->text)];
+    snprintf(said, sizeof said,
              "blob %.19s of %s/%s is damaged or lost here and set aside: it is fetched anew; "
              "so far: %s",
              digest_format(d, text), l->registry, l->repository, error);
+    mender_fault_add(m, l->registry, said);
 }
 
 static void mended_note(struct mender *m, const struct link_row *l, const struct digest *d)
@@ -328,22 +276,20 @@ static bool mend_one(struct mender *m, const struct topology *t, const struct di
 }
 
 // How many of the listed blobs are left to mend.
-static size_t mend_all(struct mender *m, const struct digest *list, size_t n)
+static size_t mend_all(struct mender *m, const struct topology *t, const struct digest *list,
+                       size_t n)
 {
-    struct topology *t = snapshot_get(m->o.topology);
     size_t left = 0;
-    if (!t) // nobody knows whom to ask
-        return n;
     for (size_t i = 0; i < n && !*m->o.stop; i++)
         if (!mend_one(m, t, &list[i]))
             left++;
-    snapshot_unref(t);
     return left;
 }
 
 static void mend_turn(struct mender *m)
 {
     struct digest list[MEND_MAX];
+    struct topology *t = snapshot_get(m->o.topology);
     size_t n = 0;
     m->turn.n = 0;
     pthread_mutex_lock(&m->lock);
@@ -352,14 +298,19 @@ static void mend_turn(struct mender *m)
     int rc = blob_damaged_list(m->o.blobs, list, MEND_MAX, &n);
     pthread_mutex_lock(&m->lock);
     m->n_damaged = n;
+    m->n_manifests = m->manifests.n;
     pthread_mutex_unlock(&m->lock);
-    size_t left = mend_all(m, list, n);
+    // without a topology nobody knows whom to ask
+    size_t left = t ? mend_all(m, t, list, n) : n;
+    size_t manifests_left = t ? manifests_mend(m, t) : m->manifests.n;
+    snapshot_unref(t);
     assert(left <= n);
     pthread_mutex_lock(&m->lock);
     m->n_damaged = left;
+    m->n_manifests = manifests_left;
     m->said = m->turn;
     pthread_mutex_unlock(&m->lock);
-    if (left || rc)
+    if (left || manifests_left || rc)
         m->n_failed++;
     else
         m->n_failed = 0;
@@ -384,10 +335,10 @@ static bool mended_elsewhere(struct mender *m, size_t n_damaged)
 static bool turn_due(struct mender *m)
 {
     pthread_mutex_lock(&m->lock);
-    size_t n = m->n_damaged;
+    size_t n = m->n_damaged, n_manifests = m->n_manifests;
     bool back = m->source_is_back;
     pthread_mutex_unlock(&m->lock);
-    if (n && back)
+    if ((n || n_manifests) && back)
         return true;
     if (clock_mono_ms() >= m->turn_mono)
         return true;
@@ -402,7 +353,7 @@ static void *mender_main(void *arg)
         if (suspects_look(m) || turn_due(m))
             mend_turn(m);
         pthread_mutex_lock(&m->lock);
-        bool back = m->n_damaged && m->source_is_back;
+        bool back = (m->n_damaged || m->n_manifests) && m->source_is_back;
         if (!*m->o.stop && !m->suspects.n && !back)
             wait_cond(&m->due, &m->lock, 1000);
         pthread_mutex_unlock(&m->lock);
@@ -458,24 +409,27 @@ void mender_faults(struct mender *m, const char *registry, json_t *list)
     for (size_t i = 0; i < m->said.n; i++)
         if (!registry || strcmp(m->said.of[i].registry, registry) == 0)
             json_array_append_new(list, json_string(m->said.of[i].text));
-    if (!registry && m->n_damaged > m->said.n && m->said.n == SAID_MAX)
-        json_array_append_new(
-            list, json_sprintf("%zu more blobs are damaged or lost here", m->n_damaged - SAID_MAX));
+    size_t n = m->n_damaged + m->n_manifests;
+    if (!registry && n > m->said.n && m->said.n == SAID_MAX)
+        json_array_append_new(list, json_sprintf("%zu more blobs and manifests are damaged or lost "
+                                                 "here",
+                                                 n - SAID_MAX));
     pthread_mutex_unlock(&m->lock);
 }
 
 size_t mender_damaged(struct mender *m, char *out, size_t cap)
 {
     pthread_mutex_lock(&m->lock);
-    size_t n = m->n_damaged;
+    size_t n = m->n_damaged, n_manifests = m->n_manifests;
     pthread_mutex_unlock(&m->lock);
-    if (n)
-        snprintf(out, cap,
-                 "%zu blobs are damaged or lost on this disk: they count as absent and are fetched "
-                 "anew from other regions, or mended by a push; look at the disk; `meridian "
-                 "status` on this node names them",
-                 n);
-    return n;
+    if (n || n_manifests)
+        snprintf(
+            out, cap,
+            "%zu blobs and %zu manifests are damaged or lost on this disk: they are not served "
+            "and are fetched anew from other regions, blobs also mended by a push; look at "
+            "the disk; `meridian status` on this node names them",
+            n, n_manifests);
+    return n + n_manifests;
 }
 
 void mender_metrics(struct mender *m, struct buf *out)
@@ -483,6 +437,9 @@ void mender_metrics(struct mender *m, struct buf *out)
     pthread_mutex_lock(&m->lock);
     exposition_single(out, "meridian_blobs_damaged", "gauge",
                       "Blobs that are set aside and not mended yet.", (double)m->n_damaged);
+    exposition_single(out, "meridian_manifests_damaged", "gauge",
+                      "Manifests whose content is damaged and not mended yet.",
+                      (double)m->n_manifests);
     exposition_single(out, "meridian_blobs_damaged_total", "counter",
                       "Blobs that were found damaged or lost.", (double)m->suspects.n_confirmed);
     exposition_single(out, "meridian_blobs_mended_total", "counter",

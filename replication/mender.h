@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mends damaged and lost blobs of this region: looks at those that are suspected (by this region,
-// or by another one that says so, replication/damage_notice.h), and fetches anew those that are
-// damaged.
+// Mends damaged and lost blobs and manifests of this region: looks at those that are suspected (by
+// this region, or by another one that says so, replication/damage_notice.h), and fetches anew those
+// that are damaged.
 //
 //   mender_new(&options, &m);
 //   mender_start(m);
@@ -12,7 +12,8 @@
 // A suspected file is read slowly, one at a time. If its bytes are wrong, or it is lost, the blob is
 // absent from then on, so that pushes bring it again and other regions ask elsewhere; and the
 // mender asks every region that holds a registry which links it, again and again until it is whole.
-// What is to be mended is on the disk (store/blob.h), so it outlives restarts.
+// What is to be mended is on the disk (store/blob.h), so it outlives restarts. The content of a
+// manifest stands in the metadata; a damaged one is known in memory, and found again after a start.
 //
 // Threads: one of its own, which blocks on disk and sources; what others call takes a short lock.
 //
@@ -61,7 +62,7 @@ int mender_suspect(struct mender *m, const char *by, const char *registry, const
 // A source that may give what is damaged answers again: it is asked at once.
 void mender_source_is_back(struct mender *m);
 
-// How many blobs are known to be damaged or lost; if any, a sentence about them, without their
+// How many blobs and manifests are known to be damaged or lost; if any, a sentence about them, without their
 // names: other regions see it.
 size_t mender_damaged(struct mender *m, char *out, size_t cap);
 // Appends a sentence for each of them to a JSON array: of that registry, by its key, or of all

@@ -179,11 +179,11 @@ void replicator_committed(void *r);
 // A request of that region's came in, of whatever kind: it is there, and the way from it to us is
 // open. Any thread.
 void replicator_inbound_contact(struct replicator *r, const char *region); // r may be NULL
-// A blob that a repository links is lost or cut here, as somebody noticed: it is looked at, and
-// fetched anew from another region. Does not block; r may be NULL.
+// A blob that a repository links is lost or cut here, or a manifest is not what its digest says, as
+// somebody noticed: it is looked at, and fetched anew from another region. Does not block; r may be NULL.
 void replicator_suspect(struct replicator *r, const char *registry, const char *repository,
                         const struct digest *d);
-// How many blobs are damaged or lost here and not mended yet; if any, a sentence about them that
+// How many blobs and manifests are damaged or lost here and not mended yet; if any, a sentence about them that
 // names none, for other regions see it. r may be NULL.
 size_t replicator_damaged(struct replicator *r, char *out, size_t cap);
 // How many regions' feeds contradict what was read of them (Conflict), or see something else than

@@ -345,6 +345,13 @@ static void manifest_remember(struct hot *h, const struct hot_key *key,
     entry_put(h, &k, e);
 }
 
+static bool is_whole(const struct manifest_row *row)
+{
+    struct digest d;
+    int rc = digest_of((enum digest_alg)row->digest.alg, row->content.p, row->content.n, &d);
+    return !rc && digest_equal(&d, &row->digest);
+}
+
 int hot_manifest_read(struct hot *h, const struct hot_key *key, struct arena *a,
                       struct manifest_row *out)
 {
@@ -354,6 +361,8 @@ int hot_manifest_read(struct hot *h, const struct hot_key *key, struct arena *a,
                                &row, &seen);
     if (rc)
         return rc;
+    if (!is_whole(&row))
+        return ERR_DIGEST;
     manifest_remember(h, key, &row, &seen);
     *out = row;
     return 0;

@@ -48,7 +48,7 @@ struct hot_key {
 // ERR_NOTFOUND: it may be there, but is not known here. The result hangs off the arena.
 int hot_manifest(struct hot *h, const struct hot_key *key, struct arena *a,
                  struct manifest_row *out);
-// As meta_manifest_get, and remembers it.
+// As meta_manifest_get, and remembers it. ERR_DIGEST: its content is not what its digest says.
 int hot_manifest_read(struct hot *h, const struct hot_key *key, struct arena *a,
                       struct manifest_row *out);
 

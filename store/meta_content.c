@@ -81,6 +81,13 @@ int meta_apply_needs(struct meta *m, const struct feed_entry *e, enum meta_needs
 
 // --- and comes ---
 
+static bool is_content_of(struct bytes content, const struct digest *digest)
+{
+    struct digest d;
+    return !digest_of((enum digest_alg)digest->alg, content.p, content.n, &d) &&
+           digest_equal(&d, digest);
+}
+
 struct content_add {
     const char *registry, *repository;
     const struct digest *digest;
@@ -125,7 +132,6 @@ int meta_manifest_content_add(struct meta *m, const char *registry, const char *
                               struct bytes content, const struct manifest_ref *refs, size_t n_refs,
                               struct digest *out_missing)
 {
-    struct digest d;
     struct content_add c = {.registry = registry,
                             .repository = repository,
                             .digest = digest,
@@ -133,13 +139,51 @@ int meta_manifest_content_add(struct meta *m, const char *registry, const char *
                             .with = {content, refs, n_refs}};
     if (!content.n || (media_type && !media_type_ok(media_type)))
         return ERR_INVAL;
-    int rc = digest_of((enum digest_alg)digest->alg, content.p, content.n, &d);
-    if (rc)
-        return rc;
-    if (!digest_equal(&d, digest))
+    if (!is_content_of(content, digest))
         return ERR_DIGEST;
-    rc = meta_write(m, content_add_run, &c, false);
+    int rc = meta_write(m, content_add_run, &c, false);
     if (rc == ERR_NOTFOUND && out_missing)
         *out_missing = c.missing;
+    return rc;
+}
+
+// --- and is mended ---
+
+struct content_mend {
+    const char *registry, *repository;
+    const struct digest *digest;
+    struct bytes content;
+    struct arena a;
+};
+
+static int content_mend_run(struct tx *tx, void *arg)
+{
+    struct content_mend *c = arg;
+    struct manifest_now m;
+    struct bytes is;
+    int64_t repo;
+    bool there;
+    int rc = repo_find(tx, c->registry, c->repository, &repo);
+    if (!rc)
+        rc = manifest_read(tx, repo, c->digest, &m, &there);
+    if (!rc && (!there || !m.here))
+        rc = ERR_NOTFOUND;
+    if (!rc)
+        rc = manifest_content(tx, c->registry, c->repository, c->digest, &c->a, &is);
+    if (rc || is_content_of(is, c->digest))
+        return rc;
+    return manifest_save(tx, repo, &m, c->content);
+}
+
+int meta_manifest_content_mend(struct meta *m, const char *registry, const char *repository,
+                               const struct digest *digest, struct bytes content)
+{
+    struct content_mend c = {
+        .registry = registry, .repository = repository, .digest = digest, .content = content};
+    if (!content.n || !is_content_of(content, digest))
+        return ERR_DIGEST;
+    arena_init(&c.a, 64 << 20);
+    int rc = meta_write(m, content_mend_run, &c, false);
+    arena_done(&c.a);
     return rc;
 }

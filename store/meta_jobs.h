@@ -118,6 +118,12 @@ int meta_manifest_content_add(struct meta *m, const char *registry, const char *
                               struct bytes content, const struct manifest_ref *refs, size_t n_refs,
                               struct digest *out_missing);
 
+// Other bytes than its digest says stand where the content of a manifest should be: the disk, or
+// somebody, changed them. These take their place; nothing else changes. ERR_DIGEST: they are not its
+// content either. ERR_NOTFOUND: the manifest is not here any more. 0 also when it is whole.
+int meta_manifest_content_mend(struct meta *m, const char *registry, const char *repository,
+                               const struct digest *digest, struct bytes content);
+
 // --- parked jobs: their content does not fit on the disk ---
 // A parked job and the entries that wait for its content hold back no applied mark. A parked job
 // ends as any job does.

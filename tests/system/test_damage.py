@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What breaks, and what Meridian does then: full and read-only disks, damaged files, revoked peers and keys, taken ports,
 wrong modes. docs/failures.md is the table; its rows name these tests."""
-import glob, hashlib, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, unittest
+import contextlib, glob, hashlib, http.client, json, os, re, shutil, signal, socket, sqlite3, ssl, subprocess, sys, threading, time, unittest
 
 from lab import DOMAIN, Lab, MERIDIAN, MERIDIAND, REGIONS, wait_until
 from test_failure import Pusher, whole
@@ -247,6 +247,54 @@ class Damage(unittest.TestCase):
         # a lost file comes back by itself once somebody misses it
         os.unlink(self.blob_file("eastus", blobs[0]["digest"]))
         wait_until(20, lambda: get(blobs[0]) == data[0], "the lost blob is there again")
+
+    def condition(self, region):
+        return {c["name"]: c["sentence"] for c in self.lab.admin(region, "status")["conditions"]}.get("blobs_damaged", "")
+
+    def test_c_scrub_finds_and_other_regions_mend(self):
+        """A blob and a manifest change on one region's disk. The scrub, which begins at the start, finds both; while nobody
+        else is there they are refused and that is said; once somebody is they are whole."""
+        lab, region, others = self.lab, "eastus", ("westeurope", "southeastasia")
+        p = Pusher(lab, EAST, region, "team/scrubbed")
+        data, kind = os.urandom(50_000), "application/vnd.oci.image.manifest.v1+json"
+        config = dict(p.blob(b"{}"), mediaType="application/vnd.oci.image.config.v1+json")
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [p.blob(data)]}).encode()
+        digest, blob = ("sha256:" + hashlib.sha256(d).hexdigest() for d in (manifest, data))
+        self.assertEqual(lab.request("PUT", EAST, "/v2/team/scrubbed/manifests/1", region, dict(p.auth, **{"Content-Type": kind}),
+                                     manifest)[0], 201)
+        lab.wait_replicated("contoso/team/scrubbed:1")
+        get = lambda what: lab.read(EAST, f"/v2/team/scrubbed/{what}", region, p.auth)
+        for other in others:
+            lab.stop(other)
+        try:
+            lab.stop(region)
+            self.invert(region, blob)
+            with contextlib.closing(sqlite3.connect(f"{lab.dir}/{region}/meta/meta.db")) as db, db:
+                changed = db.execute("UPDATE manifests SET content=replace(content, '\"layers\"', '\"lawers\"')"
+                                     " WHERE lower(hex(digest)) LIKE ?", ("%" + digest[7:],)).rowcount
+            self.assertEqual(changed, 1)
+            since = lab.log_end(region)
+            lab.start(region)
+            lab.wait_said(region, f"the scrub found that blob {blob} is damaged", since)
+            lab.wait_said(region, f"the scrub found that manifest {digest} of contoso/team/scrubbed is damaged", since)
+            wait_until(20, lambda: "1 blobs and 1 manifests are damaged" in self.condition(region), "the condition says both")
+            self.assertIn("fetched anew from other regions", self.condition(region))
+            faults = "\n".join(lab.admin(region, "status")["faults"])
+            for what, name in (("blob", blob), ("manifest", digest)):
+                self.assertIn(f"{what} {name[:19]} of contoso/team/scrubbed is damaged", faults)
+            self.assertEqual(get(f"blobs/{blob}")[0], 404)  # absent, so that a push brings it
+            for name in (digest, "1"):
+                status, headers, body = get(f"manifests/{name}")
+                self.assertEqual((status, headers.get("retry-after")), (503, "5"), body)
+                self.assertIn(b"damaged in region eastus", body)
+        finally:
+            for other in others:
+                lab.start(other)
+        lab.wait_said(region, f"manifest {digest} of contoso/team/scrubbed is whole again", since, limit_s=90)
+        lab.wait_said(region, f"blob {blob} of contoso/team/scrubbed is whole again", since, limit_s=90)
+        self.assertEqual([get(what)[2] for what in (f"blobs/{blob}", f"manifests/{digest}", "manifests/1")], [data, manifest, manifest])
+        wait_until(20, lambda: not self.condition(region), "the condition is over")
+        self.assertEqual(lab.admin(region, "status")["faults"], [])
 
     def test_c_cut_and_missing_blob_files(self):
         lab = self.lab

@@ -12,6 +12,7 @@
 #include "tests/support/check_main.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -287,7 +288,74 @@ START_TEST(a_lost_blob_is_fetched_anew)
 }
 END_TEST
 
+// Other bytes in the place of the manifest's own, as a disk or a person leaves them.
+static void manifest_damage(struct test_region *r, const struct digest *d)
+{
+    sqlite3 *h;
+    AUTO_FREE char *path = mem_printf("%s/meta.db", r->dir);
+    char hex[DIGEST_HEX_SIZE], sql[300], *error = NULL;
+    hex_format(d->b, d->n, hex);
+    snprintf(sql, sizeof sql,
+             "UPDATE manifests SET content=x'7b7d'||substr(content,3)"
+             " WHERE substr(lower(hex(digest)),3)='%s'",
+             hex);
+    ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_busy_timeout(h, 30000), SQLITE_OK);
+    int rc = sqlite3_exec(h, sql, NULL, NULL, &error);
+    ck_assert_msg(rc == SQLITE_OK, "%s", error);
+    ck_assert_int_eq(sqlite3_changes(h), 1);
+    ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+}
+
+static bool manifest_is_whole(struct test_region *r, const struct digest *d)
+{
+    struct arena a;
+    struct manifest_row row;
+    struct digest is;
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_manifest_get(r->meta, "contoso", "app", NULL, d, &a, &row), 0);
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, row.content.p, row.content.n, &is), 0);
+    arena_done(&a);
+    return digest_equal(&is, d);
+}
+
+// While nobody else is there it is said; it comes with the first region that has it.
+START_TEST(a_damaged_manifest_is_fetched_anew)
+{
+    struct digest d;
+    char sentence[1024];
+    world_up(&w);
+    region_push(east, "contoso", "app", "1", 1, 1, 5000, 0, &d);
+    WAIT_FOR(region_has(south, "contoso", "app", "1", &d), 10000);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 10000);
+    for (int i = 0; i < 2; i++) { // also soon after it was mended
+        manifest_damage(west, &d);
+        ck_assert(!manifest_is_whole(west, &d));
+        replicator_suspect(west->replicator, "contoso", "app", &d);
+        WAIT_FOR(manifest_is_whole(west, &d), 20000);
+        WAIT_FOR(!replicator_damaged(west->replicator, sentence, sizeof sentence), 10000);
+    }
+    region_cut(south, true);
+    region_cut(west, true);
+    manifest_damage(east, &d);
+    struct digest others = d;
+    others.b[0] ^= 1;
+    replicator_suspect(east->replicator, "contoso", "app", &others); // there is none
+    replicator_suspect(east->replicator, "contoso", "app", &d);
+    WAIT_FOR(faults_say(east, "is damaged here and not served: it is fetched anew"), 20000);
+    ck_assert(told(east, "contoso", "contoso/app") && !told(east, NULL, "contoso"));
+    ck_assert_uint_eq(replicator_damaged(east->replicator, sentence, sizeof sentence), 1);
+    ck_assert_ptr_nonnull(strstr(sentence, "0 blobs and 1 manifests"));
+    region_cut(south, false);
+    WAIT_FOR(manifest_is_whole(east, &d), 60000);
+    WAIT_FOR(!faults_say(east, "damaged"), 10000);
+    ck_assert_uint_eq(replicator_damaged(east->replicator, sentence, sizeof sentence), 0);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/mender", a_damaged_source_is_named_told_and_mended,
            a_source_of_the_version_before_is_named_only,
            what_nobody_can_give_stays_absent_until_it_is_pushed, a_false_claim_costs_one_reading,
-           a_source_is_not_blamed_for_bytes_of_before, a_lost_blob_is_fetched_anew)
+           a_source_is_not_blamed_for_bytes_of_before, a_lost_blob_is_fetched_anew,
+           a_damaged_manifest_is_fetched_anew)
