@@ -90,6 +90,18 @@ void batch_reset(struct session *s)
     arena_init(&s->batch, BATCH_BYTES);
 }
 
+// The feed was read up to its end without a gap: a snapshot that was begun because its past was gone,
+// and that failed or is not complete, is not needed for what was read without a gap before, too.
+static int snapshots_settle(struct session *s)
+{
+    if (s->settled || !s->progressed || !s->caught_up || s->from_start)
+        return 0;
+    if (!mark_equal(&s->rules.proven, &s->stored))
+        return 0;
+    s->settled = true;
+    return join_state_settle(s->r->o.state_dir, peer_name(s->p), s->covered, s->n_covered);
+}
+
 int batch_flush(struct session *s)
 {
     assert(s->n_entries <= BATCH_ENTRIES);
@@ -102,6 +114,8 @@ int batch_flush(struct session *s)
         rc = session_covers(s);
         s->from_start = false;
     }
+    if (!rc)
+        rc = snapshots_settle(s);
     s->n_entries = 0;
     s->progressed = false;
     batch_reset(s);

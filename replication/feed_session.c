@@ -124,6 +124,7 @@ static int session_progress(struct session *s, const struct feed_line *l)
         if (rc)
             return rc;
     }
+    s->caught_up = l->caught_up;
     if (s->via)
         return relay_progress(s, l);
     peer_progress(s->p, l->caught_up, !s->from_start);

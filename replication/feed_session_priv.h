@@ -79,6 +79,10 @@ struct session {
     size_t n_entries;
     // a progress line since the last flush
     bool progressed;
+    // that line said that nothing more is there
+    bool caught_up;
+    // what was begun of snapshots was looked at, because the feed has all (snapshots_settle)
+    bool settled;
     // of the topology that was looked at last; 0: none yet
     uint64_t generation;
 };
