@@ -7,6 +7,7 @@
 //   1. A member counts only by its own word about this very write.
 //   2. `wake` is called under the lock, so that it is over when ack_wake or ack_end returns.
 #include "replication/peer.h"
+#include "replication/peer_answer.h"
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "replication/written.h"
@@ -17,7 +18,6 @@
 #include "config/endpoints.h"
 
 #include <assert.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,12 +110,10 @@ static const char *word_of(const struct fetch_result *res)
         return "its release cannot say";
     if (res->status != 200)
         return "it cannot say now";
-    json_t *o = json_loadb(res->body.p, res->body.n, JSON_REJECT_DUPLICATES, NULL);
-    bool stored = json_is_true(json_object_get(o, "stored")), said = json_is_object(o);
-    json_decref(o);
-    if (stored)
-        return NULL;
-    return said ? "it has not got it yet" : "it cannot say now";
+    bool stored;
+    if (answer_stored(bytes_of(res->body.p, res->body.n), &stored))
+        return "it cannot say now";
+    return stored ? NULL : "it has not got it yet";
 }
 
 static bool enough_locked(const struct elsewhere_ack *a)

@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "replication/clock_track.h"
 #include "replication/lock.h"
+#include "replication/peer_answer.h"
 #include "replication/speech.h"
 
 #include <assert.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,20 +134,14 @@ static void wait_answers(struct clock_watch *w)
 }
 
 // The answer also says what the region speaks; if it cannot be kept now: with its next word.
-static int answer_parse(const struct other *o, int64_t *out_ms)
+static int answer_take(const struct other *o, int64_t *out_ms)
 {
-    json_t *doc = json_loadb(o->body, o->n_body, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *wall = json_object_get(doc, "wallMs");
-    int64_t ms = -1;
-    if (json_is_integer(wall)) {
-        ms = json_integer_value(wall);
-        speech_heard(o->w->o.speech, o->region, speech_answered(json_object_get(doc, "speaks")));
-        (void)speech_keep(o->w->o.speech);
-    }
-    json_decref(doc);
-    if (ms < 0 || ms > CLOCK_WALL_MAX_MS)
-        return ERR_PROTO;
-    *out_ms = ms;
+    unsigned speaks;
+    int rc = answer_clock(bytes_of(o->body, o->n_body), out_ms, &speaks);
+    if (rc)
+        return rc;
+    speech_heard(o->w->o.speech, o->region, speaks);
+    (void)speech_keep(o->w->o.speech);
     return 0;
 }
 
@@ -155,7 +149,7 @@ static void take_answer(struct other *o)
 {
     static struct log_limit limit = LOG_LIMIT(60000);
     int64_t wall_ms;
-    o->answered = o->err == 0 && o->status == 200 && answer_parse(o, &wall_ms) == 0;
+    o->answered = o->err == 0 && o->status == 200 && answer_take(o, &wall_ms) == 0;
     o->imprecise = o->answered && (o->got_us - o->sent_us) / 2000 >= CLOCK_ERROR_MAX_MS;
     if (o->answered)
         clock_track_add(&o->track, wall_ms, o->sent_us, o->got_us);

@@ -12,6 +12,7 @@
 #include "replication/join_state.h"
 #include "replication/marks.h"
 #include "replication/mender.h"
+#include "replication/peer_answer.h"
 #include "replication/revoker.h"
 #include "replication/speech.h"
 
@@ -21,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSAL_SIZE 200
 #define FEED_IDLE_MS 60000 // the fetcher's own limit, behind the session's
 #define GAPS_FROM_START 64
 #define PROVED 2 // the first of two passes is over: see feed_proof.h
@@ -124,9 +124,9 @@ static int session_progress(struct session *s, const struct feed_line *l)
         if (rc)
             return rc;
     }
-    s->caught_up = l->caught_up;
     if (s->via)
         return relay_progress(s, l);
+    s->caught_up = l->caught_up;
     peer_progress(s->p, l->caught_up, !s->from_start);
     if (l->caught_up)
         past_idle(s);
@@ -304,21 +304,11 @@ static int session_flow(struct session *s, struct response_reader *f)
     return rc;
 }
 
-// The sentence of a refusal, cut to printable ASCII; "" without one.
 static void refusal_read(struct response_reader *f, char out[REFUSAL_SIZE])
 {
     char body[2048];
     ssize_t n = response_reader_read(f, body, sizeof body, PEER_ANSWER_MS);
-    json_t *doc = NULL;
-    if (n > 0)
-        doc = json_loadb(body, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *first = json_array_get(json_object_get(doc, "errors"), 0);
-    const char *message = json_string_value(json_object_get(first, "message"));
-    snprintf(out, REFUSAL_SIZE, "%s", message ? message : "");
-    for (char *p = out; *p; p++)
-        if (*p < ' ' || *p > '~')
-            *p = '?';
-    json_decref(doc);
+    answer_refusal(bytes_of(body, n > 0 ? (size_t)n : 0), out);
 }
 
 // It answered, and not with its feed. If it refuses our certificate for its dates, that says whose

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "replication/join_state.h"
 #include "replication/peer.h"
+#include "replication/peer_answer.h"
 #include "replication/replication_priv.h"
 #include "replication/speech.h"
 #include "replication/write_gate.h"
@@ -35,17 +36,6 @@ int read_mark(struct replicator *r, const char *origin, struct feed_mark *out)
 }
 
 // --- asking ---
-
-static int mark_parse(struct bytes body, struct feed_mark *out)
-{
-    json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
-    const char *cur = json_string_value(json_object_get(o, "mark"));
-    int rc = ERR_PROTO;
-    if (cur && cursor_parse(cur, out) == 0)
-        rc = 0;
-    json_decref(o);
-    return rc;
-}
 
 void mark_want_proof(struct replicator *r, struct peer *p, const struct feed_mark *mark)
 {
@@ -86,7 +76,7 @@ int mark_ask(struct replicator *r, struct peer *p, const struct topology *t)
     struct feed_mark mark;
     rc = ERR_PROTO;
     if (status == 200)
-        rc = mark_parse(bytes_of(body.p, body.n), &mark);
+        rc = answer_mark(bytes_of(body.p, body.n), &mark);
     peer_disowned(p, status == 403 && serve_says_forgotten(bytes_of(body.p, body.n)));
     buf_done(&body);
     if (rc)
