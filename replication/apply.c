@@ -33,6 +33,37 @@ enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
     return APPLY_FAILED;
 }
 
+static bool batch_takes(const struct apply_batch *b, size_t bytes)
+{
+    return b && b->n < APPLY_ITEMS_MAX && bytes <= APPLY_BATCH_BYTES - b->bytes;
+}
+
+enum apply_result apply_add(struct replicator *r, const struct feed_entry *e, struct bytes content,
+                            const struct manifest *m, struct apply_batch *batch,
+                            struct digest *out_missing, int *out_rc)
+{
+    size_t refs_n = 0;
+    if (m)
+        refs_n = m->n_refs * sizeof *m->refs;
+    if (!batch_takes(batch, content.n + refs_n))
+        return apply_finish(r, e, content, m, out_missing, out_rc);
+    struct apply_item item = {.e = e};
+    if (content.n)
+        item.content = bytes_of(arena_copy(batch->arena, content.p, content.n), content.n);
+    if (refs_n) {
+        item.refs = arena_copy(batch->arena, m->refs, refs_n);
+        item.n_refs = m->n_refs;
+    }
+    bool lacks = (content.n && !item.content.p) || (refs_n && !item.refs);
+    if (lacks) {
+        *out_rc = ERR_NOMEM;
+        return APPLY_FAILED;
+    }
+    batch->items[batch->n++] = item;
+    batch->bytes += content.n + refs_n;
+    return APPLY_LATER;
+}
+
 // A registry that was deleted, and made anew perhaps, is another one: what was written to the old
 // one is not applied any more, here or anywhere.
 static bool is_held(struct replicator *r, const char *registry)
@@ -50,7 +81,7 @@ static bool is_held(struct replicator *r, const char *registry)
 }
 
 enum apply_result apply_local(struct replicator *r, const struct job *job,
-                              struct digest *out_missing, int *out_rc)
+                              struct apply_batch *batch, struct digest *out_missing, int *out_rc)
 {
     const struct feed_entry *e = &job->entry;
     const struct kind_apply *k = kind_apply(e->kind);
@@ -66,7 +97,7 @@ enum apply_result apply_local(struct replicator *r, const struct job *job,
     }
     if (!is_held(r, e->registry))
         return APPLY_WAITS; // the topology may be on its way
-    enum apply_result result = k->local(r, e, out_missing, out_rc);
+    enum apply_result result = k->local(r, e, batch, out_missing, out_rc);
     assert(result != APPLY_NEEDS || k->fetching); // kind_apply.h, invariant 1
     if (result == APPLY_WAITS && revive_helps(r, e, out_missing))
         return APPLY_NEEDS;
@@ -84,7 +115,7 @@ static enum apply_result try_once(struct attempt *a, const struct topology *t,
     assert(k); // apply_local said APPLY_NEEDS
     if (k->fetching)
         return k->fetching(a, t, reg, out_missing, out_not_before_mono, error);
-    enum apply_result result = k->local(a->r, &a->job.entry, out_missing, &rc);
+    enum apply_result result = k->local(a->r, &a->job.entry, NULL, out_missing, &rc);
     if (result != APPLY_FAILED)
         return result;
     a->grade = grade_of(rc);

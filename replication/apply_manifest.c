@@ -12,7 +12,8 @@
 #define MANIFEST_ARENA_MAX (64u << 20)
 
 static enum apply_result local_with(struct replicator *r, const struct feed_entry *e,
-                                    struct arena *a, struct digest *out_missing, int *out_rc)
+                                    struct apply_batch *batch, struct arena *a,
+                                    struct digest *out_missing, int *out_rc)
 {
     struct bytes content;
     struct manifest m;
@@ -31,7 +32,7 @@ static enum apply_result local_with(struct replicator *r, const struct feed_entr
         *out_missing = m.refs[i].digest;
         return APPLY_NEEDS;
     }
-    return apply_finish(r, e, content, &m, out_missing, out_rc);
+    return apply_add(r, e, content, &m, batch, out_missing, out_rc);
 }
 
 // Deleted since, by an entry that stands above it: it is noted, and needs nothing.
@@ -42,14 +43,15 @@ static bool is_superseded(struct replicator *r, const struct feed_entry *e)
 }
 
 enum apply_result manifest_apply_local(struct replicator *r, const struct feed_entry *e,
-                                       struct digest *out_missing, int *out_rc)
+                                       struct apply_batch *batch, struct digest *out_missing,
+                                       int *out_rc)
 {
     struct arena a;
     assert(entry_has(e, ENTRY_HAS_CONTENT));
     if (is_superseded(r, e))
-        return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
+        return apply_add(r, e, (struct bytes){0}, NULL, batch, out_missing, out_rc);
     arena_init(&a, MANIFEST_ARENA_MAX);
-    enum apply_result result = local_with(r, e, &a, out_missing, out_rc);
+    enum apply_result result = local_with(r, e, batch, &a, out_missing, out_rc);
     arena_done(&a);
     return result;
 }

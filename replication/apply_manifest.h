@@ -7,7 +7,8 @@
 #include "replication/kind_apply.h"
 
 enum apply_result manifest_apply_local(struct replicator *r, const struct feed_entry *e,
-                                       struct digest *out_missing, int *out_rc);
+                                       struct apply_batch *batch, struct digest *out_missing,
+                                       int *out_rc);
 enum apply_result manifest_apply_fetching(struct attempt *w, const struct topology *t,
                                           const struct registry *reg, struct digest *out_missing,
                                           int64_t *out_not_before_mono,

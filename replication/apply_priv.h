@@ -12,5 +12,9 @@
 enum apply_result apply_finish(struct replicator *r, const struct feed_entry *e,
                                struct bytes content, const struct manifest *m,
                                struct digest *out_missing, int *out_rc);
+// Puts it into the batch, or does the same as above.
+enum apply_result apply_add(struct replicator *r, const struct feed_entry *e, struct bytes content,
+                            const struct manifest *m, struct apply_batch *batch,
+                            struct digest *out_missing, int *out_rc);
 
 #endif

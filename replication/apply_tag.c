@@ -7,8 +7,9 @@
 #include <assert.h>
 
 enum apply_result tag_apply_local(struct replicator *r, const struct feed_entry *e,
-                                  struct digest *out_missing, int *out_rc)
+                                  struct apply_batch *batch, struct digest *out_missing,
+                                  int *out_rc)
 {
     assert(entry_has(e, ENTRY_HAS_TAG));
-    return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
+    return apply_add(r, e, (struct bytes){0}, NULL, batch, out_missing, out_rc);
 }

@@ -6,6 +6,7 @@
 #include "replication/kind_apply.h"
 
 enum apply_result tag_apply_local(struct replicator *r, const struct feed_entry *e,
-                                  struct digest *out_missing, int *out_rc);
+                                  struct apply_batch *batch, struct digest *out_missing,
+                                  int *out_rc);
 
 #endif

@@ -41,6 +41,8 @@ struct pass { // one look at what is due
     size_t n_dropped;
     // at its begin
     unsigned n_returns;
+    // what is applied together
+    struct apply_batch batch;
 };
 
 static bool registry_full(const struct pass *pass, const char *registry)
@@ -78,7 +80,8 @@ static void job_give(struct pass *pass, const struct job *job, const struct dige
         pass->full[pass->n_full++] = job->entry.registry;
 }
 
-static void job_turn(struct pass *pass, const struct job *job)
+// `batch`: takes what can be applied now; NULL: it is applied at once.
+static void job_turn(struct pass *pass, const struct job *job, struct apply_batch *batch)
 {
     struct replicator *r = pass->r;
     struct digest missing;
@@ -91,7 +94,12 @@ static void job_turn(struct pass *pass, const struct job *job)
         pass->n_done++;
         return;
     }
-    enum apply_result result = apply_local(r, job, &missing, &rc);
+    enum apply_result result = apply_local(r, job, batch, &missing, &rc);
+    if (result == APPLY_LATER) {
+        assert(batch); // else nothing takes it
+        batch->jobs[batch->n - 1] = job;
+        return;
+    }
     if (result == APPLY_NEEDS) {
         job_give(pass, job, &missing);
         return;
@@ -102,6 +110,25 @@ static void job_turn(struct pass *pass, const struct job *job)
         job_failed(r, job, grade_of(rc),
                    rc == ERR_NOSPACE ? "the disk of this region is full" : err_text(rc));
     pass->n_done++;
+}
+
+// Applies the batch; what could not be applied in it has its turn by itself, and is told why.
+static void batch_apply(struct pass *pass)
+{
+    struct apply_batch *b = &pass->batch;
+    struct replicator *r = pass->r;
+    if (b->n > 1)
+        room_wrote(r->room, meta_apply_all(r->o.meta, b->items, b->n));
+    for (size_t i = 0; i < b->n && !life_stopping(r->life); i++) {
+        if (i && room_is_full(r->room))
+            break;
+        if (b->items[i].done)
+            pass->n_done++;
+        else
+            job_turn(pass, b->jobs[i], NULL);
+    }
+    b->n = 0;
+    b->bytes = 0;
 }
 
 // What nobody can give now stays due, unless so much of it is due that it hides others from our
@@ -143,13 +170,17 @@ static void pass_run(struct pass *pass, unsigned *n_made_way)
 {
     struct replicator *r = pass->r;
     pass->n_returns = job_queue_returns(r->jobs);
+    pass->batch = (struct apply_batch){.arena = &pass->arena};
     pass_read(pass);
     pass->topology = snapshot_get(r->o.topology);
     for (size_t i = 0; i < pass->n && !life_stopping(r->life); i++) {
         if (i && room_is_full(r->room)) // one is enough of a try
             break;
-        job_turn(pass, &pass->jobs[i]);
+        job_turn(pass, &pass->jobs[i], &pass->batch);
+        if (pass->batch.n == APPLY_ITEMS_MAX)
+            batch_apply(pass);
     }
+    batch_apply(pass);
     snapshot_unref(pass->topology);
     if (pass->n_dropped) // what waits for them goes the same way
         meta_jobs_wake(r->o.meta);

@@ -123,6 +123,7 @@ static void ended(struct job_queue *q, struct attempt *a, const struct try *t)
         failed(q, a, t);
         break;
     case APPLY_NEEDS: // a worker fetched what was needed
+    case APPLY_LATER: // and has no batch
         assert(false);
     }
 }

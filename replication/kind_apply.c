@@ -21,9 +21,10 @@ static const struct kind_apply apply_tag = {
 
 // Nothing is fetched for what is deleted or locked.
 static enum apply_result plain_apply_local(struct replicator *r, const struct feed_entry *e,
-                                           struct digest *out_missing, int *out_rc)
+                                           struct apply_batch *batch, struct digest *out_missing,
+                                           int *out_rc)
 {
-    return apply_finish(r, e, (struct bytes){0}, NULL, out_missing, out_rc);
+    return apply_add(r, e, (struct bytes){0}, NULL, batch, out_missing, out_rc);
 }
 
 static const struct kind_apply apply_manifest_gone = {

@@ -5,7 +5,7 @@
 // (store/kind_rules.h).
 //
 //   const struct kind_apply *k = kind_apply(e->kind);
-//   result = k->local(r, e, &missing, &rc);
+//   result = k->local(r, e, NULL, &missing, &rc);
 //
 // `local` runs on the dispatcher's thread and on a worker's, `fetching` on a worker's. The table is
 // constant.
@@ -22,7 +22,7 @@
 struct kind_apply {
     // Applies the entry without the network. Results as those of apply_local.
     enum apply_result (*local)(struct replicator *r, const struct feed_entry *e,
-                               struct digest *out_missing, int *out_rc);
+                               struct apply_batch *batch, struct digest *out_missing, int *out_rc);
     // Fetches what `local` lacked and applies. Results as those of apply_fetching; on APPLY_WAITS
     // *out_missing is what it waits for. NULL: the kind has no content of its own.
     enum apply_result (*fetching)(struct attempt *a, const struct topology *t,

@@ -278,22 +278,66 @@ static int content_check(const struct feed_entry *e, struct bytes content)
     return 0;
 }
 
-int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
-               const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
+// What is seen without the store's rows.
+static int apply_judge(struct meta *m, const struct feed_entry *e, struct bytes content)
 {
     if (!kind_rules(e->kind))
         return ERR_UNSUPPORTED;
     uint64_t limit = meta_stamp_limit(m);
     if (e->stamp > limit || e->restates > limit)
         return ERR_AHEAD; // a version took it in that did not judge stamps yet
-    if (content.n && entry_has(e, ENTRY_HAS_CONTENT)) {
-        int rc = content_check(e, content);
-        if (rc)
-            return rc;
-    }
+    if (content.n && entry_has(e, ENTRY_HAS_CONTENT))
+        return content_check(e, content);
+    return 0;
+}
+
+int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
+               const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing)
+{
     struct apply a = {.e = e, .content = content, .refs = refs, .n_refs = n_refs};
-    int rc = meta_write(m, apply_run, &a, false);
+    int rc = apply_judge(m, e, content);
+    if (rc)
+        return rc;
+    rc = meta_write(m, apply_run, &a, false);
     if (rc == ERR_NOTFOUND && out_missing)
         *out_missing = a.missing;
+    return rc;
+}
+
+struct apply_all {
+    struct apply_item *items;
+    // of these, which may be tried
+    const bool *judged;
+    size_t n;
+};
+
+static int apply_all_run(struct tx *tx, void *arg)
+{
+    const struct apply_all *all = arg;
+    for (size_t i = 0; i < all->n; i++) {
+        struct apply_item *item = &all->items[i];
+        struct apply a = {
+            .e = item->e, .content = item->content, .refs = item->refs, .n_refs = item->n_refs};
+        int rc = ERR_NOTFOUND;
+        if (all->judged[i])
+            rc = tx_attempt(tx, apply_run, &a);
+        if (rc && rc != ERR_NOTFOUND) // the others' turn comes one by one
+            return rc;
+        item->done = rc == 0;
+    }
+    return 0;
+}
+
+int meta_apply_all(struct meta *m, struct apply_item *items, size_t n)
+{
+    bool judged[APPLY_ITEMS_MAX];
+    struct apply_all all = {.items = items, .judged = judged, .n = n};
+    if (n > APPLY_ITEMS_MAX)
+        return ERR_TOOBIG;
+    for (size_t i = 0; i < n; i++)
+        judged[i] = !apply_judge(m, items[i].e, items[i].content);
+    int rc = meta_write(m, apply_all_run, &all, false);
+    for (size_t i = 0; rc && i < n; i++)
+        items[i].done = false;
     return rc;
 }

@@ -86,6 +86,21 @@ void meta_jobs_wake(struct meta *m);
 int meta_apply(struct meta *m, const struct feed_entry *e, struct bytes content,
                const struct manifest_ref *refs, size_t n_refs, struct digest *out_missing);
 
+// Of one transaction: it holds up other writers for some milliseconds.
+#define APPLY_ITEMS_MAX 16
+struct apply_item { // what meta_apply takes
+    const struct feed_entry *e;
+    struct bytes content;
+    const struct manifest_ref *refs;
+    size_t n_refs;
+    // of meta_apply_all: it is applied. False: nothing of it changed, and meta_apply says why
+    bool done;
+};
+// The same of several, in their order and in one transaction: a tag may follow its manifest. They
+// cost the disk as much as one. Not 0: none is done; one of them failed, or the
+// store does.
+int meta_apply_all(struct meta *m, struct apply_item *items, size_t n);
+
 // --- manifests that are recorded without content ---
 // A manifest whose tombstone is higher is recorded when its entry is applied: no content is asked
 // for. When another entry makes it live after all, no further entry brings its content. A

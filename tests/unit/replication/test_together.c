@@ -33,6 +33,34 @@ START_TEST(a_worker_and_its_helpers_fetch_at_once)
 }
 END_TEST
 
+#define N_TAGS 60
+
+// Manifests and tags whose content is here take a transaction for several, not one each.
+START_TEST(entries_are_applied_together)
+{
+    struct digest d;
+    struct meta_commits c;
+    char tag[8];
+    world_up(&w);
+    region_down(south);
+    region_push(east, "contoso", "app", "first", 1, 1, 3000, 0, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "first", &d), 20000);
+    region_down(west);
+    for (unsigned i = 0; i < N_TAGS; i++) {
+        snprintf(tag, sizeof tag, "t%u", i);
+        region_push(east, "contoso", "app", tag, 1, 1, 3000, 0, &d);
+    }
+    region_up(west);
+    for (unsigned i = 0; i < N_TAGS; i++) {
+        snprintf(tag, sizeof tag, "t%u", i);
+        WAIT_FOR(region_has(west, "contoso", "app", tag, &d), 20000);
+    }
+    meta_commits_get(west->meta, &c);
+    ck_assert_uint_lt(c.n_commits, N_TAGS / 2); // of two entries each
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(each_blob_is_fetched_once)
 {
     struct digest d[6];
@@ -96,5 +124,6 @@ START_TEST(a_source_that_hangs_on_does_not_hold_the_workers)
 END_TEST
 
 CHECK_MAIN("replication/together", a_worker_and_its_helpers_fetch_at_once,
-           each_blob_is_fetched_once, one_wrong_blob_of_many_fails_the_try_and_nothing_else,
+           entries_are_applied_together, each_blob_is_fetched_once,
+           one_wrong_blob_of_many_fails_the_try_and_nothing_else,
            a_source_that_hangs_on_does_not_hold_the_workers)

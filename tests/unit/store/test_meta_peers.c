@@ -212,6 +212,48 @@ static size_t n_due(struct region_store *s, struct job **out, struct arena *a)
     return n;
 }
 
+// Images are applied in one transaction; what cannot be, and what waits for it, is left as it was.
+START_TEST(several_entries_are_applied_together)
+{
+    store_begin(&east, "eastus");
+    store_begin(&west, "westeurope");
+    struct arena a;
+    struct feed_entry *e;
+    struct job *jobs;
+    struct apply_item items[6], many[APPLY_ITEMS_MAX + 1] = {{.e = NULL}};
+    struct meta_commits before, after;
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    ck_assert_int_eq(put(&east, "apart", "v2", "{2}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v3", "{3}"), 0);
+    carry(&east, &west);
+    ck_assert_uint_eq(feed_all(&east, "eastus", &a, &e), 6);
+    for (size_t i = 0; i < 6; i++)
+        items[i] = (struct apply_item){.e = &e[i], .content = e[i].content, .done = true};
+    items[2].content = bytes_str("{x}"); // not what its digest says
+    meta_commits_get(west.m, &before);
+    ck_assert_int_eq(meta_apply_all(west.m, items, 6), 0);
+    meta_commits_get(west.m, &after);
+    if (backend_is("sqlite")) // the others count none
+        ck_assert_uint_eq(after.n_commits - before.n_commits, 1);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_int_eq(items[i].done, i != 2 && i != 3);
+    expect_tag(&west, "app", "v1", "{1}");
+    expect_tag(&west, "app", "v3", "{3}");
+    ck_assert(!meta_repository_exists(west.m, REG, "apart"));
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 2); // the jobs of the others have ended
+    items[2].content = e[2].content;
+    ck_assert_int_eq(meta_apply_all(west.m, items, 6), 0); // of some again
+    ck_assert(items[2].done && items[3].done && items[0].done);
+    expect_tag(&west, "apart", "v2", "{2}");
+    ck_assert_uint_eq(n_due(&west, &jobs, &a), 0);
+    ck_assert_int_eq(meta_apply_all(west.m, many, APPLY_ITEMS_MAX + 1), ERR_TOOBIG);
+    arena_done(&a);
+    store_end(&east);
+    store_end(&west);
+}
+END_TEST
+
 static void expect_parked(struct region_store *s, uint64_t n, uint64_t bytes)
 {
     struct arena a;
@@ -979,8 +1021,9 @@ START_TEST(recovered_entries_whose_content_is_lost_become_jobs)
 }
 END_TEST
 
-CHECK_MAIN("store/meta peers", a_push_arrives, a_tag_waits_for_its_manifest_and_is_woken,
-           jobs_are_moved_and_called_back, what_has_no_room_is_parked_and_holds_back_no_mark,
+CHECK_MAIN("store/meta peers", a_push_arrives, several_entries_are_applied_together,
+           a_tag_waits_for_its_manifest_and_is_woken, jobs_are_moved_and_called_back,
+           what_has_no_room_is_parked_and_holds_back_no_mark,
            a_tombstone_ends_the_parked_jobs_of_its_manifest,
            a_parked_job_is_looked_at_again_for_good_reasons, of_several_errors_the_worst_is_told,
            parked_jobs_come_back_as_far_as_they_fit_together,
