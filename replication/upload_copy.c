@@ -200,6 +200,18 @@ static int keep(struct copy *c, const uint8_t *p, size_t n)
     return blob_upload_sync(c->file);
 }
 
+// A client may wait for the blob, once it is known which one it is. The flight lasts as long as the
+// copy.
+static const _Atomic bool *urgent_of(struct copy *c)
+{
+    const _Atomic bool *urgent = NULL;
+    pthread_mutex_lock(&c->all->lock);
+    if (c->flight)
+        urgent = flight_urgent(c->flight);
+    pthread_mutex_unlock(&c->all->lock);
+    return urgent;
+}
+
 static int body_keep(struct copy *c, struct response_reader *from)
 {
     AUTO_FREE uint8_t *piece = mem_alloc(PIECE_BYTES);
@@ -217,7 +229,8 @@ static int body_keep(struct copy *c, struct response_reader *from)
             return (int)n;
         int rc = keep(c, piece, (size_t)n);
         if (!rc && p)
-            rc = bandwidth_take(c->all->r->bandwidth, peer_line(p), (size_t)n, NULL, &c->stop);
+            rc = bandwidth_take(c->all->r->bandwidth, peer_line(p), (size_t)n, urgent_of(c),
+                                &c->stop);
         if (rc)
             return rc;
     }

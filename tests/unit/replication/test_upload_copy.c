@@ -400,9 +400,37 @@ START_TEST(the_fence_is_asked)
 }
 END_TEST
 
-CHECK_MAIN("replication/upload_copy", ids_are_those_of_the_region_that_tells,
-           the_bytes_come_as_they_are_written, one_that_is_dropped_is_let_go_on_both_sides,
-           a_part_that_is_taken_back_ends_the_copy, bytes_that_do_not_match_are_thrown_away,
-           no_more_comes_than_it_has_become, beyond_the_bound_nothing_is_copied,
-           a_region_that_goes_leaves_nothing_behind, without_its_origin_a_copy_is_let_go,
-           a_slow_reader_has_its_own_pace, nobody_else_reads_an_upload, the_fence_is_asked)
+// It keeps to the bandwidth, until a client waits for the blob that it has become.
+START_TEST(who_waits_for_the_blob_hurries_the_copy)
+{
+    world_make(&w);
+    west->fetch_rates.rate = FETCH_RATE_MIN;
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready") &&
+                 state_is(east, "contoso", "southeastasia", "Ready"),
+             10000);
+    upload_make();
+    for (unsigned seed = 2; whole.n < 12 * FETCH_RATE_MIN; seed++) // 12 s
+        part_write(seed);
+    tell(NULL, ID);
+    struct elsewhere_item item = commit();
+    tell(&item, ID);
+    WAIT_FOR(has(south, &item.digest), 30000);
+    ck_assert(!has(west, &item.digest));
+    ck_assert_int_gt(copied(west), 0);
+    int64_t began = clock_mono_ms();
+    replicator_wait(west->replicator, "contoso", "app", &item.digest, began + 60000);
+    ck_assert(has(west, &item.digest));
+    ck_assert_int_lt(clock_mono_ms() - began, 7000);
+    end();
+}
+END_TEST
+
+CHECK_MAIN("replication/upload_copy", who_waits_for_the_blob_hurries_the_copy,
+           ids_are_those_of_the_region_that_tells, the_bytes_come_as_they_are_written,
+           one_that_is_dropped_is_let_go_on_both_sides, a_part_that_is_taken_back_ends_the_copy,
+           bytes_that_do_not_match_are_thrown_away, no_more_comes_than_it_has_become,
+           beyond_the_bound_nothing_is_copied, a_region_that_goes_leaves_nothing_behind,
+           without_its_origin_a_copy_is_let_go, a_slow_reader_has_its_own_pace,
+           nobody_else_reads_an_upload, the_fence_is_asked)
