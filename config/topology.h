@@ -383,6 +383,8 @@ struct replication_settings {
     uint32_t clock_skew_ms;
     // a write waits so long for other regions (policy_ack_peers)
     uint32_t ack_timeout_ms;
+    // a registry of so many members gets its blobs by relays (replication/relay.h); 0: none does
+    uint32_t relays_from;
 };
 
 struct name_server { // NS of D; its name is that of a stamp under fe.D

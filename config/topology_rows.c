@@ -409,6 +409,10 @@ static const struct option replication_rows[] = {
      .min = 100, .max = 20000,
      .help = "how long a write waits for the other regions that the registry's `ack` asks for, "
              "before it is answered with 503"},
+    {"relays_from", OPT_INT, OPT_AT(struct replication_settings, relays_from), .def = "8",
+     .max = TOPOLOGY_MAX_REGIONS,
+     .help = "in a registry of so many regions or more, a region sends each blob to one region of "
+             "each group (its relay), which hands it on to the others of the group; 0: never"},
 };
 static const struct option_set replication_set = {replication_rows, ARRAY_LEN(replication_rows),
                                                   sizeof(struct replication_settings), OPT_NO_NODE};

@@ -3,6 +3,7 @@
 #include "replication/absence.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/wait.h"
@@ -11,6 +12,7 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ABSENCES_MAX 512
 #define LOOK_FIRST_MS 250
@@ -22,6 +24,8 @@ struct absence {
     int64_t job;
     int64_t since_mono, last_mono;
     unsigned n_looks;
+    // 0: for no certain blob
+    uint64_t mark;
 };
 
 struct absences {
@@ -85,6 +89,53 @@ int64_t absence_wait_ms(struct absences *l, int64_t job)
     }
     lock_give(&l->lock);
     return wait_ms;
+}
+
+int64_t absence_age_ms(struct absences *l, int64_t job)
+{
+    assert(job);
+    int64_t now = clock_mono_ms(), age_ms = INT64_MAX;
+    lock_take(&l->lock);
+    struct absence *a = find(l, job);
+    if (!a)
+        a = make(l, job, now);
+    if (a) {
+        a->last_mono = now;
+        age_ms = now - a->since_mono;
+    }
+    lock_give(&l->lock);
+    return age_ms;
+}
+
+uint64_t absence_mark(const struct digest *d)
+{
+    uint64_t mark;
+    memcpy(&mark, d->b, sizeof mark);
+    return mark | 1;
+}
+
+void absence_waits_for(struct absences *l, int64_t job, uint64_t mark)
+{
+    lock_take(&l->lock);
+    struct absence *a = find(l, job);
+    if (a)
+        a->mark = mark;
+    lock_give(&l->lock);
+}
+
+size_t absences_of(struct absences *l, uint64_t mark, int64_t *out_jobs, size_t max)
+{
+    size_t n = 0;
+    lock_take(&l->lock);
+    for (size_t i = 0; i < ABSENCES_MAX && n < max; i++) {
+        struct absence *a = &l->list[i];
+        if (!a->job || a->mark != mark)
+            continue;
+        out_jobs[n++] = a->job;
+        a->mark = 0;
+    }
+    lock_give(&l->lock);
+    return n;
 }
 
 void absence_end(struct absences *l, int64_t job)

@@ -20,6 +20,9 @@ struct attempt {
     struct space_charge charge;
     // bytes for which there was no room; 0: that was not it
     uint64_t lacks;
+    // The mark (absence_mark) of a blob that a relay is to have soon, before any other region is asked;
+    // 0: that is not what it waits for.
+    uint64_t relayed;
     // the last error is our own disk's, whoever sent the bytes
     bool own_fault;
     // of the error that it ends with

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a job fetches: manifests and blobs, from the regions that hold the registry: of a new entry its
-// origin first, of an older one the nearest (content/content.h). On fetch workers and their helpers.
+// origin first, of an older one the nearest (content/content.h); blobs of a registry of many members
+// by relays before (relay.h). On fetch workers and their helpers.
 //
 // Invariants (design section 9)
 //   6. A source that cannot be reached never has all the workers, and a worker does not wait for
 //      another one's fetch when no worker would be left for other jobs.
+#include "replication/absence.h"
+#include "replication/job_outcome.h"
 #include "replication/job_queue.h"
 #include "replication/peer.h"
 #include "replication/peer_source.h"
 #include "replication/peers.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -107,6 +111,54 @@ int manifest_fetch(struct attempt *w, const struct topology *t, const struct reg
     return rc;
 }
 
+// One after the other, until the code says more than that one has not got it, or fails. ERR_NOTFOUND:
+// somebody has not got it.
+static int relays_ask(struct replicator *r, const struct content_want *all,
+                      struct source *sources[], size_t n, struct content_outcome *out)
+{
+    struct content_want want = *all;
+    bool absent = false;
+    int rc = ERR_UNREACHABLE;
+    want.n_sources = 1;
+    for (size_t i = 0; i < n; i++) {
+        want.sources = &sources[i];
+        want.streams = peer_source_streams(r, want.sources, 1, want.size);
+        rc = content_blob(r->content, &want, out);
+        if (rc == ERR_NOTFOUND)
+            absent = true;
+        else if (out->own_fault || relay_next(rc, 0, 0) == RELAY_DONE)
+            return rc;
+    }
+    return absent ? ERR_NOTFOUND : rc;
+}
+
+// ERR_UNREACHABLE: no relay brings it, and all are to be asked. ERR_NOTFOUND with w->relayed: one
+// will have it soon.
+static int by_relays(struct job_fetch *j, const struct topology *t, const struct registry *reg,
+                     const struct content_want *all, struct content_outcome *out)
+{
+    struct attempt *w = j->w;
+    const struct feed_entry *e = &w->job.entry;
+    struct source *sources[RELAY_TRIES];
+    size_t n = relays_sources(w->r, t, reg, e->repository, e->origin, sources);
+    w->relayed = 0;
+    if (!n)
+        return ERR_UNREACHABLE;
+    int rc = relays_ask(w->r, all, sources, n, out);
+    int64_t age_ms = 0;
+    if (rc == ERR_NOTFOUND)
+        age_ms = absence_age_ms(job_queue_absences(w->r->jobs), w->job.id);
+    enum relay_next next = RELAY_DONE;
+    if (!out->own_fault)
+        next = relay_next(rc, age_ms, relay_patience_ms(w->r->o.relay_patience_ms, j->size));
+    relays_count(w->r->relays, rc, next);
+    if (next == RELAY_LOOK_AGAIN)
+        w->relayed = absence_mark(&j->digest);
+    if (next == RELAY_ASK_ORIGIN)
+        return ERR_UNREACHABLE;
+    return rc;
+}
+
 int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
                const struct manifest_ref *ref, const struct blob_fetch_how *how,
                bool *out_published, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
@@ -132,10 +184,12 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
                                 .ctx = &j};
     struct content_outcome outcome;
     want.streams = peer_source_streams(w->r, sources, want.n_sources, ref->size);
-    int rc = content_blob(w->r->content, &want, &outcome);
+    int rc = by_relays(&j, t, reg, &want, &outcome);
+    if (rc == ERR_UNREACHABLE)
+        rc = content_blob(w->r->content, &want, &outcome);
     outcome_take(w, rc, &outcome, out_not_before_mono, error);
     *out_published = j.published;
-    job_queue_kick(w->r->jobs); // a job that was put off for this blob's flight may go on
+    job_blob_here(w->r, &ref->digest);
     return rc;
 }
 

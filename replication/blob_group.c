@@ -62,6 +62,7 @@ struct group {
     int64_t not_before_mono;
     uint64_t lacks;
     bool own_fault;
+    uint64_t relayed;
     char error[ERROR_TEXT_SIZE];
     struct offer offers[BLOB_GROUP_HELPERS];
 
@@ -234,17 +235,20 @@ static void group_fail(struct group *g, int rc, const struct attempt *sub, int64
     g->not_before_mono = not_before;
     g->lacks = sub->lacks;
     g->own_fault = sub->own_fault;
+    g->relayed = sub->relayed;
     memcpy(g->error, error, sizeof g->error);
     g->stop = true;
 }
 
 // Could somebody else, or the worker later, get what could not be had now?
-static bool may_be_left(const struct group *g, int rc, bool helps)
+static bool may_be_left(const struct group *g, int rc, const struct one *one)
 {
     if (rc == ERR_BUSY)
         return true;
-    if (!helps)
+    if (!one->helps)
         return false;
+    if (one->sub.relayed)
+        return true;
     return rc == ERR_UNREACHABLE || (rc == ERR_CANCELED && g->stop); // invariant 1
 }
 
@@ -272,7 +276,7 @@ static void blob_run(struct group *g, struct group_blob *b, bool helps)
         say_left(g);
     } else {
         b->state = BLOB_LEFT;
-        if (!may_be_left(g, rc, helps))
+        if (!may_be_left(g, rc, &one))
             group_fail(g, rc, &one.sub, not_before, error);
     }
     pthread_cond_broadcast(&g->changed);
@@ -389,6 +393,7 @@ int blob_group_get(struct helpers *h, const struct blob_group_want *want,
     if (rc) {
         want->w->lacks = g->lacks;
         want->w->own_fault = g->own_fault;
+        want->w->relayed = g->relayed;
         if (g->not_before_mono)
             *out_not_before_mono = g->not_before_mono;
         memcpy(error, g->error, sizeof g->error);

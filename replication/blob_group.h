@@ -33,7 +33,7 @@ int helpers_new(struct helpers **out);
 void helpers_free(struct helpers *h); // after the workers have ended; NULL is ignored
 
 struct blob_group_want {
-    // its charge is for all of them; lacks, own_fault and bytes_left become the group's
+    // its charge is for all of them; lacks, own_fault, relayed and bytes_left become the group's
     struct attempt *w;
     const struct topology *topology;
     const struct registry *registry;

@@ -6,6 +6,7 @@
 #include "replication/holding.h"
 #include "replication/peer.h"
 #include "replication/peers.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -209,7 +210,25 @@ int replicator_fetch(struct replicator *r, struct elsewhere_want *w, char error[
 bool replicator_coming(struct replicator *r, const char *registry, const char *repository,
                        const struct digest *d)
 {
-    return gather_coming(r->gather, registry, repository, d);
+    return gather_coming(r->gather, registry, repository, d) ||
+           expected_has(relays_expected(r->relays), registry, repository, d);
+}
+
+// A person waits for what is to come by a relay: it is copied from its origin now.
+static void expected_hurry(struct replicator *r, const char *registry, const char *repository,
+                           const struct digest *d)
+{
+    struct expected_item it;
+    if (!expected_take(relays_expected(r->relays), registry, repository, d, &it))
+        return;
+    const struct ahead_copy copy = {.registry = registry,
+                                    .repository = repository,
+                                    .from = it.origin,
+                                    .origin = it.origin,
+                                    .digest = *d,
+                                    .size = it.size};
+    (void)ahead_copy(r, &copy); // else it is not here, as without a word of it
+    expected_item_done(&it);
 }
 
 void replicator_wait(struct replicator *r, const char *registry, const char *repository,
@@ -217,6 +236,7 @@ void replicator_wait(struct replicator *r, const char *registry, const char *rep
 {
     if (!life_enter(r->life))
         return;
+    expected_hurry(r, registry, repository, d);
     gather_wait(r->gather, registry, repository, d, until_mono);
     life_leave(r->life);
 }

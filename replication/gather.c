@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "config/policy.h"
 #include "replication/ahead.h"
+#include "replication/job_outcome.h"
 #include "replication/peer_source.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 #include "store/publish.h"
 
@@ -60,8 +62,8 @@ struct batch { // of one caller
     bool urgent;
     // a copy ahead, of which no more may come than its region says
     bool exact;
-    // of a copy ahead: it is noted
-    bool noted;
+    // of a copy ahead: it is noted; others are told of it then, and whether it may be later
+    bool noted, hands_on, later;
     // whose threads fetch
     struct pool *pool;
     pthread_mutex_t lock;
@@ -270,7 +272,7 @@ static int blob_gather(struct replicator *r, const struct content_want *from, st
     space_return(&c);
     if (!rc && !of->published)
         rc = lease(of, NULL, 0);
-    job_queue_kick(r->jobs); // a job that was put off for this blob's flight may go on
+    job_blob_here(r, &want.digest);
     return rc;
 }
 
@@ -335,14 +337,19 @@ static void batch_leave(struct batch *b)
         batch_free(b);
 }
 
+// Of a copy ahead.
+static struct ahead_key key_of(const struct batch_item *of)
+{
+    return (struct ahead_key){.registry = of->batch->registry,
+                              .repository = of->batch->repository,
+                              .digest = of->item.digest,
+                              .origin = of->item.holder};
+}
+
 static void noted_end(const struct batch_item *of, int rc)
 {
-    const struct batch *b = of->batch;
-    const struct ahead_key key = {.registry = b->registry,
-                                  .repository = b->repository,
-                                  .digest = of->item.digest,
-                                  .origin = of->item.holder};
-    ahead_end(b->gather->r->ahead, &key, rc);
+    const struct ahead_key key = key_of(of);
+    ahead_end(of->batch->gather->r->ahead, &key, rc);
 }
 
 static void item_end(struct batch_item *of, int rc)
@@ -371,12 +378,15 @@ static void item_run(void *arg)
 {
     struct batch_item *of = arg;
     struct replicator *r = of->batch->gather->r;
+    const struct ahead_key key = key_of(of);
     int rc = ERR_CANCELED;
     if (life_enter(r->life)) {
         struct topology *t = snapshot_get(r->o.topology);
         if (t)
             rc = item_fetch(of, t);
         snapshot_unref(t);
+        if (!rc && of->batch->hands_on)
+            relays_hand_on(r, &key, of->item.size, of->batch->later);
         life_leave(r->life);
     }
     item_end(of, rc);
@@ -505,7 +515,7 @@ int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
     return rc;
 }
 
-int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted)
+int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted, bool hands_on)
 {
     struct batch *b;
     assert(w->n_items == 1);
@@ -514,6 +524,8 @@ int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted)
         return rc;
     b->exact = true;
     b->noted = noted;
+    b->hands_on = hands_on;
+    b->later = w->later;
     if (w->later)
         b->pool = g->ahead;
     pthread_mutex_lock(&b->lock);

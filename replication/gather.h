@@ -42,8 +42,9 @@ const _Atomic bool *gather_drains(const struct gather *g);
 int gather_fetch(struct gather *g, struct elsewhere_want *w, bool judged,
                  char error[CONTENT_TEXT_SIZE]);
 // Copies the want's only item ahead: nobody waits, no quota is judged, and no more comes than its
-// size says. `noted`: ahead_note took note of it; ahead_end follows. 0: it is on its way; ERR_BUSY, ERR_NOMEM.
-int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted);
+// size says. `noted`: ahead_note took note of it; ahead_end follows. `hands_on`: when it is here, others are
+// told (relays_hand_on). 0: it is on its way; ERR_BUSY, ERR_NOMEM.
+int gather_begin(struct gather *g, const struct elsewhere_want *w, bool noted, bool hands_on);
 
 // Is a blob being fetched for that repository, or about to be? Does not block.
 bool gather_coming(struct gather *g, const char *registry, const char *repository,

@@ -2,10 +2,12 @@
 // What this region holds, for another member of the registry, and copying ahead of a manifest:
 //
 //   POST /replication/v1/holds?registry=R&repository=N     body and answer: replication/holding.h
-//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S[&later=1]
+//   POST /replication/v1/ahead?registry=R&repository=N&digest=D&size=S[&later=1][&origin=O][&by=P]
 //       The region that asks has this blob, and its client may come here next (without `later`),
 //       or a manifest will: it is copied from there, under a lease and nothing more. 200: it is here already; 202: it is coming; 503: not
-//       now, as when so many bytes wait for their manifests already (replication/ahead.h).
+//       now, as when so many bytes wait for their manifests already (replication/ahead.h). With `origin`
+//       a relay hands on what came from there; with `by` that relay will tell of it again, and until then it is
+//       not copied (replication/relay.h).
 //
 //   POST /replication/v1/ahead?registry=R&repository=N&upload=ID[&later=1]
 //       The same of an upload that still runs there: it is copied while its bytes come
@@ -18,6 +20,7 @@
 #include "replication/gather.h"
 #include "replication/holding.h"
 #include "replication/peers.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 #include "replication/upload_copy.h"
 
@@ -34,8 +37,8 @@
 struct holds_ask {
     struct replicator *r;
     const char *registry, *repository;
-    // of `ahead`
-    const char *from;
+    // of `ahead`; origin: it is not `from`, a relay, that wrote it; by: who will tell of it again
+    const char *from, *origin, *by;
     // NULL: none was named
     const char *upload;
     // n 0: it is not known yet
@@ -131,6 +134,7 @@ static struct holds_ask *ask_new(struct replicator *r, struct http_request *req,
         a->registry = arena_strdup(&req->arena, reg->key);
         a->repository = repository;
         a->from = arena_strdup(&req->arena, peer->name);
+        a->origin = a->by = NULL;
     }
     if (!a || !a->registry || !a->from) {
         serve_refuse(req, &plan->response, 503, err_text(ERR_NOMEM));
@@ -157,31 +161,81 @@ void holds_begin(struct replicator *r, struct http_request *req, const struct to
 
 // --- a copy ahead ---
 
-static int ahead_start(const struct holds_ask *a)
+int ahead_copy(struct replicator *r, const struct ahead_copy *c)
+{
+    const struct ahead_key key = {.registry = c->registry,
+                                  .repository = c->repository,
+                                  .digest = c->digest,
+                                  .origin = c->origin};
+    struct elsewhere_item item = {
+        .kind = CONTENT_BLOB, .digest = c->digest, .size = c->size, .held = ELSEWHERE_HELD};
+    const struct elsewhere_want want = {.registry = c->registry,
+                                        .repository = c->repository,
+                                        .items = &item,
+                                        .n_items = 1,
+                                        .later = c->later,
+                                        .until_mono = clock_mono_ms() + AHEAD_MS};
+    snprintf(item.holder, sizeof item.holder, "%s", c->from);
+    if (gather_coming(r->gather, c->registry, c->repository, &c->digest))
+        return 0;
+    int rc = ahead_note(r->ahead, &key, c->size);
+    bool noted = !rc;
+    if (rc && rc != ERR_EXISTS) // noted, and lost since: it counts once
+        return rc;
+    rc = gather_begin(r->gather, &want, noted, c->hands_on);
+    if (rc && noted)
+        ahead_end(r->ahead, &key, rc);
+    return rc;
+}
+
+static struct ahead_copy copy_of(const struct holds_ask *a)
+{
+    struct ahead_copy c = {.registry = a->registry,
+                           .repository = a->repository,
+                           .from = a->from,
+                           .origin = a->from,
+                           .digest = a->digest,
+                           .size = a->size,
+                           .later = a->later,
+                           .hands_on = !a->origin};
+    if (a->origin)
+        c.origin = a->origin;
+    return c;
+}
+
+// A relay will tell of it; until then it is expected. false: it is copied like any other.
+static bool is_expected(const struct holds_ask *a)
 {
     const struct ahead_key key = {.registry = a->registry,
                                   .repository = a->repository,
                                   .digest = a->digest,
                                   .origin = a->from};
-    struct elsewhere_item item = {
-        .kind = CONTENT_BLOB, .digest = a->digest, .size = a->size, .held = ELSEWHERE_HELD};
-    const struct elsewhere_want want = {.registry = a->registry,
-                                        .repository = a->repository,
-                                        .items = &item,
-                                        .n_items = 1,
-                                        .later = a->later,
-                                        .until_mono = clock_mono_ms() + AHEAD_MS};
-    snprintf(item.holder, sizeof item.holder, "%s", a->from);
-    if (gather_coming(a->r->gather, a->registry, a->repository, &a->digest))
+    int64_t ms = relay_patience_ms(a->r->o.relay_patience_ms, a->size);
+    return a->by &&
+           !expected_add(relays_expected(a->r->relays), &key, a->size, clock_mono_ms() + ms);
+}
+
+static int ahead_start(const struct holds_ask *a)
+{
+    const struct ahead_copy c = copy_of(a);
+    if (is_expected(a))
         return 0;
-    int rc = ahead_note(a->r->ahead, &key, a->size);
-    bool noted = !rc;
-    if (rc && rc != ERR_EXISTS) // noted, and lost since: it counts once
-        return rc;
-    rc = gather_begin(a->r->gather, &want, noted);
-    if (rc && noted)
-        ahead_end(a->r->ahead, &key, rc);
+    int rc = ahead_copy(a->r, &c);
+    if (!rc) // from now on it is coming
+        (void)expected_take(relays_expected(a->r->relays), a->registry, a->repository, &a->digest,
+                            NULL);
     return rc;
+}
+
+// What is here already may be news to the others of the group.
+static void here_already(const struct holds_ask *a)
+{
+    const struct ahead_key key = {.registry = a->registry,
+                                  .repository = a->repository,
+                                  .digest = a->digest,
+                                  .origin = a->from};
+    if (!a->origin && !a->by)
+        relays_hand_on(a->r, &key, a->size, a->later);
 }
 
 static struct upload_copy_key upload_of(const struct holds_ask *a)
@@ -206,6 +260,8 @@ static int blob_ahead(const struct holds_ask *a, bool *out_here)
     bool unwanted = *out_here || rc;
     if (unwanted && a->upload)
         upload_copy_drop(a->r->copies, &key);
+    if (*out_here)
+        here_already(a);
     return rc;
 }
 
@@ -232,6 +288,19 @@ static void ahead_run(struct http_request *req, struct http_response *resp)
         http_response_text(req, resp, 200, "it is here\n");
     else
         http_response_text(req, resp, 202, "it is coming\n");
+}
+
+// The parameter, where it names another member of the registry; else NULL. On the arena.
+static const char *member_of(const struct topology *t, const struct registry *reg,
+                             struct http_request *req, const char *parameter)
+{
+    const char *name = http_query_get(req, parameter, 0);
+    const struct region *region = NULL;
+    if (name)
+        region = topology_region(t, name);
+    if (!region || !registry_replica(reg, region->index))
+        return NULL;
+    return arena_strdup(&req->arena, name);
 }
 
 static bool number_of(struct http_request *req, const char *key, uint64_t max, uint64_t *out)
@@ -285,6 +354,8 @@ void ahead_begin(struct replicator *r, struct http_request *req, const struct to
     if (!blob_read(req, a, plan))
         return;
     a->later = http_query_get(req, "later", 0) != NULL;
+    a->origin = member_of(t, reg, req, "origin");
+    a->by = member_of(t, reg, req, "by");
     plan->kind = HTTP_PLAN_RUN;
     plan->run = ahead_run;
     plan->ctx = a;

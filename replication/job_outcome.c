@@ -10,6 +10,7 @@
 #include "replication/apply.h"
 #include "replication/job_queue.h"
 #include "replication/kind_apply.h"
+#include "replication/relay.h"
 #include "replication/replication_priv.h"
 
 #include <assert.h>
@@ -17,6 +18,7 @@
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 30000
 #define NOT_NOTED_MS 500
+#define BLOB_JOBS_MAX 64 // that wait for one blob; more look again by themselves
 
 // A store that does not take what is noted leaves the job due: do not spin on it.
 static void noted(struct replicator *r, int rc)
@@ -87,10 +89,31 @@ try { // how a try ended
     char error[ERROR_TEXT_SIZE];
 };
 
+// A relay is to have it soon: looked for again, or at once when the blob comes by another way.
+static void relayed(struct job_queue *q, struct attempt *a)
+{
+    struct absences *l = job_queue_absences(q);
+    looks_again(a->r, &a->job, relay_look_ms(absence_age_ms(l, a->job.id)));
+    absence_waits_for(l, a->job.id, a->relayed);
+}
+
+void job_blob_here(struct replicator *r, const struct digest *d)
+{
+    int64_t ids[BLOB_JOBS_MAX];
+    size_t n = absences_of(job_queue_absences(r->jobs), absence_mark(d), ids, BLOB_JOBS_MAX);
+    if (n)
+        noted(r, meta_jobs_later(r->o.meta, ids, n, clock_mono_ms()));
+    job_queue_kick(r->jobs);
+}
+
 static void failed(struct job_queue *q, struct attempt *a, const struct try *t)
 {
     struct replicator *r = a->r;
     enum grade grade = a->grade;
+    if (t->result == APPLY_ABSENT && a->relayed) {
+        relayed(q, a);
+        return;
+    }
     if (t->result == APPLY_ABSENT) {
         int64_t ms = absence_wait_ms(job_queue_absences(q), a->job.id);
         if (ms >= 0) {

@@ -19,6 +19,9 @@ void job_run(struct job_queue *q, struct attempt *a);
 // It waits for another entry of its repository, which wakes it. What an index waits for wakes
 // nothing: an index polls (kind_apply.h).
 void job_waits(struct replicator *r, const struct job *job);
+// The blob is here, or its fetch has ended: jobs go on that a relay was to bring it for, or that were put
+// off for its flight. Any thread; blocks on the store.
+void job_blob_here(struct replicator *r, const struct digest *d);
 // A try by the dispatcher failed.
 void job_failed(struct replicator *r, const struct job *job, enum grade grade, const char *error);
 

@@ -49,7 +49,8 @@
 // unknown), "noSpace": {"entries", "bytes"} (left out when none: entries whose content does not fit
 // on this region's disk, and what they need), "ahead": {"waitingBytes", "copiedBytes",
 // "usedBytes", "wastedBytes", "refused"} (left out when nothing: replication/ahead.h, since the
-// start), "wrongBytes": {"times", "last"} (left out when never
+// start), "relays": [REGION] (whom this region asks for the origin's blobs before the origin, best first;
+// left out when nobody: replication/relay.h), "wrongBytes": {"times", "last"} (left out when never
 // since the start: contents of the origin that were not what their digest says)}]}. NeedsUpgrade:
 // this region keeps entries of the registry, and hands them on, that only a newer program applies;
 // where one "freezes", its repository takes no writes here until then. Conflict: its feed is
@@ -138,6 +139,8 @@ struct replicator_options {
     unsigned digest_looks;
     // parallel fetches of manifests and blobs; 0: 4
     unsigned n_fetches;
+    // how long a relay has for a blob without bytes (replication/relay.h); 0: 5,000
+    unsigned relay_patience_ms;
     // bytes that may be copied here ahead of their manifests and wait for one (replication/ahead.h);
     // 0: 16 GiB
     uint64_t ahead_bytes;

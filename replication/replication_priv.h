@@ -46,6 +46,7 @@ struct helpers;
 struct mender;
 struct peer;
 struct peers;
+struct relays;
 struct revoker;
 struct silence_watch;
 struct speech;
@@ -92,6 +93,8 @@ struct replicator {
     struct bandwidth *bandwidth;
     // uploads that run in other regions
     struct upload_copies *copies;
+    // by whom blobs come and go where there are many members
+    struct relays *relays;
 };
 
 // The keys of the registries that both regions hold, in order; how many. At most `cap` of them go to `out`
@@ -168,6 +171,19 @@ void holds_begin(struct replicator *r, struct http_request *req, const struct to
                  const struct region *peer, struct http_plan *plan);
 void upload_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                   const struct region *peer, struct http_plan *plan); // upload_serve.c
+// A blob that another region has, to be copied ahead of its manifest.
+struct ahead_copy {
+    // borrowed; `from` has it, `origin` told of it first
+    const char *registry, *repository, *from, *origin;
+    struct digest digest;
+    uint64_t size;
+    // no client may be about to ask for it
+    bool later;
+    // the others of the group are told when it is here (relays.h)
+    bool hands_on;
+};
+// 0: it is on its way. ERR_FULL, ERR_BUSY, ERR_CONFLICT, ERR_NOMEM: not now.
+int ahead_copy(struct replicator *r, const struct ahead_copy *c);
 void ahead_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                  const struct region *peer, struct http_plan *plan);
 // --- origin_word.c: regions that were forgotten, and are to be ---

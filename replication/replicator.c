@@ -18,6 +18,7 @@
 #include "replication/peer.h"
 #include "replication/peer_source.h"
 #include "replication/peers.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 #include "replication/response_producer.h"
 #include "replication/revoker.h"
@@ -48,6 +49,7 @@ static void replicator_free(struct replicator *r)
     upload_copies_free(r->copies);
     gather_free(r->gather);
     ahead_free(r->ahead);
+    relays_free(r->relays);
     peers_free(r->peers);
     bandwidth_free(r->bandwidth);
     content_free(r->content);
@@ -243,6 +245,9 @@ static int objects_new(struct replicator *r)
     if (rc)
         return rc;
     rc = bandwidth_new(&r->o.fetch_rates, &r->bandwidth);
+    if (rc)
+        return rc;
+    rc = relays_new(&r->relays);
     if (rc)
         return rc;
     rc = ahead_new(r->o.ahead_bytes, &r->ahead);

@@ -12,6 +12,7 @@
 #include "replication/peer.h"
 #include "replication/peer_source.h"
 #include "replication/peers.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 #include "replication/speech.h"
 #include "replication/words.h"
@@ -246,6 +247,16 @@ static json_t *item_json(struct replicator *r, const struct registry *reg,
     return item;
 }
 
+// Whom this region asks for that origin's blobs before it asks the origin, if anybody.
+static void relays_add(struct replicator *r, const struct topology *t, const struct registry *reg,
+                       const char *origin, json_t *item)
+{
+    json_t *names = relays_json(r, t, reg, origin);
+    if (item && names)
+        json_object_set(item, "relays", names);
+    json_decref(names);
+}
+
 static int registry_add(struct replicator *r, const struct topology *t, const struct registry *reg,
                         int64_t now, json_t *list)
 {
@@ -266,7 +277,9 @@ static int registry_add(struct replicator *r, const struct topology *t, const st
         if (strcmp(name, r->o.region) == 0 && !o.n_pending)
             continue;
         const struct unknown u = {.rows = unknown, .n = n_unknown, .origin = name};
-        if (json_array_append_new(list, item_json(r, reg, &o, &u, now)))
+        json_t *item = item_json(r, reg, &o, &u, now);
+        relays_add(r, t, reg, name, item);
+        if (json_array_append_new(list, item))
             rc = ERR_NOMEM;
     }
     arena_done(&a);
@@ -464,6 +477,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     forged_metrics(r, out);
     room_metrics(r->room, out);
     ahead_metrics(r->ahead, out);
+    relays_metrics(r->relays, out);
     mender_metrics(r->mender, out);
     differences_metrics(comparer_differences(r->comparer), out);
     peer_source_metrics(r, out);

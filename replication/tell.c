@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Telling the other members of a registry that a blob is here, or comes here by an upload, so that they copy it ahead of its
-// manifest (content/elsewhere.h; replication/holds.c is the other end). The requests run on by
+// manifest (content/elsewhere.h; replication/holds.c is the other end): all, or where there are
+// relays these, who tell the others (relay.h). The requests run on by
 // themselves; who told waits for the answers, or does not.
 #include "replication/peer.h"
 #include "replication/peers.h"
+#include "replication/relays.h"
 #include "replication/replication_priv.h"
 
 #include "base/clock.h"
@@ -91,7 +93,8 @@ static void member_tell(struct elsewhere_told *t, const struct topology *top, co
     pthread_mutex_unlock(&t->lock);
 }
 
-static void target_make(const struct elsewhere_want *w, struct buf *out)
+static void target_make(const struct elsewhere_want *w, const char *more, const char *region,
+                        struct buf *out)
 {
     char digest[DIGEST_TEXT_SIZE];
     buf_init(out, TARGET_MAX);
@@ -103,25 +106,48 @@ static void target_make(const struct elsewhere_want *w, struct buf *out)
         buf_printf(out, "&upload=%s", w->upload);
     if (w->later)
         buf_str(out, "&later=1");
+    buf_printf(out, "%s%s", more, region);
 }
 
-static void members_tell(struct elsewhere_told *t, const struct topology *top,
-                         const struct registry *reg, const struct elsewhere_want *w)
+static void target_tell(struct elsewhere_told *t, const struct topology *top, const char *to,
+                        const struct elsewhere_want *w, const char *more, const char *region)
 {
     AUTO_BUF struct buf target;
-    target_make(w, &target);
-    if (target.err)
-        return;
-    for (size_t i = 0; i < reg->n_replicas; i++) {
-        const char *region = top->regions[reg->replicas[i].region].name;
-        if (strcmp(region, t->r->o.region) == 0)
-            continue;
-        if (t->r->o.fence(top, reg, w->repository, region))
-            member_tell(t, top, region, buf_cstr(&target));
+    target_make(w, more, region, &target);
+    if (!target.err)
+        member_tell(t, top, to, buf_cstr(&target));
+}
+
+// Each member hears it from whom it is to get the blob from (relay.h): this region is the blob's
+// origin, or a relay. Of an upload nobody expects anything: its blob is not known yet.
+static void members_tell(struct elsewhere_told *t, const struct topology *top,
+                         const struct registry *reg, const struct elsewhere_want *w,
+                         const char *origin)
+{
+    struct relays_view v;
+    relays_look(t->r, top, reg, w->repository, origin, &v);
+    bool later = w->later || !w->n_items;
+    for (size_t i = 0; i < v.map.n; i++) {
+        const char *to = v.map.members[i].name;
+        switch (relay_word(&v.map, v.origin, v.self, i, later, v.heard)) {
+        case RELAY_SAY_NOTHING:
+            break;
+        case RELAY_SAY_HERE:
+            if (v.origin == v.self)
+                target_tell(t, top, to, w, "", "");
+            else
+                target_tell(t, top, to, w, "&origin=", origin);
+            break;
+        case RELAY_SAY_EXPECT:
+            target_tell(t, top, to, w,
+                        "&by=", v.map.members[relay_of(&v.map, v.origin, i, v.heard)].name);
+            break;
+        }
     }
 }
 
-struct elsewhere_told *replicator_tell(struct replicator *r, const struct elsewhere_want *w)
+static struct elsewhere_told *tell(struct replicator *r, const struct elsewhere_want *w,
+                                   const char *origin)
 {
     if (!life_enter(r->life))
         return NULL;
@@ -133,10 +159,26 @@ struct elsewhere_told *replicator_tell(struct replicator *r, const struct elsewh
     if (reg)
         t = told_new(r);
     if (t)
-        members_tell(t, top, reg, w);
+        members_tell(t, top, reg, w, origin);
     snapshot_unref(top);
     life_leave(r->life);
     return t;
+}
+
+struct elsewhere_told *replicator_tell(struct replicator *r, const struct elsewhere_want *w)
+{
+    return tell(r, w, r->o.region);
+}
+
+void relays_hand_on(struct replicator *r, const struct ahead_key *key, uint64_t size, bool later)
+{
+    struct elsewhere_item item = {.kind = CONTENT_BLOB, .digest = key->digest, .size = size};
+    const struct elsewhere_want w = {.registry = key->registry,
+                                     .repository = key->repository,
+                                     .items = &item,
+                                     .n_items = 1,
+                                     .later = later};
+    replicator_told(tell(r, &w, key->origin), 0);
 }
 
 void replicator_told(struct elsewhere_told *t, int64_t until_mono)

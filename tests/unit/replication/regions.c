@@ -502,6 +502,7 @@ void region_up(struct test_region *r)
                                    .state_dir = r->dir,
                                    .ahead_bytes = r->ahead_bytes,
                                    .fetch_rates = r->fetch_rates,
+                                   .relay_patience_ms = r->relay_patience_ms,
                                    .fence = r->fence,
                                    .on_away = turned,
                                    .on_away_ctx = r,
@@ -579,8 +580,9 @@ void world_topology(struct world *w, unsigned version, bool fabrikam_in_westeuro
         buf_str(&b, "      - { region: westeurope }\n");
     buf_str(&b, "  - name: tailspin\n    replicas:\n      - { region: westeurope }\n      - { "
                 "region: southeastasia }\n");
-    if (w->skew_s)
-        buf_printf(&b, "replication: { clock_skew: %us }\n", w->skew_s);
+    if (w->skew_s || w->relays_from)
+        buf_printf(&b, "replication: { clock_skew: %us, relays_from: %u }\n",
+                   w->skew_s ? w->skew_s : 60, w->relays_from);
     buf_str(&b, "routing:\n  order: [eastus, westeurope, southeastasia]\nidentities:\n");
     for (size_t i = 0; i < N_REGIONS; i++) {
         buf_printf(&b,

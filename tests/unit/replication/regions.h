@@ -77,6 +77,8 @@ struct test_region {
     // 0: as without the word; NULL: content/fence.h
     uint64_t ahead_bytes;
     struct fetch_rates fetch_rates;
+    // how long a relay has for a blob; 0: as without the word
+    unsigned relay_patience_ms;
     bool (*fence)(const struct topology *t, const struct registry *reg, const char *repository,
                   const char *region);
     // its store was handed over
@@ -147,6 +149,8 @@ struct world {
     unsigned skew_s;
     // of contoso; 0: none
     unsigned contoso_incarnation;
+    // of so many members on a registry has relays; 0: of 8, so none has
+    unsigned relays_from;
     // the topology has no contoso
     bool contoso_is_deleted;
     // gets no new topology: it is away
