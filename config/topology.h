@@ -385,6 +385,8 @@ struct replication_settings {
     uint32_t ack_timeout_ms;
     // a registry of so many members gets its blobs by relays (replication/relay.h); 0: none does
     uint32_t relays_from;
+    // what was deleted stays at least so long in stores and feeds
+    uint32_t feed_keep_s;
 };
 
 struct name_server { // NS of D; its name is that of a stamp under fe.D

@@ -413,6 +413,10 @@ static const struct option replication_rows[] = {
      .max = TOPOLOGY_MAX_REGIONS,
      .help = "in a registry of so many regions or more, a region sends each blob to one region of "
              "each group (its relay), which hands it on to the others of the group; 0: never"},
+    {"feed_keep", OPT_DURATION, OPT_AT(struct replication_settings, feed_keep_s), .def = "7d",
+     .min = 3600000, .max = 315360000000, .unit_ms = 1000,
+     .help = "how long what was deleted stays at least in stores and feeds; then it goes for good "
+             "once all members of its registry have applied its deletion"},
 };
 static const struct option_set replication_set = {replication_rows, ARRAY_LEN(replication_rows),
                                                   sizeof(struct replication_settings), OPT_NO_NODE};

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/register.h"
+#include "store/meta_floor.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -149,6 +150,15 @@ static struct look look_make(struct content_probe *h, const struct meta_register
     return look;
 }
 
+// Nothing is here, and what is waited for lies below the floor: it was applied everywhere, and deleted.
+static bool was_dropped(const struct content_probe *h)
+{
+    struct meta_floor floor;
+    if (!h->by_stamp || meta_floor_get(h->r->o.meta, h->registry, &floor))
+        return false;
+    return h->wanted.stamp <= floor.floor;
+}
+
 static struct look content_probe_look(struct content_probe *h)
 {
     struct arena a;
@@ -160,6 +170,10 @@ static struct look content_probe_look(struct content_probe *h)
         look.rc = rc;
     else
         look = look_make(h, rc ? NULL : &here);
+    if (rc == ERR_NOTFOUND && look.json && was_dropped(h)) {
+        json_object_set_new(look.json, "gone", json_true());
+        look.fits = true;
+    }
     arena_done(&a);
     return look;
 }

@@ -6,6 +6,7 @@
 #include "replication/digest_page.h"
 #include "replication/digest_sum.h"
 #include "replication/replication_priv.h"
+#include "store/meta_floor.h"
 
 #include <string.h>
 
@@ -134,6 +135,11 @@ static int subject_write(const struct digests_question *q, struct arena *a, stru
     if (rc)
         return rc;
     told.places = places;
+    struct meta_floor floor;
+    rc = meta_floor_get(m, q->ask.registry, &floor); // before the look: it only goes up
+    if (rc)
+        return rc;
+    told.floor = floor.cleared;
     rc = meta_differ_look(m, q->ask.registry, q->ask.repository, q->ask.subject, a, &told.look);
     return rc ? rc : digest_subject_format(&q->ask, &told, out);
 }

@@ -530,6 +530,9 @@ static int entry_accept(struct feed_rules *ru, struct bytes line, struct arena *
         return ERR_AHEAD;
     }
     bool own = ru->self == ru->origin;
+    *why = "an entry that is ended, of another region";
+    if (e.ended && !own)
+        return ERR_PROTO;
     bool wanted = own || is_shared(ru, &e);
     *why = "entry of a registry that is not shared";
     // Two regions may be on different topologies for a while: then it is no offence, and

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "replication/feed_line.h"
+#include "store/meta_drop.h"
 #include "store/meta_speaks.h"
 
 #include <assert.h>
@@ -232,6 +233,8 @@ static int entries_format(struct feed_out *s, const struct feed_entry *entries, 
     for (size_t i = 0; i < n; i++) {
         if (entry_malformed(&entries[i]) && entries[i].version < 2)
             continue; // an earlier version stored such
+        if (entries[i].ended && !s->all)
+            continue; // it was dropped while this was read
         int rc = entry_format(&entries[i], out);
         if (rc)
             return rc;
@@ -376,6 +379,25 @@ static bool cursor_refused(struct feed_out *s, struct http_request *req, struct 
     return rc != 0;
 }
 
+// What was dropped before its place is not in the log any more (store/meta_drop.h). true: the request was
+// answered: the reader takes a snapshot. A region that takes its own back takes what there is.
+static bool kept_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
+{
+    struct feed_mark kept;
+    if (s->all)
+        return false;
+    int rc = meta_kept_from(s->r->o.meta, s->origin, s->registries, s->n_registries, &kept);
+    if (rc) {
+        serve_refuse(req, resp, 503, err_text(rc));
+        return true;
+    }
+    if (feed_mark_order(&s->asked, &kept) >= 0)
+        return false;
+    serve_refuse(req, resp, 410,
+                 "the feed does not have any more what follows this place: take a snapshot");
+    return true;
+}
+
 // A reader of version 1, of registries that have entries of version 2: it was put back to an earlier
 // program. true: the request was answered.
 static bool speech_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
@@ -426,7 +448,8 @@ static void feed_run(struct http_request *req, struct http_response *resp)
     replicator_inbound_contact(r, s->asker);
     speech_heard(r->speech, s->asker, s->speaks);
     (void)speech_keep(r->speech); // if it fails: with the next word
-    if (!speech_refused(s, req, resp) && !cursor_refused(s, req, resp))
+    if (!speech_refused(s, req, resp) && !cursor_refused(s, req, resp) &&
+        !kept_refused(s, req, resp))
         stream_begin(s, req, resp);
     life_leave(r->life);
 }

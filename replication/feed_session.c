@@ -347,6 +347,13 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
     }
     origin_seen(s);
     if (status == 410 && !s->via) {
+        if (!mark_is_zero(&s->stored))
+            log_warn(
+                "replication: %s has dropped what was deleted after the place up to which this "
+                "region had read: was an older backup restored here, or was it away for long? "
+                "A snapshot is taken; what was deleted meanwhile may still show here: look at "
+                "`meridian replication differences`, and rebuild the region",
+                peer_name(s->p));
         s->want = PAST_ANEW;
         return FEED_READ_AGAIN;
     }

@@ -10,6 +10,7 @@
 #include "replication/join_state.h"
 #include "replication/peer.h"
 #include "replication/replication_priv.h"
+#include "store/meta_floor.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -256,6 +257,15 @@ static int place_note(struct join *j)
     return row_save(j);
 }
 
+// What is announced again below it was applied by all; and who creates a tag here comes after it.
+static int floor_note(struct join *j)
+{
+    uint64_t limit = meta_stamp_limit(j->r->o.meta);
+    if (!j->rules.floor || j->rules.floor > limit)
+        return 0;
+    return meta_floor_hear(j->r->o.meta, j->row.registry, j->rules.floor);
+}
+
 static int page_note(struct join *j, size_t n_bytes)
 {
     struct join_row *row = &j->row;
@@ -299,6 +309,8 @@ static int page_take(struct join *j)
     }
     if (!rc)
         rc = place_note(j);
+    if (!rc)
+        rc = floor_note(j);
     if (!rc)
         rc = page_store(j);
     if (!rc)

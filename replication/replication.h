@@ -127,6 +127,12 @@ struct replicator_options {
     unsigned clock_every_ms;
     // between two rounds in which the others are told how far this region is; 0: 5,000
     unsigned words_every_ms;
+    // between two looks at what was deleted and may go for good; 0: a minute
+    unsigned drop_every_ms;
+    // Tests: instead of replication.feed_keep. 0: that.
+    int64_t drop_keep_ms;
+    // Tests: nothing is waited for beside the members' words (replication/settle.h).
+    bool drop_settles_at_once;
     // Content that no region has got yet is waited for quietly, for so long; then it counts as
     // failed. 0: 30,000
     unsigned absent_ms;

@@ -6,7 +6,7 @@
 // Threads: one reader per other region (peer_reader.h), one that watches for silence
 // (silence_watch.h), one that opens and closes writes (write_gate.h), one that compares clocks
 // (clock_watch.h), one that sweeps out what revoked keys signed (revoker.h), one that tells the
-// others how far this region is (words.h), one that mends blobs (mender.h), one that compares
+// others how far this region is (words.h), one that drops what was deleted (dropper.h), one that mends blobs (mender.h), one that compares
 // what clients see with other regions (comparer.h), one dispatcher and
 // n_fetches workers for jobs (job_queue.h), and the workers' helpers (blob_group.h). HTTP threads
 // and the
@@ -52,6 +52,7 @@ struct silence_watch;
 struct speech;
 struct streams;
 struct upload_copies;
+struct dropper;
 struct words;
 struct write_gate;
 
@@ -78,6 +79,8 @@ struct replicator {
     struct revoker *revoker;
     // what members tell each other of how far they are
     struct words *words;
+    // what was deleted goes for good
+    struct dropper *dropper;
     struct clock_report *clocks;
     struct clock_watch *clock;
     struct job_queue *jobs;

@@ -12,6 +12,7 @@
 #include "replication/bandwidth.h"
 #include "replication/blob_group.h"
 #include "replication/clock_watch.h"
+#include "replication/dropper.h"
 #include "replication/gather.h"
 #include "replication/join.h"
 #include "replication/mender.h"
@@ -62,6 +63,7 @@ static void replicator_free(struct replicator *r)
     clock_report_free(r->clocks);
     revoker_free(r->revoker);
     words_free(r->words);
+    dropper_free(r->dropper);
     write_gate_free(r->gate);
     silence_watch_free(r->silence);
     speech_free(r->speech);
@@ -116,6 +118,8 @@ static int options_copy(const struct replicator_options *o, struct replicator *r
         r->o.clock_every_ms = CLOCK_EVERY_MS;
     if (!r->o.words_every_ms)
         r->o.words_every_ms = WORDS_EVERY_MS;
+    if (!r->o.drop_every_ms)
+        r->o.drop_every_ms = DROP_EVERY_MS;
     if (!r->o.absent_ms)
         r->o.absent_ms = ABSENT_MS;
     if (!r->o.fence)
@@ -235,6 +239,9 @@ static int objects_new(struct replicator *r)
     rc = words_new(r, &r->words);
     if (rc)
         return rc;
+    rc = dropper_new(r, &r->dropper);
+    if (rc)
+        return rc;
     rc = clock_report_new(&r->clocks);
     if (rc)
         return rc;
@@ -319,6 +326,9 @@ static int threads_start(struct replicator *r)
     rc = words_start(r->words);
     if (rc)
         return rc;
+    rc = dropper_start(r->dropper);
+    if (rc)
+        return rc;
     rc = write_gate_start(r->gate);
     if (rc)
         return rc;
@@ -400,6 +410,7 @@ void replicator_stop(struct replicator *r)
     comparer_stop(r->comparer);
     mender_stop(r->mender);
     revoker_stop(r->revoker);
+    dropper_stop(r->dropper);
     words_stop(r->words);
     write_gate_stop(r->gate);
     job_queue_stop(r->jobs);

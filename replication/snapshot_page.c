@@ -39,6 +39,8 @@ int snapshot_head_format(const struct page_head *h, struct buf *out)
         buf_printf(out, ",\"chain\":[\"%" PRIu64 "\",\"%s\"]", h->chain_seq, hash);
         buf_printf(out, ",\"of\":%" PRIu64, h->of);
     }
+    if (h->floor)
+        buf_printf(out, ",\"floor\":\"%" PRIu64 "\"", h->floor);
     buf_str(out, "}\n");
     return out->err;
 }
@@ -190,6 +192,10 @@ static int head_read(const struct page_rules *ru, const json_t *o, struct page_h
     *why = "the head of a first page does not say the end of its chain";
     if (ru->first && !chain_read(json_object_get(o, "chain"), h))
         return ERR_PROTO;
+    *why = "the floor in the head of a page is no stamp";
+    const char *floor = text_of(o, "floor");
+    if (json_object_get(o, "floor") && (!floor || !number_read(floor, &h->floor)))
+        return ERR_PROTO;
     h->origin = ru->feed.origin->name;
     h->registry = ru->registry;
     h->first = ru->first;
@@ -211,6 +217,7 @@ static int head_accept(struct page_rules *ru, const json_t *o, struct page_line 
     ru->chain_seq = h.chain_seq;
     memcpy(ru->chain_hash, h.chain_hash, sizeof ru->chain_hash);
     ru->of = h.of;
+    ru->floor = h.floor;
     out->kind = SNAPSHOT_HEAD;
     out->head = h;
     return 0;
@@ -305,6 +312,9 @@ static int entry_accept(struct page_rules *ru, struct bytes line, struct arena *
         return rc;
     *why = "a malformed entry that says nothing";
     if (out->entry.version != 2 && entry_malformed(&out->entry))
+        return ERR_PROTO;
+    *why = "an entry that is ended, and is not the end of the chain";
+    if (out->entry.ended && (!ru->first || ru->n_entries))
         return ERR_PROTO;
     ru->n_entries++;
     out->kind = SNAPSHOT_ENTRY;

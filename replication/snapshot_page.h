@@ -10,7 +10,8 @@
 // "at": the place up to which the snapshot goes. "chain": in the first page, the number of the
 // origin's last entry in the registry at that place and the hash of its body; that entry is then
 // the first line behind the head; "0" and zeros: there is none. "of", in the first page: how many
-// entries of the feed all pages stand for; may be left out. "looked": entries of the feed that
+// entries of the feed all pages stand for; may be left out. "floor": the region's floor of the registry;
+// left out: none. "looked": entries of the feed that
 // this page stands for. "next": what to ask for the next page with, "" at the end. A page without
 // its foot counts for nothing. Members that are not known are passed over.
 //
@@ -42,6 +43,8 @@ struct page_head {
     uint8_t chain_hash[ENTRY_HASH_BYTES];
     // 0: not said
     uint64_t of;
+    // of the region that sends, 0: none
+    uint64_t floor;
 };
 
 struct page_foot {
@@ -87,6 +90,7 @@ struct page_rules {
     uint64_t chain_seq;
     uint8_t chain_hash[ENTRY_HASH_BYTES];
     uint64_t of;
+    uint64_t floor;
 };
 
 // `line` is without its line feed. ERR_PROTO (malformed, out of place, not what was asked for),

@@ -10,6 +10,7 @@
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "replication/snapshot_page.h"
+#include "store/meta_floor.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -38,13 +39,16 @@ static int place_choose(struct snapshot_question *q)
 
 static int head_write(const struct snapshot_question *q, struct buf *out)
 {
+    struct meta_floor floor;
     struct page_head h = {.origin = q->r->o.region,
                           .registry = q->registry,
                           .at = q->at,
                           .topology = q->topology,
                           .first = q->first};
-    int rc = 0;
-    if (q->first)
+    int rc = meta_floor_get(q->r->o.meta, q->registry, &floor);
+    if (!rc)
+        h.floor = floor.cleared;
+    if (!rc && q->first)
         rc = meta_registry_head(q->r->o.meta, q->r->o.region, q->registry, &q->at, &h.chain_seq,
                                 h.chain_hash);
     if (!rc && q->first)

@@ -6,6 +6,7 @@
 #include "replication/clock_report.h"
 #include "replication/comparer.h"
 #include "replication/differences.h"
+#include "replication/dropper.h"
 #include "replication/join_state.h"
 #include "replication/mender.h"
 #include "replication/origin_state.h"
@@ -474,6 +475,7 @@ void replication_metrics(struct replicator *r, struct buf *out)
     speech_metrics(r->speech, out);
     unknown_metrics(r, out);
     words_metrics(r->words, out);
+    dropper_metrics(r->dropper, out);
     forged_metrics(r, out);
     room_metrics(r->room, out);
     ahead_metrics(r->ahead, out);

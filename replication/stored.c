@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "store/meta_floor.h"
 #include "store/meta_manifests.h"
 
 #include <jansson.h>
@@ -39,12 +40,24 @@ static void stored_free(void *ctx)
     free(q);
 }
 
+// A deletion is here when nothing is, and its tombstone may have been dropped.
+static int gone_is_here(struct stored_ask *q, const struct register_value *gone)
+{
+    struct meta_floor floor;
+    int rc = meta_floor_get(q->r->o.meta, q->registry, &floor);
+    if (rc)
+        return rc;
+    return gone->gone && gone->stamp <= floor.floor ? 0 : ERR_NOTFOUND;
+}
+
 // The manifest and all that it refers to are here, or it was deleted. ERR_NOTFOUND: neither.
 static int manifest_is_here(struct stored_ask *q, struct arena *a, const struct digest *d,
                             const struct register_value *at_least)
 {
     struct meta_register here;
     int rc = meta_manifest_register(q->r->o.meta, q->registry, q->repository, d, a, &here);
+    if (rc == ERR_NOTFOUND && at_least)
+        return gone_is_here(q, at_least);
     if (rc)
         return rc;
     if (at_least && register_order(&here.top, at_least) < 0)
@@ -56,6 +69,8 @@ static int tag_is_here(struct stored_ask *q, struct arena *a, const struct writt
 {
     struct meta_register here;
     int rc = meta_tag_register(q->r->o.meta, q->registry, q->repository, w->tag, a, &here);
+    if (rc == ERR_NOTFOUND)
+        return gone_is_here(q, &w->value);
     if (rc)
         return rc;
     if (register_order(&here.top, &w->value) < 0)

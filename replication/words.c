@@ -177,6 +177,34 @@ int words_keep(struct words *w, const struct topology *t, const struct region *m
     return rc;
 }
 
+// Was it said before, by this member, since the start?
+static bool floor_is_new(struct words *w, const char *member, const char *key, const json_t *floor)
+{
+    lock_take(&w->lock);
+    const json_t *row = json_object_get(json_object_get(w->members, member), key);
+    bool same = row && json_equal(json_object_get(row, "floor"), floor);
+    lock_give(&w->lock);
+    return !same;
+}
+
+// What fails is heard the next time that it changes, and nothing depends on it but entries that are
+// announced again.
+static void floors_hear(struct words *w, const struct topology *t, const struct region *member,
+                        json_t *rows)
+{
+    const char *key;
+    json_t *row;
+    uint64_t limit = meta_stamp_limit(w->r->o.meta), floor;
+    json_object_foreach(rows, key, row)
+    {
+        const json_t *said = json_object_get(row, "floor");
+        if (!word_stamp_parse(said, &floor) || !floor || floor > limit)
+            continue;
+        if (shared_registry(w->r, t, member, key) && floor_is_new(w, member->name, key, said))
+            (void)meta_floor_hear(w->r->o.meta, key, floor);
+    }
+}
+
 static int page_take(struct words *w, const struct topology *t, const struct region *peer,
                      const struct word_page *page, size_t *out_taken)
 {
@@ -191,6 +219,7 @@ static int page_take(struct words *w, const struct topology *t, const struct reg
         promise_note(w, peer->name, &page->promise);
         lock_give(&w->lock);
     }
+    floors_hear(w, t, peer, page->rows);
     return words_keep(w, t, peer, page->rows, out_taken);
 }
 
@@ -224,10 +253,12 @@ static void word_fill(const struct words *w, const struct topology *t, const cha
 }
 
 void words_horizon(struct words *w, const struct topology *t, const struct registry *reg,
-                   struct horizon *out_floor)
+                   struct horizon *out_floor, struct horizon *out_tombstones)
 {
     struct horizon_word *said = mem_zalloc_array(TOPOLOGY_MAX_REGIONS, sizeof *said);
     *out_floor = (struct horizon){.why = HORIZON_NOBODY};
+    if (out_tombstones)
+        *out_tombstones = *out_floor;
     if (!said)
         return;
     lock_take(&w->lock);
@@ -236,7 +267,10 @@ void words_horizon(struct words *w, const struct topology *t, const struct regis
         word_fill(w, t, member->name, reg->key, &said[member->index]);
     }
     lock_give(&w->lock);
-    *out_floor = horizon_floor(&(struct horizon_view){members_of(t, reg), said});
+    const struct horizon_view view = {members_of(t, reg), said};
+    *out_floor = horizon_floor(&view);
+    if (out_tombstones)
+        *out_tombstones = horizon_tombstones(&view);
     free(said);
 }
 
@@ -279,7 +313,7 @@ void *words_horizon_json(struct words *w, const struct topology *t, const struct
 {
     struct horizon h;
     char when[CLOCK_TEXT_SIZE];
-    words_horizon(w, t, reg, &h);
+    words_horizon(w, t, reg, &h, NULL);
     json_t *doc =
         json_pack("{s:s, s:o}", "registry", reg->name, "appliedByAll", word_stamp_json(h.stamp));
     if (doc)

@@ -45,9 +45,10 @@ void words_free(struct words *w);
 int words_take(struct words *w, const struct topology *t, const struct region *peer,
                struct bytes body, size_t *out_taken);
 
-// A registry as the members see it. horizon_floor of it into *out_floor.
+// A registry as the members see it: horizon_floor of it into *out_floor, and horizon_tombstones into
+// *out_tombstones, which may be NULL.
 void words_horizon(struct words *w, const struct topology *t, const struct registry *reg,
-                   struct horizon *out_floor);
+                   struct horizon *out_floor, struct horizon *out_tombstones);
 // For status: {"registry","appliedByAll","floor","refused","time"?,"heldBy"?,"of"?,"why"?,"standsSince"?}; json_t *, a new reference;
 // NULL: out of memory.
 void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg);

@@ -12,6 +12,7 @@
 #include "replication/peer.h"
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
+#include "store/meta_floor.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -66,9 +67,13 @@ static uint64_t sealed_cap(const struct topology *t, const struct registry *reg,
     return cap;
 }
 
-static json_t *row_make(const struct topology *t, const struct registry *reg,
+// NULL: the floor cannot be read.
+static json_t *row_make(struct words *w, const struct topology *t, const struct registry *reg,
                         const struct origin_read *origins)
 {
+    struct meta_floor floor;
+    if (meta_floor_get(w->r->o.meta, reg->key, &floor))
+        return NULL;
     json_t *applied = json_object();
     uint64_t cap = sealed_cap(t, reg, origins);
     for (size_t i = 0; i < reg->n_replicas; i++) {
@@ -77,8 +82,7 @@ static json_t *row_make(const struct topology *t, const struct registry *reg,
         uint64_t stamp = applied_of(&origins[at], reg->key);
         json_object_set_new(applied, name, word_stamp_json(stamp < cap ? stamp : cap));
     }
-    // Nothing is dropped by this version yet, so its floor is at the beginning.
-    return json_pack("{s:s, s:o}", "floor", "0", "applied", applied);
+    return json_pack("{s:o, s:o}", "floor", word_stamp_json(floor.cleared), "applied", applied);
 }
 
 // Has the mark reached the seal? Then nothing more comes, whatever was promised.
@@ -135,7 +139,7 @@ static int rows_make(struct words *w, const struct topology *t, const struct reg
     struct catalogue_iter it = {0};
     for (const struct registry *reg; (reg = topology_next(t, &it));)
         if (registry_replica(reg, self->index) &&
-            json_object_set_new(rows, reg->key, row_make(t, reg, origins)))
+            json_object_set_new(rows, reg->key, row_make(w, t, reg, origins)))
             rc = ERR_NOMEM;
     if (rc)
         json_decref(rows);

@@ -86,6 +86,7 @@ struct log_ops {
     int (*remove)(struct tx *tx, int64_t id);
     int (*content_drop)(struct tx *tx, int64_t id);
     int (*refuse)(struct tx *tx, int64_t id);
+    int (*end)(struct tx *tx, int64_t id);
     int (*last_stamp)(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out);
     int (*own_asserts)(struct tx *tx, const struct log_assertion *by, const struct digest *d);
     int (*forward)(struct tx *tx, const struct log_query *q, struct arena *a, struct log_page *out);
@@ -168,6 +169,12 @@ static inline int log_content_drop(struct tx *tx, int64_t id)
 static inline int log_refuse(struct tx *tx, int64_t id)
 {
     return tx->ops->log->refuse(tx, id);
+}
+
+// The same for what was deleted: it is read back with `ended`, and is not listed as refused.
+static inline int log_end(struct tx *tx, int64_t id)
+{
+    return tx->ops->log->end(tx, id);
 }
 
 // The stamp of the last entry in the log of that epoch. ERR_NOTFOUND.

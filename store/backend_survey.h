@@ -8,7 +8,7 @@
 //   rc = survey_ids(tx, list, n, &a, &ids);
 //
 // Entries come without their content. An entry counts for its register when it is applied (it has
-// no job), not malformed (entry_malformed) and not refused (log_refuse).
+// no job), not malformed (entry_malformed), and not refused or ended (log_refuse, log_end).
 #ifndef MERIDIAN_STORE_BACKEND_SURVEY_H
 #define MERIDIAN_STORE_BACKEND_SURVEY_H
 
@@ -50,6 +50,17 @@ struct kind_at {
     int64_t id;
 };
 
+// Registers that show nothing.
+struct dead_query {
+    const char *registry;
+    // tags; else manifests
+    bool tags;
+    // neither their value nor their tombstone has a higher stamp
+    uint64_t upto;
+    // NULL: from the first
+    const struct register_name *after;
+};
+
 struct survey_ops {
     int (*last_id)(struct tx *tx, int64_t *out);
     int (*read_from)(struct tx *tx, const char *origin, const struct feed_mark *from, size_t max,
@@ -83,6 +94,8 @@ struct survey_ops {
                      struct kind_at *out_at);
     int (*refused)(struct tx *tx, const char *registry, size_t max, struct arena *a,
                    struct log_row **out, size_t *out_n);
+    int (*dead)(struct tx *tx, const struct dead_query *q, size_t max, struct arena *a,
+                struct register_name **out, size_t *out_n);
 };
 
 // --- the log ---
@@ -179,7 +192,7 @@ static inline int survey_count(struct tx *tx, const char *origin, const char *re
 }
 
 // Entries in the order of (tag, digest, id) as their rows have them, at most max: so those of one
-// register follow each other, whether they count or not, but for refused ones. *out_at: where the
+// register follow each other, whether they count or not, but for refused and ended ones. *out_at: where the
 // last one stands, of the arena; `after` when there is none.
 static inline int survey_kind_next(struct tx *tx, const struct kind_query *q,
                                    const struct kind_at *after, size_t max, struct arena *a,
@@ -196,6 +209,13 @@ static inline int survey_refused(struct tx *tx, const char *registry, size_t max
 }
 
 // --- registers ---
+
+// In the order of their repositories' names, and there of tags or digests.
+static inline int survey_dead(struct tx *tx, const struct dead_query *q, size_t max,
+                              struct arena *a, struct register_name **out, size_t *out_n)
+{
+    return tx->ops->surveys->dead(tx, q, max, a, out, out_n);
+}
 
 // Registers with a stamp above that: tags by their registers or their history, manifests by their
 // presence or tombstone, locks. Each comes once, in no order.

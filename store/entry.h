@@ -166,6 +166,10 @@ struct feed_entry {
     // at most ENTRY_KEY_SIZE - 1 octets
     const char *key;
     uint8_t sig[ENTRY_SIG_BYTES];
+
+    // Not signed: the entry is there for its place in the chain and counts for no register, as what it said
+    // was deleted (store/meta_drop.h).
+    bool ended;
 };
 
 // --- the signed text and what is made of it ---

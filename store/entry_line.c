@@ -70,6 +70,8 @@ static int v2_format(const struct feed_entry *e, struct buf *out)
         buf_str(&b, ",\"content\":");
         entry_content_add(&b, e->content);
     }
+    if (e->ended)
+        buf_str(&b, ",\"ended\":true");
     buf_str(&b, "}\n");
     if (b.err)
         return b.err;
@@ -106,6 +108,7 @@ static int v2_parse(const json_t *line, struct arena *arena, struct feed_entry *
     if (rc)
         return rc;
     e.key = key_copy;
+    e.ended = json_is_true(json_object_get(line, "ended"));
     rc = entry_hash_parse(bytes_str(text_of(line, "hash")), e.hash);
     if (rc)
         return rc;

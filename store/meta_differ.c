@@ -23,6 +23,8 @@ enum differ_verdict differ_rule(const struct differ_facts *f)
         return DIFFER_WRONG_HERE;
     if (f->same)
         return DIFFER_SAME;
+    if (f->revived_there)
+        return DIFFER_WRONG_THERE;
     if (f->behind_here || f->open_there || f->behind_there)
         return DIFFER_LAGS;
     if (f->lacks_there || !f->agrees_there)
@@ -48,8 +50,50 @@ struct judge {
     struct tx *tx;
     const struct differ_told *told;
     const struct differ_deciding *here;
+    // the own one of the registry
+    uint64_t floor;
     struct differ_judgement *out;
 };
+
+// --- what a floor explains ---
+
+static bool shows(const struct differ_look *l)
+{
+    return l->text[0] != '\0';
+}
+
+// Would the tombstone end the value that is here?
+static bool ends_value(const struct differ_deciding *d, const struct feed_entry *e)
+{
+    const struct register_value gone = entry_value(e), *v = &d->manifest.value.value;
+    if (*d->tag.tag)
+        v = &d->tag.value.value;
+    if (!register_has(v))
+        return false;
+    if (*d->tag.tag && e->kind == ENTRY_MANIFEST_GONE)
+        return tag_killed(v, gone.stamp);
+    return !register_stands(v, &gone);
+}
+
+// It may have been dropped here, or would be refused (store/floor.h).
+static bool dropped_here(const struct judge *j, const struct feed_entry *e)
+{
+    if (entry_register_stamp(e) > j->floor)
+        return false;
+    if (entry_gone(e))
+        return !ends_value(j->here, e);
+    if (entry_has(e, ENTRY_IS_LOCK))
+        return !register_has(&j->here->lock.value.value);
+    return !shows(&j->here->look);
+}
+
+// It may have been dropped there. A lock may be void, and then it went with what it locked.
+static bool dropped_there(const struct judge *j, const struct feed_entry *e)
+{
+    if (entry_register_stamp(e) > j->told->floor)
+        return false;
+    return entry_gone(e) || entry_has(e, ENTRY_IS_LOCK) || !shows(&j->here->look);
+}
 
 // An entry in the other region's list that the log here does not have.
 static int absent_judge(struct judge *j, const struct feed_entry *e)
@@ -68,6 +112,8 @@ static int absent_judge(struct judge *j, const struct feed_entry *e)
     }
     if (!deciding_would_change(j->here, e))
         return 0; // outdone here: it may have been left out, or trimmed
+    if (dropped_here(j, e))
+        return 0;
     assert(j->out->n_lacks < DIFFER_ENTRIES_MAX);
     j->out->lacks[j->out->n_lacks++] = e;
     f->lacks_here = true;
@@ -122,12 +168,24 @@ static void own_entry_judge(struct judge *j, const struct feed_entry *e)
     struct differ_facts *f = &j->out->facts;
     if (told_has(j->told, e))
         return;
-    if (entry_gone(e) && entry_register_stamp(e) <= j->told->floor)
+    if (dropped_there(j, e))
         return;
     if (told_applied(j->told, e))
         f->lacks_there = true;
     else
         f->behind_there = true;
+}
+
+// It shows only what lies at or below our floor, nothing is here, and its own floor is lower.
+static bool is_revived(const struct judge *j)
+{
+    const struct differ_look *there = &j->told->look;
+    if (!shows(there) || shows(&j->here->look) || j->told->floor >= j->floor)
+        return false;
+    for (size_t i = 0; i < there->n; i++)
+        if (entry_register_stamp(&there->entries[i]) > j->floor)
+            return false;
+    return there->n > 0;
 }
 
 static int subject_judge(struct judge *j)
@@ -144,6 +202,7 @@ static int subject_judge(struct judge *j)
         rc = told_entry_judge(j, &there->entries[i]);
     for (size_t i = 0; i < here->n; i++)
         own_entry_judge(j, &here->entries[i]);
+    f->revived_there = is_revived(j);
     j->out->verdict = differ_rule(f);
     j->out->text = here->text;
     return rc;
@@ -165,6 +224,8 @@ int meta_differ_judge(struct meta *m, const char *registry, const char *reposito
         return rc;
     j.here = here;
     rc = deciding_read(j.tx, registry, repository, s, a, here);
+    if (!rc)
+        rc = floor_read(j.tx, registry, &j.floor);
     if (!rc)
         rc = subject_judge(&j);
     tx_end(j.tx);

@@ -59,7 +59,7 @@ struct differ_told {
     // read before `look` was
     const struct differ_place *places;
     size_t n_places;
-    // Tombstones with a register stamp at or below it may be dropped there. 0: none is.
+    // What was deleted at or below it may be dropped there (floor_cleared of its meta_floor). 0: nothing is.
     uint64_t floor;
 };
 
@@ -83,6 +83,8 @@ struct differ_facts {
     // the same of the entries that decide here, by what the other region has applied
     bool lacks_there, behind_there;
     bool open_there, agrees_there;
+    // it shows what was deleted before our floor, and its own floor is lower: its store is an older one
+    bool revived_there;
 };
 
 struct differ_judgement {

@@ -8,6 +8,7 @@
 //      only grows.
 #include "store/backend_chain.h"
 #include "store/entry_kind.h"
+#include "store/meta_kept.h"
 #include "store/meta_priv.h"
 
 #include "base/err.h"
@@ -255,6 +256,22 @@ int meta_last_stamp(struct meta *m, const char *origin, uint64_t epoch, uint64_t
     return 0;
 }
 
+// 0: the log has nothing at this place, and its entry may have been dropped. ERR_NOTFOUND: it was not.
+static int place_dropped(struct tx *tx, const char *origin, const struct feed_mark *mark)
+{
+    const struct feed_entry at = {
+        .origin = origin, .epoch = mark->epoch, .partition = mark->partition, .seq = mark->seq};
+    struct feed_mark kept;
+    int64_t id;
+    int rc = log_held(tx, &at, &id);
+    if (rc != ERR_NOTFOUND)
+        return rc == 0 || rc == ERR_CONFLICT ? ERR_NOTFOUND : rc;
+    rc = kept_from(tx, origin, NULL, &kept);
+    if (rc)
+        return rc;
+    return feed_mark_order(mark, &kept) <= 0 ? 0 : ERR_NOTFOUND;
+}
+
 // The read mark is a place that is held, too: its entry may lie in a stretch that was filtered out.
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark)
 {
@@ -267,6 +284,8 @@ int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *
     if (rc)
         return rc;
     rc = mark_known(tx, origin, mark);
+    if (rc == ERR_NOTFOUND)
+        rc = place_dropped(tx, origin, mark);
     tx_end(tx);
     if (rc == ERR_NOTFOUND)
         return ERR_CONFLICT;

@@ -44,8 +44,8 @@ int meta_registry_head(struct meta *m, const char *origin, const char *registry,
 int meta_registry_has(struct meta *m, const char *origin, const char *registry,
                       uint64_t registry_seq, const uint8_t hash[ENTRY_HASH_BYTES]);
 
-// 0: the mark is a place of the feed that is held here. ERR_CONFLICT: it is past the head, or its
-// hash differs.
+// 0: the mark is a place of the feed that is held here, or whose entry may have been dropped
+// (store/meta_drop.h). ERR_CONFLICT: it is past the head, or its hash differs.
 int meta_feed_check(struct meta *m, const char *origin, const struct feed_mark *mark);
 
 // A repository that an entry came for, of this region or another one.

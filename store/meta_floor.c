@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #define OWN "floor"
+#define CLEARED "floor-cleared"
 #define HEARD "floor-heard"
 #define REFUSED "floor-refused"
 #define ALL "" // registries
@@ -131,6 +132,8 @@ int meta_floor_get(struct meta *m, const char *registry, struct meta_floor *out)
         return rc;
     rc = number_read(tx, OWN, registry, &f.floor);
     if (!rc)
+        rc = number_read(tx, CLEARED, registry, &f.cleared);
+    if (!rc)
         rc = number_read(tx, HEARD, registry, &f.heard);
     if (!rc)
         rc = number_read(tx, REFUSED, registry, &f.n_refused);
@@ -154,6 +157,12 @@ static int raise_run(struct tx *tx, void *arg)
 int meta_floor_raise(struct meta *m, const char *registry, uint64_t floor)
 {
     struct raise r = {OWN, registry, floor};
+    return meta_write(m, raise_run, &r, false);
+}
+
+int meta_floor_clear(struct meta *m, const char *registry, uint64_t floor)
+{
+    struct raise r = {CLEARED, registry, floor};
     return meta_write(m, raise_run, &r, false);
 }
 

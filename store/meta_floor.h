@@ -22,6 +22,9 @@ struct meta;
 struct meta_floor {
     // the own one: what comes is judged by it
     uint64_t floor;
+    // At or below it there are no values here that a tombstone has ended (store/meta_drop.h): what the
+    // other members are told. Never above `floor`.
+    uint64_t cleared;
     // the highest that another member was heard to have
     uint64_t heard;
     // so many entries were refused, ever
@@ -32,6 +35,7 @@ struct meta_floor {
 int meta_floor_get(struct meta *m, const char *registry, struct meta_floor *out);
 // Floors only go up; a lower one changes nothing. Durable.
 int meta_floor_raise(struct meta *m, const char *registry, uint64_t floor);
+int meta_floor_clear(struct meta *m, const char *registry, uint64_t floor);
 int meta_floor_hear(struct meta *m, const char *registry, uint64_t floor);
 // The latest that were refused, the latest first.
 int meta_floor_refused(struct meta *m, const char *registry, size_t max, struct arena *a,

@@ -129,6 +129,8 @@ static int ingest_one(struct tx *tx, const struct ingest *in, const struct feed_
     rc = log_append(tx, &kept, kept.content, &id);
     if (rc || kept.kind == ENTRY_UNKNOWN)
         return rc;
+    if (e->ended)
+        return log_end(tx, id);
     bool refused;
     rc = floor_judge(tx, &kept, &refused);
     if (!rc && refused)

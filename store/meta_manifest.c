@@ -101,7 +101,8 @@ static int dead_tag_read(struct tx *tx, struct put *u, struct put_tag *t, const 
         rc = lock_read(tx, u->repo, &(struct subject){.tag = t->tag}, &lock);
     if (rc)
         return rc;
-    t->generation = tag_generation(&now->value.value, &now->gone.value, killed);
+    uint64_t ended = tag_generation(&now->value.value, &now->gone.value, killed);
+    t->generation = stamp_max(t->generation, ended);
     t->unlocks = (lock.write || lock.del) && lock_valid(&lock, now->ended);
     if (t->unlocks)
         t->above = stamp_max(t->above, lock.stamp);
@@ -137,6 +138,9 @@ static int tag_look_at(struct tx *tx, struct put *u, struct put_tag *t)
     struct tag_now now;
     bool there;
     int rc = tag_read(tx, u->repo, t->tag, &now, &there);
+    // what ended its values may have been dropped here, and not everywhere
+    if (!rc)
+        rc = floor_highest(tx, u->p->registry, &t->generation);
     if (rc || !there)
         return rc;
     const struct register_value *v = &now.value.value;

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "store/kind_rules.h"
+#include "store/meta_kept.h"
 #include "store/meta_merge.h"
 
 #include <assert.h>
@@ -167,9 +168,10 @@ static int put_back(struct tx *tx, const struct feed_entry *e)
     int rc = log_append(tx, &kept, kept.content, &id);
     if (!rc && e->version == 2)
         rc = v2_begin(tx, e->registry);
-    if (rc)
-        return rc;
-    rc = apply_or_job(tx, id, &kept);
+    if (!rc && e->ended)
+        rc = log_end(tx, id);
+    else if (!rc)
+        rc = apply_or_job(tx, id, &kept);
     if (rc)
         return rc;
     return clock_raise(tx, e->stamp);
@@ -193,7 +195,7 @@ static int recover_one(struct tx *tx, const struct feed_entry *e, struct recover
     if (rc)
         return rc;
     out->n_put_back++;
-    *out_again = true;
+    *out_again = !e->ended;
     return 0;
 }
 
@@ -323,9 +325,14 @@ static int lost_find(struct tx *tx, const struct feed_entry *e)
     rc = log_held(tx, e, &id);
     if (rc == ERR_CONFLICT)
         rc = survey_restated(tx, e, INT64_MAX, 0);
-    if (rc == ERR_NOTFOUND)
-        return 0;
-    return rc ? rc : ERR_NOTFOUND;
+    if (rc != ERR_NOTFOUND)
+        return rc ? rc : ERR_NOTFOUND;
+    struct feed_mark kept;
+    const struct feed_mark place = entry_mark(e);
+    rc = kept_from(tx, e->origin, NULL, &kept);
+    if (rc)
+        return rc;
+    return feed_mark_order(&place, &kept) <= 0 ? ERR_NOTFOUND : 0; // it was dropped
 }
 
 int meta_lost(struct meta *m, const struct feed_entry *e, bool *out)

@@ -7,8 +7,8 @@
 //      goes only when nothing holds it. Entries of values that would live and whose content is not
 //      here become jobs again, as when they were read, and count no more until they are applied.
 //   3. What a register becomes depends on the log alone, not on the order in which entries came or
-//      were voided: of all that is left of it the highest wins. The log is never trimmed, so the
-//      bound of a tag's history does not matter.
+//      were voided: of all that is left of it the highest wins. Of a register that is here the log
+//      has all (store/meta_drop.h), so the bound of a tag's history does not matter.
 #include "store/meta_merge.h"
 
 #include "base/err.h"

@@ -115,10 +115,18 @@ int feed_row_read(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
     return v1_row(st, a, out);
 }
 
-int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+int void_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
 {
     int rc = feed_row_read(st, a, out);
     if (!rc && sqlite3_column_int(st, 7) == ENTRY_UNKNOWN)
         out->kind = ENTRY_UNKNOWN;
+    return rc;
+}
+
+int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out)
+{
+    int rc = void_row(st, a, out);
+    if (!rc)
+        out->ended = sqlite3_column_int(st, ENTRY_N_COLUMNS) == FEED_ENDED;
     return rc;
 }

@@ -210,7 +210,14 @@ static int sqlite_content_drop(struct tx *tx, int64_t id)
 
 static int sqlite_refuse(struct tx *tx, int64_t id)
 {
-    return db_run(sqlite_write_db(tx), "UPDATE feed SET refused=1 WHERE id=?1", "i", id);
+    return db_run(sqlite_write_db(tx), "UPDATE feed SET refused=?2 WHERE id=?1", "in", id,
+                  FEED_REFUSED);
+}
+
+static int sqlite_log_end(struct tx *tx, int64_t id)
+{
+    return db_run(sqlite_write_db(tx), "UPDATE feed SET refused=?2 WHERE id=?1", "in", id,
+                  FEED_ENDED);
 }
 
 // --- pages ---
@@ -460,6 +467,7 @@ const struct log_ops sqlite_log_ops = {
     .remove = sqlite_remove,
     .content_drop = sqlite_content_drop,
     .refuse = sqlite_refuse,
+    .end = sqlite_log_end,
     .last_stamp = sqlite_last_stamp,
     .own_asserts = sqlite_own_asserts,
     .forward = sqlite_forward,

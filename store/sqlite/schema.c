@@ -257,9 +257,13 @@ static const char *const steps[] = {
     "  PRIMARY KEY(repo,digest)) WITHOUT ROWID;",
     // 14: what one origin wrote, register by register, for its snapshots
     "CREATE INDEX feed_written ON feed(origin,registry,repository,kind,tag,digest);",
-    // 15: entries that came at or below the registry's floor, and count for no register
+    // 15: entries that count for no register: 1, they came at or below the registry's floor; 2, what they
+    // said was deleted, and they stay for their place
     "ALTER TABLE feed ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX feed_refused ON feed(registry,id) WHERE refused=1;",
+    // 16: registers that show nothing
+    "CREATE INDEX tags_dead ON tags(repo,tag) WHERE live=0;"
+    "CREATE INDEX manifests_dead ON manifests(repo,digest) WHERE live=0;",
 };
 const int schema_version = (int)(sizeof steps / sizeof steps[0]);
 

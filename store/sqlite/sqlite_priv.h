@@ -144,19 +144,27 @@ void beside_look(struct sqlite_backend *b); // may another process be writing? b
 int own_load(struct sqlite_backend *b); // b->own from the tables
 
 // --- entry_row.c ---
-#define FEED_COLUMNS                                                                              \
+#define ENTRY_COLUMNS                                                                             \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
     "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,f.content,f.version,f.body"
-#define FEED_N_COLUMNS 20
+#define ENTRY_N_COLUMNS 20
+// of the table `feed`
+#define FEED_COLUMNS ENTRY_COLUMNS ",f.refused"
+#define FEED_N_COLUMNS (ENTRY_N_COLUMNS + 1)
 // entry_register_stamp, _origin and _epoch in SQL
 #define FEED_REGISTER_STAMP                                                             \
     "CASE WHEN f.judged_stamp>0 THEN f.judged_stamp WHEN f.restates>0 THEN f.restates " \
     "ELSE f.stamp END"
 #define FEED_REGISTER_ORIGIN "CASE WHEN f.judged_stamp>0 THEN f.judged_origin ELSE f.origin END"
 #define FEED_REGISTER_EPOCH "CASE WHEN f.judged_stamp>0 THEN f.judged_epoch ELSE f.epoch END"
+// Values of the column: what log_refuse and log_end say.
+#define FEED_REFUSED 1
+#define FEED_ENDED 2
 // Of FEED_COLUMNS from column 0. What is stored as unknown stays so.
 int feed_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
-// The same, but an entry of version 2 is what this program reads in it.
+// The same of ENTRY_COLUMNS.
+int void_row(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
+// Of either, but an entry of version 2 is what this program reads in it.
 int feed_row_read(sqlite3_stmt *st, struct arena *a, struct feed_entry *out);
 int mark_of_row(sqlite3_stmt *st, int col, struct feed_mark *out); // epoch, part, seq, hash
 

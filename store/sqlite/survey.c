@@ -15,7 +15,7 @@
 // FEED_COLUMNS without the content.
 #define BARE_COLUMNS                                                                              \
     "f.id,f.origin,f.epoch,f.part,f.seq,f.stamp,f.restates,f.kind,f.registry,f.repository,f.tag," \
-    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,NULL,f.version,f.body"
+    "f.digest,f.media_type,f.size,f.hash,f.key,f.sig,NULL,f.version,f.body,f.refused"
 #define REPOSITORY "(SELECT id FROM repositories WHERE registry=?1 AND name=?2)"
 
 static bool id_in(const struct id_set *set, int64_t id)
@@ -445,6 +445,60 @@ static int sqlite_registers_above(struct tx *tx, uint64_t stamp, struct arena *a
     return 0;
 }
 
+static int names_read(struct db *d, sqlite3_stmt *st, size_t max, struct arena *a,
+                      struct register_name **out, size_t *out_n)
+{
+    size_t n = 0;
+    int rc;
+    struct register_name *list = arena_array(a, max + 1, sizeof *list);
+    if (!list) {
+        db_end(st);
+        return ERR_NOMEM;
+    }
+    while ((rc = db_step(d, st)) == 1) {
+        assert(n < max); // the statement has a LIMIT
+        rc = name_of_row(st, a, &list[n]);
+        if (rc) {
+            db_end(st);
+            return rc;
+        }
+        n++;
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
+
+static int sqlite_dead(struct tx *tx, const struct dead_query *q, size_t max, struct arena *a,
+                       struct register_name **out, size_t *out_n)
+{
+    static const struct register_name first = {.repository = "", .tag = ""};
+    const struct register_name *after = q->after ? q->after : &first;
+    struct db *d = sqlite_tx_db(tx);
+    sqlite3_stmt *st;
+    int rc;
+    if (q->tags)
+        rc = db_start(d, &st,
+                      "SELECT r.registry,r.name,t.tag,x'',0 FROM repositories r CROSS JOIN tags t"
+                      " INDEXED BY tags_dead ON t.repo=r.id WHERE r.registry=?1 AND r.name>=?2 AND"
+                      " (r.name>?2 OR t.tag>?3) AND t.live=0 AND t.stamp<=?4 AND t.gone_stamp<=?4"
+                      " ORDER BY r.name,t.tag LIMIT ?5",
+                      "sssui", q->registry, after->repository, after->tag, q->upto, (int64_t)max);
+    else
+        rc = db_start(
+            d, &st,
+            "SELECT r.registry,r.name,'',m.digest,0 FROM repositories r CROSS JOIN"
+            " manifests m INDEXED BY manifests_dead ON m.repo=r.id WHERE r.registry=?1 AND"
+            " r.name>=?2 AND (r.name>?2 OR m.digest>?3) AND m.live=0 AND m.stamp<=?4 AND"
+            " m.gone_stamp<=?4 ORDER BY r.name,m.digest LIMIT ?5",
+            "ssdui", q->registry, after->repository, &after->digest, q->upto, (int64_t)max);
+    if (rc)
+        return rc;
+    return names_read(d, st, max, a, out, out_n);
+}
+
 static int sqlite_history_highest(struct tx *tx, const struct register_name *tag, uint64_t at_most,
                                   uint64_t *out_stamp)
 {
@@ -486,4 +540,5 @@ const struct survey_ops sqlite_survey_ops = {
     .count = sqlite_count,
     .kind_next = sqlite_kind_next,
     .refused = sqlite_refused,
+    .dead = sqlite_dead,
 };

@@ -48,19 +48,19 @@ static int sqlite_void_reason(struct tx *tx, const char *origin, const struct fe
 static int void_row_read(sqlite3_stmt *st, struct arena *a, struct voided_row *out)
 {
     struct voided_row v = {.id = sqlite3_column_int64(st, 0),
-                           .at_ms = sqlite3_column_int64(st, FEED_N_COLUMNS + 2)};
-    int rc = feed_row(st, a, &v.entry);
+                           .at_ms = sqlite3_column_int64(st, ENTRY_N_COLUMNS + 2)};
+    int rc = void_row(st, a, &v.entry);
     if (rc)
         return rc;
-    rc = db_text(st, FEED_N_COLUMNS, a, &v.reason);
+    rc = db_text(st, ENTRY_N_COLUMNS, a, &v.reason);
     if (rc)
         return rc;
-    rc = db_text(st, FEED_N_COLUMNS + 1, a, &v.was);
+    rc = db_text(st, ENTRY_N_COLUMNS + 1, a, &v.was);
     if (rc)
         return rc;
-    v.there = sqlite3_column_type(st, FEED_N_COLUMNS + 3) != SQLITE_NULL;
+    v.there = sqlite3_column_type(st, ENTRY_N_COLUMNS + 3) != SQLITE_NULL;
     if (v.there)
-        rc = db_digest(st, FEED_N_COLUMNS + 3, &v.now);
+        rc = db_digest(st, ENTRY_N_COLUMNS + 3, &v.now);
     if (!rc)
         *out = v;
     return rc;
@@ -75,7 +75,7 @@ static int sqlite_voids_list(struct tx *tx, const char *registry, int64_t after,
     if (!list)
         return ERR_NOMEM;
     int rc = db_start(sqlite_tx_db(tx), &st,
-                      "SELECT " FEED_COLUMNS
+                      "SELECT " ENTRY_COLUMNS
                       ",f.reason,f.was,f.at_ms,coalesce(t.digest,n.digest) FROM voided f"
                       " LEFT JOIN repositories r ON r.registry=f.registry AND r.name=f.repository"
                       " LEFT JOIN tags t ON f.kind IN (?4,?5) AND t.repo=r.id AND t.tag=f.tag AND"

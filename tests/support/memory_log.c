@@ -95,6 +95,7 @@ static int append(struct tx *tx, const struct feed_entry *e, struct bytes conten
     if (place_at(tx, e->origin, e->partition, e->epoch, e->seq))
         return ERR_CONFLICT;
     f.e.content = content;
+    f.e.ended = false;
     const char **const texts[] = {&f.e.tag,           &f.e.media_type, &f.e.attribute,
                                   &f.e.judged_origin, &f.e.rule,       &f.e.by};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -165,14 +166,25 @@ static int content_drop(struct tx *tx, int64_t id)
     return row_put(tx, T_FEED, &f);
 }
 
-static int refuse(struct tx *tx, int64_t id)
+static int count_no_more(struct tx *tx, int64_t id, bool ended)
 {
     const struct m_feed *is = feed_by_id(tx, id);
     if (!is)
         return 0;
     struct m_feed f = *is;
-    f.refused = true;
+    f.refused = !ended;
+    f.e.ended = ended;
     return row_put(tx, T_FEED, &f);
+}
+
+static int refuse(struct tx *tx, int64_t id)
+{
+    return count_no_more(tx, id, false);
+}
+
+static int end_entry(struct tx *tx, int64_t id)
+{
+    return count_no_more(tx, id, true);
 }
 
 static int last_stamp(struct tx *tx, const char *origin, uint64_t epoch, uint64_t *out)
@@ -379,6 +391,7 @@ const struct log_ops memory_log_ops = {
     .remove = remove_entry,
     .content_drop = content_drop,
     .refuse = refuse,
+    .end = end_entry,
     .mark_get = get_mark,
     .touched = touched,
     .mark_known = known_mark,

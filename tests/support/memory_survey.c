@@ -18,7 +18,7 @@ static bool id_in(const struct id_set *set, int64_t id)
 // Does the entry count for its register?
 static bool does_count(struct tx *tx, const struct m_feed *f)
 {
-    if (entry_malformed(&f->e) || f->refused)
+    if (entry_malformed(&f->e) || f->refused || f->e.ended)
         return false;
     return !row_find(tx, T_TASKS, &(struct m_task){.id = f->id});
 }
@@ -298,7 +298,7 @@ static const struct m_feed *kind_after(struct tx *tx, const struct kind_query *q
     EACH_ROW(tx, T_FEED, struct m_feed, f)
     {
         struct kind_at at = at_of(f);
-        if (f->refused || !is_asked(q, &f->e) || at_order(&at, after) <= 0)
+        if (f->refused || f->e.ended || !is_asked(q, &f->e) || at_order(&at, after) <= 0)
             continue;
         if (found && at_order(&at, &best) >= 0)
             continue;
@@ -357,6 +357,77 @@ static int refused(struct tx *tx, const char *registry, size_t max, struct arena
 }
 
 // --- registers ---
+
+static bool tag_before(const struct dead_query *q, const struct m_repo *r, const struct m_tag *t)
+{
+    if (!q->after)
+        return false;
+    int order = strcmp(r->name, q->after->repository);
+    if (!order)
+        order = strcmp(t->tag, q->after->tag);
+    return order <= 0;
+}
+
+static bool manifest_before(const struct dead_query *q, const struct m_repo *r,
+                            const struct m_manifest *m)
+{
+    if (!q->after)
+        return false;
+    int order = strcmp(r->name, q->after->repository);
+    if (!order)
+        order = digest_cmp(&m->digest, &q->after->digest);
+    return order <= 0;
+}
+
+static int dead_put(struct register_name *to, const struct m_repo *r, const char *tag,
+                    const struct digest *d, struct arena *a)
+{
+    to->digest = *d;
+    int rc = text_out(a, r->registry, &to->registry);
+    if (!rc)
+        rc = text_out(a, r->name, &to->repository);
+    if (!rc)
+        rc = text_out(a, tag, &to->tag);
+    return rc;
+}
+
+// T_REPOS is ordered by registry and name, the others by repository and what follows.
+static int dead(struct tx *tx, const struct dead_query *q, size_t max, struct arena *a,
+                struct register_name **out, size_t *out_n)
+{
+    static const struct digest none;
+    size_t n = 0;
+    int rc = 0;
+    struct register_name *list = arena_array(a, max + 1, sizeof *list);
+    if (!list)
+        return ERR_NOMEM;
+    memset(list, 0, (max + 1) * sizeof *list);
+    EACH_ROW(tx, T_REPOS, struct m_repo, r)
+    {
+        if (strcmp(r->registry, q->registry) != 0)
+            continue;
+        EACH_ROW(tx, T_TAGS, struct m_tag, t)
+        {
+            if (!q->tags || n == max || rc || t->repo != r->id || t->live || tag_before(q, r, t))
+                continue;
+            if (t->stamp <= q->upto && t->gone_stamp <= q->upto)
+                rc = dead_put(&list[n++], r, t->tag, &none, a);
+        }
+        EACH_ROW(tx, T_MANIFESTS, struct m_manifest, m)
+        {
+            if (q->tags || n == max || rc || m->repo != r->id || m->live ||
+                manifest_before(q, r, m))
+                continue;
+            if (m->stamp <= q->upto && m->gone_stamp <= q->upto)
+                rc = dead_put(&list[n++], r, "", &m->digest, a);
+        }
+    }
+    if (rc)
+        return rc;
+    *out = list;
+    *out_n = n;
+    return 0;
+}
 
 struct names {
     struct tx *tx;
@@ -470,4 +541,5 @@ const struct survey_ops memory_survey_ops = {
     .count = count,
     .kind_next = kind_next,
     .refused = refused,
+    .dead = dead,
 };

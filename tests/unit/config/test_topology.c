@@ -74,6 +74,7 @@ START_TEST(example_is_read_whole)
     ck_assert_uint_eq(t->max_stale_s, 86400);
     ck_assert_uint_eq(t->replication.clock_skew_ms, 60000);
     ck_assert_uint_eq(t->replication.relays_from, 8);
+    ck_assert_uint_eq(t->replication.feed_keep_s, 7 * 86400);
     ck_assert_str_eq(t->ca_region, "eastus");
     ck_assert_ptr_nonnull(topology_region(t, "eastus"));
     ck_assert_ptr_null(topology_region(t, "eastu"));

@@ -68,6 +68,8 @@ struct test_region {
     unsigned start_ask_ms, absent_ms, recover_patience_ms;
     // An hour at first: nothing is told but once, which may move its clock and be an inbound contact.
     unsigned words_every_ms;
+    // Between two looks at what was deleted and may go, whatever its age; 0: nothing goes.
+    unsigned drop_every_ms;
     // from how many entries on it joins by snapshots; 0: as the replicator has it
     unsigned join_feed_min;
     // entries of a page of them; 0: the same

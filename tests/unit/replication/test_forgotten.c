@@ -53,7 +53,7 @@ static struct horizon horizon_at(struct test_region *at)
 {
     struct horizon h;
     struct topology *t = snapshot_get(&at->topology);
-    words_horizon(at->replicator->words, t, topology_registry_by_key(t, "contoso"), &h);
+    words_horizon(at->replicator->words, t, topology_registry_by_key(t, "contoso"), &h, NULL);
     snapshot_unref(t);
     return h;
 }

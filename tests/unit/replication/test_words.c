@@ -33,7 +33,7 @@ static struct horizon horizon_at(struct test_region *at, const char *registry)
 {
     struct horizon h;
     struct topology *t = snapshot_get(&at->topology);
-    words_horizon(at->replicator->words, t, topology_registry_by_key(t, registry), &h);
+    words_horizon(at->replicator->words, t, topology_registry_by_key(t, registry), &h, NULL);
     snapshot_unref(t);
     return h;
 }

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread that drops what was deleted, registry by registry, when all members have it and
+// `replication.feed_keep` is over (store/meta_drop.h has the steps, horizon.h up to where each may go,
+// settle.h when). Nothing of it but the floors is durable: after a restart it looks again.
+//
+// Threads: one of its own; metrics on any.
+#ifndef MERIDIAN_REPLICATION_DROPPER_H
+#define MERIDIAN_REPLICATION_DROPPER_H
+
+#include "base/bytes.h"
+
+#define DROP_EVERY_MS 60000 // between two rounds, unless the options say otherwise
+
+struct dropper;
+struct replicator;
+
+int dropper_new(struct replicator *r, struct dropper **out);
+int dropper_start(struct dropper *d);
+void dropper_metrics(struct dropper *d, struct buf *out);
+// After life_end: joins the thread. NULL is ignored.
+void dropper_stop(struct dropper *d);
+void dropper_free(struct dropper *d);
+
+#endif

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kept as numbers by name; see meta_kept.h, and meta_drop.h.
+#include "store/meta_kept.h"
+
+#include "store/backend_chain.h"
+#include "store/meta_drop.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// "kept-epoch:eastus contoso@42"; of any registry "kept-epoch:eastus"
+static void name_put(char out[NUMBER_NAME_MAX + 1], const char *what, const char *origin,
+                     const char *registry)
+{
+    if (registry)
+        snprintf(out, NUMBER_NAME_MAX + 1, "kept-%s:%s %s", what, origin, registry);
+    else
+        snprintf(out, NUMBER_NAME_MAX + 1, "kept-%s:%s", what, origin);
+}
+
+static int number_read(struct tx *tx, const char *what, const char *origin, const char *registry,
+                       uint64_t *out)
+{
+    char name[NUMBER_NAME_MAX + 1];
+    uint64_t value = 0;
+    name_put(name, what, origin, registry);
+    int rc = missing_ok(number_get(tx, name, &value));
+    if (!rc)
+        *out = value;
+    return rc;
+}
+
+static int number_write(struct tx *tx, const char *what, const char *origin, const char *registry,
+                        uint64_t value)
+{
+    char name[NUMBER_NAME_MAX + 1];
+    name_put(name, what, origin, registry);
+    return number_set(tx, name, value);
+}
+
+int kept_from(struct tx *tx, const char *origin, const char *registry, struct feed_mark *out)
+{
+    struct feed_mark mark = {0};
+    int rc = number_read(tx, "epoch", origin, registry, &mark.epoch);
+    if (!rc)
+        rc = number_read(tx, "seq", origin, registry, &mark.seq);
+    if (!rc)
+        *out = mark;
+    return rc;
+}
+
+// *out_higher: it was.
+static int place_raise(struct tx *tx, const struct feed_entry *e, const char *registry,
+                       bool *out_higher)
+{
+    struct feed_mark is;
+    const struct feed_mark place = entry_mark(e);
+    int rc = kept_from(tx, e->origin, registry, &is);
+    if (rc)
+        return rc;
+    *out_higher = feed_mark_order(&place, &is) > 0;
+    if (!*out_higher)
+        return 0;
+    rc = number_write(tx, "epoch", e->origin, registry, e->epoch);
+    if (!rc)
+        rc = number_write(tx, "seq", e->origin, registry, e->seq);
+    return rc;
+}
+
+int kept_move(struct tx *tx, const struct feed_entry *e, int64_t id, bool *out_higher,
+              int64_t *out_before)
+{
+    bool of_any;
+    uint64_t before = 0;
+    int rc = place_raise(tx, e, NULL, &of_any);
+    if (!rc)
+        rc = place_raise(tx, e, e->registry, out_higher);
+    if (rc || !*out_higher)
+        return rc;
+    rc = number_read(tx, "id", e->origin, e->registry, &before);
+    if (!rc)
+        rc = number_write(tx, "id", e->origin, e->registry, (uint64_t)id);
+    if (!rc)
+        *out_before = (int64_t)before;
+    return rc;
+}
+
+int meta_kept_from(struct meta *m, const char *origin, const char *const *registries, size_t n,
+                   struct feed_mark *out)
+{
+    struct feed_mark highest = {0}, mark;
+    struct tx *tx;
+    int rc = backend_read_moment(m->b, &tx);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = kept_from(tx, origin, registries[i], &mark);
+        if (!rc && feed_mark_order(&mark, &highest) > 0)
+            highest = mark;
+    }
+    tx_end(tx);
+    if (!rc)
+        *out = highest;
+    return rc;
+}
