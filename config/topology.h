@@ -385,7 +385,7 @@ struct replication_settings {
     uint32_t ack_timeout_ms;
     // a registry of so many members gets its blobs by relays (replication/relay.h); 0: none does
     uint32_t relays_from;
-    // what was deleted stays at least so long in stores and feeds
+    // what was deleted or replaced stays at least so long in stores and feeds
     uint32_t feed_keep_s;
 };
 

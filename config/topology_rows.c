@@ -415,8 +415,9 @@ static const struct option replication_rows[] = {
              "each group (its relay), which hands it on to the others of the group; 0: never"},
     {"feed_keep", OPT_DURATION, OPT_AT(struct replication_settings, feed_keep_s), .def = "7d",
      .min = 3600000, .max = 315360000000, .unit_ms = 1000,
-     .help = "how long what was deleted stays at least in stores and feeds; then it goes for good "
-             "once all members of its registry have applied its deletion"},
+     .help =
+         "how long what was deleted or replaced stays at least in stores and feeds; then it goes "
+         "for good once all members of its registry have applied that"},
 };
 static const struct option_set replication_set = {replication_rows, ARRAY_LEN(replication_rows),
                                                   sizeof(struct replication_settings), OPT_NO_NODE};

@@ -22,14 +22,15 @@
 #include <string.h>
 
 #define BATCH_MAX 64 // registers in one transaction
+#define TRIM_MAX 500 // entries that one looks at, of those that were outdone
 #define REST_MS 20   // between two of them, so that writers come first
 
 // One registry.
 struct row {
     char *key;
     struct settled values, tombstones;
-    // tombstones went up to there
-    uint64_t ended;
+    // tombstones went up to there, and what was outdone
+    uint64_t ended, trimmed;
 };
 
 struct dropper {
@@ -119,6 +120,35 @@ static int tombstones_go(struct dropper *d, struct row *row, uint64_t upto)
     return rc;
 }
 
+static int origin_trim(struct dropper *d, const char *key, const char *origin, uint64_t upto)
+{
+    const struct trim_ask ask = {.registry = key, .origin = origin, .upto = upto, .max = TRIM_MAX};
+    struct trim_at at = {0};
+    struct dropped one = {0};
+    while (!one.at_end) {
+        int rc = meta_trim(d->r->o.meta, &ask, &at, &one);
+        if (rc)
+            return rc;
+        atomic_fetch_add(&d->n_entries, one.n_entries);
+        life_sleep(d->r->life, REST_MS);
+        if (life_stopping(d->r->life))
+            return ERR_CLOSED;
+    }
+    return 0;
+}
+
+static int outdone_go(struct dropper *d, const struct topology *t, struct row *row, uint64_t upto)
+{
+    int rc = 0;
+    if (upto <= row->trimmed)
+        return 0;
+    for (size_t i = 0; !rc && i < t->n_regions; i++)
+        rc = origin_trim(d, row->key, t->regions[i].name, upto);
+    if (!rc)
+        row->trimmed = upto;
+    return rc;
+}
+
 // --- a registry ---
 
 static struct settle_view view_of(const struct dropper *d, const struct horizon *everywhere)
@@ -149,7 +179,10 @@ static int registry_look(struct dropper *d, const struct topology *t, const stru
         v.lease_ms = 0;
     }
     v.reached = settle_kept(values.stamp, clock_wall_ms(), keep_ms(d, t));
-    int rc = values_go(d, row->key, settle_step(&row->values, &v));
+    uint64_t upto = settle_step(&row->values, &v);
+    int rc = values_go(d, row->key, upto);
+    if (!rc)
+        rc = outdone_go(d, t, row, upto);
     v.reached = tombstones.stamp;
     if (!rc)
         rc = tombstones_go(d, row, settle_step(&row->tombstones, &v));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that drops what was deleted, registry by registry, when all members have it and
+// The thread that drops what was deleted, and what was outdone, registry by registry, when all members have it and
 // `replication.feed_keep` is over (store/meta_drop.h has the steps, horizon.h up to where each may go,
 // settle.h when). Nothing of it but the floors is durable: after a restart it looks again.
 //

@@ -71,8 +71,8 @@ static uint64_t sealed_cap(const struct topology *t, const struct registry *reg,
 static json_t *row_make(struct words *w, const struct topology *t, const struct registry *reg,
                         const struct origin_read *origins)
 {
-    struct meta_floor floor;
-    if (meta_floor_get(w->r->o.meta, reg->key, &floor))
+    uint64_t floor;
+    if (meta_floor_cleared(w->r->o.meta, reg->key, &floor))
         return NULL;
     json_t *applied = json_object();
     uint64_t cap = sealed_cap(t, reg, origins);
@@ -82,7 +82,7 @@ static json_t *row_make(struct words *w, const struct topology *t, const struct 
         uint64_t stamp = applied_of(&origins[at], reg->key);
         json_object_set_new(applied, name, word_stamp_json(stamp < cap ? stamp : cap));
     }
-    return json_pack("{s:o, s:o}", "floor", word_stamp_json(floor.cleared), "applied", applied);
+    return json_pack("{s:o, s:o}", "floor", word_stamp_json(floor), "applied", applied);
 }
 
 // Has the mark reached the seal? Then nothing more comes, whatever was promised.

@@ -87,27 +87,11 @@ static const struct log_row *lock_winner(const struct drop *d)
 
 // --- entries go ---
 
-static int entry_end(struct drop *d, int64_t id)
-{
-    int rc = log_content_drop(d->tx, id);
-    return rc ? rc : log_end(d->tx, id);
-}
-
 static int entry_drop(struct drop *d, const struct log_row *row)
 {
-    int64_t before;
-    bool higher;
     assert(row->entry.stamp <= d->ask->upto); // 7
     d->out->n_entries++;
-    int rc = kept_move(d->tx, &row->entry, row->id, &higher, &before);
-    if (rc)
-        return rc;
-    if (!higher)
-        return log_remove(d->tx, row->id);
-    rc = entry_end(d, row->id);
-    if (!rc && before)
-        rc = log_remove(d->tx, before);
-    return rc;
+    return kept_drop(d->tx, &row->entry, row->id);
 }
 
 static int rows_drop(struct drop *d, const struct rows *rows)
@@ -260,7 +244,7 @@ static int manifest_dead(struct drop *d, bool *out)
         return 0;
     rc = manifest_hold_judge(d->tx, d->repo, &m, &held);
     if (!rc && !held && d->ask->step == DROP_TOMBSTONES) {
-        bool alone;
+        bool alone = false;
         rc = leads_nowhere(d, &alone);
         held = !alone;
     }

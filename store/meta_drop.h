@@ -13,6 +13,8 @@
 // step 2 their tombstones, and with them their rows. A register goes only when all that the log has of
 // it lies at or below the stamp, is applied, and nothing of it lives.
 //
+// What living registers had before goes by meta_trim.
+//
 // The last entry that was dropped of each (origin, registry) stays in the log, marked as ended: so what
 // follows it has no gap before it, and the chain has its end. Before its place the log has holes: no
 // feed begins there (meta_kept_from).
@@ -58,6 +60,30 @@ struct dropped {
 
 // One transaction; *at moves on.
 int meta_drop(struct meta *m, const struct drop_ask *ask, struct drop_at *at, struct dropped *out);
+
+// --- what was outdone ---
+
+// Behind which entry the next call goes on; {0} at first. Owned by the caller.
+struct trim_at {
+    bool begun;
+    unsigned nth;
+    char repository[256], tag[129];
+    struct digest digest;
+    int64_t id;
+};
+
+struct trim_ask {
+    const char *registry, *origin;
+    // entries above it stay
+    uint64_t upto;
+    // entries that one transaction looks at
+    size_t max;
+};
+
+// Entries of living registers, too, leave the log when the same origin outdid them by others that are
+// applied (store/meta_group.h): so history, anti-entropy and registers that are made anew have what they
+// need, and no other. One transaction; *at moves on. out->n_registers and out->kept are not used.
+int meta_trim(struct meta *m, const struct trim_ask *ask, struct trim_at *at, struct dropped *out);
 
 // From where on the log has all entries of an origin, of these registries: the highest place of an
 // entry that was dropped, or the zero mark. Its hash is not used.

@@ -143,6 +143,17 @@ int meta_floor_get(struct meta *m, const char *registry, struct meta_floor *out)
     return rc;
 }
 
+int meta_floor_cleared(struct meta *m, const char *registry, uint64_t *out)
+{
+    struct tx *tx;
+    int rc = backend_read(m->b, &tx);
+    if (rc)
+        return rc;
+    rc = number_read(tx, CLEARED, registry, out);
+    tx_end(tx);
+    return rc;
+}
+
 struct raise {
     const char *what, *registry;
     uint64_t floor;

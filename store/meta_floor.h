@@ -33,6 +33,8 @@ struct meta_floor {
 
 // registry "": n_refused is of all, and nothing else is there.
 int meta_floor_get(struct meta *m, const char *registry, struct meta_floor *out);
+// `cleared` alone: asked for all registries, again and again.
+int meta_floor_cleared(struct meta *m, const char *registry, uint64_t *out);
 // Floors only go up; a lower one changes nothing. Durable.
 int meta_floor_raise(struct meta *m, const char *registry, uint64_t floor);
 int meta_floor_clear(struct meta *m, const char *registry, uint64_t floor);

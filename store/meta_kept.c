@@ -67,21 +67,30 @@ static int place_raise(struct tx *tx, const struct feed_entry *e, const char *re
     return rc;
 }
 
-int kept_move(struct tx *tx, const struct feed_entry *e, int64_t id, bool *out_higher,
-              int64_t *out_before)
+static int entry_end(struct tx *tx, int64_t id)
 {
-    bool of_any;
+    int rc = log_content_drop(tx, id);
+    return rc ? rc : log_end(tx, id);
+}
+
+int kept_drop(struct tx *tx, const struct feed_entry *e, int64_t id)
+{
+    bool of_any, higher = false;
     uint64_t before = 0;
     int rc = place_raise(tx, e, NULL, &of_any);
     if (!rc)
-        rc = place_raise(tx, e, e->registry, out_higher);
-    if (rc || !*out_higher)
+        rc = place_raise(tx, e, e->registry, &higher);
+    if (rc)
         return rc;
+    if (!higher)
+        return log_remove(tx, id);
     rc = number_read(tx, "id", e->origin, e->registry, &before);
     if (!rc)
         rc = number_write(tx, "id", e->origin, e->registry, (uint64_t)id);
     if (!rc)
-        *out_before = (int64_t)before;
+        rc = entry_end(tx, id);
+    if (!rc && before)
+        rc = log_remove(tx, (int64_t)before);
     return rc;
 }
 

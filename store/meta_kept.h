@@ -6,10 +6,10 @@
 
 #include "store/meta_priv.h"
 
-// The entry is dropped. *out_higher: none that was dropped before of its origin and registry has a higher
-// place, so it stays as ended; *out_before is then the one that did so until now, 0: there was none.
-int kept_move(struct tx *tx, const struct feed_entry *e, int64_t id, bool *out_higher,
-              int64_t *out_before);
+// The entry leaves the log; or stays as ended, when none that was dropped before of its origin and
+// registry has a higher place, and the one that stayed so until now leaves it. ERR_CONFLICT: it has a
+// job.
+int kept_drop(struct tx *tx, const struct feed_entry *e, int64_t id);
 // The highest place that was dropped; registry NULL: in any. The zero mark: none was.
 int kept_from(struct tx *tx, const char *origin, const char *registry, struct feed_mark *out);
 

@@ -26,7 +26,8 @@
 //   meta_ended.c         uploads that ended
 //   meta_ingest.c        entries of peers
 //   meta_origins.c       how far they are read and applied
-//   meta_drop.c, meta_kept.c   what was deleted goes for good
+//   meta_group.c         what counts of a register's entries
+//   meta_drop.c, meta_trim.c, meta_kept.c   what was deleted goes for good
 //   meta_floor.c         the floors below which nothing comes back
 //   meta_words.c         what other members are told of that
 //   meta_queue.c         the durable queue

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "store/backend_chain.h"
 #include "store/backend_survey.h"
-#include "store/meta_merge.h"
+#include "store/meta_group.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@
 
 #define CHUNK 500       // rows that are read in one piece
 #define LOOKS_MAX 10000 // rows behind which a page ends with its register
-#define KEPT_MAX 256    // of one register, in one page
 #define ENTRY_COST 512  // bytes of an entry's line beside body and content
 
 // What ends something comes before what it ends, so that no content is fetched for it; a manifest
@@ -27,39 +26,11 @@ static const enum entry_kind kinds[SNAPSHOT_KINDS] = {
     ENTRY_MANIFEST_GONE, ENTRY_TAG_GONE,      ENTRY_UNKNOWN,  ENTRY_MANIFEST,
     ENTRY_TAG,           ENTRY_MANIFEST_LOCK, ENTRY_TAG_LOCK, ENTRY_REPOSITORY_LOCK};
 
-// An entry of a register that stays.
-struct kept {
-    int64_t id;
-    struct feed_mark place;
-    // its value, without the origin, which is beside it
-    struct register_value value;
-    char origin[HOSTNAME_REGION_SIZE];
-};
-
-// The register whose rows are being looked at.
-struct group {
-    enum entry_kind kind;
-    bool open;
-    char tag[ENTRY_TAG_SIZE];
-    struct digest digest;
-    // entries up to here were given before; epoch 0: none
-    struct feed_mark given;
-    uint64_t looked;
-    // more entries are to be given than `list` holds
-    bool overflows;
-    struct manifest_now m;
-    struct lock_now l;
-    // a person's tombstone with the highest stamp, beside those of `list`; id 0: none
-    struct kept person;
-    struct kept list[KEPT_MAX + 1];
-    size_t n;
-};
-
 struct maker {
     struct tx *tx;
     const struct snapshot_ask *ask;
     struct arena *a;
-    struct group *g;
+    struct register_group *g;
     // in which repository, and which of its kinds
     const char *repository;
     unsigned nth;
@@ -70,137 +41,6 @@ struct maker {
     bool full;
     struct snapshot_at next;
 };
-
-// --- what stays of a register ---
-
-static struct register_value value_of(const struct kept *k)
-{
-    struct register_value v = k->value;
-    v.origin = k->origin;
-    return v;
-}
-
-static void kept_put(struct kept *to, const struct log_row *row)
-{
-    *to = (struct kept){
-        .id = row->id, .place = entry_mark(&row->entry), .value = entry_value(&row->entry)};
-    snprintf(to->origin, sizeof to->origin, "%s", entry_register_origin(&row->entry));
-    to->value.origin = NULL;
-}
-
-static void kept_only(struct group *g, const struct log_row *row)
-{
-    kept_put(&g->list[0], row);
-    g->n = 1;
-}
-
-static bool same_version(const struct kept *k, const struct register_value *v)
-{
-    return k->value.stamp == v->stamp && strcmp(k->origin, v->origin) == 0 &&
-           digest_equal(&k->value.digest, &v->digest);
-}
-
-static void kept_remove(struct group *g, size_t at)
-{
-    memmove(&g->list[at], &g->list[at + 1], (g->n - at - 1) * sizeof g->list[0]);
-    g->n--;
-}
-
-static void kept_insert(struct group *g, size_t at, const struct log_row *row)
-{
-    assert(at <= g->n && g->n <= KEPT_MAX);
-    memmove(&g->list[at + 1], &g->list[at], (g->n - at) * sizeof g->list[0]);
-    kept_put(&g->list[at], row);
-    g->n++;
-}
-
-// The highest `max` ones, the highest first. A version is there once: the higher one of two that are
-// the same.
-static void version_take(struct group *g, const struct log_row *row, size_t max)
-{
-    const struct register_value v = entry_value(&row->entry);
-    size_t at = 0;
-    for (size_t i = 0; i < g->n; i++) {
-        const struct register_value here = value_of(&g->list[i]);
-        if (!same_version(&g->list[i], &v))
-            continue;
-        if (register_order(&v, &here) <= 0)
-            return;
-        kept_remove(g, i);
-        break;
-    }
-    for (; at < g->n; at++) {
-        const struct register_value here = value_of(&g->list[at]);
-        if (register_order(&here, &v) < 0)
-            break;
-    }
-    if (at == max)
-        return;
-    kept_insert(g, at, row);
-    if (g->n > max)
-        g->n = max;
-}
-
-static void person_take(struct group *g, const struct log_row *row)
-{
-    if (row->entry.judged)
-        return;
-    if (!g->person.id || entry_register_stamp(&row->entry) > g->person.value.stamp)
-        kept_put(&g->person, row);
-}
-
-// All of them, those with the lowest places first; the others on the next page.
-static void unknown_take(struct group *g, const struct log_row *row)
-{
-    const struct feed_mark place = entry_mark(&row->entry);
-    size_t at = g->n;
-    if (feed_mark_order(&place, &g->given) <= 0)
-        return;
-    while (at > 0 && feed_mark_order(&place, &g->list[at - 1].place) < 0)
-        at--;
-    kept_insert(g, at, row);
-    if (g->n <= KEPT_MAX)
-        return;
-    g->n = KEPT_MAX;
-    g->overflows = true;
-}
-
-// 1
-static void group_take(struct group *g, const struct log_row *row)
-{
-    g->looked++;
-    if (g->kind == ENTRY_UNKNOWN) {
-        unknown_take(g, row);
-        return;
-    }
-    if (entry_malformed(&row->entry))
-        return;
-    switch (g->kind) {
-    case ENTRY_UNKNOWN:
-        break;
-    case ENTRY_MANIFEST:
-        if (presence_take(&g->m, &row->entry))
-            kept_only(g, row);
-        break;
-    case ENTRY_MANIFEST_GONE:
-        version_take(g, row, 1);
-        person_take(g, row);
-        break;
-    case ENTRY_TAG_GONE:
-        version_take(g, row, META_HISTORY_MAX);
-        person_take(g, row);
-        break;
-    case ENTRY_TAG:
-        version_take(g, row, META_HISTORY_MAX);
-        break;
-    case ENTRY_MANIFEST_LOCK:
-    case ENTRY_TAG_LOCK:
-    case ENTRY_REPOSITORY_LOCK:
-        if (lock_register_take(&g->l, &row->entry))
-            kept_only(g, row);
-        break;
-    }
-}
 
 // --- into the page ---
 
@@ -224,14 +64,14 @@ static bool has_room(const struct maker *k)
 
 static int place_order(const void *a, const void *b)
 {
-    const struct kept *x = a, *y = b;
+    const struct group_entry *x = a, *y = b;
     return feed_mark_order(&x->place, &y->place);
 }
 
 // 2: the next page begins behind this register, or within it.
 static int page_end(struct maker *k, const struct feed_mark *within)
 {
-    const struct group *g = k->g;
+    const struct register_group *g = k->g;
     k->full = true;
     k->next = (struct snapshot_at){.repository = k->repository,
                                    .nth = k->nth,
@@ -244,24 +84,15 @@ static int page_end(struct maker *k, const struct feed_mark *within)
     return k->next.tag ? 0 : ERR_NOMEM;
 }
 
-static void person_add(struct group *g)
-{
-    for (size_t i = 0; i < g->n; i++)
-        if (g->list[i].id == g->person.id)
-            return;
-    if (g->person.id)
-        g->list[g->n++] = g->person;
-}
-
 // The register's rows were all looked at.
 static int group_give(struct maker *k)
 {
-    struct group *g = k->g;
+    struct register_group *g = k->g;
     struct feed_mark last = g->given;
     if (!g->open)
         return 0;
     g->open = false;
-    person_add(g);
+    group_close(g);
     qsort(g->list, g->n, sizeof g->list[0], place_order);
     for (size_t i = 0; i < g->n; i++) {
         if (feed_mark_order(&g->list[i].place, &g->given) <= 0)
@@ -283,52 +114,6 @@ static int group_give(struct maker *k)
 
 // --- one kind of a repository, register by register ---
 
-static bool by_tag(enum entry_kind kind)
-{
-    const struct entry_form *form = entry_form(kind);
-    return form && form->members & ENTRY_HAS_TAG;
-}
-
-static const char *tag_of(const struct feed_entry *e)
-{
-    return e->tag ? e->tag : "";
-}
-
-static bool is_of(const struct group *g, const struct feed_entry *e)
-{
-    if (!g->open)
-        return false;
-    if (g->kind == ENTRY_UNKNOWN)
-        return true;
-    if (by_tag(g->kind))
-        return strcmp(g->tag, tag_of(e)) == 0;
-    return digest_equal(&g->digest, &e->digest);
-}
-
-static void group_begin(struct group *g, enum entry_kind kind, const struct feed_entry *e,
-                        const struct snapshot_at *within)
-{
-    static const struct register_value none = {.origin = ""};
-    g->kind = kind;
-    g->open = true;
-    g->tag[0] = '\0';
-    g->digest = (struct digest){0};
-    g->given = (struct feed_mark){0};
-    g->looked = 0;
-    g->overflows = false;
-    g->person.id = 0;
-    g->n = 0;
-    g->l = (struct lock_now){0};
-    if (by_tag(kind))
-        snprintf(g->tag, sizeof g->tag, "%s", tag_of(e));
-    else if (kind != ENTRY_UNKNOWN)
-        g->digest = e->digest;
-    manifest_none(&g->m, &g->digest);
-    register_put(&g->l.value, &none);
-    if (within)
-        g->given = (struct feed_mark){.epoch = within->epoch, .seq = within->seq};
-}
-
 // Before the first row that is to be looked at.
 static struct kind_at walk_from(enum entry_kind kind, const struct snapshot_at *after)
 {
@@ -340,7 +125,7 @@ static struct kind_at walk_from(enum entry_kind kind, const struct snapshot_at *
     at.digest = after->digest;
     if (whole)
         at.id = INT64_MAX;
-    if (whole && (by_tag(kind) || kind == ENTRY_UNKNOWN)) {
+    if (whole && (group_by_tag(kind) || kind == ENTRY_UNKNOWN)) {
         at.digest = (struct digest){.alg = UINT8_MAX, .n = sizeof at.digest.b};
         memset(at.digest.b, 0xff, sizeof at.digest.b);
     }
@@ -350,7 +135,7 @@ static struct kind_at walk_from(enum entry_kind kind, const struct snapshot_at *
 static int row_take(struct maker *k, enum entry_kind kind, const struct log_row *row,
                     const struct snapshot_at **within)
 {
-    if (!is_of(k->g, &row->entry)) {
+    if (!group_is_of(k->g, &row->entry)) {
         int rc = group_give(k);
         if (rc || k->full)
             return rc;

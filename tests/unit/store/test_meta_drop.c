@@ -130,7 +130,7 @@ static void snapshot_take(void)
     struct arena a;
     struct snapshot_page p;
     struct snapshot_ask ask = {
-        .origin = "eastus", .registry = REG, .max = 100, .max_bytes = 1 << 20};
+        .origin = "eastus", .registry = REG, .max = 1000, .max_bytes = 1 << 20};
     arena_init(&a, 0);
     ck_assert_int_eq(meta_head(east.m, "eastus", &ask.upto), 0);
     ck_assert_int_eq(meta_snapshot_read(east.m, &ask, &a, &p), 0);
@@ -456,6 +456,80 @@ START_TEST(who_creates_comes_after_what_was_dropped)
 }
 END_TEST
 
+static size_t trim(struct region_store *s, const char *origin, uint64_t upto)
+{
+    struct trim_at at = {0};
+    struct dropped one = {0};
+    const struct trim_ask ask = {REG, origin, upto, 500};
+    size_t n = 0;
+    while (!one.at_end) {
+        ck_assert_int_eq(meta_trim(s->m, &ask, &at, &one), 0);
+        n += one.n_entries;
+    }
+    return n;
+}
+
+START_TEST(what_was_outdone_leaves_the_log)
+{
+    size_t ended;
+    struct arena a;
+    struct tag_version *v;
+    size_t n;
+    char text[32];
+    begin();
+    arena_init(&a, 0);
+    for (int i = 0; i < 130; i++) {
+        snprintf(text, sizeof text, "{%d}", i % 3);
+        ck_assert_int_eq(put(&east, "app", "v1", text), 0); // three manifests, and a tag that moves
+    }
+    uint64_t half = top_stamp(&east);
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof text, "{%d}", i % 3);
+        ck_assert_int_eq(put(&east, "app", "v1", text), 0);
+    }
+    ck_assert_uint_eq(n_entries(&east, "eastus", &ended), 143);
+    ck_assert_uint_eq(trim(&east, "eastus", half), 40); // 100 of the 140 values are its history
+    ck_assert_uint_eq(n_entries(&east, "eastus", &ended), 104);
+    ck_assert_uint_eq(ended, 1);
+    ck_assert_uint_eq(trim(&east, "eastus", top_stamp(&east)), 0);
+    ck_assert_int_eq(meta_tag_history(east.m, REG, "app", "v1", 1000, &a, &v, &n), 0);
+    ck_assert_uint_eq(n, 100);
+    expect_tag(&east, "app", "v1", text);
+    // who joins gets the same, and nobody sees a difference
+    snapshot_take();
+    expect_tag(&west, "app", "v1", text);
+    ck_assert_int_eq(meta_tag_history(west.m, REG, "app", "v1", 1000, &a, &v, &n), 0);
+    ck_assert_uint_eq(n, 100);
+    same("v1", text);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
+START_TEST(what_is_not_applied_outdoes_nothing)
+{
+    struct arena a;
+    struct feed_entry *e;
+    struct digest missing;
+    begin();
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    manifest_delete(&east, "{1}");
+    ck_assert_int_eq(put(&east, "app", "v2", "{1}"), 0);
+    carry(&east, &west);
+    size_t n = feed_all(&east, "eastus", &a, &e);
+    ck_assert_uint_eq(n, 5);
+    // the first value of the presence is applied, the second one is a job yet
+    ck_assert_int_eq(meta_apply(west.m, &e[0], e[0].content, NULL, 0, &missing), 0);
+    ck_assert_uint_eq(trim(&west, "eastus", top_stamp(&east)), 0);
+    run_jobs(&west);
+    ck_assert_uint_eq(trim(&west, "eastus", top_stamp(&east)), 1);
+    expect_tag(&west, "app", "v2", "{1}");
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 START_TEST(rows_and_log_stay_bounded)
 {
     size_t ended;
@@ -482,4 +556,5 @@ CHECK_MAIN("store/meta_drop", what_was_deleted_goes_in_two_steps, who_joins_late
            an_old_place_is_known_and_no_feed_begins_there,
            who_has_dropped_and_who_has_not_are_the_same,
            an_older_store_is_named_and_brings_nothing_back,
-           who_creates_comes_after_what_was_dropped, rows_and_log_stay_bounded)
+           who_creates_comes_after_what_was_dropped, what_was_outdone_leaves_the_log,
+           what_is_not_applied_outdoes_nothing, rows_and_log_stay_bounded)
