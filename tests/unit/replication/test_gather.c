@@ -153,7 +153,7 @@ START_TEST(who_is_away_is_named_and_holds_nobody_up)
     int64_t began = clock_mono_ms();
     ck_assert_int_eq(replicator_ask(west->replicator, &want, said), 0);
     ck_assert_str_eq(said, "eastus");
-    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    ck_assert_int_lt(clock_mono_ms() - began, 20000);
     ck_assert_int_eq(items[0].held, ELSEWHERE_HELD);
     ck_assert_int_eq(items[1].held, ELSEWHERE_NOWHERE);
     WAIT_FOR(west->n_away, 20000); // from then on it is not even tried
@@ -288,11 +288,11 @@ START_TEST(who_waits_is_not_held_back_by_bandwidth)
 {
     struct buf metrics AUTO_BUF;
     world_make(&w);
-    west->fetch_rates.rate = FETCH_RATE_MIN; // 12 s for 3 MiB
+    west->fetch_rates.rate = FETCH_RATE_MIN; // 32 s for 8 MiB
     for (size_t i = 0; i < N_REGIONS; i++)
         region_up(&w.regions[i]);
     WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
-    struct elsewhere_item item = blob_at(east, 3 << 20, 'h'), other = blob_at(east, 3 << 20, 'i');
+    struct elsewhere_item item = blob_at(east, 8 << 20, 'h'), other = blob_at(east, 8 << 20, 'i');
     struct elsewhere_want want = want_of(&item, 1, 60000);
     replicator_told(replicator_tell(east->replicator, &want), clock_mono_ms() + 5000);
     WAIT_FOR(has(south, &item.digest), 20000);
@@ -300,21 +300,21 @@ START_TEST(who_waits_is_not_held_back_by_bandwidth)
     int64_t began = clock_mono_ms();
     replicator_wait(west->replicator, "contoso", "app", &item.digest, began + 60000);
     ck_assert(has(west, &item.digest));
-    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    ck_assert_int_lt(clock_mono_ms() - began, 20000);
     began = clock_mono_ms();
     want = want_of(&other, 1, 60000);
     memcpy(other.holder, "eastus", sizeof "eastus");
     char error[CONTENT_TEXT_SIZE] = "";
     ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), 0);
     ck_assert(has(west, &other.digest));
-    ck_assert_int_lt(clock_mono_ms() - began, 8000);
+    ck_assert_int_lt(clock_mono_ms() - began, 20000);
     buf_init(&metrics, 0);
     replication_metrics(west->replicator, &metrics);
     ck_assert_ptr_nonnull(
         strstr(buf_cstr(&metrics), "meridian_replication_fetch_rate_bytes 262144\n"));
     ck_assert_ptr_nonnull(
         strstr(buf_cstr(&metrics),
-               "meridian_replication_fetched_bytes_total{region=\"eastus\"} 6291456\n"));
+               "meridian_replication_fetched_bytes_total{region=\"eastus\"} 16777216\n"));
     world_done(&w);
 }
 END_TEST

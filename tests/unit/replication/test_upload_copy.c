@@ -411,7 +411,7 @@ START_TEST(who_waits_for_the_blob_hurries_the_copy)
                  state_is(east, "contoso", "southeastasia", "Ready"),
              10000);
     upload_make();
-    for (unsigned seed = 2; whole.n < 12 * FETCH_RATE_MIN; seed++) // 12 s
+    for (unsigned seed = 2; whole.n < 32 * FETCH_RATE_MIN; seed++) // 32 s
         part_write(seed);
     tell(NULL, ID);
     struct elsewhere_item item = commit();
@@ -422,7 +422,7 @@ START_TEST(who_waits_for_the_blob_hurries_the_copy)
     int64_t began = clock_mono_ms();
     replicator_wait(west->replicator, "contoso", "app", &item.digest, began + 60000);
     ck_assert(has(west, &item.digest));
-    ck_assert_int_lt(clock_mono_ms() - began, 7000);
+    ck_assert_int_lt(clock_mono_ms() - began, 20000);
     end();
 }
 END_TEST
