@@ -269,7 +269,7 @@ static void end_ranges(struct blob_get *g, int rc)
 {
     bool spread = !g->ranges_over;
     ranges_give_up(g);
-    if (rc && spread && !g->out->own_fault)
+    if (rc && spread && !g->out->own_fault && ranges_fresh(g->ranges))
         (void)blob_upload_sync(g->upload);
 }
 

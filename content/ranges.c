@@ -92,6 +92,11 @@ uint64_t ranges_bytes(struct ranges *rs)
     return here;
 }
 
+bool ranges_fresh(struct ranges *rs)
+{
+    return ranges_bytes(rs) > rs->synced_at;
+}
+
 // --- the leader ---
 
 static void note_progress(struct ranges *rs)

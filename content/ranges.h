@@ -34,6 +34,7 @@ int ranges_new(struct blob_get *g, struct ranges **out);
 int ranges_get(struct ranges *rs, size_t source, char error[CONTENT_TEXT_SIZE]);
 // Ends the streams and waits for them.
 void ranges_end(struct ranges *rs);
+bool ranges_fresh(struct ranges *rs);     // something came since the last sync, or the beginning
 uint64_t ranges_bytes(struct ranges *rs); // that are there, in order or not
 // The bytes are wrong, and about to be thrown away: notes who gave which, unless one gave all.
 void ranges_wrong(struct ranges *rs);
