@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "replication/backfill_state.h"
 #include "replication/join_state.h"
+#include "store/meta_snapshot.h"
 
 #include <assert.h>
 
@@ -27,6 +28,14 @@ static bool batch_waits(struct session *s, int rc)
     return true;
 }
 
+// What a relay holds of a sealed region has holes where it joined by snapshots itself, and where
+// entries were dropped. The mark does not move over them.
+static int holes_take(struct session *s, struct feed_mark *upto)
+{
+    *upto = s->stored;
+    return meta_snapshot_take(s->r->o.meta, peer_name(s->p), s->entries, s->n_entries);
+}
+
 static int batch_store(struct session *s)
 {
     struct feed_mark upto = s->rules.proven;
@@ -35,6 +44,8 @@ static int batch_store(struct session *s)
     int rc;
     do {
         rc = meta_ingest(s->r->o.meta, peer_name(s->p), s->entries, s->n_entries, &upto);
+        if (rc == ERR_GAP && s->via)
+            rc = holes_take(s, &upto);
     } while (batch_waits(s, rc));
     // the origin says something else than it said before, under the same sequence
     if (rc == ERR_CONFLICT)

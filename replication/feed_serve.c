@@ -380,11 +380,11 @@ static bool cursor_refused(struct feed_out *s, struct http_request *req, struct 
 }
 
 // What was dropped before its place is not in the log any more (store/meta_drop.h). true: the request was
-// answered: the reader takes a snapshot. A region that takes its own back takes what there is.
+// answered: the reader takes a snapshot. Of a relay it takes what there is: no other one has a snapshot.
 static bool kept_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
 {
     struct feed_mark kept;
-    if (s->all)
+    if (s->relay)
         return false;
     int rc = meta_kept_from(s->r->o.meta, s->origin, s->registries, s->n_registries, &kept);
     if (rc) {

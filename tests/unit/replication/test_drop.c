@@ -191,6 +191,42 @@ START_TEST(who_begins_anew_gets_what_lives)
 }
 END_TEST
 
+// As `meridian region forget` does with east.
+static void east_is_sealed(unsigned version)
+{
+    struct feed_mark at;
+    char hash[2 * ENTRY_HASH_BYTES + 1];
+    ck_assert_int_eq(meta_head(west->meta, "eastus", &at), 0);
+    hex_format(at.hash, ENTRY_HASH_BYTES, hash);
+    snprintf(w.sealed[0], sizeof w.sealed[0], "{ epoch: %llu, seq: %llu, hash: \"%s\" }",
+             (unsigned long long)at.epoch, (unsigned long long)at.seq, hash);
+    world_topology(&w, version, false);
+}
+
+// What others hand on of a region that was forgotten has holes where it was dropped.
+START_TEST(who_joins_gets_what_lives_of_a_forgotten_region)
+{
+    struct digest keep, gone;
+    begin();
+    region_push(east, "contoso", "app", "gone", 1, 1, 100, 0, &gone);
+    region_push(east, "contoso", "app", "keep", 2, 1, 100, 0, &keep);
+    WAIT_FOR(all_show("gone", true) && all_show("keep", true), 30000);
+    manifest_delete(west, &gone);
+    WAIT_FOR(all_show("gone", false), 30000);
+    all_write("1");
+    WAIT_FOR(all_forgot(&gone), 60000);
+    WAIT_FOR(shows(west, "keep") && shows(south, "keep"), 30000);
+    region_down(east);
+    region_down(south);
+    disk_lose(south);
+    east_is_sealed(3);
+    region_up(south);
+    WAIT_FOR(region_has(south, "contoso", "app", "keep", &keep), 60000);
+    ck_assert(!shows(south, "gone") && forgot(south, &gone));
+    world_done(&w);
+}
+END_TEST
+
 // --- when ---
 
 START_TEST(a_stamp_is_used_when_it_has_settled)
@@ -230,4 +266,5 @@ END_TEST
 
 CHECK_MAIN("replication/drop", what_was_deleted_goes_everywhere_and_stays_gone,
            who_is_away_holds_it_back, who_begins_anew_gets_what_lives,
-           a_stamp_is_used_when_it_has_settled, what_is_kept_ends_at_the_same_stamps_everywhere)
+           who_joins_gets_what_lives_of_a_forgotten_region, a_stamp_is_used_when_it_has_settled,
+           what_is_kept_ends_at_the_same_stamps_everywhere)
