@@ -295,6 +295,22 @@ class Plan(unittest.TestCase):
                     if s.kind in plan.OF_PROCESSES and t.kind in plan.OF_PROCESSES and s.regions == t.regions:
                         self.assertGreater(t.at, s.at + s.lasts)
 
+    def test_disks_are_lost_one_at_a_time(self):
+        n = 0
+        for seed in range(200):
+            steps = plan.plan(seed, 300, ["a", "b", "c", "d", "e"])
+            lost = [s for s in steps if s.kind == "lose-disk"]
+            n += len(lost)
+            for s, t in zip(lost, lost[1:]):
+                self.assertGreaterEqual(t.at, s.at + plan.BETWEEN_LOSSES_S)
+            filled = [s for s in steps if s.kind == "full"]
+            self.assertLessEqual(len({s.regions for s in filled}), 1)
+            for s in lost:
+                for t in filled:
+                    if s.regions == t.regions:
+                        self.assertTrue(t.at > s.at + s.lasts or s.at > t.at + t.lasts, (seed, s, t))
+        self.assertGreater(n, 200)
+
 
 if __name__ == "__main__":
     unittest.main()

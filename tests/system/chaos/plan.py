@@ -42,6 +42,8 @@ def _free(steps, step):
         return not any(s.kind == step.kind and s.regions == step.regions for s in overlap)
     if step.kind == "lose-disk" and any(s.kind == step.kind and step.at - s.at < BETWEEN_LOSSES_S for s in steps):
         return False
+    if any({s.kind, step.kind} == {"full", "lose-disk"} and s.regions == step.regions for s in overlap):
+        return False  # what is kept for a start on a full disk is lost with it
     same = [s for s in overlap if _what(s.kind) == what]
     if any(s.regions == step.regions for s in same):
         return False
