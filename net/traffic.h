@@ -43,27 +43,32 @@ enum traffic_kind {
 
 // Constant, family, label (both "" where there is none), what it counts. Rows of a family stand
 // together.
-#define TRAFFIC_COUNTERS(X)                                                          \
-    X(BYTES_IN, "meridian_bytes_total", "direction=in", "Bytes of content.")         \
-    X(BYTES_OUT, "meridian_bytes_total", "direction=out", "")                        \
-    X(PUSHES, "meridian_pushes_total", "what=manifest", "Content that was taken.")   \
-    X(PUSHED_BLOBS, "meridian_pushes_total", "what=blob", "")                        \
-    X(MOUNTED_BLOBS, "meridian_pushes_total", "what=mount", "")                      \
-    X(PULLS, "meridian_pulls_total", "what=manifest", "Content that was given.")     \
-    X(PULLED_BLOBS, "meridian_pulls_total", "what=blob", "")                         \
-    X(DELETES, "meridian_deletes_total", "", "Deletions that were done.")            \
-    X(LOGINS, "meridian_logins_total", "outcome=done", "Logins.")                    \
-    X(LOGINS_REFUSED, "meridian_logins_total", "outcome=refused", "")                \
-    X(GRANTS, "meridian_tokens_granted_total", "", "Access tokens that were given.") \
-    X(TOKENS_CREDENTIALS, "meridian_token_refusals_total", "reason=credentials",     \
-      "Questions for tokens, and tokens, that were refused.")                        \
-    X(TOKENS_REFRESH, "meridian_token_refusals_total", "reason=refresh_token", "")   \
-    X(TOKENS_QUESTION, "meridian_token_refusals_total", "reason=question", "")       \
-    X(TOKENS_LIMITED, "meridian_token_refusals_total", "reason=limited", "")         \
-    X(TOKENS_UNAVAILABLE, "meridian_token_refusals_total", "reason=unavailable", "") \
-    X(TOKENS_FAILED, "meridian_token_refusals_total", "reason=failed", "")           \
-    X(TOKENS_EXPIRED, "meridian_token_refusals_total", "reason=expired", "")         \
-    X(TOKENS_INVALID, "meridian_token_refusals_total", "reason=invalid", "")         \
+#define TRAFFIC_COUNTERS(X)                                                                       \
+    X(BYTES_IN, "meridian_bytes_total", "direction=in", "Bytes of content.")                      \
+    X(BYTES_OUT, "meridian_bytes_total", "direction=out", "")                                     \
+    X(PUSHES, "meridian_pushes_total", "what=manifest", "Content that was taken.")                \
+    X(PUSHED_BLOBS, "meridian_pushes_total", "what=blob", "")                                     \
+    X(MOUNTED_BLOBS, "meridian_pushes_total", "what=mount", "")                                   \
+    X(PULLS, "meridian_pulls_total", "what=manifest", "Content that was given.")                  \
+    X(PULLED_BLOBS, "meridian_pulls_total", "what=blob", "")                                      \
+    X(DELETES, "meridian_deletes_total", "", "Deletions that were done.")                         \
+    X(ACK_WAITS, "meridian_ack_waits_total", "", "Writes whose answer waited for other regions.") \
+    X(ACK_DONE, "meridian_ack_total", "outcome=done",                                             \
+      "Writes that other regions must have, by what was answered.")                               \
+    X(ACK_LATE, "meridian_ack_total", "outcome=late", "")                                         \
+    X(ACK_REFUSED, "meridian_ack_total", "outcome=refused", "")                                   \
+    X(LOGINS, "meridian_logins_total", "outcome=done", "Logins.")                                 \
+    X(LOGINS_REFUSED, "meridian_logins_total", "outcome=refused", "")                             \
+    X(GRANTS, "meridian_tokens_granted_total", "", "Access tokens that were given.")              \
+    X(TOKENS_CREDENTIALS, "meridian_token_refusals_total", "reason=credentials",                  \
+      "Questions for tokens, and tokens, that were refused.")                                     \
+    X(TOKENS_REFRESH, "meridian_token_refusals_total", "reason=refresh_token", "")                \
+    X(TOKENS_QUESTION, "meridian_token_refusals_total", "reason=question", "")                    \
+    X(TOKENS_LIMITED, "meridian_token_refusals_total", "reason=limited", "")                      \
+    X(TOKENS_UNAVAILABLE, "meridian_token_refusals_total", "reason=unavailable", "")              \
+    X(TOKENS_FAILED, "meridian_token_refusals_total", "reason=failed", "")                        \
+    X(TOKENS_EXPIRED, "meridian_token_refusals_total", "reason=expired", "")                      \
+    X(TOKENS_INVALID, "meridian_token_refusals_total", "reason=invalid", "")                      \
     X(TOKENS_SCOPE, "meridian_token_refusals_total", "reason=scope", "")
 
 enum traffic_counter {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "net/traffic.h"
 
 #include <assert.h>
 #include <string.h>
@@ -170,6 +171,7 @@ bool ack_refused(struct op *op, struct http_response *resp)
         n = e->ops->reachable(e->ctx, op->registry, away);
     if (n >= op->ack_peers)
         return false;
+    traffic_add(TRAFFIC_ACK_REFUSED, 1);
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL,
               "this registry's writes are acknowledged once %u other regions have them, and %u are "
               "heard (not %s): nothing was stored",
@@ -184,6 +186,7 @@ static void not_yet(struct op *op, struct http_response *resp, const struct else
     *resp = (struct http_response){0};
     op->ack->unacked = true;
     unacked_set(op, true);
+    traffic_add(TRAFFIC_ACK_LATE, 1);
     oci_error(op->req, resp, 503, OCI_UNAVAILABLE, NULL,
               "stored in %s, not yet in %u other regions as this registry asks (ack): %s has it; "
               "not %s. It stays, and goes on being copied: send the same request again",
@@ -229,6 +232,7 @@ static void look(struct op *op, struct http_response *resp)
     e->ops->ack_look(k->waits, &v);
     if (v.n_stored >= op->ack_peers) {
         unacked_set(op, false);
+        traffic_add(TRAFFIC_ACK_DONE, 1);
         *resp = k->answer;
         return;
     }
@@ -268,6 +272,7 @@ bool ack_hold(struct op *op, struct http_response *resp)
         return false;
     k->answer = *resp;
     k->until_mono = clock_mono_ms() + op->ack_timeout_ms;
+    traffic_add(TRAFFIC_ACK_WAITS, 1);
     if (begin(op)) {
         const struct elsewhere_ack_view none = {.lacking = "any, which cannot be asked now"};
         not_yet(op, resp, &none);

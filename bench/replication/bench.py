@@ -287,6 +287,26 @@ class Bench:
             self.live(f"small image, live, {FAR_MS} ms", regions=(AWAY,))
         self.wait_ready()
 
+    def far_ack(self):
+        """The only other region is far away: how long a client waits for its whole push of a small image, and for the manifest alone, where
+        that region must have it (`ack: peers:1`) and where it need not."""
+        with self.far(AWAY):
+            self.wait_ready()
+            for registry, ack in (("fabrikam", "local"), ("acked", "peers:1")):
+                client = Client(self.lab, registry, self.repository("ack"))
+                pushes, manifests = [], []
+                for i in range(args.lives):
+                    began = time.monotonic()
+                    layers = [client.bytes(os.urandom(64 << 10)) for _ in range(2)]
+                    uploaded = time.monotonic()
+                    client.manifest(f"t{i}", layers)
+                    pushes.append(time.monotonic() - began)
+                    manifests.append(time.monotonic() - uploaded)
+                row = f"small image, ack: {ack}, the other region {FAR_MS} ms away"
+                note(row, "whole push answered, median", 1000 * statistics.median(pushes), "ms")
+                note(row, "config and manifest answered, median", 1000 * statistics.median(manifests), "ms")
+        self.wait_ready()
+
     def large_live(self):
         """Push limited by the line: answered to visible in the last of the others; and what the push took, beside one of a
         registry that is in one region only."""
@@ -447,7 +467,7 @@ class Bench:
 
 
 ROWS = {"small-away": Bench.small_away, "small-live": Bench.small_live, "large-away": Bench.large_away, "large-live": Bench.large_live,
-        "far-small": Bench.far_small, "far-large": Bench.far_large, "far-one": Bench.far_one, "crowd": Bench.crowd,
+        "far-small": Bench.far_small, "far-ack": Bench.far_ack, "far-large": Bench.far_large, "far-one": Bench.far_one, "crowd": Bench.crowd,
         "probes": Bench.probes}
 
 
@@ -482,9 +502,11 @@ def table():
 def main():
     global args
     args = arguments()
-    topology = TOPOLOGY.replace("routing:", "  - name: alone\n    regional_endpoints: enabled\n    replicas: [{{ region: eastus }}]\nrouting:")
+    topology = TOPOLOGY.replace("routing:", "  - name: alone\n    regional_endpoints: enabled\n    replicas: [{{ region: eastus }}]\n"
+                                          "  - name: acked\n    ack: peers:1\n    regional_endpoints: enabled\n"
+                                          "    replicas: [{{ region: eastus }}, {{ region: westeurope }}]\nrouting:")
     with Lab(topology=topology) as lab:
-        for registry in ("alone", "fabrikam"):
+        for registry in ("alone", "fabrikam", "acked"):
             lab.check(MERIDIAN, "user", "grant", USER, "--registry", registry, "--principals", lab.principals)
         time.sleep(2)  # the daemons look for a new file every second
         bench = Bench(lab)

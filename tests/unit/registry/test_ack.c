@@ -2,6 +2,7 @@
 // registry/ack: writes that other regions must have before they are acknowledged. The other regions
 // are an object that says what it is told to say.
 #include "base/err.h"
+#include "net/traffic.h"
 #include "registry/ack.h"
 #include "registry/registry_priv.h"
 #include "store/meta_feed.h"
@@ -149,6 +150,39 @@ static void expect_503(struct exchange x, const char *words)
     ck_assert_str_ne(header_of(&x, "Retry-After"), "");
     exchange_end(&x);
 }
+
+// Since the start of the process.
+static void counted(uint64_t waits, uint64_t done, uint64_t late, uint64_t refused)
+{
+    ck_assert_uint_eq(traffic_count(TRAFFIC_ACK_WAITS), waits);
+    ck_assert_uint_eq(traffic_count(TRAFFIC_ACK_DONE), done);
+    ck_assert_uint_eq(traffic_count(TRAFFIC_ACK_LATE), late);
+    ck_assert_uint_eq(traffic_count(TRAFFIC_ACK_REFUSED), refused);
+}
+
+START_TEST(what_becomes_of_them_is_counted)
+{
+    begin();
+    AUTO_FREE char *text = image("config");
+    counted(0, 0, 0, 0);
+    stored_after = 0;
+    ck_assert_int_eq(status_of(put("1", text)), 201);
+    counted(1, 1, 0, 0);
+    none_asked = true;
+    expect_503(put("2", text), "cannot be asked now");
+    none_asked = false;
+    counted(2, 1, 1, 0);
+    n_heard = 0;
+    expect_503(put("3", text), "nothing was stored");
+    n_heard = 2;
+    counted(2, 1, 1, 1);
+    ck_assert_int_eq(status_of(send_plain("GET", "/v2/team/app/manifests/1")), 200);
+    world_ack_peers = 0;
+    ck_assert_int_eq(status_of(put("4", text)), 201);
+    counted(2, 1, 1, 1);
+    world_down();
+}
+END_TEST
 
 START_TEST(an_answer_waits_for_the_others)
 {
@@ -435,7 +469,7 @@ START_TEST(the_end_of_the_server_answers)
 }
 END_TEST
 
-CHECK_MAIN("registry/ack", an_answer_waits_for_the_others,
+CHECK_MAIN("registry/ack", what_becomes_of_them_is_counted, an_answer_waits_for_the_others,
            the_repeat_of_what_was_not_acknowledged_is_a_newer_write,
            what_nobody_is_asked_about_stays_and_is_repeated,
            what_cannot_be_read_is_not_acknowledged,
