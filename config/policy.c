@@ -138,12 +138,14 @@ static uint64_t weight_of(const char *key, const char *repository, const char *r
 uint8_t policy_runner(const struct topology *t, const struct registry *r, const char *repository)
 {
     uint8_t best = r->replicas[0].region;
-    uint64_t most = weight_of(r->key, repository, t->regions[best].name);
-    for (size_t i = 1; i < r->n_replicas; i++) {
+    uint64_t most = 0;
+    bool found = false;
+    for (size_t i = 0; i < r->n_replicas; i++) {
         uint8_t region = r->replicas[i].region;
         uint64_t weight = weight_of(r->key, repository, t->regions[region].name);
-        if (weight <= most)
+        if (t->regions[region].sealed || (found && weight <= most))
             continue;
+        found = true;
         most = weight;
         best = region;
     }

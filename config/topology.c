@@ -491,9 +491,11 @@ const struct public_key *topology_control_key(const struct topology *t, const ch
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid)
 {
     const struct public_key *k = topology_feed_key(t, kid);
-    if (k && !k->retired_s && !topology_revocation(t, kid))
-        return k;
-    return NULL;
+    if (!k || k->retired_s || topology_revocation(t, kid))
+        return NULL;
+    if (t->regions[k->region].sealed)
+        return NULL;
+    return k;
 }
 
 bool public_key_signed_at(const struct topology *t, const struct public_key *k, int64_t wall_ms)

@@ -601,8 +601,8 @@ const struct stamp *region_stamp(const struct region *r, const char *name); // N
 const struct public_key *topology_token_key(const struct topology *t, const char *kid);
 // also one that is retired
 const struct public_key *topology_feed_key(const struct topology *t, const char *kid);
-// To verify what is signed now (votes, requests): a key that is neither retired nor revoked. For
-// feed entries: public_key_signed_at.
+// To verify what is signed now (votes, requests): a key that is neither retired nor revoked, of a
+// region that is not sealed. For feed entries: public_key_signed_at.
 const struct public_key *topology_feed_key_in_use(const struct topology *t, const char *kid);
 // Could this feed key have signed an entry with a stamp of this wall time? A stamp may be ahead of
 // its region's clock.

@@ -135,7 +135,7 @@ int fleet_ask_all(const struct fleet_caller *by, const struct topology *t, const
     wait_cond_init(&all.wake);
     pthread_mutex_lock(&all.lock);
     for (size_t i = 0; i < t->n_regions; i++) {
-        if (strcmp(t->regions[i].name, by->region) == 0)
+        if (strcmp(t->regions[i].name, by->region) == 0 || t->regions[i].sealed)
             continue;
         struct fleet_one_answer *a = &answers->list[answers->n];
         struct asked *one = &all.list[answers->n++];

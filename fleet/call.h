@@ -76,7 +76,7 @@ struct fleet_ask_limits {
     size_t max_bytes;
 };
 
-// Asks every other region the same at the same time, and waits for all of them. Without another
+// Asks every other region that is not sealed the same at the same time, and waits for all of them. Without another
 // region: no answers. ERR_NOMEM; ERR_CANCELED: stopped.
 int fleet_ask_all(const struct fleet_caller *by, const struct topology *t, const char *target,
                   const struct fleet_ask_limits *limits, struct fleet_answers **out);

@@ -259,6 +259,9 @@ static int seal_set(const struct plan_ctx *x, const struct feed_seal *seal, stru
     if (rc)
         return rc;
     had->sealed = seal;
+    // What it signs from now on counts for nothing: its machine may be in other hands.
+    had->n[IDENTITY_TOKEN_KEY] = 0;
+    had->n[IDENTITY_CONTROL_KEY] = 0;
     const char *text = identity_list_text(l, x->arena);
     if (!text)
         return ERR_NOMEM;

@@ -167,8 +167,9 @@ static bool behind_in(struct speech *s, const struct topology *t, const struct r
                       char out_region[HOSTNAME_REGION_SIZE])
 {
     for (size_t i = 0; i < reg->n_replicas; i++) {
-        const char *name = t->regions[reg->replicas[i].region].name;
-        if (strcmp(name, s->region) == 0 || speech_of(s, name) >= SPEECH_NOW)
+        const struct region *member = &t->regions[reg->replicas[i].region];
+        const char *name = member->name;
+        if (member->sealed || strcmp(name, s->region) == 0 || speech_of(s, name) >= SPEECH_NOW)
             continue;
         snprintf(out_region, HOSTNAME_REGION_SIZE, "%s", name);
         return true;

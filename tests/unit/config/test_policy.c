@@ -197,6 +197,31 @@ START_TEST(no_pattern_takes_long)
 }
 END_TEST
 
+// One that was forgotten runs none, though its replica stays.
+START_TEST(a_sealed_region_runs_no_rules)
+{
+    struct topology
+        *three = topology_of("  - name: contoso\n" REPLICAS),
+        *sealed = topology_of(
+            "  - name: contoso\n" REPLICAS
+            "identities:\n  westus: { sealed: { epoch: 0, seq: 0, hash: "
+            "\"0000000000000000000000000000000000000000000000000000000000000000\" } }\n");
+    const struct registry *r = topology_registry(three, "contoso"),
+                          *s = topology_registry(sealed, "contoso");
+    uint8_t west = topology_region(three, "westus")->index;
+    for (int i = 0; i < 60; i++) {
+        char repository[32];
+        snprintf(repository, sizeof repository, "team/app-%d", i);
+        uint8_t before = policy_runner(three, r, repository),
+                now = policy_runner(sealed, s, repository);
+        ck_assert_uint_ne(now, west);
+        ck_assert(now == before || before == west);
+    }
+    snapshot_unref(three);
+    snapshot_unref(sealed);
+}
+END_TEST
+
 START_TEST(one_region_runs_the_rules_of_a_repository)
 {
     struct topology *three = topology_of("  - name: contoso\n" REPLICAS),
@@ -283,5 +308,5 @@ START_TEST(memory_may_end_anywhere)
 END_TEST
 
 CHECK_MAIN("config/policy", limits_of_requests, copying_ahead, what_a_document_says, patterns,
-           no_pattern_takes_long, one_region_runs_the_rules_of_a_repository, as_bytes_and_back,
-           memory_may_end_anywhere)
+           no_pattern_takes_long, one_region_runs_the_rules_of_a_repository,
+           a_sealed_region_runs_no_rules, as_bytes_and_back, memory_may_end_anywhere)

@@ -11,12 +11,16 @@
 
 #define KEY "MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define OTHER_KEY "MCowBQYDK2VwAyEAAgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define TOKEN_KEY                                                                                \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" \
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
 #define REGISTRY(name, regions) "  - { name: " name ", replicas: [" regions "] }\n"
 #define ALL "{ region: eastus }, { region: westus }, { region: north }"
 #define IDENTITIES(seal)                                                                     \
     "control: { root: '" KEY "', writer: eastus, operators: [] }\n"                          \
     "identities: { eastus: { control_keys: [{ id: eastus-ctl-1, key: '" OTHER_KEY "' }] }, " \
-    "westus: { feed_keys: [{ id: westus-feed-1, key: '" OTHER_KEY "' }]" seal " } }\n"
+    "westus: { token_keys: [{ id: westus-1, key: '" TOKEN_KEY "' }], "                       \
+    "feed_keys: [{ id: westus-feed-1, key: '" OTHER_KEY "' }]" seal " } }\n"
 #define DOCUMENT IDENTITIES("") "registries:\n" REGISTRY("contoso", ALL)
 #define HASH "1111111111111111111111111111111111111111111111111111111111111111"
 #define SEALED_AT_100 ", sealed: { epoch: 1, seq: 100, hash: '" HASH "' }"
@@ -230,11 +234,17 @@ START_TEST(the_seal_comes_into_the_document_and_its_keys_stay)
     ck_assert_msg(strstr(text, "counts up to entry 100 of epoch 1, which eastus holds"), "%s",
                   text);
     json_decref(body);
+    ck_assert_ptr_nonnull(topology_feed_key_in_use(a.fleet.t, "westus-feed-1"));
+    ck_assert_ptr_nonnull(topology_token_key(a.fleet.t, "westus-1"));
     json_decref(asked_to_end(&a, "region forget", "westus", "{}", "Succeeded"));
     const struct region *west = topology_region(a.fleet.t, "westus");
     ck_assert_ptr_nonnull(west->sealed);
     ck_assert_uint_eq(west->sealed->seq, 100);
     ck_assert_uint_eq(west->n_feed_keys, 1);
+    ck_assert_ptr_nonnull(topology_feed_key(a.fleet.t, "westus-feed-1"));
+    // what it signs from now on counts for nothing
+    ck_assert_ptr_null(topology_feed_key_in_use(a.fleet.t, "westus-feed-1"));
+    ck_assert_ptr_null(topology_token_key(a.fleet.t, "westus-1"));
     ck_assert_uint_eq(topology_n_living(a.fleet.t), 2);
     ck_assert_int_eq(asked(&a, "region forget", "westus", "{}", &body), 200);
     json_decref(body);
