@@ -256,6 +256,27 @@ END_TEST
 
 // One that somebody had drained is not closed while caches lead there, and is drained again when its
 // deletion comes to nothing.
+// Who is away would have no way to what a forgotten region wrote, once its replica is gone.
+START_TEST(what_a_forgotten_region_wrote_is_everywhere_before_its_replica_goes)
+{
+    asked_init(&a,
+               "registries:\n  - { name: contoso, replicas: [{ region: eastus }, { region: westus "
+               "}, { region: north }] }\n"
+               "identities:\n  westus: { sealed: { epoch: 0, seq: 0, hash: "
+               "\"0000000000000000000000000000000000000000000000000000000000000000\" } }\n");
+    a.fleet.up[2] = false;
+    char *id = begun("replication delete", "contoso/westus", "{}");
+    asked_pass(&a, 2000);
+    ck_assert_str_eq(asked_state(&a, id), "Deleting");
+    ck_assert_str_eq(waits_for(id), "north");
+    ck_assert_ptr_nonnull(replica(1));
+    a.fleet.up[2] = true;
+    ends(id, "Succeeded", NULL);
+    ck_assert_ptr_null(replica(1));
+    asked_done(&a);
+}
+END_TEST
+
 START_TEST(one_that_was_drained_before)
 {
     asked_init(&a, ROWS);
@@ -294,5 +315,6 @@ CHECK_MAIN("lifecycle/content", a_replica_takes_global_traffic_once_it_is_whole,
            a_replica_that_is_called_off_while_it_waits,
            what_a_replica_wrote_is_copied_before_it_goes, what_nobody_copies_stays,
            nobody_is_asked_in_time, the_last_copy_of_what_a_lost_region_wrote,
-           regions_that_are_away_while_a_replica_goes, one_that_was_drained_before,
-           one_that_comes_back_takes_writes_again)
+           regions_that_are_away_while_a_replica_goes,
+           what_a_forgotten_region_wrote_is_everywhere_before_its_replica_goes,
+           one_that_was_drained_before, one_that_comes_back_takes_writes_again)
