@@ -137,13 +137,14 @@ static struct report_kept *find(struct reports *r, const char *region)
     return NULL;
 }
 
-// Under the lock: those that left the topology go, those that came are added.
+// Under the lock: those that left the topology, or were forgotten, go, those that came are added.
 static void members_update(struct reports *r, const struct fleet_caller *by,
                            const struct topology *t)
 {
     for (size_t i = 0; i < r->n;) {
         const char *name = r->list[i].region;
-        if (topology_region(t, name) && strcmp(name, by->region) != 0) {
+        const struct region *at = topology_region(t, name);
+        if (at && !at->sealed && strcmp(name, by->region) != 0) {
             i++;
             continue;
         }
@@ -152,7 +153,7 @@ static void members_update(struct reports *r, const struct fleet_caller *by,
     }
     for (size_t i = 0; i < t->n_regions; i++) {
         const char *name = t->regions[i].name;
-        if (strcmp(name, by->region) == 0 || find(r, name))
+        if (strcmp(name, by->region) == 0 || t->regions[i].sealed || find(r, name))
             continue;
         struct report_kept *k = &r->list[r->n++];
         *k = (struct report_kept){.why = "it was not asked yet"};

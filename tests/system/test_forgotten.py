@@ -71,6 +71,7 @@ class Forgotten(unittest.TestCase):
         self.assertEqual(status, 202, body)
         wait_until(30, lambda: not self.there("eastus", repository, "1"), "a delete goes on")
         wait_until(60, lambda: all(int(self.horizon(r)["appliedByAll"]) > killed for r in LEFT), f"the horizon goes on: {self.horizon('eastus')}")
+        wait_until(30, lambda: self.at(WRITER, "status", "--all").returncode == 0, f"nothing is wrong: {self.at(WRITER, 'status', '--all')}")
 
         # it comes back all the same
         lab.start(GONE, wait=False)
