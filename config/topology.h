@@ -87,7 +87,7 @@ struct feed_revocation {
 // A region that never comes back: what it wrote counts up to this place of its feed, and nothing that
 // it writes later. It is a member of nothing any more, but stays listed, so that what it wrote can
 // be verified. The next version keeps the seal, or names a later place: a member that was away may
-// hold more. Only new keys for the name end it (control/identity_list.h).
+// hold more. Only new keys for the name end it.
 struct feed_seal {
     // of the last entry that counts; seq 0: it wrote nothing
     uint64_t epoch, seq;
@@ -618,8 +618,8 @@ const struct public_key *topology_control_key(const struct topology *t, const ch
 // says which (heap).
 bool topology_revocations_may_follow(const struct topology *before, const struct topology *next,
                                      char **out_why);
-// The same for seals: is each of `before` in `next`, at the same place or a later one, or are all feed
-// keys that the region had then revoked there?
+// The same for seals: is each of `before` in `next`, at the same place or a later one, or are no feed
+// keys in use any more that the region had then?
 bool topology_seals_may_follow(const struct topology *before, const struct topology *next,
                                char **out_why);
 // peer certificate

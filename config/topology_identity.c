@@ -253,13 +253,12 @@ static bool seal_kept(const struct feed_seal *was, const struct feed_seal *is)
     return !memcmp(is->hash, was->hash, sizeof was->hash);
 }
 
-// What the keys of before signed past the seal is void then, for good.
-static bool seal_became_revocations(const struct region *was, const struct topology *next)
+// Other keys go on: those of before verify what they signed, and nothing more.
+static bool keys_ended(const struct region *was, const struct topology *next)
 {
     for (size_t i = 0; i < was->n_feed_keys; i++) {
-        const struct feed_revocation *v = topology_revocation(next, was->feed_keys[i].id);
-        if (!v || v->epoch > was->sealed->epoch ||
-            (v->epoch == was->sealed->epoch && v->seq > was->sealed->seq))
+        const struct public_key *is = topology_feed_key(next, was->feed_keys[i].id);
+        if (!is || (!is->retired_s && !topology_revocation(next, is->id)))
             return false;
     }
     return true;
@@ -272,7 +271,7 @@ bool topology_seals_may_follow(const struct topology *before, const struct topol
         const struct region *was = &before->regions[i], *is = topology_region(next, was->name);
         if (!was->sealed || (is && is->sealed && seal_kept(was->sealed, is->sealed)))
             continue;
-        if (is && !is->sealed && seal_became_revocations(was, next))
+        if (is && !is->sealed && keys_ended(was, next))
             continue;
         *out_why = mem_printf(
             "%s: identities.%s.sealed: the region was forgotten, and counts up to epoch %llu, seq "

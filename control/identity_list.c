@@ -109,23 +109,6 @@ static int identity_revoke(struct identity_list *l, const char *region,
     return 0;
 }
 
-int identity_unseal(struct identity_list *l, struct identity *x)
-{
-    int rc = 0;
-    for (size_t i = 0; !rc && x->sealed && i < x->n[IDENTITY_FEED_KEY]; i++) {
-        struct feed_revocation v = {.key = x->items[IDENTITY_FEED_KEY][i].id,
-                                    .epoch = x->sealed->epoch,
-                                    .seq = x->sealed->seq};
-        if (!v.epoch) // a revocation names an epoch that there can be
-            v.epoch = 1;
-        memcpy(v.hash, x->sealed->hash, sizeof v.hash);
-        rc = identity_revoke(l, x->region, &v);
-    }
-    if (!rc)
-        x->sealed = NULL;
-    return rc;
-}
-
 int identity_add(struct identity_list *l, const char *region, enum identity_kind kind,
                  struct identity_item item)
 {

@@ -59,9 +59,6 @@ int identity_list_add_all(struct identity_list *l, const struct topology *t);
 // topology may have.
 int identity_add(struct identity_list *l, const char *region, enum identity_kind kind,
                  struct identity_item item);
-// A forgotten region comes again with other keys: its name is used again. What its keys of before
-// signed after the place of its seal is void from then on, and for good. ERR_TOOBIG.
-int identity_unseal(struct identity_list *l, struct identity *x);
 struct identity *identity_of_region(struct identity_list *l, const char *region); // NULL if none
 struct identity_item *identity_find(struct identity *x, enum identity_kind kind, const char *id);
 void identity_remove(struct identity *x, enum identity_kind kind, struct identity_item *item);

@@ -50,9 +50,11 @@ static int row_judge(const struct region *r, const struct region_row *row, struc
     return ERR_CONFLICT;
 }
 
-// What the node before it had ends: its feed keys verify what they signed, all else goes.
+// What the node before it had ends: its feed keys verify what they signed, all else goes. A region
+// that was forgotten is a member again: what its feed goes on from, it learns from the others.
 static void identity_end(struct identity *x, int64_t now_s)
 {
+    x->sealed = NULL;
     x->n[IDENTITY_FINGERPRINT] = 0;
     x->n[IDENTITY_TOKEN_KEY] = 0;
     x->n[IDENTITY_CONTROL_KEY] = 0;
@@ -86,12 +88,8 @@ static int identities_set(const struct topology *t, const struct join_request *q
     if (rc)
         return rc;
     struct identity *had = identity_of_region(l, q->row.name);
-    if (had && replace) {
+    if (had && replace)
         identity_end(had, now_s);
-        rc = identity_unseal(l, had);
-        if (rc)
-            return identity_full(q, diag, rc);
-    }
     const struct {
         enum identity_kind kind;
         struct identity_item item;
