@@ -3,6 +3,7 @@
 // for it any more, and it is taken for nothing when it comes back all the same.
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "replication/replication_priv.h"
 #include "replication/words.h"
@@ -254,7 +255,41 @@ START_TEST(it_takes_no_writes_before_it_has_the_topology_either)
 }
 END_TEST
 
+// With new keys and an empty store: what counts of its feed it takes back, and it goes on.
+START_TEST(its_name_is_used_again)
+{
+    struct digest one, two, three;
+    char old_key[512], keys[300];
+    begin_and_lose_east(&one, &two);
+    struct feed_mark at = head_at(south);
+    seal(&at, 3);
+    WAIT_FOR(region_has(west, "contoso", "app", "2", &two), 30000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
+    snprintf(old_key, sizeof old_key, "      - { id: %s, key: \"%s\" }\n",
+             region_keys_feed_id(east->keys), region_keys_feed_spki(east->keys));
+    east->more_feed_keys = old_key;
+    ck_assert_int_eq(dir_remove_tree(east->dir), 0);
+    ck_assert_int_eq(dir_make(east->dir, 0700), 0);
+    snprintf(keys, sizeof keys, "%s/keys", east->dir);
+    ck_assert_int_eq(region_keys_create(keys, east->name, NULL), 0);
+    region_keys_free(east->keys);
+    ck_assert_int_eq(region_keys_open(keys, east->name, NULL, &east->keys), 0);
+    w.sealed[0][0] = '\0';
+    cut_pair(0, 1, false);
+    world_topology(&w, 4, false);
+    region_up(east);
+    WAIT_FOR(region_has(east, "contoso", "app", "2", &two), 60000);
+    WAIT_FOR(region_has(east, "contoso", "app", "1", &one), 60000);
+    region_push(east, "contoso", "app", "3", 7, 1, 5000, 0, &three);
+    WAIT_FOR(region_has(west, "contoso", "app", "3", &three), 60000);
+    WAIT_FOR(region_has(south, "contoso", "app", "3", &three), 60000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 60000);
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/forgotten", the_others_bring_each_other_up_to_the_seal,
            forget_seals_at_100_while_an_absent_member_holds_120,
            who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else,
-           it_comes_back_and_takes_no_writes, it_takes_no_writes_before_it_has_the_topology_either)
+           it_comes_back_and_takes_no_writes, it_takes_no_writes_before_it_has_the_topology_either,
+           its_name_is_used_again)
