@@ -175,7 +175,7 @@ class Chain(unittest.TestCase):
         self.assertEqual({r[0].rstrip("/"): set(r[1].split(", ")) for r in rows if r[0].startswith(("/v2", "/registry"))}, table)
         with open(f"{SOURCE}/replication/serve.c") as f:
             served = set(re.findall(r'\{"([a-z]+)", FOR_', f.read()))
-        peers = {"feed": "GET", "mark": "GET", "clock": "GET", "reach": "GET", "snapshot": "GET", "digests": "GET",
+        peers = {"feed": "GET", "mark": "GET", "clock": "GET", "reach": "GET", "snapshot": "GET", "digests": "GET", "upload": "GET", "origin": "GET",
                  "damaged": "POST", "holds": "POST", "ahead": "POST", "stored": "POST", "marks": "POST"}
         self.assertEqual({r[0].split("/")[-1] for r in rows if r[0].startswith("/replication")}, served - set(peers))
         auth = self.lab.bearer("repository:team/app:pull,push")
