@@ -86,7 +86,7 @@ class Run:
         finally:
             self.finish = time.monotonic()
             self.stop_clients(made)
-        end, self.converged = look_at_the_end(fleet, self.history, all_tags())
+        end, self.converged = look_at_the_end(fleet, self.history, all_tags(), nemesis.losses)
         end.problems += stop_problems(fleet, {l.region for l in nemesis.losses})
         return judge(self.history, end, Clocks(nemesis.shifts), self.bounds, list(REGIONS), self.start, self.finish, meanings(),
                      nemesis.losses, ACKED)

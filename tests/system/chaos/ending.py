@@ -9,6 +9,7 @@ from chaos.judge import End, Entry
 from lab import DOMAIN, MERIDIAN
 
 CONVERGE_S = 60 * SLOWER
+REFILL_S = 60 * SLOWER  # more, where a disk was lost: that region fetches everything anew
 TAG_ENTRY, HISTORY_MAX = 2, 100  # store/entry.h, store/meta.h
 # No log line of a healthy fleet has these, whatever the nemesis did.
 BAD_LINES = re.compile(r"sandbox: the system call|assert|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
@@ -149,10 +150,10 @@ def log_problems(fleet, lost=()):
                 yield f"{region}/{name}: {line}"
 
 
-def converge(fleet):
+def converge(fleet, limit_s):
     """Waits until all regions are Ready; (what is not so at the limit, how long it took, what it took so long)."""
     began, problems, last = time.monotonic(), ["not looked at"], []
-    while problems and time.monotonic() - began < CONVERGE_S:
+    while problems and time.monotonic() - began < limit_s:
         try:
             problems = list(status_problems(fleet))
         except (OSError, ValueError, AssertionError, KeyError) as e:
@@ -160,7 +161,7 @@ def converge(fleet):
         if problems:
             last = problems
             time.sleep(0.3)
-    return [f"{CONVERGE_S} s after healing: {p}" for p in problems], time.monotonic() - began, last
+    return [f"{limit_s} s after healing: {p}" for p in problems], time.monotonic() - began, last
 
 
 def each_region(work):
@@ -181,9 +182,9 @@ def each_region(work):
     return out
 
 
-def look_at_the_end(fleet, history, tags):
+def look_at_the_end(fleet, history, tags, losses=()):
     end = End()
-    end.problems, took_s, last = converge(fleet)
+    end.problems, took_s, last = converge(fleet, CONVERGE_S + (REFILL_S if losses else 0))
     wall_to_mono_s = time.time() - time.monotonic()
     end.problems += wait_problems(fleet, tags)
     put = sorted({*tags, *(o.tag for o in history.of("put") if o.acknowledged())})
