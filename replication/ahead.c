@@ -30,6 +30,8 @@ struct copy {
     struct tally *tally;
     struct digest digest;
     uint64_t size;
+    // who makes it: each calls ahead_end
+    unsigned n_makers;
     bool here;
     size_t key_n;
     char key[];
@@ -213,10 +215,17 @@ static void copy_remove(struct ahead *a, struct copy *c)
     free(c);
 }
 
-// Under the lock.
-static bool fits(const struct ahead *a, uint64_t n)
+// Under the lock. `taken`: of all that is counted, what n bytes stand for.
+static bool fits(const struct ahead *a, uint64_t n, uint64_t taken)
 {
-    return n <= a->max_bytes - a->all.waiting_bytes;
+    return n <= a->max_bytes - (a->all.waiting_bytes - taken);
+}
+
+static void give(struct ahead *a, struct tally *t, uint64_t n)
+{
+    assert(t && t->view.waiting_bytes >= n); // it was taken
+    a->all.waiting_bytes -= n;
+    t->view.waiting_bytes -= n;
 }
 
 // Under the lock.
@@ -226,19 +235,22 @@ static void refused(struct ahead *a, struct tally *t)
     t->view.n_refused++;
 }
 
+// What is noted already.
+static int copy_join(struct copy *had, uint64_t size)
+{
+    if (had->size < size)
+        return ERR_CONFLICT; // it would bring more than was counted
+    if (!had->n_makers)
+        return ERR_EXISTS;
+    had->n_makers++;
+    return 0;
+}
+
 // Takes over `c`.
-static int copy_note(struct ahead *a, struct copy *c, const struct ahead_key *k)
+static int copy_note(struct ahead *a, struct copy *c, uint64_t taken)
 {
     int rc = 0;
-    c->tally = tally_get(a, k->registry, k->origin);
-    const struct copy *had = htab_get(a->copies, c->key, c->key_n);
-    if (had && had->size < c->size)
-        rc = ERR_CONFLICT; // it would bring more than was counted
-    else if (had)
-        rc = ERR_EXISTS;
-    else if (!c->tally)
-        rc = ERR_NOMEM;
-    else if (a->all.waiting == AHEAD_MAX || !fits(a, c->size))
+    if (a->all.waiting == AHEAD_MAX || !fits(a, c->size, taken))
         rc = ERR_FULL; // invariant 2
     else
         rc = htab_put(a->copies, c->key, c->key_n, c);
@@ -248,22 +260,40 @@ static int copy_note(struct ahead *a, struct copy *c, const struct ahead_key *k)
         free(c);
         return rc;
     }
+    c->n_makers = 1;
     waits(&a->all, c->size);
     waits(&c->tally->view, c->size);
     enqueue(a, c);
     return 0;
 }
 
-int ahead_note(struct ahead *a, const struct ahead_key *key, uint64_t size)
+int ahead_note_taken(struct ahead *a, const struct ahead_key *key, uint64_t size, uint64_t taken)
 {
     struct copy *c;
     int rc = copy_new(key, size, &c);
     if (rc)
         return rc;
     pthread_mutex_lock(&a->lock);
-    rc = copy_note(a, c, key);
+    struct copy *had = htab_get(a->copies, c->key, c->key_n);
+    struct tally *t = tally_get(a, key->registry, key->origin);
+    c->tally = t;
+    if (had || !t) {
+        free(c);
+        rc = ERR_NOMEM;
+        if (had)
+            rc = copy_join(had, size);
+    } else {
+        rc = copy_note(a, c, taken);
+    }
+    if (!rc && taken)
+        give(a, t, taken);
     pthread_mutex_unlock(&a->lock);
     return rc;
+}
+
+int ahead_note(struct ahead *a, const struct ahead_key *key, uint64_t size)
+{
+    return ahead_note_taken(a, key, size, 0);
 }
 
 void ahead_end(struct ahead *a, const struct ahead_key *key, int rc)
@@ -272,14 +302,15 @@ void ahead_end(struct ahead *a, const struct ahead_key *key, int rc)
     size_t n = key_of(key, text);
     pthread_mutex_lock(&a->lock);
     struct copy *c = htab_get(a->copies, text, n);
-    assert(c && !c->here); // invariant 1: who began it ends it, once
-    if (rc) {
-        copy_remove(a, c);
-    } else {
+    assert(c && c->n_makers > 0); // invariant 1: who took part in it ends that, once
+    c->n_makers--;
+    if (!rc && !c->here) {
         c->here = true;
         a->all.copied_bytes += c->size;
         c->tally->view.copied_bytes += c->size;
     }
+    if (!c->here && !c->n_makers)
+        copy_remove(a, c);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -292,7 +323,7 @@ int ahead_take(struct ahead *a, const char *registry, const char *origin, uint64
     struct tally *t = tally_get(a, registry, origin);
     if (!t)
         rc = ERR_NOMEM;
-    else if (!fits(a, n))
+    else if (!fits(a, n, 0))
         rc = ERR_FULL; // invariant 2
     if (rc == ERR_FULL)
         refused(a, t);
@@ -309,10 +340,7 @@ void ahead_give(struct ahead *a, const char *registry, const char *origin, uint6
     if (!n)
         return;
     pthread_mutex_lock(&a->lock);
-    struct tally *t = tally_find(a, registry, origin);
-    assert(t && t->view.waiting_bytes >= n); // it was taken
-    a->all.waiting_bytes -= n;
-    t->view.waiting_bytes -= n;
+    give(a, tally_find(a, registry, origin), n);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -350,13 +378,14 @@ static struct copy *copy_next(struct ahead *a, uint64_t *n)
         --*n;
         dequeue(a, c);
         enqueue(a, c);
-        if (c->here)
+        if (c->here && !c->n_makers)
             return c;
     }
     return NULL;
 }
 
-// No other thread forgets a copy that is here: it may be looked at without the lock.
+// No other thread forgets a copy that is here and that nobody makes, or takes part in it: it may be
+// looked at without the lock.
 static void copy_look(struct ahead *a, struct meta *m, struct copy *c)
 {
     struct blob_here here;

@@ -16,7 +16,8 @@
 // dispatcher's alone.
 //
 // Invariants
-//   1. A copy is noted once, from its begin until it is used, wasted, or has failed.
+//   1. A copy is noted once, from its begin until it is used, wasted, or has failed. Several may make
+//      it at once: it has failed when the last of them has ended, and none has made it.
 //   2. The bytes of all that is noted or taken are at most the bound. A size is another region's
 //      word, and no more comes than it says.
 #ifndef MERIDIAN_REPLICATION_AHEAD_H
@@ -45,10 +46,13 @@ struct ahead_key { // borrowed
 int ahead_new(uint64_t max_bytes, struct ahead **out);
 void ahead_free(struct ahead *a); // NULL is ignored
 
-// A copy begins. ERR_EXISTS: it is noted already. ERR_CONFLICT: it is, with a smaller size.
-// ERR_FULL: the bound, which is counted.
+// A copy begins, or another thread takes part in it; each 0 has its ahead_end. ERR_EXISTS: it is here
+// already. ERR_CONFLICT: it is noted with a smaller size. ERR_FULL: the bound, which is counted.
 int ahead_note(struct ahead *a, const struct ahead_key *key, uint64_t size);
-// It is here (0), or will not be.
+// Of an upload for which `taken` bytes were taken (ahead_take): on 0 they are given back, for they
+// are part of the size. ERR_EXISTS: as above, and nothing was given back.
+int ahead_note_taken(struct ahead *a, const struct ahead_key *key, uint64_t size, uint64_t taken);
+// It is here (0), or the caller has not made it.
 void ahead_end(struct ahead *a, const struct ahead_key *key, int rc);
 
 // Bytes of an upload that still runs, which are copied before anybody knows how many they will be:

@@ -45,8 +45,12 @@ struct copy {
 
     // Under all->lock.
 
-    // of the bound, until the digest is known
+    // of the bound, until its size is noted
     uint64_t taken;
+    // bytes that are kept, or are about to be
+    uint64_t claimed;
+    // its size is, and the copy ends that note
+    bool noted;
     bool known;
     struct digest digest;
     uint64_t size;
@@ -164,21 +168,27 @@ static struct copy *copy_find(const struct upload_copies *all, const struct uplo
 
 // --- the bytes; on the copy's thread ---
 
-// Room in the bound, and no more than the upload has become.
+// Room for that many bytes in all. Under the lock.
+static int bytes_count(struct copy *c, uint64_t bytes)
+{
+    int rc = 0;
+    if (c->noted && bytes > c->size)
+        return ERR_TOOBIG; // no more than the upload has become
+    if (c->noted || bytes <= c->taken)
+        return 0;
+    rc = ahead_take(c->all->r->ahead, c->registry, c->origin, WINDOW_BYTES);
+    if (!rc)
+        c->taken += WINDOW_BYTES;
+    return rc;
+}
+
 static int bound_take(struct copy *c, size_t n)
 {
     struct upload_copies *all = c->all;
-    int rc = 0;
     pthread_mutex_lock(&all->lock);
-    bool over = c->known && c->bytes + n > c->size;
-    if (over)
-        rc = ERR_TOOBIG;
-    // its size is noted, once the digest is known
-    if (!c->known && c->bytes + n > c->taken) {
-        rc = ahead_take(all->r->ahead, c->registry, c->origin, WINDOW_BYTES);
-        if (!rc)
-            c->taken += WINDOW_BYTES;
-    }
+    int rc = bytes_count(c, c->bytes + n);
+    if (!rc)
+        c->claimed = c->bytes + n;
     pthread_mutex_unlock(&all->lock);
     return rc;
 }
@@ -337,6 +347,14 @@ static void copy_unlink(struct copy *c)
     c->all->n--;
 }
 
+static struct ahead_key ahead_key_of(const struct copy *c)
+{
+    return (struct ahead_key){.registry = c->registry,
+                              .repository = c->repository,
+                              .digest = c->digest,
+                              .origin = c->origin};
+}
+
 static void copy_end(struct copy *c, int rc)
 {
     struct upload_copies *all = c->all;
@@ -345,6 +363,10 @@ static void copy_end(struct copy *c, int rc)
     copy_unlink(c); // nobody says more of it
     pthread_mutex_unlock(&all->lock);
     ahead_give(r->ahead, c->registry, c->origin, c->taken);
+    if (c->noted) {
+        const struct ahead_key key = ahead_key_of(c);
+        ahead_end(r->ahead, &key, rc);
+    }
     if (rc)
         ahead_lost(r->ahead, c->registry, c->origin, c->bytes);
     if (c->flight) { // invariant 3
@@ -414,12 +436,32 @@ int upload_copy_begin(struct upload_copies *all, const struct upload_copy_key *k
     return rc;
 }
 
+// From here on its size is counted, in place of what it took. Under the lock.
+static int copy_note(struct copy *c, const struct digest *digest, uint64_t size)
+{
+    if (size < c->claimed)
+        return ERR_TOOBIG; // it cannot be what was copied
+    c->digest = *digest;
+    const struct ahead_key key = ahead_key_of(c);
+    int rc = ahead_note_taken(c->all->r->ahead, &key, size, c->taken);
+    if (rc)
+        return rc;
+    c->taken = 0;
+    c->size = size;
+    c->noted = true;
+    return 0;
+}
+
 // Under the lock. From here on whoever wants the blob waits for the copy; unless another fetch of it
 // runs already, which comes to its end by itself.
 static void copy_lead(struct copy *c, const struct digest *digest, uint64_t size)
 {
     struct flight *f;
     bool leads = false;
+    if (copy_note(c, digest, size)) { // invariant 4
+        c->stop = true;
+        return;
+    }
     if (flight_join(content_flights(c->all->r->content), digest, FLIGHT_DURABLE, &f, &leads)) {
         c->stop = true;
         return;
@@ -430,26 +472,18 @@ static void copy_lead(struct copy *c, const struct digest *digest, uint64_t size
         return;
     }
     c->flight = f;
-    c->digest = *digest;
-    c->size = size;
     c->known = true;
 }
 
 void upload_copy_known(struct upload_copies *all, const struct upload_copy_key *key,
                        const struct digest *digest, uint64_t size)
 {
-    uint64_t taken = 0;
     pthread_mutex_lock(&all->lock);
     struct copy *c = copy_find(all, key);
     if (c && !c->known && !c->stop)
         copy_lead(c, digest, size);
-    if (c && c->known) {
-        taken = c->taken;
-        c->taken = 0;
-    }
     pthread_cond_broadcast(&all->changed);
     pthread_mutex_unlock(&all->lock);
-    ahead_give(all->r->ahead, key->registry, key->origin, taken);
 }
 
 void upload_copy_drop(struct upload_copies *all, const struct upload_copy_key *key)

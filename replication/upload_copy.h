@@ -12,9 +12,10 @@
 // From upload_copy_known on the copy is the flight of that digest (content/flight.h): who wants the
 // blob waits for it, and looks for itself if it fails.
 //
-// What a copy takes counts against the bound of copies ahead (replication/ahead.h), in windows while
-// its size is not known. It is given up when the stream breaks or says nothing, when the bound or
-// the disk is full, and when no digest follows its end.
+// What a copy takes counts against the bound of copies ahead (replication/ahead.h): in windows while
+// its size is not known, and from then on as a note of that size, which the copy holds until it
+// ends. It is given up when the stream breaks or says nothing, when the bound or the disk is full,
+// when the size cannot be noted, and when no digest follows its end.
 //
 // Threads: any; nothing here blocks but upload_copies_stop. Each copy has a thread while it runs.
 //
@@ -22,6 +23,7 @@
 //   1. A copy whose digest is not known, or does not match, is never published.
 //   2. At most UPLOAD_COPIES_MAX run. One upload is copied once.
 //   3. A flight that a copy leads ends when the copy does.
+//   4. No byte of a copy is kept that is not counted, until the copy ends.
 #ifndef MERIDIAN_REPLICATION_UPLOAD_COPY_H
 #define MERIDIAN_REPLICATION_UPLOAD_COPY_H
 

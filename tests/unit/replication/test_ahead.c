@@ -33,7 +33,6 @@ START_TEST(notes_and_their_bound)
     struct ahead_key other = key_of("contoso", "apart", '1');
     ck_assert_int_eq(ahead_new(1000, &a), 0);
     ck_assert_int_eq(ahead_note(a, &one, 600), 0);
-    ck_assert_int_eq(ahead_note(a, &one, 600), ERR_EXISTS);
     ck_assert_int_eq(ahead_note(a, &one, 601), ERR_CONFLICT);
     ck_assert_int_eq(ahead_note(a, &two, 401), ERR_FULL);
     ck_assert_int_eq(ahead_note(a, &two, UINT64_MAX), ERR_FULL);
@@ -43,6 +42,7 @@ START_TEST(notes_and_their_bound)
     ahead_end(a, &one, ERR_NOTFOUND);                     // it did not come
     ck_assert_int_eq(ahead_note(a, &other, 600), 0);
     ahead_end(a, &two, 0);
+    ck_assert_int_eq(ahead_note(a, &two, 400), ERR_EXISTS);
     ahead_view(a, "contoso", "eastus", &v);
     ck_assert_uint_eq(v.waiting, 1);
     ck_assert_uint_eq(v.waiting_bytes, 400);
@@ -66,6 +66,57 @@ START_TEST(notes_and_their_bound)
     name[3999] = 0;
     const struct ahead_key longer = key_of("contoso", name, '1');
     ck_assert_int_eq(ahead_note(a, &longer, 1), ERR_TOOBIG);
+    ahead_free(a);
+}
+END_TEST
+
+// It counts once, until all have ended; and is here if one of them made it.
+START_TEST(several_may_make_one_copy)
+{
+    struct ahead *a;
+    struct ahead_view v;
+    const struct ahead_key one = key_of("contoso", "app", '1'), two = key_of("contoso", "app", '2');
+    ck_assert_int_eq(ahead_new(1000, &a), 0);
+    ck_assert_int_eq(ahead_note(a, &one, 600), 0);
+    ck_assert_int_eq(ahead_note(a, &one, 500), 0);
+    ahead_end(a, &one, ERR_TIMEOUT);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 600);
+    ahead_end(a, &one, ERR_TIMEOUT);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 0);
+    ck_assert_int_eq(ahead_note(a, &two, 600), 0);
+    ck_assert_int_eq(ahead_note(a, &two, 600), 0);
+    ahead_end(a, &two, 0);
+    ahead_end(a, &two, ERR_TIMEOUT);
+    ck_assert_int_eq(ahead_note(a, &two, 600), ERR_EXISTS);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 600);
+    ck_assert_uint_eq(v.copied_bytes, 600);
+    ahead_free(a);
+}
+END_TEST
+
+// What an upload took is part of the size that it turns out to have.
+START_TEST(a_note_takes_over_what_was_taken)
+{
+    struct ahead *a;
+    struct ahead_view v;
+    const struct ahead_key one = key_of("contoso", "app", '1'), two = key_of("contoso", "app", '2');
+    ck_assert_int_eq(ahead_new(1000, &a), 0);
+    ck_assert_int_eq(ahead_take(a, "contoso", "eastus", 600), 0);
+    ck_assert_int_eq(ahead_note_taken(a, &one, 1001, 600), ERR_FULL);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 600);
+    ck_assert_int_eq(ahead_note_taken(a, &one, 900, 600), 0);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 900);
+    ck_assert_int_eq(ahead_take(a, "contoso", "eastus", 100), 0);
+    ck_assert_int_eq(ahead_note_taken(a, &one, 950, 100), ERR_CONFLICT);
+    ck_assert_int_eq(ahead_note_taken(a, &one, 900, 100), 0);
+    ck_assert_int_eq(ahead_note_taken(a, &two, 100, 0), 0);
+    ahead_view(a, "contoso", "eastus", &v);
+    ck_assert_uint_eq(v.waiting_bytes, 1000);
     ahead_free(a);
 }
 END_TEST
@@ -153,8 +204,8 @@ START_TEST(a_lease_that_ends_is_waste)
     tell(east, &layer, 3000);
     WAIT_FOR(said(west, "copiedBytes") == 3000, 10000);
     meta_set_lease_grace(west->meta, 0);
-    ck_assert_int_eq(meta_collect_leases(west->meta, 100, &c), 0);
-    WAIT_FOR(said(west, "wastedBytes") == 3000, 10000);
+    WAIT_FOR(meta_collect_leases(west->meta, 100, &c) == 0 && said(west, "wastedBytes") == 3000,
+             10000);
     ck_assert_int_eq(said(west, "waitingBytes"), 0);
     ck_assert_int_eq(said(west, "usedBytes"), 0);
     world_done(&w);
@@ -271,6 +322,7 @@ START_TEST(the_fence_is_asked_on_both_sides)
 END_TEST
 
 CHECK_MAIN("replication/ahead", notes_and_their_bound, bytes_of_uploads_that_run_count,
+           several_may_make_one_copy, a_note_takes_over_what_was_taken,
            a_manifest_uses_what_was_copied_ahead, a_lease_that_ends_is_waste,
            beyond_the_bound_a_blob_comes_with_its_manifest, no_more_comes_than_was_said,
            copies_ahead_take_no_jobs_turn, the_fence_is_asked_on_both_sides)

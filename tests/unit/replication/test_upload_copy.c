@@ -9,10 +9,12 @@
 #include "base/mem.h"
 #include "net/response_reader.h"
 #include "replication/ahead.h"
+#include "replication/gather.h"
 #include "store/files/files.h"
 #include "store/publish.h"
 #include "tests/support/check_main.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -267,6 +269,79 @@ START_TEST(beyond_the_bound_nothing_is_copied)
 }
 END_TEST
 
+// The regions, of which westeurope copies so many bytes ahead; and an upload that comes there.
+static void begin_bound(uint64_t bytes)
+{
+    world_make(&w);
+    west->ahead_bytes = bytes;
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready") &&
+                 state_is(east, "contoso", "southeastasia", "Ready"),
+             10000);
+    upload_make();
+    tell(NULL, ID);
+    WAIT_FOR(both_have(PART), 10000);
+}
+
+// eastus says to westeurope which blob the upload has become; the status. It need not be so.
+static int say(const struct digest *d, uint64_t size, const char *more)
+{
+    char target[512], text[DIGEST_TEXT_SIZE];
+    snprintf(target, sizeof target,
+             "/replication/v1/ahead?registry=contoso&repository=app&digest=%s&size=%" PRIu64 "%s",
+             digest_format(d, text), size, more);
+    return region_ask(west, east, "POST", target, "west.example.io", NULL);
+}
+
+// A region that says that a relay will tell of the blob has its bytes counted all the same.
+START_TEST(what_a_relay_is_to_tell_of_is_counted)
+{
+    struct digest d;
+    begin_bound(8 << 20);
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, "never", 5, &d), 0);
+    ck_assert_int_eq(say(&d, 5 << 20, "&later=1&by=southeastasia&upload=" ID), 202);
+    ck_assert_int_eq(said(west, "waitingBytes"), 5 << 20);
+    part_write(2);
+    WAIT_FOR(both_have(2 * PART), 10000);
+    ck_assert_int_eq(said(west, "waitingBytes"), 5 << 20);
+    part_write(3);
+    part_write(4);
+    WAIT_FOR(let_go(west), 10000); // it is more than was said
+    end();
+}
+END_TEST
+
+START_TEST(a_size_beyond_the_bound_ends_the_copy)
+{
+    struct digest d;
+    begin_bound(8 << 20);
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, "never", 5, &d), 0);
+    (void)say(&d, 64 << 20, "&later=1&by=southeastasia&upload=" ID);
+    WAIT_FOR(let_go(west), 10000);
+    ck_assert_int_eq(copied(south), PART);
+    end();
+}
+END_TEST
+
+// The blob is coming already, behind others, and was said to be smaller.
+START_TEST(a_smaller_size_that_was_noted_ends_the_copy)
+{
+    struct digest d;
+    begin_bound(64 << 20);
+    east->fault = FAULT_HANGS;
+    for (unsigned i = 0; i <= AHEAD_THREADS; i++) {
+        region_layer(east, "contoso", "app", 900 + i, 1, &d);
+        ck_assert_int_eq(say(&d, 1, "&later=1"), 202);
+    }
+    WAIT_FOR(east->n_blob_gets > 0, 10000);
+    (void)say(&d, 32 << 20, "&later=1&upload=" ID);
+    WAIT_FOR(copied(west) == -1, 10000);
+    WAIT_FOR(said(west, "waitingBytes") == AHEAD_THREADS + 1, 10000);
+    end();
+}
+END_TEST
+
 START_TEST(a_region_that_goes_leaves_nothing_behind)
 {
     begin();
@@ -433,4 +508,5 @@ CHECK_MAIN("replication/upload_copy", who_waits_for_the_blob_hurries_the_copy,
            bytes_that_do_not_match_are_thrown_away, no_more_comes_than_it_has_become,
            beyond_the_bound_nothing_is_copied, a_region_that_goes_leaves_nothing_behind,
            without_its_origin_a_copy_is_let_go, a_slow_reader_has_its_own_pace,
-           nobody_else_reads_an_upload, the_fence_is_asked)
+           nobody_else_reads_an_upload, the_fence_is_asked, what_a_relay_is_to_tell_of_is_counted,
+           a_size_beyond_the_bound_ends_the_copy, a_smaller_size_that_was_noted_ends_the_copy)
