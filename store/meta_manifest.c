@@ -389,8 +389,10 @@ static int tag_write(struct tx *tx, struct put *u, const struct put_tag *t)
     uint64_t above = stamp_max(t->above, u->manifest.killed);
     e.tag = t->tag;
     e.create_only = t->create_only;
-    if (t->create_only)
+    if (t->create_only) { // it comes after all that it knows of: a floor may lie ahead of the clock
         e.generation = t->generation;
+        above = stamp_max(above, t->generation);
+    }
     int rc = 0;
     if (t->unlocks)
         rc = tag_unlock(tx, u, t);

@@ -177,21 +177,59 @@ static int put_back(struct tx *tx, const struct feed_entry *e)
     return clock_raise(tx, e->stamp);
 }
 
+// That an entry has ended is not signed: who gave it back so may have lied. What was dropped here is
+// known by our own mark; any other that comes without the word is taken as if it were not here.
+// *out: so it is with the one that is held under this id.
+static int ended_by_word(struct tx *tx, const struct feed_entry *e, int64_t id, bool *out)
+{
+    struct feed_mark kept;
+    const struct feed_mark place = entry_mark(e);
+    *out = false;
+    if (e->ended)
+        return 0;
+    int rc = kept_from(tx, e->origin, e->registry, &kept);
+    if (rc || feed_mark_order(&place, &kept) <= 0)
+        return rc;
+    struct arena a;
+    struct feed_entry held;
+    arena_init(&a, 0);
+    rc = log_get(tx, id, &a, &held);
+    if (!rc)
+        *out = held.ended;
+    arena_done(&a);
+    return rc;
+}
+
+// As log_held, but not of those that are here as ended by somebody's word only.
+static int held_find(struct tx *tx, const struct feed_entry *e, int64_t *out_id, bool *out_by_word)
+{
+    *out_by_word = false;
+    int rc = log_held(tx, e, out_id);
+    if (!rc)
+        rc = ended_by_word(tx, e, *out_id, out_by_word);
+    if (rc)
+        return rc;
+    return *out_by_word ? ERR_NOTFOUND : 0;
+}
+
 static int recover_one(struct tx *tx, const struct feed_entry *e, struct recovered *out,
                        bool *out_again)
 {
     int64_t id;
+    bool by_word;
     int rc = entry_is_void(tx, e);
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = log_held(tx, e, &id);
+    rc = held_find(tx, e, &id, &by_word);
     if (rc == ERR_CONFLICT) {
         *out_again = true;
         return place_taken(tx, e);
     }
     if (rc != ERR_NOTFOUND)
         return rc;
-    rc = put_back(tx, e);
+    rc = by_word ? log_remove(tx, id) : 0;
+    if (!rc)
+        rc = put_back(tx, e);
     if (rc)
         return rc;
     out->n_put_back++;
@@ -319,14 +357,17 @@ int meta_recover(struct meta *m, const struct feed_entry *entries, size_t n, str
 static int lost_find(struct tx *tx, const struct feed_entry *e)
 {
     int64_t id;
+    bool by_word;
     int rc = entry_is_void(tx, e);
     if (rc != ERR_NOTFOUND)
         return rc ? rc : ERR_NOTFOUND;
-    rc = log_held(tx, e, &id);
+    rc = held_find(tx, e, &id, &by_word);
     if (rc == ERR_CONFLICT)
         rc = survey_restated(tx, e, INT64_MAX, 0);
     if (rc != ERR_NOTFOUND)
         return rc ? rc : ERR_NOTFOUND;
+    if (by_word)
+        return 0;
     struct feed_mark kept;
     const struct feed_mark place = entry_mark(e);
     rc = kept_from(tx, e->origin, NULL, &kept);

@@ -6,6 +6,7 @@
 #include "store/meta_drop.h"
 #include "store/meta_floor.h"
 #include "store/meta_snapshot.h"
+#include "store/meta_void.h"
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
@@ -345,6 +346,55 @@ START_TEST(an_old_place_is_known_and_no_feed_begins_there)
 }
 END_TEST
 
+// A disk is lost, and the first peer that answers says of all that it has ended: nobody signed that.
+START_TEST(what_another_calls_ended_comes_back)
+{
+    struct arena a;
+    struct feed_entry *e, *lie;
+    struct recovered done;
+    bool lost;
+    size_t ended;
+    begin();
+    arena_init(&a, 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    carry(&east, &west);
+    run_jobs(&west);
+    size_t n = feed_all(&west, "eastus", &a, &e);
+    ck_assert_uint_eq(feed_all(&west, "eastus", &a, &lie), n);
+    for (size_t i = 0; i < n; i++)
+        lie[i].ended = true;
+    meta_close(east.m);
+    store_lose(&east);
+    store_reopen(&east);
+    ck_assert_int_eq(meta_recover(east.m, lie, n, &done), 0);
+    ck_assert_uint_eq(done.n_put_back, n);
+    ck_assert_int_eq(meta_lost(east.m, &lie[0], &lost), 0);
+    ck_assert(!lost);
+    ck_assert_int_eq(meta_lost(east.m, &e[0], &lost), 0);
+    ck_assert(lost);
+    ck_assert_int_eq(meta_recover(east.m, e, n, &done), 0);
+    ck_assert_uint_eq(done.n_put_back, n);
+    run_jobs(&east);
+    expect_tag(&east, "app", "v1", "{1}");
+    ck_assert_uint_eq(n_entries(&east, "eastus", &ended), n);
+    ck_assert_uint_eq(ended, 0);
+    feed_verify(&east, "eastus");
+    ck_assert_int_eq(meta_lost(east.m, &e[0], &lost), 0);
+    ck_assert(!lost);
+    // the lie again, and what was dropped here: nothing comes of either
+    ck_assert_int_eq(meta_recover(east.m, lie, n, &done), 0);
+    ck_assert_uint_eq(done.n_put_back, 0);
+    manifest_delete(&east, "{1}");
+    drop_both(&east, top_stamp(&east));
+    ck_assert_int_eq(meta_lost(east.m, &e[n - 1], &lost), 0);
+    ck_assert(!lost);
+    ck_assert_int_eq(meta_recover(east.m, e, 0, &done), 0);
+    expect_tag(&east, "app", "v1", NULL);
+    arena_done(&a);
+    end();
+}
+END_TEST
+
 // How `at` judges what `of` has of a subject.
 static enum differ_verdict judged(struct region_store *at, struct region_store *of,
                                   const struct shown_subject *s)
@@ -456,6 +506,33 @@ START_TEST(who_creates_comes_after_what_was_dropped)
 }
 END_TEST
 
+// A member told a floor that lies ahead of the clock. What is created then comes after it, and a
+// deletion still comes after what was created.
+START_TEST(a_floor_of_the_future_holds_no_tag)
+{
+    struct put_result r;
+    struct manifest_put p = {.registry = REG,
+                             .repository = "app",
+                             .digest = digest_str("{1}"),
+                             .media_type = TYPE,
+                             .content = bytes_str("{1}"),
+                             .tag = "v1",
+                             .create_only = true};
+    begin();
+    ck_assert_int_eq(put(&east, "app", "other", "{2}"), 0);
+    ck_assert_int_eq(meta_floor_hear(east.m, REG, top_stamp(&east) + (300ull << 16)), 0);
+    ck_assert_int_eq(meta_manifest_put(east.m, &p, &r), 0);
+    tag_delete(&east, "v1");
+    expect_tag(&east, "app", "v1", NULL);
+    ck_assert_int_eq(meta_floor_hear(east.m, REG, top_stamp(&east) + (300ull << 16)), 0);
+    p.tag = "v2";
+    ck_assert_int_eq(meta_manifest_put(east.m, &p, &r), 0);
+    manifest_delete(&east, "{1}");
+    expect_tag(&east, "app", "v2", NULL);
+    end();
+}
+END_TEST
+
 static size_t trim(struct region_store *s, const char *origin, uint64_t upto)
 {
     struct trim_at at = {0};
@@ -553,8 +630,8 @@ END_TEST
 CHECK_MAIN("store/meta_drop", what_was_deleted_goes_in_two_steps, who_joins_later_gets_what_lives,
            what_comes_again_is_refused_or_dead, what_lies_above_or_lives_stays,
            what_is_not_applied_keeps_the_floor_down, locks_go_with_what_they_locked,
-           an_old_place_is_known_and_no_feed_begins_there,
-           who_has_dropped_and_who_has_not_are_the_same,
+           an_old_place_is_known_and_no_feed_begins_there, what_another_calls_ended_comes_back,
+           a_floor_of_the_future_holds_no_tag, who_has_dropped_and_who_has_not_are_the_same,
            an_older_store_is_named_and_brings_nothing_back,
            who_creates_comes_after_what_was_dropped, what_was_outdone_leaves_the_log,
            what_is_not_applied_outdoes_nothing, rows_and_log_stay_bounded)
