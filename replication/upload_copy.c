@@ -7,69 +7,16 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "replication/ahead.h"
-#include "replication/bandwidth.h"
-#include "replication/peer.h"
-#include "replication/peers.h"
 #include "replication/replication_priv.h"
+#include "replication/upload_copy_priv.h"
 #include "store/publish.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
-#define PIECE_BYTES (128u << 10)
-// what counts against the bound at once, while the size is not known
-#define WINDOW_BYTES (4u << 20)
-// so much is left for the disk to do at the end
-#define SYNC_BYTES (16u << 20)
-// a client that sends so slowly gains nothing by a copy
-#define IDLE_MS 30000
 // so long after the end of its bytes the digest may come
 #define WORD_MS 5000
 #define HEX_MAX 64
-
-struct copy {
-    struct upload_copies *all;
-    // of all->first; under the lock
-    struct copy *next;
-    struct pool_job job;
-    char *registry, *repository, *origin, *upload;
-    // it must end
-    _Atomic bool stop;
-
-    // The copy's own thread's.
-
-    struct blob_upload *file;
-    struct space_charge charge;
-    uint64_t bytes, synced;
-
-    // Under all->lock.
-
-    // of the bound, until its size is noted
-    uint64_t taken;
-    // bytes that are kept, or are about to be
-    uint64_t claimed;
-    // its size is, and the copy ends that note
-    bool noted;
-    bool known;
-    struct digest digest;
-    uint64_t size;
-    // of the digest; it is led by this copy
-    struct flight *flight;
-};
-
-struct upload_copies {
-    struct replicator *r;
-    struct pool *pool;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-
-    // Under the lock.
-
-    bool drains;
-    size_t n;
-    struct copy *first;
-};
 
 bool upload_copy_id_ok(const char *id, const char *origin)
 {
@@ -166,110 +113,7 @@ static struct copy *copy_find(const struct upload_copies *all, const struct uplo
     return c;
 }
 
-// --- the bytes; on the copy's thread ---
-
-// Room for that many bytes in all. Under the lock.
-static int bytes_count(struct copy *c, uint64_t bytes)
-{
-    int rc = 0;
-    if (c->noted && bytes > c->size)
-        return ERR_TOOBIG; // no more than the upload has become
-    if (c->noted || bytes <= c->taken)
-        return 0;
-    rc = ahead_take(c->all->r->ahead, c->registry, c->origin, WINDOW_BYTES);
-    if (!rc)
-        c->taken += WINDOW_BYTES;
-    return rc;
-}
-
-static int bound_take(struct copy *c, size_t n)
-{
-    struct upload_copies *all = c->all;
-    pthread_mutex_lock(&all->lock);
-    int rc = bytes_count(c, c->bytes + n);
-    if (!rc)
-        c->claimed = c->bytes + n;
-    pthread_mutex_unlock(&all->lock);
-    return rc;
-}
-
-static int keep(struct copy *c, const uint8_t *p, size_t n)
-{
-    int rc = bound_take(c, n);
-    if (!rc)
-        rc = space_grow(&c->charge, n);
-    if (!rc)
-        rc = blob_upload_write(c->file, p, n);
-    if (rc)
-        return rc;
-    space_spend(&c->charge, n);
-    c->bytes += n;
-    if (c->bytes - c->synced < SYNC_BYTES)
-        return 0;
-    c->synced = c->bytes;
-    return blob_upload_sync(c->file);
-}
-
-// A client may wait for the blob, once it is known which one it is. The flight lasts as long as the
-// copy.
-static const _Atomic bool *urgent_of(struct copy *c)
-{
-    const _Atomic bool *urgent = NULL;
-    pthread_mutex_lock(&c->all->lock);
-    if (c->flight)
-        urgent = flight_urgent(c->flight);
-    pthread_mutex_unlock(&c->all->lock);
-    return urgent;
-}
-
-static int body_keep(struct copy *c, struct response_reader *from)
-{
-    AUTO_FREE uint8_t *piece = mem_alloc(PIECE_BYTES);
-    if (!piece)
-        return ERR_NOMEM;
-    struct peer *p = peers_find(c->all->r->peers, c->origin);
-    int status = response_reader_status(from, PEER_ANSWER_MS);
-    if (status < 0)
-        return status;
-    if (status != 200)
-        return ERR_NOTFOUND;
-    for (;;) {
-        ssize_t n = response_reader_read(from, piece, PIECE_BYTES, IDLE_MS);
-        if (n <= 0)
-            return (int)n;
-        int rc = keep(c, piece, (size_t)n);
-        if (!rc && p)
-            rc = bandwidth_take(c->all->r->bandwidth, peer_line(p), (size_t)n, urgent_of(c),
-                                &c->stop);
-        if (rc)
-            return rc;
-    }
-}
-
-// Asks the origin for the upload, and keeps what comes until it ends. 0: it ended as it should.
-static int stream_keep(struct copy *c)
-{
-    struct replicator *r = c->all->r;
-    char target[768];
-    struct dial d;
-    struct response_reader *from;
-    struct topology *t = snapshot_get(r->o.topology);
-    snprintf(target, sizeof target, "/replication/v1/upload?registry=%s&repository=%s&upload=%s",
-             c->registry, c->repository, c->upload);
-    int rc = ERR_UNREACHABLE;
-    if (t)
-        rc = peer_dial(&r->dialer, t, c->origin, target, NULL, &d);
-    if (!rc) {
-        d.q.idle_timeout_ms = IDLE_MS;
-        rc = response_reader_open(r->o.fetcher, &d.q, &c->stop, &from);
-    }
-    snapshot_unref(t); // the request has copied what it needs
-    if (rc)
-        return rc;
-    rc = body_keep(c, from);
-    response_reader_close(from);
-    return rc;
-}
+// --- on the copy's thread ---
 
 // All bytes are here: of what? ERR_TIMEOUT: nobody says.
 static int word_wait(struct copy *c, struct digest *out)
@@ -323,7 +167,7 @@ static int copy_make(struct copy *c)
     if (!rc)
         rc = space_take(r->o.space, 0, &c->charge);
     if (!rc)
-        rc = stream_keep(c);
+        rc = copy_stream(c);
     if (!rc)
         rc = word_wait(c, &d);
     if (!rc)

@@ -14,8 +14,9 @@
 //
 // What a copy takes counts against the bound of copies ahead (replication/ahead.h): in windows while
 // its size is not known, and from then on as a note of that size, which the copy holds until it
-// ends. It is given up when the stream breaks or says nothing, when the bound or the disk is full,
-// when the size cannot be noted, and when no digest follows its end.
+// ends. It is given up when the stream breaks, says nothing or is slow (replication/copy_pace.h),
+// when the bound or the disk is full, when the size cannot be noted, and when no digest follows its
+// end.
 //
 // Threads: any; nothing here blocks but upload_copies_stop. Each copy has a thread while it runs.
 //

@@ -475,6 +475,29 @@ START_TEST(the_fence_is_asked)
 }
 END_TEST
 
+// The origin says that the upload is over, and which blob it is, and yet sends no more of it.
+START_TEST(a_copy_that_stands_still_holds_up_nobody)
+{
+    struct digest d;
+    world_make(&w);
+    west->relay_patience_ms = 1000;
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready") &&
+                 state_is(east, "contoso", "southeastasia", "Ready"),
+             10000);
+    upload_make();
+    region_layer(east, "contoso", "app", 7, 2 * PART, &d);
+    tell(NULL, ID);
+    WAIT_FOR(copied(west) == PART, 10000);
+    ck_assert_int_eq(say(&d, 2 * PART, "&later=1&upload=" ID), 202);
+    WAIT_FOR(has(west, &d), 15000); // by its digest
+    ck_assert_uint_ge(east->n_blob_gets, 1);
+    WAIT_FOR(copied(west) == -1, 10000);
+    end();
+}
+END_TEST
+
 // It keeps to the bandwidth, until a client waits for the blob that it has become.
 START_TEST(who_waits_for_the_blob_hurries_the_copy)
 {
@@ -509,4 +532,5 @@ CHECK_MAIN("replication/upload_copy", who_waits_for_the_blob_hurries_the_copy,
            beyond_the_bound_nothing_is_copied, a_region_that_goes_leaves_nothing_behind,
            without_its_origin_a_copy_is_let_go, a_slow_reader_has_its_own_pace,
            nobody_else_reads_an_upload, the_fence_is_asked, what_a_relay_is_to_tell_of_is_counted,
-           a_size_beyond_the_bound_ends_the_copy, a_smaller_size_that_was_noted_ends_the_copy)
+           a_size_beyond_the_bound_ends_the_copy, a_smaller_size_that_was_noted_ends_the_copy,
+           a_copy_that_stands_still_holds_up_nobody)
