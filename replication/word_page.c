@@ -49,6 +49,25 @@ static bool promise_read(const json_t *j, struct word_page *p)
     return n == sizeof p->sig;
 }
 
+// NULL: it says none.
+static bool seals_ok(json_t *seals)
+{
+    struct feed_mark at;
+    const char *region;
+    json_t *value;
+    if (!seals)
+        return true;
+    if (!json_is_object(seals) || json_object_size(seals) > TOPOLOGY_MAX_REGIONS)
+        return false;
+    json_object_foreach(seals, region, value)
+    {
+        const char *text = json_string_value(value);
+        if (!hostname_region_ok(region) || !text || cursor_parse(text, &at))
+            return false;
+    }
+    return true;
+}
+
 static bool row_ok(json_t *row)
 {
     uint64_t stamp;
@@ -62,7 +81,7 @@ static bool row_ok(json_t *row)
         if (!hostname_region_ok(origin) || !word_stamp_parse(value, &stamp))
             return false;
     }
-    return true;
+    return seals_ok(json_object_get(row, "seals"));
 }
 
 static bool rows_ok(json_t *rows)

@@ -23,7 +23,7 @@
 
 struct word_page {
     json_t *doc;
-    // of doc: {key: {"floor","applied"}}, at most WORDS_ROWS_MAX
+    // of doc: {key: {"floor","applied","seals"?}}, at most WORDS_ROWS_MAX
     json_t *rows;
     bool promises;
     struct promise promise;

@@ -132,12 +132,44 @@ static int64_t row_moved_ms(json_t *was, json_t *row)
     return clock_wall_ms();
 }
 
+json_t *words_seals(const struct topology *t, const struct registry *reg)
+{
+    json_t *seals = json_object();
+    int failed = !seals;
+    for (size_t i = 0; !failed && i < reg->n_replicas; i++) {
+        const struct region *r = &t->regions[reg->replicas[i].region];
+        char cur[CURSOR_TEXT_SIZE];
+        if (!r->sealed)
+            continue;
+        struct feed_mark at = {.epoch = r->sealed->epoch, .seq = r->sealed->seq};
+        memcpy(at.hash, r->sealed->hash, sizeof at.hash);
+        failed = json_object_set_new(seals, r->name, json_string(cursor_format(&at, cur)));
+    }
+    if (!failed)
+        return seals;
+    json_decref(seals);
+    return NULL;
+}
+
+// NULL: the row says none.
+static bool seals_equal(const json_t *said, const json_t *seals)
+{
+    if (!said)
+        return seals && json_object_size(seals) == 0;
+    return json_equal(said, seals);
+}
+
 // What is kept of a row. `was`: what was kept before; NULL: nothing.
 static json_t *row_kept(json_t *was, json_t *row, int64_t until_mono)
 {
-    return json_pack("{s:O, s:O, s:I, s:I}", "floor", json_object_get(row, "floor"), "applied",
-                     json_object_get(row, "applied"), "until", (json_int_t)until_mono, "moved",
-                     (json_int_t)row_moved_ms(was, row));
+    json_t *kept = json_pack("{s:O, s:O, s:I, s:I}", "floor", json_object_get(row, "floor"),
+                             "applied", json_object_get(row, "applied"), "until",
+                             (json_int_t)until_mono, "moved", (json_int_t)row_moved_ms(was, row));
+    json_t *seals = json_object_get(row, "seals");
+    if (!kept || !seals || !json_object_set(kept, "seals", seals))
+        return kept;
+    json_decref(kept);
+    return NULL;
 }
 
 // Under the lock.
@@ -237,14 +269,16 @@ int words_take(struct words *w, const struct topology *t, const struct region *p
 
 // --- looking ---
 
-// Under the lock.
+// Under the lock. `seals`: of the topology; NULL: out of memory.
 static void word_fill(const struct words *w, const struct topology *t, const char *member,
-                      const char *key, struct horizon_word *out)
+                      const char *key, const json_t *seals, struct horizon_word *out)
 {
     json_t *row = json_object_get(json_object_get(w->members, member), key);
     json_t *applied = json_object_get(row, "applied");
     *out = (struct horizon_word){0};
     if (!row || json_integer_value(json_object_get(row, "until")) <= clock_mono_ms())
+        return;
+    if (!seals_equal(json_object_get(row, "seals"), seals))
         return;
     out->counts = word_stamp_parse(json_object_get(row, "floor"), &out->floor);
     for (size_t i = 0; i < t->n_regions; i++)
@@ -261,12 +295,14 @@ void words_horizon(struct words *w, const struct topology *t, const struct regis
         *out_tombstones = *out_floor;
     if (!said)
         return;
+    json_t *seals = words_seals(t, reg);
     lock_take(&w->lock);
     for (size_t i = 0; i < reg->n_replicas; i++) {
         const struct region *member = &t->regions[reg->replicas[i].region];
-        word_fill(w, t, member->name, reg->key, &said[member->index]);
+        word_fill(w, t, member->name, reg->key, seals, &said[member->index]);
     }
     lock_give(&w->lock);
+    json_decref(seals);
     const struct horizon_view view = {members_of(t, reg), said};
     *out_floor = horizon_floor(&view);
     if (out_tombstones)
@@ -278,7 +314,7 @@ static const char *why_text(enum horizon_why why)
 {
     switch (why) {
     case HORIZON_SILENT:
-        return "it has not said how far it is";
+        return "it has not said how far it is by the topology in force here";
     case HORIZON_BEHIND:
         return "it has not applied more of that origin";
     case HORIZON_CLEARING:

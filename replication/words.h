@@ -5,13 +5,17 @@
 //
 //   POST /replication/v1/marks                    peer listener
 //   {"word":{"head":CURSOR,"stamp":"N","key":ID,"sig":BASE64URL},
-//    "registries":{KEY:{"floor":"N","applied":{REGION:"N",…}},…}}
+//    "registries":{KEY:{"floor":"N","applied":{REGION:"N",…},"seals":{REGION:CURSOR,…}},…}}
 //
 //   {"region":NAME,"taken":N}                     rows of registries that both hold
 //
 // The signed word is the origin's promise: entries of its own with a stamp at or below `stamp` stand
 // at or before `head`, and no other ones will come. Signed text: "meridian-word-1\n", origin, head,
 // stamp, each followed by "\n". A region counts an origin's promise once its read mark is at `head`.
+//
+// `seals` are those of the topology that the row was made by, of regions that hold the registry; left
+// out, there are none. A row counts only where they are the same: one that was made without a seal says
+// nothing of what its member lacks of the region that is sealed.
 //
 // Nothing of it is durable: after a restart all is told anew within one round.
 //

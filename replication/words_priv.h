@@ -26,7 +26,7 @@ struct words {
     struct lock lock;
     // Under the lock.
     bool kicked;
-    // {member: {key: {"floor","applied","until"}}}, this region's own words too
+    // {member: {key: {"floor","applied","seals","until"}}}, this region's own words too
     json_t *members;
     struct origin_word origins[TOPOLOGY_MAX_REGIONS];
     size_t n_origins;
@@ -42,7 +42,10 @@ struct words {
 // That origin's feed is read up to there: the highest stamp that it has promised for a place at or
 // before it; 0: none.
 uint64_t words_promised(struct words *w, const char *origin, const struct feed_mark *read);
-// Keeps rows of a member, as {key: {"floor","applied"}}: those of registries that it shares with
+// Where the topology seals regions that hold this registry: {region: CURSOR}. A new reference; NULL:
+// out of memory.
+json_t *words_seals(const struct topology *t, const struct registry *reg);
+// Keeps rows of a member, as {key: {"floor","applied","seals"}}: those of registries that it shares with
 // this region. They count for HORIZON_LEASE_MS.
 int words_keep(struct words *w, const struct topology *t, const struct region *member, json_t *rows,
                size_t *out_kept);

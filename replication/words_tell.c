@@ -82,14 +82,28 @@ static json_t *row_make(struct words *w, const struct topology *t, const struct 
         uint64_t stamp = applied_of(&origins[at], reg->key);
         json_object_set_new(applied, name, word_stamp_json(stamp < cap ? stamp : cap));
     }
-    return json_pack("{s:o, s:o}", "floor", word_stamp_json(floor), "applied", applied);
+    json_t *seals = words_seals(t, reg);
+    if (!seals) {
+        json_decref(applied);
+        return NULL;
+    }
+    json_t *row = json_pack("{s:o, s:o}", "floor", word_stamp_json(floor), "applied", applied);
+    if (json_object_size(seals))
+        (void)json_object_set(row, "seals", seals); // without them it counts nowhere
+    json_decref(seals);
+    return row;
 }
 
-// Has the mark reached the seal? Then nothing more comes, whatever was promised.
-static bool mark_is_sealed(const struct feed_mark *read, const struct feed_seal *seal)
+// Has the mark reached the seal? Then nothing more comes, whatever was promised. Where more is held
+// than the seal lets count, it is to be raised: what lies past it holds all back till then.
+static bool sealed_is_read(struct words *w, const struct reading *reading,
+                           const struct feed_seal *seal)
 {
     const struct feed_mark at = {.epoch = seal->epoch, .seq = seal->seq};
-    return mark_order(read, &at) >= 0;
+    struct feed_mark head;
+    if (meta_head(w->r->o.meta, reading->origin, &head) || mark_order(&head, &at) > 0)
+        return false;
+    return mark_order(&reading->read, &at) >= 0;
 }
 
 // `seal`: the origin's; NULL: it lives.
@@ -102,10 +116,11 @@ static int origin_fill(struct words *w, const struct reading *reading, const str
         out->promised = w->mine.stamp;
         return 0;
     }
-    if (seal)
-        out->promised = mark_is_sealed(&reading->read, seal) ? INT64_MAX : 0;
-    else
+    out->promised = 0;
+    if (!seal)
         out->promised = words_promised(w, reading->origin, &reading->read);
+    else if (sealed_is_read(w, reading, seal))
+        out->promised = INT64_MAX;
     // After the mark: a registry that is read no more leaves the list before the mark moves on.
     return backfill_state_get(w->r, reading->origin, a, &out->covered, &out->n_covered);
 }

@@ -9,7 +9,7 @@
 #include "replication/words.h"
 #include "replication/words_priv.h"
 #include "tests/support/check_main.h"
-#include "tests/unit/replication/regions.h"
+#include "tests/unit/replication/liar.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -114,6 +114,20 @@ static bool faults_say(struct test_region *r, const char *words)
     return text && strstr(text, words);
 }
 
+// What south says under this seal, once it does.
+static bool south_says_of_east(const struct feed_mark *at, uint64_t *out)
+{
+    struct words *k = south->replicator->words;
+    char cur[CURSOR_TEXT_SIZE];
+    lock_take(&k->lock);
+    const json_t *row = json_object_get(json_object_get(k->members, south->name), "contoso");
+    const char *under = json_string_value(json_object_get(json_object_get(row, "seals"), "eastus"));
+    bool says = under && !strcmp(under, cursor_format(at, cur)) &&
+                word_stamp_parse(json_object_get(json_object_get(row, "applied"), "eastus"), out);
+    lock_give(&k->lock);
+    return says;
+}
+
 // Row 16 of the hard histories: who was away and holds more raises the seal.
 START_TEST(forget_seals_at_100_while_an_absent_member_holds_120)
 {
@@ -137,7 +151,13 @@ START_TEST(forget_seals_at_100_while_an_absent_member_holds_120)
     ck_assert(!region_has(west, "contoso", "app", "2", &two));
     WAIT_FOR(faults_say(south, "meridian region forget eastus"), 30000);
     ck_assert(!faults_say(west, "forget"));
+    // what it holds past the seal may count yet: nothing is dropped till then
+    uint64_t stamp = 1;
+    WAIT_FOR(south_says_of_east(&lower, &stamp), 30000);
+    ck_assert_uint_eq(stamp, 0);
+    ck_assert_uint_eq(horizon_at(south).stamp, 0);
     seal(&higher, 4);
+    WAIT_FOR(south_says_of_east(&higher, &stamp) && stamp, 30000);
     WAIT_FOR(!faults_say(south, "forget"), 30000);
     WAIT_FOR(region_has(west, "contoso", "app", "2", &two), 30000);
     WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 30000);
@@ -202,6 +222,52 @@ START_TEST(who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else)
     ck_assert(horizon_at(south).why == HORIZON_BEHIND && horizon_at(south).member == 1);
     south->fault = FAULT_NONE;
     WAIT_FOR(both_have_all(then), 60000);
+    world_done(&w);
+}
+END_TEST
+
+static void told_by_west(const char *seals)
+{
+    struct topology *t = snapshot_get(&south->topology);
+    char text[512];
+    size_t n = 0;
+    snprintf(text, sizeof text,
+             "{\"registries\":{\"contoso\":{\"floor\":\"0\",\"applied\":{\"eastus\":\"7\","
+             "\"westeurope\":\"7\",\"southeastasia\":\"7\"}%s}}}",
+             seals);
+    ck_assert_int_eq(words_take(south->replicator->words, t, topology_region(t, west->name),
+                                bytes_of(text, strlen(text)), &n),
+                     0);
+    ck_assert_uint_eq(n, 1);
+    snapshot_unref(t);
+}
+
+static bool west_is_heard(void)
+{
+    return horizon_at(south).why != HORIZON_SILENT;
+}
+
+// By another topology east is no member, or one that wrote less: what west said by that holds nothing
+// of what it lacks of east.
+START_TEST(a_word_counts_only_where_the_same_seals_are_in_force)
+{
+    char same[256], cur[CURSOR_TEXT_SIZE];
+    struct feed_mark at = {.epoch = 1, .seq = 7};
+    begin();
+    region_cut(west, true); // it tells nothing by itself
+    at.hash[0] = 7;
+    seal(&at, 2);
+    region_down(east);
+    told_by_west("");
+    ck_assert(!west_is_heard());
+    told_by_west(",\"seals\":{\"eastus\":\"\"}");
+    ck_assert(!west_is_heard());
+    snprintf(same, sizeof same, ",\"seals\":{\"eastus\":\"%s\"}", cursor_format(&at, cur));
+    WAIT_FOR((told_by_west(same), west_is_heard()),
+             30000); // once south's own word has the seal too
+    at.seq++;
+    seal(&at, 3); // it was raised
+    ck_assert(!west_is_heard());
     world_done(&w);
 }
 END_TEST
@@ -291,5 +357,6 @@ END_TEST
 CHECK_MAIN("replication/forgotten", the_others_bring_each_other_up_to_the_seal,
            forget_seals_at_100_while_an_absent_member_holds_120,
            who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else,
-           it_comes_back_and_takes_no_writes, it_takes_no_writes_before_it_has_the_topology_either,
-           its_name_is_used_again)
+           a_word_counts_only_where_the_same_seals_are_in_force,
+           it_comes_back_and_takes_no_writes,
+           it_takes_no_writes_before_it_has_the_topology_either, its_name_is_used_again)
