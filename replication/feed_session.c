@@ -108,12 +108,14 @@ static int relay_progress(struct session *s, const struct feed_line *l)
 {
     if (!l->caught_up)
         return 0;
-    s->told_all = true;
-    s->told_seal = feed_at_seal(s->rules.seal, &s->rules.last);
     int rc = batch_flush(s);
     if (!rc && s->from_start && mark_order(&s->rules.last, &s->stored) >= 0)
         rc = session_covers(s);
-    return rc;
+    if (rc)
+        return rc;
+    s->told_all = true; // and all of it is in the store
+    s->told_seal = feed_at_seal(s->rules.seal, &s->rules.last);
+    return 0;
 }
 
 static int session_progress(struct session *s, const struct feed_line *l)

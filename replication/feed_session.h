@@ -29,7 +29,7 @@ int feed_session_run(struct peer *p, const struct topology *t);
 // The same of a sealed region, from another one, `via`, which hands on what it holds of it up to the
 // seal, and then ends the stream.
 struct feed_relayed {
-    // it said that this was all
+    // it said that this was all, and what it said is in the store
     bool all;
     // and that it has read up to the very place of the seal
     bool seal;

@@ -136,7 +136,9 @@ static int64_t ask(struct sealed_reader *s, const struct looking *k, region_set 
         return ROUND_REST_MS;
     }
     peer_turn_begin(k->p, &try);
-    (void)session(k, via, &told);
+    int rc = session(k, via, &told);
+    if (rc < 0)
+        told = (struct feed_relayed){0}; // what it said is not all here
     peer_turn_end(k->p, &try, false, &o);
     if (told.all)
         s->told |= (region_set)1 << via->index;

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "replication/marks.h"
 #include "replication/replication_priv.h"
 #include "replication/words.h"
 #include "replication/words_priv.h"
@@ -272,6 +273,29 @@ START_TEST(a_word_counts_only_where_the_same_seals_are_in_force)
 }
 END_TEST
 
+// West holds another entry in the place of the last manifest that south hands on: the store refuses
+// that.
+START_TEST(what_was_told_and_not_stored_does_not_count_as_told)
+{
+    struct digest one, two;
+    begin_and_lose_east(&one, &two);
+    struct feed_mark at = head_at(south), read;
+    ck_assert_int_eq(read_mark(west->replicator, "eastus", &read), 0);
+    struct feed_mark before = {.epoch = at.epoch, .seq = at.seq - 2};
+    struct feed_entry e = liar_entry(east, &before, stamp_now(), "app", "other");
+    liar_sign(east, before.hash, &e);
+    ck_assert_int_eq(meta_ingest(west->meta, "eastus", &e, 1, &read), 0);
+    seal(&at, 3);
+    WAIT_FOR(error_has(west, "eastus", "something else"), 30000);
+    unsigned asked = south->n_relays;
+    WAIT_FOR(south->n_relays >= asked + 2, 30000);
+    ck_assert_int_eq(read_mark(west->replicator, "eastus", &read), 0);
+    ck_assert_int_lt(mark_order(&read, &at), 0);
+    ck_assert(!state_is(west, "contoso", "eastus", "Ready"));
+    world_done(&w);
+}
+END_TEST
+
 static bool says_forgotten(struct test_region *r)
 {
     struct arena a;
@@ -358,5 +382,5 @@ CHECK_MAIN("replication/forgotten", the_others_bring_each_other_up_to_the_seal,
            forget_seals_at_100_while_an_absent_member_holds_120,
            who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else,
            a_word_counts_only_where_the_same_seals_are_in_force,
-           it_comes_back_and_takes_no_writes,
+           what_was_told_and_not_stored_does_not_count_as_told, it_comes_back_and_takes_no_writes,
            it_takes_no_writes_before_it_has_the_topology_either, its_name_is_used_again)
