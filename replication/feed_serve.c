@@ -29,6 +29,7 @@
 #include "replication/feed_line.h"
 #include "store/meta_drop.h"
 #include "store/meta_speaks.h"
+#include "store/meta_spent.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -198,9 +199,11 @@ static int batch_read(struct feed_out *s, struct arena *a, struct feed_entry **o
                       struct feed_mark *out_last)
 {
     struct meta *m = s->r->o.meta;
-    if (s->all)
-        return meta_feed_read(m, s->origin, &s->at, NULL, 0, BATCH_ENTRIES, a, out, out_n,
-                              out_last);
+    if (s->all) {
+        int rc =
+            meta_feed_read(m, s->origin, &s->at, NULL, 0, BATCH_ENTRIES, a, out, out_n, out_last);
+        return rc ? rc : meta_spent_mark(m, *out, *out_n);
+    }
     // An empty list would mean "all" to the store: a reader that shares nothing gets nothing.
     if (!s->n_registries)
         return 0;
@@ -379,6 +382,23 @@ static bool cursor_refused(struct feed_out *s, struct http_request *req, struct 
     return rc != 0;
 }
 
+// Who reads from the beginning has nothing yet: what is spent would show there for good
+// (store/meta_spent.h), and a snapshot leaves it out. true: the request was answered. A relay has no
+// snapshots, so it gives all.
+static bool spent_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
+{
+    bool spent;
+    if (s->relay || !mark_is_zero(&s->asked))
+        return false;
+    int rc = meta_spent_any(s->r->o.meta, s->origin, s->registries, s->n_registries, &spent);
+    if (rc)
+        serve_refuse(req, resp, 503, err_text(rc));
+    else if (spent)
+        serve_refuse(req, resp, 410,
+                     "the feed has values that were outdone and deleted: take a snapshot");
+    return rc || spent;
+}
+
 // What was dropped before its place is not in the log any more (store/meta_drop.h). true: the request was
 // answered: the reader takes a snapshot. Of a relay it takes what there is: no other one has a snapshot.
 static bool kept_refused(struct feed_out *s, struct http_request *req, struct http_response *resp)
@@ -392,7 +412,7 @@ static bool kept_refused(struct feed_out *s, struct http_request *req, struct ht
         return true;
     }
     if (feed_mark_order(&s->asked, &kept) >= 0)
-        return false;
+        return spent_refused(s, req, resp);
     serve_refuse(req, resp, 410,
                  "the feed does not have any more what follows this place: take a snapshot");
     return true;

@@ -349,7 +349,7 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
     }
     origin_seen(s);
     if (status == 410 && !s->via) {
-        if (!mark_is_zero(&s->stored))
+        if (!mark_is_zero(&s->stored) && !s->from_start)
             log_warn(
                 "replication: %s has dropped what was deleted after the place up to which this "
                 "region had read: was an older backup restored here, or was it away for long? "

@@ -49,6 +49,18 @@ int kept_from(struct tx *tx, const char *origin, const char *registry, struct fe
     return rc;
 }
 
+// The highest place that came back as ended.
+static int back_from(struct tx *tx, const char *origin, const char *registry, struct feed_mark *out)
+{
+    struct feed_mark mark = {0};
+    int rc = number_read(tx, "back-epoch", origin, registry, &mark.epoch);
+    if (!rc)
+        rc = number_read(tx, "back-seq", origin, registry, &mark.seq);
+    if (!rc)
+        *out = mark;
+    return rc;
+}
+
 // *out_higher: it was.
 static int place_raise(struct tx *tx, const struct feed_entry *e, const char *registry,
                        bool *out_higher)
@@ -94,6 +106,25 @@ int kept_drop(struct tx *tx, const struct feed_entry *e, int64_t id)
     return rc;
 }
 
+int kept_end(struct tx *tx, const struct feed_entry *e, int64_t id)
+{
+    struct feed_mark is;
+    const struct feed_mark place = entry_mark(e);
+    int rc = entry_end(tx, id);
+    if (!rc)
+        rc = back_from(tx, e->origin, e->registry, &is);
+    if (rc || feed_mark_order(&place, &is) <= 0)
+        return rc;
+    rc = number_write(tx, "back-epoch", e->origin, e->registry, e->epoch);
+    return rc ? rc : number_write(tx, "back-seq", e->origin, e->registry, e->seq);
+}
+
+static void higher_take(struct feed_mark *highest, const struct feed_mark *mark)
+{
+    if (feed_mark_order(mark, highest) > 0)
+        *highest = *mark;
+}
+
 int meta_kept_from(struct meta *m, const char *origin, const char *const *registries, size_t n,
                    struct feed_mark *out)
 {
@@ -104,8 +135,12 @@ int meta_kept_from(struct meta *m, const char *origin, const char *const *regist
         return rc;
     for (size_t i = 0; !rc && i < n; i++) {
         rc = kept_from(tx, origin, registries[i], &mark);
-        if (!rc && feed_mark_order(&mark, &highest) > 0)
-            highest = mark;
+        if (!rc)
+            higher_take(&highest, &mark);
+        if (!rc)
+            rc = back_from(tx, origin, registries[i], &mark);
+        if (!rc)
+            higher_take(&highest, &mark);
     }
     tx_end(tx);
     if (!rc)

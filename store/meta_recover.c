@@ -169,7 +169,7 @@ static int put_back(struct tx *tx, const struct feed_entry *e)
     if (!rc && e->version == 2)
         rc = v2_begin(tx, e->registry);
     if (!rc && e->ended)
-        rc = log_end(tx, id);
+        rc = kept_end(tx, &kept, id);
     else if (!rc)
         rc = apply_or_job(tx, id, &kept);
     if (rc)

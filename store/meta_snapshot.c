@@ -4,6 +4,7 @@
 // Invariants
 //   1. What is left out of a register was outdone there by an entry of the same origin that is in
 //      the snapshot: merging it would change nothing, whatever other origins wrote.
+//      What is spent is left out, too (meta_spent.h): it says nothing beside what other origins wrote.
 //   2. A page ends behind a register, or within one behind a place: the next page begins there.
 #include "store/meta_snapshot.h"
 
@@ -11,6 +12,7 @@
 #include "store/backend_chain.h"
 #include "store/backend_survey.h"
 #include "store/meta_group.h"
+#include "store/meta_spent.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -44,14 +46,22 @@ struct maker {
 
 // --- into the page ---
 
-static int entry_give(struct maker *k, int64_t id)
+// `place`: one that is spent is given all the same, for its place alone; else it is left out.
+static int entry_give(struct maker *k, int64_t id, bool place)
 {
     struct feed_entry *e = &k->entries[k->n];
+    bool spent = false;
     int rc = log_get(k->tx, id, k->a, e);
-    if (!rc)
+    if (!rc && !e->ended)
+        rc = entry_spent(k->tx, e, &spent);
+    if (!rc && !spent)
         rc = entry_content_fill(k->tx, k->a, e);
-    if (rc)
+    if (rc || (spent && !place))
         return rc;
+    if (spent) {
+        e->ended = true;
+        e->content = (struct bytes){0};
+    }
     k->n++;
     k->bytes += ENTRY_COST + e->body.n + e->content.n + e->content.n / 3;
     return 0;
@@ -99,7 +109,7 @@ static int group_give(struct maker *k)
             continue;
         if (!has_room(k))
             return page_end(k, &last);
-        int rc = entry_give(k, g->list[i].id);
+        int rc = entry_give(k, g->list[i].id, false);
         if (rc)
             return rc;
         last = g->list[i].place;
@@ -208,7 +218,7 @@ static int chain_give(struct maker *k)
         rc = ERR_CORRUPT;
     if (rc)
         return rc;
-    return entry_give(k, rows[0].id);
+    return entry_give(k, rows[0].id, true);
 }
 
 static int page_make(struct maker *k)

@@ -15,7 +15,7 @@
 //   a tag                   the META_HISTORY_MAX highest values, and as many tombstones
 //   both                    the highest tombstone that a person wrote
 //   a lock                  the highest value
-// and what is not known here comes whole. The last entry of the origin's chain in the registry is
+// and what is not known here comes whole. What is spent here (store/meta_spent.h) is left out. The last entry of the origin's chain in the registry is
 // the very first of all pages, so that the feed's entries go on from it.
 //
 // A page is read from the log as it is at that moment, and the same ask gives the same page for as

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "replication/cursor.h"
+#include "store/meta_delete.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/regions.h"
 
@@ -376,10 +377,68 @@ START_TEST(a_complete_snapshot_whose_place_is_gone_is_taken_anew)
 }
 END_TEST
 
+// --- what is outdone and deleted (store/meta_spent.h) ---
+
+static void manifest_delete(struct test_region *at, const struct digest *d)
+{
+    struct arena a;
+    struct delete_result out;
+    const struct delete_request q = {.registry = "contoso", .repository = "app", .digest = d};
+    arena_init(&a, 0);
+    WAIT_FOR(meta_manifest_delete(at->meta, &q, &a, &out) == 0, 30000);
+    arena_done(&a);
+}
+
+static bool shows(struct test_region *at, const char *tag)
+{
+    struct arena a;
+    struct manifest_row row;
+    arena_init(&a, 0);
+    int rc = meta_manifest_get(at->meta, "contoso", "app", tag, NULL, &a, &row);
+    arena_done(&a);
+    return rc == 0;
+}
+
+// South's value outdid east's and is gone: it may have left south's store before it leaves east's. Who
+// begins with nothing takes a snapshot of the shortest feed, without it; so does east take it back.
+START_TEST(what_is_spent_comes_to_nobody)
+{
+    struct digest d, e, f;
+    world_make(&w);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    push(east, "contoso", "gone", 1, &e);
+    push(east, "contoso", "keep", 5, &d);
+    WAIT_FOR(region_has(south, "contoso", "app", "gone", &e), 20000);
+    push(south, "contoso", "gone", 2, &e);
+    WAIT_FOR(region_has(east, "contoso", "app", "gone", &e), 20000);
+    WAIT_FOR(region_has(west, "contoso", "app", "keep", &d), 20000);
+    manifest_delete(south, &e);
+    WAIT_FOR(!shows(east, "gone") && !shows(west, "gone"), 20000);
+    region_down(west);
+    disk_lose(west);
+    west->join_feed_min = 100000;
+    region_up(west);
+    WAIT_FOR(region_has(west, "contoso", "app", "keep", &d), 30000);
+    WAIT_FOR(is_in("contoso", JOIN_COMPLETE), 10000);
+    region_down(east);
+    disk_lose(east);
+    east->start_ask_ms = 20000; // ends when all have answered, on a busy machine too
+    region_up(east);
+    WAIT_FOR(region_has(east, "contoso", "app", "keep", &d), 40000);
+    push(east, "contoso", "after", 7, &f);
+    WAIT_FOR(region_has(west, "contoso", "app", "after", &f), 40000);
+    WAIT_FOR(region_has(south, "contoso", "app", "after", &f), 40000);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        ck_assert(!shows(&w.regions[i], "gone"));
+    world_done(&w);
+}
+END_TEST
+
 CHECK_MAIN("replication/join_faults", a_registry_whose_snapshot_fails_holds_up_no_other,
            so_it_is_for_a_region_that_is_new, who_is_behind_what_a_feed_keeps_takes_a_snapshot,
            a_new_region_reads_a_trimmed_feed_by_snapshots,
            what_becomes_void_meanwhile_stays_with_nobody,
            an_origin_that_loses_its_disk_meanwhile_uses_no_place_twice,
            a_log_that_came_back_with_holes_is_read_by_snapshots,
-           a_complete_snapshot_whose_place_is_gone_is_taken_anew)
+           a_complete_snapshot_whose_place_is_gone_is_taken_anew, what_is_spent_comes_to_nobody)
