@@ -241,6 +241,18 @@ static void copy_lost(void *arg)
     copy_end(arg, ERR_BUSY);
 }
 
+// One more may run. Under the lock.
+static bool has_place(const struct upload_copies *all, const struct upload_copy_key *key)
+{
+    size_t of_registry = 0, of_region = 0;
+    for (const struct copy *c = all->first; c; c = c->next) {
+        of_registry += strcmp(c->registry, key->registry) == 0;
+        of_region += strcmp(c->origin, key->origin) == 0;
+    }
+    return all->n < UPLOAD_COPIES_MAX && of_registry < UPLOAD_COPIES_OF_REGISTRY &&
+           of_region < UPLOAD_COPIES_OF_REGION;
+}
+
 // Under the lock: takes over `c`, unless one of that name runs.
 static int copy_add(struct upload_copies *all, struct copy *c, const struct upload_copy_key *key)
 {
@@ -248,7 +260,7 @@ static int copy_add(struct upload_copies *all, struct copy *c, const struct uplo
         return ERR_CANCELED;
     if (copy_find(all, key))
         return ERR_EXISTS;
-    if (all->n == UPLOAD_COPIES_MAX) // invariant 2
+    if (!has_place(all, key)) // invariant 2
         return ERR_FULL;
     c->next = all->first;
     all->first = c;

@@ -22,7 +22,8 @@
 //
 // Invariants
 //   1. A copy whose digest is not known, or does not match, is never published.
-//   2. At most UPLOAD_COPIES_MAX run. One upload is copied once.
+//   2. At most UPLOAD_COPIES_MAX run, and no more of one registry and of one region than their
+//      shares. One upload is copied once.
 //   3. A flight that a copy leads ends when the copy does.
 //   4. No byte of a copy is kept that is not counted, until the copy ends.
 #ifndef MERIDIAN_REPLICATION_UPLOAD_COPY_H
@@ -34,6 +35,9 @@
 #include <stdint.h>
 
 #define UPLOAD_COPIES_MAX 16
+// of these, of one registry, and from one region
+#define UPLOAD_COPIES_OF_REGISTRY 4
+#define UPLOAD_COPIES_OF_REGION 8
 
 struct replicator;
 struct upload_copies;
@@ -52,7 +56,8 @@ void upload_copies_drain(struct upload_copies *all);
 void upload_copies_stop(struct upload_copies *all); // joins their threads. NULL is ignored
 void upload_copies_free(struct upload_copies *all); // NULL is ignored
 
-// 0: it is on its way, or was already. ERR_FULL: as many as may run do. ERR_CANCELED, ERR_NOMEM.
+// 0: it is on its way, or was already. ERR_FULL: as many as may run do, in all or of its registry or
+// region. ERR_CANCELED, ERR_NOMEM.
 int upload_copy_begin(struct upload_copies *all, const struct upload_copy_key *key);
 // The upload has become this blob. Nothing happens where no copy of it runs.
 void upload_copy_known(struct upload_copies *all, const struct upload_copy_key *key,

@@ -475,6 +475,50 @@ START_TEST(the_fence_is_asked)
 }
 END_TEST
 
+// The i-th upload of that registry in eastus, which runs.
+static struct upload_copy_key other_upload(const char *registry, unsigned i, char id[64])
+{
+    const struct upload_row row = {
+        .id = id, .registry = registry, .repository = "app", .principal = "ada"};
+    struct blob_upload *u;
+    snprintf(id, 64, "eastus.%s%u", strcmp(registry, "contoso") == 0 ? "c" : "f", i);
+    ck_assert_int_eq(meta_upload_create(east->meta, &row, NULL, NULL), 0);
+    ck_assert_int_eq(blob_upload_open(east->blobs, id, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "part", 4), 0);
+    blob_upload_close(u);
+    return (struct upload_copy_key){
+        .registry = registry, .repository = "app", .origin = "eastus", .upload = id};
+}
+
+// Neither a registry nor a region takes all places.
+START_TEST(registries_and_regions_have_shares)
+{
+    char id[64];
+    struct upload_copies *copies;
+    struct upload_copy_key key;
+    const struct upload_copy_key third = {"third", "app", "eastus", "eastus.aa"},
+                                 elsewhere = {"third", "app", "westeurope", "westeurope.aa"};
+    begin();
+    ck_assert_int_eq(upload_copies_new(south->replicator, &copies), 0);
+    for (unsigned i = 0; i < UPLOAD_COPIES_OF_REGISTRY; i++) {
+        key = other_upload("contoso", i, id);
+        ck_assert_int_eq(upload_copy_begin(copies, &key), 0);
+        ck_assert_int_eq(upload_copy_begin(copies, &key), 0); // it runs
+    }
+    key = other_upload("contoso", UPLOAD_COPIES_OF_REGISTRY, id);
+    ck_assert_int_eq(upload_copy_begin(copies, &key), ERR_FULL);
+    for (unsigned i = UPLOAD_COPIES_OF_REGISTRY; i < UPLOAD_COPIES_OF_REGION; i++) {
+        key = other_upload("fabrikam", i, id);
+        ck_assert_int_eq(upload_copy_begin(copies, &key), 0);
+    }
+    ck_assert_int_eq(upload_copy_begin(copies, &third), ERR_FULL);
+    ck_assert_int_eq(upload_copy_begin(copies, &elsewhere), 0);
+    upload_copies_stop(copies);
+    upload_copies_free(copies);
+    end();
+}
+END_TEST
+
 // The origin says that the upload is over, and which blob it is, and yet sends no more of it.
 START_TEST(a_copy_that_stands_still_holds_up_nobody)
 {
@@ -533,4 +577,4 @@ CHECK_MAIN("replication/upload_copy", who_waits_for_the_blob_hurries_the_copy,
            without_its_origin_a_copy_is_let_go, a_slow_reader_has_its_own_pace,
            nobody_else_reads_an_upload, the_fence_is_asked, what_a_relay_is_to_tell_of_is_counted,
            a_size_beyond_the_bound_ends_the_copy, a_smaller_size_that_was_noted_ends_the_copy,
-           a_copy_that_stands_still_holds_up_nobody)
+           a_copy_that_stands_still_holds_up_nobody, registries_and_regions_have_shares)
