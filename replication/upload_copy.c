@@ -140,9 +140,27 @@ static int word_wait(struct copy *c, struct digest *out)
     return rc;
 }
 
+// The topology may have changed since the copy was begun.
+static bool may_be_here(struct copy *c)
+{
+    struct replicator *r = c->all->r;
+    struct topology *t = snapshot_get(r->o.topology);
+    const struct region *origin = NULL;
+    const struct registry *reg = NULL;
+    if (t)
+        origin = topology_region(t, c->origin);
+    if (origin)
+        reg = shared_registry(r, t, origin, c->registry);
+    bool may = reg && r->o.fence(t, reg, c->repository, r->o.region);
+    snapshot_unref(t);
+    return may;
+}
+
 static int publish(struct copy *c, const struct digest *d)
 {
     struct replicator *r = c->all->r;
+    if (!may_be_here(c))
+        return ERR_DENIED;
     struct blob_name name;
     struct lease_result result;
     struct lease_add add = {.registry = c->registry,

@@ -4,7 +4,8 @@
 //   GET /replication/v1/upload?registry=R&repository=N&upload=ID
 //       Its bytes from the beginning, as they come, until a commit makes a blob of it: then the
 //       answer ends. It is cut off when the upload is dropped, when a part is taken back that was
-//       sent, and when nothing comes for QUIET_MS. 404: there is no such upload in that repository.
+//       sent, when nothing comes for QUIET_MS, and when the topology gives that region no right to it
+//       any more. 404: there is no such upload in that repository.
 //
 // Nothing of it is verified, and no client gets any of it: only regions that hold the registry ask,
 // and they publish nothing before the commit here tells them the digest. The upload's file says how
@@ -26,7 +27,9 @@
 
 struct upload_out {
     struct replicator *r;
-    const char *registry, *repository, *upload;
+    const char *registry, *repository, *upload, *peer;
+    // by which the peer may read it
+    uint64_t topology_version;
     char who[128];
     struct blob_reader *reader;
     uint64_t sent;
@@ -61,6 +64,31 @@ static bool piece_add(struct upload_out *s, uint64_t size, struct buf *out)
     return got == n;
 }
 
+// NULL: the registry is not one that both regions hold.
+static const struct registry *registry_shared_of(struct replicator *r, const struct topology *t,
+                                                 const struct region *peer, const char *key)
+{
+    if (!peer || peer->sealed)
+        return NULL;
+    return shared_registry(r, t, peer, key);
+}
+
+// The region may still read it. What another version of the topology has changed is judged anew.
+static bool is_allowed(struct upload_out *s)
+{
+    struct replicator *r = s->r;
+    struct topology *t = snapshot_get(r->o.topology);
+    bool allowed = t != NULL;
+    if (t && t->version != s->topology_version) {
+        const struct registry *reg =
+            registry_shared_of(r, t, topology_region(t, s->peer), s->registry);
+        allowed = reg && r->o.fence(t, reg, s->repository, s->peer);
+        s->topology_version = t->version;
+    }
+    snapshot_unref(t);
+    return allowed;
+}
+
 static bool upload_produce(void *ctx, struct buf *out, bool *out_end)
 {
     struct upload_out *s = ctx;
@@ -69,7 +97,7 @@ static bool upload_produce(void *ctx, struct buf *out, bool *out_end)
     uint64_t size = blob_reader_size(s->reader);
     bool lost = rc || growth == BLOB_IS_DROPPED || size < s->sent;
     bool quiet = clock_mono_ms() - s->grew_mono > QUIET_MS;
-    if (lost || !piece_add(s, size, out)) {
+    if (lost || !is_allowed(s) || !piece_add(s, size, out)) {
         *out_end = true;
         return false;
     }
@@ -136,7 +164,8 @@ static int upload_ask(struct upload_out *s, const char *registry, const char *re
     s->registry = arena_strdup(&s->arena, registry);
     s->repository = arena_strdup(&s->arena, repository);
     s->upload = arena_strdup(&s->arena, upload);
-    if (!s->registry || !s->repository || !s->upload)
+    s->peer = arena_strdup(&s->arena, peer);
+    if (!s->registry || !s->repository || !s->upload || !s->peer)
         return ERR_NOMEM;
     int n = snprintf(s->who, sizeof s->who, "upload %s %s", peer, upload);
     if (n < 0 || (size_t)n >= sizeof s->who)
@@ -169,6 +198,7 @@ void upload_begin(struct replicator *r, struct http_request *req, const struct t
         return;
     }
     s->r = r;
+    s->topology_version = t->version;
     arena_init(&s->arena, 8192);
     int rc = upload_ask(s, reg->key, repository, upload, peer->name);
     if (rc) {

@@ -28,17 +28,27 @@ static struct blob_upload *up;
 // all of the upload's bytes
 static struct buf whole;
 
-static void part_write(unsigned seed)
+static void part_make(unsigned seed)
 {
-    AUTO_FREE uint8_t *p = mem_alloc(PART);
+    char *p = buf_room(&whole, PART);
     ck_assert_ptr_nonnull(p);
     uint32_t x = seed * 2654435761u + 1;
     for (size_t i = 0; i < PART; i++) {
         x = x * 1664525u + 1013904223u;
-        p[i] = (uint8_t)(x >> 24);
+        p[i] = (char)(x >> 24);
     }
-    buf_add(&whole, p, PART);
-    ck_assert_int_eq(blob_upload_write(up, p, PART), 0);
+    whole.n += PART;
+}
+
+static void part_send(void)
+{
+    ck_assert_int_eq(blob_upload_write(up, whole.p + whole.n - PART, PART), 0);
+}
+
+static void part_write(unsigned seed)
+{
+    part_make(seed);
+    part_send();
 }
 
 // An upload of contoso's repository "app" that has one part.
@@ -542,6 +552,76 @@ START_TEST(a_copy_that_stands_still_holds_up_nobody)
 }
 END_TEST
 
+static _Atomic bool west_is_out;
+
+static bool not_in_west_later(const struct topology *t, const struct registry *reg,
+                              const char *repository, const char *region)
+{
+    return !west_is_out || not_in_west(t, reg, repository, region);
+}
+
+// The regions, one of which asks that fence; and the beginning of an upload in all of them.
+static void begin_fenced(struct test_region *asks)
+{
+    world_make(&w);
+    asks->fence = not_in_west_later;
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready") &&
+                 state_is(east, "contoso", "southeastasia", "Ready"),
+             10000);
+    upload_make();
+    tell(NULL, ID);
+    WAIT_FOR(both_have(PART), 10000);
+}
+
+START_TEST(a_region_that_loses_the_right_gets_no_more)
+{
+    begin_fenced(east);
+    world_topology(&w, 2, false); // which changes nothing for it
+    part_write(2);
+    WAIT_FOR(both_have(2 * PART), 10000);
+    west_is_out = true;
+    world_topology(&w, 3, false);
+    part_write(3);
+    WAIT_FOR(copied(south) == 3 * PART, 10000);
+    WAIT_FOR(said(west, "wastedBytes") == 2 * PART && let_go(west), 10000);
+    end();
+}
+END_TEST
+
+START_TEST(one_that_is_not_a_member_any_more_gets_no_more)
+{
+    begin();
+    tell(NULL, ID);
+    WAIT_FOR(both_have(PART), 10000);
+    w.contoso_is_deleted = true;
+    w.keeps_topology[1] = w.keeps_topology[2] = true;
+    world_topology(&w, 2, false);
+    part_write(2);
+    WAIT_FOR(let_go(west) && let_go(south), 10000);
+    WAIT_FOR(said(west, "wastedBytes") == PART, 10000);
+    end();
+}
+END_TEST
+
+// The fence was moved while the bytes came.
+START_TEST(what_may_not_be_here_by_now_is_not_published)
+{
+    struct digest d;
+    begin_fenced(west);
+    part_make(2);
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, whole.p, whole.n, &d), 0);
+    ck_assert_int_eq(say(&d, whole.n, "&by=southeastasia&upload=" ID), 202);
+    west_is_out = true;
+    part_send();
+    (void)commit();
+    WAIT_FOR(said(west, "wastedBytes") == 2 * PART && let_go(west), 10000);
+    ck_assert(!has(west, &d));
+    end();
+}
+END_TEST
+
 // It keeps to the bandwidth, until a client waits for the blob that it has become.
 START_TEST(who_waits_for_the_blob_hurries_the_copy)
 {
@@ -577,4 +657,7 @@ CHECK_MAIN("replication/upload_copy", who_waits_for_the_blob_hurries_the_copy,
            without_its_origin_a_copy_is_let_go, a_slow_reader_has_its_own_pace,
            nobody_else_reads_an_upload, the_fence_is_asked, what_a_relay_is_to_tell_of_is_counted,
            a_size_beyond_the_bound_ends_the_copy, a_smaller_size_that_was_noted_ends_the_copy,
-           a_copy_that_stands_still_holds_up_nobody, registries_and_regions_have_shares)
+           a_copy_that_stands_still_holds_up_nobody, registries_and_regions_have_shares,
+           a_region_that_loses_the_right_gets_no_more,
+           one_that_is_not_a_member_any_more_gets_no_more,
+           what_may_not_be_here_by_now_is_not_published)
