@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "replication/ahead.h"
 #include "replication/replication_priv.h"
@@ -18,14 +19,55 @@
 #define WORD_MS 5000
 #define HEX_MAX 64
 
+static bool is_hex(const char *text)
+{
+    size_t n = strspn(text, "0123456789abcdef");
+    return n > 0 && n <= HEX_MAX && !text[n];
+}
+
 bool upload_copy_id_ok(const char *id, const char *origin)
 {
     size_t n = strlen(origin);
     if (strncmp(id, origin, n) != 0 || id[n] != '.')
         return false;
-    const char *hex = id + n + 1;
-    size_t n_hex = strspn(hex, "0123456789abcdef");
-    return n_hex > 0 && n_hex <= HEX_MAX && !hex[n_hex];
+    return is_hex(id + n + 1);
+}
+
+// Named as an upload of another region.
+static bool is_others(const char *id, const char *self)
+{
+    size_t n = strlen(self);
+    const char *dot = strchr(id, '.');
+    if (!dot || !is_hex(dot + 1))
+        return false;
+    return (size_t)(dot - id) != n || strncmp(id, self, n) != 0;
+}
+
+// It has a row, or may get one; or nobody can tell now.
+static bool is_no_copy(void *ctx, const char *id)
+{
+    const struct replicator *r = ctx;
+    struct upload_row row;
+    struct arena a;
+    if (!is_others(id, r->o.region))
+        return true;
+    arena_init(&a, 16 << 10);
+    int rc = meta_upload_get(r->o.meta, id, &a, &row);
+    arena_done(&a);
+    return rc != ERR_NOTFOUND;
+}
+
+// They count against no bound any more. A process that still runs has its own ones open.
+static void left_drop(struct replicator *r)
+{
+    size_t n;
+    int rc = blob_uploads_drop(r->o.blobs, is_no_copy, r, &n);
+    if (rc)
+        log_warn("replication: copies of uploads that were left could not be removed: %s; they are "
+                 "in ten minutes",
+                 err_text(rc));
+    else if (n)
+        log_info("replication: removed %zu copies of uploads that were left", n);
 }
 
 int upload_copies_new(struct replicator *r, struct upload_copies **out)
@@ -43,6 +85,7 @@ int upload_copies_new(struct replicator *r, struct upload_copies **out)
         upload_copies_free(all);
         return ERR_NOMEM;
     }
+    left_drop(r);
     *out = all;
     return 0;
 }

@@ -18,7 +18,7 @@
 // when the bound or the disk is full, when the size cannot be noted, and when no digest follows its
 // end.
 //
-// Threads: any; nothing here blocks but upload_copies_stop. Each copy has a thread while it runs.
+// Threads: any; nothing here blocks but upload_copies_new and upload_copies_stop. Each copy has a thread while it runs.
 //
 // Invariants
 //   1. A copy whose digest is not known, or does not match, is never published.
@@ -50,6 +50,7 @@ struct upload_copy_key { // borrowed
 // "<origin>." and hex digits, as that region makes them.
 bool upload_copy_id_ok(const char *id, const char *origin);
 
+// Removes what copies of a process that was killed have left. Blocks.
 int upload_copies_new(struct replicator *r, struct upload_copies **out);
 // All that run end soon, and none begins.
 void upload_copies_drain(struct upload_copies *all);

@@ -431,6 +431,13 @@ int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
     return rc ? rc : rc2;
 }
 
+int blob_uploads_drop(struct blob_store *bs, bool (*keep)(void *ctx, const char *id), void *ctx,
+                      size_t *out_removed)
+{
+    *out_removed = 0;
+    return bs->backend->expire(bs, BLOB_AREA_UPLOADS, INT64_MAX, keep, ctx, out_removed);
+}
+
 // --- damage ---
 
 static bool is_told(const _Atomic bool *stop)

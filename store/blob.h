@@ -229,6 +229,9 @@ int blob_upload_discard(struct blob_store *bs, const char *id);
 // minutes. Partial fetches have no owner and go by age alone.
 int blob_uploads_expire(struct blob_store *bs, int64_t older_than_wall_ms,
                         bool (*known)(void *ctx, const char *id), void *ctx, size_t *out_removed);
+// Removes uploads that are not open, whatever their age, but those that `keep` names.
+int blob_uploads_drop(struct blob_store *bs, bool (*keep)(void *ctx, const char *id), void *ctx,
+                      size_t *out_removed);
 
 // --- damage ---
 // Reads the blob, at most so many bytes a second (0: no limit), until *stop (may be NULL). 0: the

@@ -372,6 +372,7 @@ START_TEST(a_region_that_goes_leaves_nothing_behind)
     blob_upload_close(left);
     blob_store_close(store);
     region_up(west);
+    ck_assert_int_eq(copied(west), -1); // it counts against no bound
     WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
     tell(NULL, ID);
     WAIT_FOR(both_have(PART), 10000);
@@ -552,6 +553,50 @@ START_TEST(a_copy_that_stands_still_holds_up_nobody)
 }
 END_TEST
 
+static void upload_leave(struct test_region *r, const char *id)
+{
+    struct blob_upload *u;
+    ck_assert_int_eq(blob_upload_open(r->blobs, id, &u), 0);
+    ck_assert_int_eq(blob_upload_write(u, "part", 4), 0);
+    ck_assert_int_eq(blob_upload_sync(u), 0);
+    blob_upload_close(u);
+}
+
+static bool is_left(struct test_region *r, const char *id)
+{
+    struct blob_reader *at;
+    if (blob_follow_open(r->blobs, id, &at))
+        return false;
+    blob_reader_close(at);
+    return true;
+}
+
+// At a start only copies go that nobody makes.
+START_TEST(only_copies_that_were_left_are_removed)
+{
+    const char *const open_id = "eastus.0c";
+    const struct upload_row row = {
+        .id = "eastus.0b", .registry = "contoso", .repository = "app", .principal = "ada"};
+    struct upload_copies *copies;
+    struct blob_upload *open;
+    begin();
+    upload_leave(south, "eastus.0a");
+    upload_leave(south, row.id); // it has a row
+    ck_assert_int_eq(meta_upload_create(south->meta, &row, NULL, NULL), 0);
+    upload_leave(south, "southeastasia.0a"); // a client's, whose row comes
+    upload_leave(south, open_id);
+    ck_assert_int_eq(blob_upload_open(south->blobs, open_id, &open), 0);
+    ck_assert_int_eq(upload_copies_new(south->replicator, &copies), 0);
+    ck_assert(!is_left(south, "eastus.0a"));
+    ck_assert(is_left(south, row.id));
+    ck_assert(is_left(south, "southeastasia.0a"));
+    ck_assert(is_left(south, open_id));
+    blob_upload_close(open);
+    upload_copies_free(copies);
+    end();
+}
+END_TEST
+
 static _Atomic bool west_is_out;
 
 static bool not_in_west_later(const struct topology *t, const struct registry *reg,
@@ -658,6 +703,6 @@ CHECK_MAIN("replication/upload_copy", who_waits_for_the_blob_hurries_the_copy,
            nobody_else_reads_an_upload, the_fence_is_asked, what_a_relay_is_to_tell_of_is_counted,
            a_size_beyond_the_bound_ends_the_copy, a_smaller_size_that_was_noted_ends_the_copy,
            a_copy_that_stands_still_holds_up_nobody, registries_and_regions_have_shares,
-           a_region_that_loses_the_right_gets_no_more,
+           only_copies_that_were_left_are_removed, a_region_that_loses_the_right_gets_no_more,
            one_that_is_not_a_member_any_more_gets_no_more,
            what_may_not_be_here_by_now_is_not_published)
