@@ -24,6 +24,12 @@ const _Atomic bool *blob_get_stop(const struct blob_get *g)
     return flight_stop(g->flight);
 }
 
+bool blob_get_goes_on(const struct blob_get *g)
+{
+    const struct content_want *w = g->want;
+    return !w->goes_on || w->goes_on(w->ctx);
+}
+
 static void note_arrived(struct blob_get *g)
 {
     uint64_t bytes = blob_upload_size(g->upload);
@@ -101,6 +107,10 @@ static int body_keep(struct blob_get *g, struct source *s, struct source_body *b
         int rc = keep(g, piece, (size_t)n);
         if (rc)
             return rc;
+        if (!blob_get_goes_on(g)) {
+            say(s, ERR_CANCELED, error);
+            return ERR_CANCELED;
+        }
     }
 }
 

@@ -96,6 +96,9 @@ struct content_want {
     bool (*may_wait)(void *ctx);
     // so many bytes of the blob are here
     void (*arrived)(void *ctx, uint64_t bytes);
+    // Is it worth to go on with these sources? Asked on the thread that fetches, after each piece that
+    // came. False: it ends with ERR_CANCELED; what came is kept, and no source has failed.
+    bool (*goes_on)(void *ctx);
     // A write of the blob failed for want of space. So many bytes of it are here; they are given up
     // when this returns.
     void (*no_space)(void *ctx, uint64_t bytes);
@@ -117,7 +120,7 @@ struct content_outcome {
 //   ERR_UNREACHABLE  no source could be asked (error is ""), or none answered
 //   ERR_DIGEST       the bytes that came were wrong
 //   ERR_NOSPACE      its bytes do not fit on the disk; what came is given up
-//   ERR_CANCELED     content_stop was called
+//   ERR_CANCELED     content_stop was called, *stop is true, or goes_on said no
 // or else the worst error of those sources that failed.
 int content_blob(struct content *c, const struct content_want *w, struct content_outcome *out);
 // Gets the manifest's bytes, at most CONTENT_MANIFEST_MAX. *out_body is the caller's to free with

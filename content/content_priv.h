@@ -33,6 +33,8 @@ struct blob_get {
     bool ranges_over;
 };
 const _Atomic bool *blob_get_stop(const struct blob_get *g);
+// After a piece came. False: the want's caller ends it.
+bool blob_get_goes_on(const struct blob_get *g);
 // This region's own disk did not take it; returns rc.
 int blob_get_own_failed(struct blob_get *g, int rc);
 // All is there: verifies and publishes. ERR_DIGEST: the upload is empty again.

@@ -127,6 +127,8 @@ static int leader_between(struct ranges *rs)
     if (rc)
         return ranges_own_failed(rs, rc);
     note_progress(rs);
+    if (!blob_get_goes_on(rs->get))
+        return ERR_CANCELED;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 //   6. A source that cannot be reached never has all the workers, and a worker does not wait for
 //      another one's fetch when no worker would be left for other jobs.
 #include "replication/absence.h"
+#include "replication/bandwidth.h"
 #include "replication/job_outcome.h"
 #include "replication/job_queue.h"
 #include "replication/peer.h"
@@ -32,6 +33,12 @@ struct job_fetch {
     // as the manifest says
     uint64_t size;
     const struct blob_fetch_how *how;
+    // Of the relay that is asked: until when; for how long fetches from it were held back for
+    // bandwidth before; and that its time is over.
+    struct peer *relay;
+    int64_t relay_until_mono;
+    uint64_t held_before_us;
+    bool relay_late;
 };
 
 static bool may_wait(void *ctx)
@@ -111,19 +118,53 @@ int manifest_fetch(struct attempt *w, const struct topology *t, const struct reg
     return rc;
 }
 
+// --- relays ---
+
+static uint64_t relay_held_us(const struct job_fetch *j)
+{
+    struct bandwidth_line line;
+    bandwidth_look(j->w->r->bandwidth, peer_line(j->relay), &line);
+    return line.waited_us;
+}
+
+// A relay that gives a little now and then is given up like one that gives nothing. The time for which
+// this region itself held back is not the relay's.
+static bool relay_goes_on(void *ctx)
+{
+    struct job_fetch *j = ctx;
+    int64_t held_ms = (int64_t)((relay_held_us(j) - j->held_before_us) / 1000);
+    j->relay_late = clock_mono_ms() > j->relay_until_mono + held_ms;
+    return !j->relay_late;
+}
+
+static int relay_ask(struct job_fetch *j, struct content_want *want, struct content_outcome *out)
+{
+    struct replicator *r = j->w->r;
+    j->relay = peers_find(r->peers, source_name(want->sources[0]));
+    if (!j->relay)
+        return ERR_UNREACHABLE;
+    j->held_before_us = relay_held_us(j);
+    want->streams = peer_source_streams(r, want->sources, 1, want->size);
+    return content_blob(r->content, want, out);
+}
+
 // One after the other, until the code says more than that one has not got it, or fails. ERR_NOTFOUND:
-// somebody has not got it.
-static int relays_ask(struct replicator *r, const struct content_want *all,
-                      struct source *sources[], size_t n, struct content_outcome *out)
+// somebody has not got it. ERR_UNREACHABLE: also, the time for it is over; what came is kept.
+static int relays_ask(struct job_fetch *j, const struct content_want *all, struct source *sources[],
+                      size_t n, struct content_outcome *out)
 {
     struct content_want want = *all;
     bool absent = false;
     int rc = ERR_UNREACHABLE;
     want.n_sources = 1;
+    want.goes_on = relay_goes_on;
+    j->relay_until_mono =
+        clock_mono_ms() + relay_patience_ms(j->w->r->o.relay_patience_ms, j->size);
     for (size_t i = 0; i < n; i++) {
         want.sources = &sources[i];
-        want.streams = peer_source_streams(r, want.sources, 1, want.size);
-        rc = content_blob(r->content, &want, out);
+        rc = relay_ask(j, &want, out);
+        if (j->relay_late)
+            return ERR_UNREACHABLE;
         if (rc == ERR_NOTFOUND)
             absent = true;
         else if (out->own_fault || relay_next(rc, 0, 0) == RELAY_DONE)
@@ -144,7 +185,7 @@ static int by_relays(struct job_fetch *j, const struct topology *t, const struct
     w->relayed = 0;
     if (!n)
         return ERR_UNREACHABLE;
-    int rc = relays_ask(w->r, all, sources, n, out);
+    int rc = relays_ask(j, all, sources, n, out);
     int64_t age_ms = 0;
     if (rc == ERR_NOTFOUND)
         age_ms = absence_age_ms(job_queue_absences(w->r->jobs), w->job.id);

@@ -83,6 +83,12 @@ static ssize_t mute_read(void *ctx, struct http_stream *s, uint8_t *to, size_t c
     return (ssize_t)n;
 }
 
+static ssize_t trickle_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
+{
+    clock_sleep_ms(20);
+    return mute_read(ctx, s, to, cap < 100 ? cap : 100);
+}
+
 static ssize_t whole_read(void *ctx, struct http_stream *s, uint8_t *to, size_t cap)
 {
     ssize_t n = mute_read(ctx, s, to, cap);
@@ -99,6 +105,7 @@ static void answer_close(void *ctx)
 static const struct http_stream_ops cut_ops = {.read = cut_read, .close = answer_close},
                                     hang_ops = {.read = hang_read, .close = answer_close},
                                     garbage_ops = {.read = garbage_read, .close = answer_close},
+                                    trickle_ops = {.read = trickle_read, .close = answer_close},
                                     mute_ops = {.read = mute_read, .close = answer_close},
                                     whole_ops = {.read = whole_read, .close = answer_close};
 
@@ -146,6 +153,8 @@ static void blob_answer(struct test_region *r, struct http_request *req, const c
     bool hangs_on = r->fault == FAULT_HANGS_ON && size > 1000;
     if (r->fault == FAULT_HANGS || r->fault == FAULT_MUTE || hangs_on)
         answer_with(r, &hang_ops, resp, p, size);
+    else if (r->fault == FAULT_TRICKLES && size > 1000)
+        answer_with(r, &trickle_ops, resp, p, size);
     else if (r->fault == FAULT_CUTS && !range && size > 100000)
         answer_with(r, &cut_ops, resp, p, size);
     else if (!range && size > LARGE_BYTES)

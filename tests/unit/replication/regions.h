@@ -25,6 +25,7 @@ enum fault {
     FAULT_HANGS_ON, // those of more than 1,000 bytes are not
     FAULT_GARBAGE,  // the feed is lines that mean nothing
     FAULT_ENDLESS,  // the feed is one line without an end
+    FAULT_TRICKLES, // those come by some bytes at a time, for minutes
     FAULT_ABSENT,   // blobs are not there (404)
     FAULT_MUTE_OLD, // the same, and it does not say how often it would speak
     FAULT_MUTE,     // the feed says its first line and no more; blobs are never answered

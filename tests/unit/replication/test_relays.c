@@ -128,6 +128,21 @@ START_TEST(a_relay_that_never_has_it_costs_its_time_and_no_more)
 }
 END_TEST
 
+// It gives some bytes all the time: the origin gives the rest, and the relay has not failed.
+START_TEST(a_relay_that_trickles_costs_its_time_and_no_more)
+{
+    struct digest pushed;
+    up(600);
+    relay->fault = FAULT_TRICKLES;
+    region_push(east, "contoso", "app", "1", 5, 1, N_BYTES, 0, &pushed);
+    WAIT_FOR(region_has(last, "contoso", "app", "1", &pushed), 20000);
+    ck_assert(counts(last, "given_up", 1));
+    ck_assert_uint_eq(east->n_ranges, 1); // what had come was kept
+    ck_assert(state_is(last, "contoso", relay->name, "Ready"));
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(a_dead_relay_costs_nothing)
 {
     struct digest pushed;
@@ -305,7 +320,7 @@ START_TEST(jobs_that_wait_for_a_blob_are_found_once)
 END_TEST
 
 CHECK_MAIN("replication/relays", the_origin_gives_each_blob_once,
-           a_relay_that_never_has_it_costs_its_time_and_no_more, a_dead_relay_costs_nothing,
+           a_relay_that_never_has_it_costs_its_time_and_no_more, a_relay_that_trickles_costs_its_time_and_no_more, a_dead_relay_costs_nothing,
            a_relay_that_lies_is_named_and_the_origin_asked, a_copy_ahead_goes_by_the_relay_too,
            what_a_client_may_ask_for_next_is_expected, who_waits_is_not_kept_waiting_for_the_relay,
            what_does_not_come_is_expected_no_more, expectations_have_a_bound,
