@@ -127,12 +127,12 @@ int blob_get_commit(struct blob_get *g)
             return again;
         return ERR_DIGEST;
     }
-    if (!rc && g->ranges)
-        ranges_judge(g->ranges, &name);
     if (!rc && g->want->published)
         rc = g->want->published(g->want->ctx, &name, size);
     if (rc)
         return blob_get_own_failed(g, rc);
+    if (g->ranges)
+        ranges_judge(g->ranges, &name);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 
 // How often a waiter is asked whether it may go on waiting.
 #define WAIT_LOOK_MS 50
+#define STALL_MS 5000
 
 int content_new(const struct content_options *o, struct content **out)
 {
@@ -18,13 +19,17 @@ int content_new(const struct content_options *o, struct content **out)
     c->find = o->find;
     c->find_ctx = o->find_ctx;
     c->region = mem_strdup(o->region);
+    c->stall_ms = o->stall_ms;
+    if (!c->stall_ms)
+        c->stall_ms = STALL_MS;
     int rc = ERR_NOMEM;
     if (c->region)
         rc = flights_new(o->max_flights, &c->flights);
     if (!rc && o->n_streams) {
         const struct pool_options streams = {.name = "range",
                                              .n_threads = o->n_streams,
-                                             .max_waiting = o->max_flights * CONTENT_STREAMS_MAX};
+                                             .max_waiting = o->max_flights * CONTENT_STREAMS_MAX,
+                                             .kept = o->n_streams / 2};
         c->streams = pool_new(&streams);
         if (!c->streams)
             rc = ERR_NOMEM;

@@ -46,8 +46,11 @@ struct content_options {
     // so many blobs may be fetched at once
     size_t max_flights;
     // threads that all large blobs share, for streams beside the first (content_want.streams);
-    // 0: none
+    // 0: none. Half of them are for blobs that are urgent when their streams begin.
     unsigned n_streams;
+    // So long no part of a blob comes by those streams while the first has nothing to do: then it goes
+    // on alone. 0: 5 s.
+    unsigned stall_ms;
 };
 int content_new(const struct content_options *o, struct content **out);
 // All calls that run end with ERR_CANCELED soon, and so do later ones.

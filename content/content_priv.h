@@ -14,6 +14,8 @@ struct content {
     struct flights *flights;
     // for ranges beside the thread that leads; NULL: none
     struct pool *streams;
+    // as content_options says
+    int64_t stall_ms;
     _Atomic bool stopping;
 };
 

@@ -2,6 +2,7 @@
 // A blob in several streams; see ranges.h.
 #include "content/ranges_priv.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/wait.h"
@@ -114,10 +115,7 @@ static int leader_between(struct ranges *rs)
     pthread_mutex_lock(&rs->lock);
     uint64_t here = rs->bytes_here;
     int rc = rs->own_rc;
-    bool larger = rs->larger;
     pthread_mutex_unlock(&rs->lock);
-    if (larger)
-        return ERR_UNSUPPORTED;
     if (!rc)
         rc = blob_upload_digest(u, DIGEST_BYTES);
     if (!rc && here - rs->synced_at >= SYNC_BYTES) {
@@ -132,12 +130,28 @@ static int leader_between(struct ranges *rs)
     return 0;
 }
 
-// Waits for what other streams fetch.
-static int others_wait(struct ranges *rs)
+// They end soon, begin no more, and give back what they took. Under the lock.
+static void others_end(struct ranges *rs)
+{
+    rs->stop = true;
+    while (rs->n_running)
+        wait_cond(&rs->changed, &rs->lock, LOOK_MS);
+}
+
+// Waits for what other streams fetch. `*since_mono`: when a chunk came last, or the wait began (0);
+// `*n_here`: how many were there then.
+static int others_wait(struct ranges *rs, int64_t *since_mono, size_t *n_here)
 {
     const _Atomic bool *stop = blob_get_stop(rs->get);
+    int64_t now = clock_mono_ms();
     pthread_mutex_lock(&rs->lock);
-    if (rs->n_taken)
+    if (!*since_mono || rs->n_here != *n_here) {
+        *since_mono = now;
+        *n_here = rs->n_here;
+    }
+    if (rs->n_taken && now - *since_mono >= rs->get->content->stall_ms)
+        others_end(rs); // invariant 5
+    else if (rs->n_taken)
         wait_cond(&rs->changed, &rs->lock, LOOK_MS);
     pthread_mutex_unlock(&rs->lock);
     if (*stop)
@@ -158,18 +172,23 @@ static int fetch_all(struct ranges *rs, size_t source, char error[CONTENT_TEXT_S
 {
     struct blob_get *g = rs->get;
     struct run r;
+    int64_t since_mono = 0;
+    size_t n_here = 0;
     int rc = 0;
     while (!rc && (!ranges_all_here(rs) || blob_upload_size(g->upload) < rs->whole)) {
-        if (run_take(rs, &r))
+        if (run_take(rs, &r)) {
             rc = run_fetch(rs, source, &r, leader_between, blob_get_stop(g), error);
-        else
-            rc = others_wait(rs);
+            since_mono = 0;
+        } else {
+            rc = others_wait(rs, &since_mono, &n_here);
+        }
     }
     return rc;
 }
 
 int ranges_get(struct ranges *rs, size_t source, char error[CONTENT_TEXT_SIZE])
 {
+    rs->leads = source;
     int rc = fetch_all(rs, source, error);
     int own = ranges_own_error(rs);
     if (own)
@@ -182,11 +201,9 @@ int ranges_get(struct ranges *rs, size_t source, char error[CONTENT_TEXT_SIZE])
 
 void ranges_end(struct ranges *rs)
 {
-    rs->stop = true;
     pthread_mutex_lock(&rs->lock);
     rs->closed = true;
-    while (rs->n_running) // they end soon after `stop`
-        wait_cond(&rs->changed, &rs->lock, LOOK_MS);
+    others_end(rs);
     pthread_mutex_unlock(&rs->lock);
 }
 

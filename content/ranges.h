@@ -19,6 +19,8 @@
 //      pool begins later finds the fetch closed.
 //   4. Bytes that are wrong together are fetched anew in order, from one source. Who gave other
 //      bytes than those that proved right is named for it, and nobody else.
+//   5. The leader does not wait long for another stream from which no chunk comes: it ends them all,
+//      and fetches what lacks from its own source.
 #ifndef MERIDIAN_CONTENT_RANGES_H
 #define MERIDIAN_CONTENT_RANGES_H
 
@@ -36,9 +38,11 @@ int ranges_get(struct ranges *rs, size_t source, char error[CONTENT_TEXT_SIZE]);
 void ranges_end(struct ranges *rs);
 bool ranges_fresh(struct ranges *rs);     // something came since the last sync, or the beginning
 uint64_t ranges_bytes(struct ranges *rs); // that are there, in order or not
-// The bytes are wrong, and about to be thrown away: notes who gave which, unless one gave all.
+// The bytes are wrong, and about to be thrown away: notes who gave which, unless the source that is
+// asked gave all. Reads them once more; ends early when the fetch is stopped, and then nobody is named.
 void ranges_wrong(struct ranges *rs);
-// The blob came in order after its ranges were wrong: names who gave other bytes than these.
+// The blob came in order after its ranges were wrong, and was published: names who gave other bytes
+// than these. Reads it until the fetch is stopped.
 void ranges_judge(struct ranges *rs, const struct blob_name *right);
 void ranges_free(struct ranges *rs); // after ranges_end; NULL is ignored
 

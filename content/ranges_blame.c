@@ -21,15 +21,18 @@ static int chunk_sum(uint8_t *piece, size_t n, struct digest *out)
 
 void ranges_wrong(struct ranges *rs)
 {
-    if (rs->sums || !ranges_all_here(rs) || ranges_giver(rs))
+    const struct source *only = ranges_giver(rs);
+    bool blamed = only && only == rs->get->want->sources[rs->leads]; // by who asked it
+    if (rs->sums || blamed || !ranges_all_here(rs))
         return;
     AUTO_FREE uint8_t *piece = mem_alloc(BLOB_CHUNK_BYTES);
     AUTO_FREE struct digest *sums = mem_zalloc_array(rs->n_chunks, sizeof *sums);
     if (!piece || !sums)
         return;
+    const _Atomic bool *stop = blob_get_stop(rs->get);
     for (size_t i = 0; i < rs->n_chunks; i++) {
         size_t n = (size_t)(chunk_end(rs, i) - chunk_at(i));
-        if (blob_upload_read(rs->get->upload, chunk_at(i), piece, n) ||
+        if (*stop || blob_upload_read(rs->get->upload, chunk_at(i), piece, n) ||
             chunk_sum(piece, n, &sums[i]))
             return;
     }
@@ -58,7 +61,8 @@ void ranges_judge(struct ranges *rs, const struct blob_name *right)
     AUTO_FREE uint8_t *piece = mem_alloc(BLOB_CHUNK_BYTES);
     if (!piece || blob_reader_open(rs->get->content->blobs, right, &reader))
         return;
-    for (size_t i = 0; i < rs->n_chunks; i++) {
+    const _Atomic bool *stop = blob_get_stop(rs->get);
+    for (size_t i = 0; i < rs->n_chunks && !*stop; i++) {
         size_t giver = rs->givers[i];
         if (giver == GIVER_NONE || blamed[giver] || is_as_given(rs, reader, i, piece))
             continue;

@@ -29,11 +29,13 @@ struct ranges {
     struct blob_get *get;
     uint64_t whole;
     size_t n_chunks;
-    // others are to end
+    // others are to end, and none begins any more
     _Atomic bool stop;
     // the leader's
     bool offered;
     uint64_t synced_at;
+    // from which source it fetches now
+    size_t leads;
     // After wrong bytes: a sum of each chunk as it was given; NULL: not known.
     struct digest *sums;
     pthread_mutex_t lock;
@@ -45,8 +47,6 @@ struct ranges {
     unsigned refs;
     unsigned n_running;
     bool closed;
-    // there is more of the blob than was said
-    bool larger;
     // why our own disk did not take the bytes of another stream
     int own_rc;
     size_t n_here, n_taken;

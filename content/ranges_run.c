@@ -102,9 +102,9 @@ static int piece_keep(struct ranges *rs, uint64_t at, const uint8_t *p, size_t n
 }
 
 // The range ends where it should. The last chunk counts only now: behind it the blob ends too, or
-// has another size than was said.
+// has another size than was said: for that the word of the leader's source counts alone.
 static int body_end(struct ranges *rs, size_t source, struct source_body *body, const struct run *r,
-                    char error[CONTENT_TEXT_SIZE])
+                    between_fn between, char error[CONTENT_TEXT_SIZE])
 {
     struct source *s = rs->get->want->sources[source];
     uint8_t byte;
@@ -116,12 +116,8 @@ static int body_end(struct ranges *rs, size_t source, struct source_body *body, 
         chunk_came(rs, rs->n_chunks - 1, source);
     if (!more)
         return 0;
-    if (last) {
-        pthread_mutex_lock(&rs->lock);
-        rs->larger = true;
-        pthread_mutex_unlock(&rs->lock);
+    if (last && between)
         return ERR_UNSUPPORTED;
-    }
     snprintf(error, CONTENT_TEXT_SIZE, "%s: blob: it gives more than the range", source_name(s));
     return ERR_PROTO;
 }
@@ -150,7 +146,7 @@ static int body_keep(struct ranges *rs, size_t source, struct source_body *body,
             return rc;
         at += (uint64_t)n;
     }
-    return body_end(rs, source, body, r, error);
+    return body_end(rs, source, body, r, between, error);
 }
 
 struct content_ask ranges_ask(const struct ranges *rs)

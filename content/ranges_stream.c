@@ -22,7 +22,7 @@ static bool goes_on(struct ranges *rs, int rc)
     pthread_mutex_lock(&rs->lock);
     bool on = rc && !rs->own_rc && !rs->closed;
     pthread_mutex_unlock(&rs->lock);
-    return on && rc != ERR_NOMEM && rc != ERR_CANCELED;
+    return on && !rs->stop && rc != ERR_NOMEM && rc != ERR_CANCELED;
 }
 
 static void stream(struct ranges *rs, size_t first)
@@ -44,7 +44,7 @@ static void stream_run(void *arg)
     const struct offer *o = arg;
     struct ranges *rs = o->ranges;
     pthread_mutex_lock(&rs->lock);
-    if (!rs->closed) {
+    if (!rs->closed && !rs->stop) {
         size_t first = rs->source;
         rs->n_running++;
         pthread_mutex_unlock(&rs->lock);
@@ -63,6 +63,14 @@ static void stream_lost(void *arg)
     ranges_leave(o->ranges);
 }
 
+// What nobody waits for never has all threads.
+static enum pool_lane lane_of(const struct ranges *rs)
+{
+    if (*flight_urgent(rs->get->flight))
+        return POOL_REGIONS;
+    return POOL_CLIENTS;
+}
+
 // Once, as far as the pool takes offers.
 void streams_offer(struct ranges *rs, size_t source)
 {
@@ -71,17 +79,15 @@ void streams_offer(struct ranges *rs, size_t source)
     rs->offered = true;
     const struct content_want *w = rs->get->want;
     struct pool *pool = rs->get->content->streams;
+    enum pool_lane lane = lane_of(rs);
     pthread_mutex_lock(&rs->lock);
     rs->source = source;
     pthread_mutex_unlock(&rs->lock);
     for (unsigned i = 0; i + 1 < w->streams && i < CONTENT_STREAMS_MAX; i++) {
         struct offer *o = &rs->offers[i];
         o->ranges = rs;
-        o->job = (struct pool_job){.run = stream_run,
-                                   .lost = stream_lost,
-                                   .arg = o,
-                                   .lane = POOL_REGIONS,
-                                   .name = w->registry};
+        o->job = (struct pool_job){
+            .run = stream_run, .lost = stream_lost, .arg = o, .lane = lane, .name = w->registry};
         pthread_mutex_lock(&rs->lock);
         rs->refs++;
         pthread_mutex_unlock(&rs->lock);

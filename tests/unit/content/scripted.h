@@ -39,6 +39,14 @@ struct script {
     _Atomic size_t head;
     // It gives nothing before so many of its answers have run at once.
     unsigned crowd;
+    // The answer of that number (1: the first) gives nothing; 0: none is so.
+    unsigned stalls;
+    // So many answers that go to its end from further on give a byte too many.
+    _Atomic unsigned n_larger;
+    // Its first answer breaks off without a byte, once the crowd is there.
+    bool cuts_first;
+    // Called when it is looked at whether it is away.
+    void (*looked_at)(void);
     // It holds its bytes back until they are urgent.
     bool holds_back;
     // It is known not to answer.
@@ -59,6 +67,9 @@ struct source_body {
     struct script *script;
     const _Atomic bool *stop, *urgent;
     size_t at, begin, end;
+    // of its source's answers, which one
+    unsigned number;
+    bool larger;
 };
 
 static inline int script_open(void *ctx, const struct content_ask *ask, const _Atomic bool *stop,
@@ -66,7 +77,7 @@ static inline int script_open(void *ctx, const struct content_ask *ask, const _A
                               char error[CONTENT_TEXT_SIZE])
 {
     struct script *s = ctx;
-    s->n_asked++;
+    unsigned number = ++s->n_asked;
     s->asked_from = ask->from;
     snprintf(error, CONTENT_TEXT_SIZE, "%s: refuses", s->name);
     if (s->refuses)
@@ -85,10 +96,15 @@ static inline int script_open(void *ctx, const struct content_ask *ask, const _A
     b->urgent = ask->urgent;
     if (!s->whole_only)
         b->begin = ask->from;
+    b->number = number;
     b->at = b->begin;
     b->end = s->n;
     if (ask->to && ask->to < s->n)
         b->end = (size_t)ask->to;
+    if (ask->from && !ask->to && s->n_larger) {
+        s->n_larger--;
+        b->larger = true;
+    }
     unsigned open = ++s->n_open, most = s->n_open_most;
     while (open > most && !atomic_compare_exchange_weak(&s->n_open_most, &most, open))
         ;
@@ -107,6 +123,8 @@ static inline size_t script_limit(const struct source_body *b)
         limit = head;
     if (s->n_open_most < s->crowd)
         limit = b->begin;
+    if (s->stalls == b->number)
+        limit = b->begin;
     if (s->holds_back && !*b->urgent)
         limit = b->begin;
     return limit;
@@ -120,10 +138,17 @@ static inline ssize_t script_read(struct source_body *b, void *to, size_t cap,
     while (b->at < b->end && b->at >= script_limit(b)) {
         if (*b->stop)
             return ERR_CANCELED;
+        if (s->cuts_first && b->number == 1 && s->n_open_most >= s->crowd)
+            return ERR_CLOSED;
         clock_sleep_ms(1);
     }
     if (*b->stop)
         return ERR_CANCELED;
+    if (b->at == b->end && b->larger) {
+        b->larger = false;
+        *(char *)to = '!';
+        return 1;
+    }
     size_t n = script_limit(b) - b->at;
     if (n > cap)
         n = cap;
@@ -153,6 +178,8 @@ static inline void script_close(struct source_body *b)
 static inline bool script_away(void *ctx)
 {
     struct script *s = ctx;
+    if (s->looked_at)
+        s->looked_at();
     return s->away;
 }
 

@@ -24,6 +24,7 @@ static struct space_charge charge;
 static struct content_outcome out;
 static struct blob_name serving;
 static uint64_t serving_size;
+static _Atomic bool ends, ends_when_published;
 static _Atomic bool serves;
 static _Atomic uint64_t arrived_bytes;
 
@@ -43,6 +44,8 @@ static int published(void *ctx, const struct blob_name *name, uint64_t size)
     serving = *name;
     serving_size = size;
     serves = true;
+    if (ends_when_published)
+        ends = true;
     return 0;
 }
 
@@ -58,7 +61,8 @@ static void content_begin(void)
                                 .find = find,
                                 .region = "westeurope",
                                 .max_flights = 4,
-                                .n_streams = STREAMS - 1};
+                                .n_streams = STREAMS - 1,
+                                .stall_ms = 300};
     ck_assert_int_eq(content_new(&o, &content), 0);
 }
 
@@ -97,6 +101,7 @@ static struct content_want want_of(struct source *const *sources, size_t n)
                                  .n_sources = n,
                                  .max_running = UINT_MAX,
                                  .streams = STREAMS,
+                                 .urgent = true,
                                  .charge = &charge,
                                  .published = published,
                                  .arrived = arrived};
@@ -125,6 +130,19 @@ static void expect_here(void)
     ck_assert_uint_eq(size, sizeof bytes);
     ck_assert_int_eq(blob_verify(blobs, &serving, 0, NULL), 0);
     ck_assert_uint_eq(blob_partial_size(blobs, &digest), 0);
+}
+
+struct leader {
+    pthread_t thread;
+    const struct script *source;
+    int rc;
+};
+
+static void *lead(void *arg)
+{
+    struct leader *l = arg;
+    l->rc = get(l->source, NULL);
+    return NULL;
 }
 
 static unsigned n_wrong(const struct script *s)
@@ -296,6 +314,138 @@ START_TEST(the_last_of_several_is_named_and_the_first_is_not)
 }
 END_TEST
 
+// Who lied is found after the blob serves, and not when the fetch is to end.
+START_TEST(a_blob_serves_before_the_liar_is_looked_for)
+{
+    begin();
+    struct script east = script_whole("eastus"), asia = script_whole("southeastasia");
+    east.lies = true;
+    east.cut_after = 2 * MIB;
+    script_start(&east);
+    script_start(&asia);
+    struct source *list[] = {east.source, asia.source};
+    struct content_want w = want_of(list, 2);
+    w.stop = &ends;
+    ends_when_published = true;
+    ck_assert_int_eq(content_blob(content, &w, &out), 0);
+    expect_here();
+    ck_assert_uint_eq(n_wrong(&east) + n_wrong(&asia), 0);
+    script_end(&east);
+    script_end(&asia);
+    end();
+}
+END_TEST
+
+static struct script *giver;
+
+// Its first answer has broken off, and what that was to give is free: other streams give it all.
+static void others_go_on(void)
+{
+    giver->until = 0;
+    WAIT_FOR(giver->n_given == sizeof bytes, 60000);
+}
+
+START_TEST(who_gave_all_of_it_beside_the_one_that_is_asked_is_named)
+{
+    begin();
+    struct script east = script_whole("eastus"), asia = script_whole("southeastasia");
+    giver = &east;
+    east.lies = true;
+    east.crowd = STREAMS;
+    east.until = 1;
+    east.cuts_first = true;
+    east.stalls = 1;
+    asia.looked_at = others_go_on;
+    script_start(&east);
+    script_start(&asia);
+    ck_assert_int_eq(get(&east, &asia), 0);
+    expect_here();
+    ck_assert_uint_eq(n_wrong(&east), 1);
+    ck_assert_uint_eq(n_wrong(&asia), 0);
+    script_end(&east);
+    script_end(&asia);
+    end();
+}
+END_TEST
+
+// --- streams that stand in the way ---
+
+START_TEST(a_stream_from_which_nothing_comes_does_not_hold_the_blob)
+{
+    begin();
+    struct script east = script_whole("eastus");
+    east.crowd = STREAMS;
+    east.stalls = 2;
+    script_start(&east);
+    ck_assert_int_eq(get(&east, NULL), 0);
+    expect_here();
+    ck_assert_uint_eq(east.n_given, sizeof bytes);
+    ck_assert_uint_eq(n_wrong(&east), 0);
+    script_end(&east);
+    end();
+}
+END_TEST
+
+// That it is larger is the word of the leader's source alone.
+START_TEST(a_byte_too_many_beside_the_first_stream_does_not_end_the_ranges)
+{
+    begin();
+    struct script east = script_whole("eastus");
+    struct leader l = {.source = &east};
+    east.crowd = STREAMS;
+    east.n_larger = 1;
+    east.head = 1000;
+    script_start(&east);
+    ck_assert_int_eq(pthread_create(&l.thread, NULL, lead, &l), 0);
+    WAIT_FOR(east.n_open == 1 && !east.n_larger, 60000);
+    east.head = 0;
+    pthread_join(l.thread, NULL);
+    ck_assert_int_eq(l.rc, 0);
+    expect_here();
+    ck_assert_uint_eq(east.asked_from, 12 * MIB); // the last range once more, and nothing else
+    script_end(&east);
+    end();
+}
+END_TEST
+
+static void *lead_for_nobody(void *arg)
+{
+    struct leader *l = arg;
+    struct source *list[] = {l->source->source};
+    struct content_want w = want_of(list, 1);
+    struct content_outcome o;
+    w.urgent = false;
+    l->rc = content_blob(content, &w, &o);
+    return NULL;
+}
+
+START_TEST(a_blob_that_nobody_waits_for_leaves_threads_to_others)
+{
+    begin();
+    struct script slow = script_whole("eastus"), asia = script_whole("southeastasia");
+    struct leader l = {.source = &slow};
+    slow.until = 1;
+    script_start(&slow);
+    ck_assert_int_eq(pthread_create(&l.thread, NULL, lead_for_nobody, &l), 0);
+    WAIT_FOR(slow.n_open >= STREAMS - 1, 60000);
+    asia.n -= MIB;
+    asia.crowd = 2;
+    script_start(&asia);
+    struct source *list[] = {asia.source};
+    struct content_want w = want_of(list, 1);
+    w.size = asia.n;
+    ck_assert_int_eq(digest_of(DIGEST_SHA256, bytes, asia.n, &w.digest), 0);
+    ck_assert_int_eq(content_blob(content, &w, &out), 0);
+    ck_assert_uint_ge(asia.n_open_most, 2);
+    slow.until = 0;
+    pthread_join(l.thread, NULL);
+    ck_assert_int_eq(l.rc, 0);
+    script_end(&slow);
+    script_end(&asia);
+    end();
+}
+END_TEST
+
 // --- where ranges cannot be ---
 
 START_TEST(a_source_without_ranges_gives_it_in_order)
@@ -334,19 +484,6 @@ START_TEST(one_of_another_size_than_was_said_comes_all_the_same)
 END_TEST
 
 // --- stops, and room ---
-
-struct leader {
-    pthread_t thread;
-    const struct script *source;
-    int rc;
-};
-
-static void *lead(void *arg)
-{
-    struct leader *l = arg;
-    l->rc = get(l->source, NULL);
-    return NULL;
-}
 
 // The beginning does not come, all else does; then the process ends.
 START_TEST(a_stop_keeps_what_came_at_any_place)
@@ -447,6 +584,11 @@ CHECK_MAIN(
     a_small_one_or_one_stream_comes_in_order, what_breaks_off_goes_on_from_another_source,
     a_source_that_gives_nothing_is_passed_over, when_none_gives_the_rest_it_fails_and_goes_on_later,
     one_who_gave_all_of_it_wrong_is_named, of_several_who_gave_it_the_liar_is_named,
-    the_last_of_several_is_named_and_the_first_is_not, a_source_without_ranges_gives_it_in_order,
-    one_of_another_size_than_was_said_comes_all_the_same, a_stop_keeps_what_came_at_any_place,
+    the_last_of_several_is_named_and_the_first_is_not, a_blob_serves_before_the_liar_is_looked_for,
+    who_gave_all_of_it_beside_the_one_that_is_asked_is_named,
+    a_stream_from_which_nothing_comes_does_not_hold_the_blob,
+    a_byte_too_many_beside_the_first_stream_does_not_end_the_ranges,
+    a_blob_that_nobody_waits_for_leaves_threads_to_others,
+    a_source_without_ranges_gives_it_in_order, one_of_another_size_than_was_said_comes_all_the_same,
+    a_stop_keeps_what_came_at_any_place,
     what_does_not_fit_is_given_up_and_not_held_against_the_source, who_waits_sees_it_grow_in_order)
