@@ -86,8 +86,10 @@ int gather_new(struct replicator *r, struct gather **out)
     struct gather *g = mem_zalloc(sizeof *g);
     if (!g)
         return ERR_NOMEM;
-    const struct pool_options o = {
-        .name = "gather", .n_threads = GATHER_THREADS, .max_waiting = GATHER_WAITING};
+    const struct pool_options o = {.name = "gather",
+                                   .n_threads = GATHER_THREADS,
+                                   .max_waiting = GATHER_WAITING,
+                                   .kept = GATHER_THREADS / 2}; // for callers who wait
     g->r = r;
     pthread_mutex_init(&g->lock, NULL);
     wait_cond_init(&g->changed);
@@ -426,11 +428,19 @@ static int batch_new(struct gather *g, const struct elsewhere_want *w, bool judg
     return 0;
 }
 
+// A copy for which nobody waits never has all threads, however long it is held back.
+static enum pool_lane lane_of(const struct batch *b)
+{
+    if (b->urgent)
+        return POOL_REGIONS;
+    return POOL_CLIENTS;
+}
+
 // Under the lock, which it gives up meanwhile.
 static int item_begin(struct batch *b, struct batch_item *of)
 {
     of->job = (struct pool_job){
-        .run = item_run, .lost = item_lost, .arg = of, .lane = POOL_CLIENTS, .name = b->registry};
+        .run = item_run, .lost = item_lost, .arg = of, .lane = lane_of(b), .name = b->registry};
     b->refs++;
     b->n_running++;
     pthread_mutex_unlock(&b->lock);

@@ -12,7 +12,8 @@
 // Invariants
 //   1. A batch of one caller has at most so many fetches running, and all batches together as many
 //      as there are threads: no push keeps the others from theirs (net/pool.h takes turns). What
-//      is copied ahead and nobody waits for has threads of its own: no client stands behind it.
+//      is copied ahead and may be later has threads of its own; other copies ahead have half of the
+//      threads at most: nobody who waits stands behind them.
 //   2. After the first failure a batch begins nothing more.
 //   3. A batch outlives its caller while one of its fetches runs.
 #ifndef MERIDIAN_REPLICATION_GATHER_H

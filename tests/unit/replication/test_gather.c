@@ -283,6 +283,29 @@ START_TEST(others_copy_a_blob_ahead)
 }
 END_TEST
 
+// Copies that come to nothing have half of the threads; who waits has the others.
+START_TEST(who_waits_does_not_stand_behind_copies)
+{
+    char error[CONTENT_TEXT_SIZE] = "";
+    world_up(&w);
+    WAIT_FOR(state_is(east, "contoso", "westeurope", "Ready"), 10000);
+    struct elsewhere_item item = blob_at(south, 3000, 'w');
+    struct elsewhere_want want;
+    east->fault = FAULT_HANGS;
+    for (size_t i = 0; i < GATHER_THREADS; i++) {
+        struct elsewhere_item slow = blob_at(east, 3000, (char)i);
+        want = want_of(&slow, 1, 10000);
+        replicator_told(replicator_tell(east->replicator, &want), clock_mono_ms() + 5000);
+        ck_assert(is_coming(west, &slow.digest));
+    }
+    want = want_of(&item, 1, 8000); // before the copies are given up
+    memcpy(item.holder, "southeastasia", sizeof "southeastasia");
+    ck_assert_int_eq(replicator_fetch(west->replicator, &want, error), 0);
+    ck_assert(has(west, &item.digest));
+    world_done(&w);
+}
+END_TEST
+
 // What is copied for nobody keeps to the bandwidth; then a client waits for it, and for another one.
 START_TEST(who_waits_is_not_held_back_by_bandwidth)
 {
@@ -367,5 +390,6 @@ END_TEST
 CHECK_MAIN("replication/gather", what_others_hold_is_found_and_fetched,
            many_who_wait_share_one_fetch, who_is_away_is_named_and_holds_nobody_up,
            a_region_of_the_version_before_is_tried, waiting_ends_with_its_time_and_with_a_drain,
-           no_room_is_said_and_begins_nothing_more, who_waits_is_not_held_back_by_bandwidth,
-           others_copy_a_blob_ahead, only_members_are_answered_and_only_what_they_can_ask)
+           no_room_is_said_and_begins_nothing_more, who_waits_does_not_stand_behind_copies,
+           who_waits_is_not_held_back_by_bandwidth, others_copy_a_blob_ahead,
+           only_members_are_answered_and_only_what_they_can_ask)
