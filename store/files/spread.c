@@ -9,7 +9,8 @@
 //   2. A chunk stands in the map on the disk only when its bytes are durable. So nothing counts after a
 //      kill or a crash that is not there; what came since the last sync is fetched again.
 //   3. The map goes after the file has no hole any more: when it was cut to what is there in order, was
-//      published, or is gone. A map that outlives its file counts for nothing: no file is so long.
+//      published, or is gone. A map that outlives its file counts for nothing: no file is so long, and
+//      it is written anew before the next file of that name grows.
 #include "store/files/files_priv.h"
 
 #include "base/bytes.h"
@@ -34,6 +35,8 @@
 struct file_spread {
     uint64_t whole;
     size_t n_chunks;
+    // the map on the disk has chunks for which the file was too short
+    bool outlived;
     pthread_mutex_t lock;
     // under the lock: a bit for each chunk
     uint8_t bits[];
@@ -199,8 +202,10 @@ static int map_read(int dir_fd, const char *name, struct file_spread **out)
 static void bits_bound(struct file_spread *sp, uint64_t file_size)
 {
     for (size_t i = 0; i < sp->n_chunks; i++)
-        if (chunk_end(sp->whole, i) > file_size)
+        if (bit_get(sp->bits, i) && chunk_end(sp->whole, i) > file_size) {
             bit_clear(sp->bits, i);
+            sp->outlived = true;
+        }
 }
 
 // --- what is there ---
@@ -267,6 +272,17 @@ int file_spread_end(struct file_upload *u)
 
 // --- operations ---
 
+// The map is on the disk when this returns 0.
+static int map_begin(struct file_upload *u)
+{
+    int rc = map_write(u, u->spread->bits);
+    if (!rc && fsync(u->dir_fd)) // invariant 1
+        rc = err_from_errno(errno);
+    if (!rc)
+        u->spread->outlived = false;
+    return rc;
+}
+
 int file_upload_spread(struct blob_upload *bu, uint64_t whole)
 {
     struct file_upload *u = (struct file_upload *)bu;
@@ -274,7 +290,10 @@ int file_upload_spread(struct blob_upload *bu, uint64_t whole)
         return u->dead;
     if (u->dir_fd != u->fs->part_fd || whole > BLOB_SPREAD_MAX || bu->size > whole)
         return ERR_UNSUPPORTED;
-    if (u->spread && u->spread->whole == whole)
+    bool same = u->spread && u->spread->whole == whole;
+    if (same && u->spread->outlived)
+        return map_begin(u); // invariant 3
+    if (same)
         return 0;
     uint64_t kept = bu->size - bu->size % BLOB_CHUNK_BYTES;
     if (bu->size == whole)
@@ -287,9 +306,7 @@ int file_upload_spread(struct blob_upload *bu, uint64_t whole)
         return ERR_NOMEM;
     for (size_t i = 0; i < u->spread->n_chunks && chunk_end(whole, i) <= kept; i++)
         bit_set(u->spread->bits, i);
-    rc = map_write(u, u->spread->bits);
-    if (!rc && fsync(u->dir_fd)) // invariant 1
-        rc = err_from_errno(errno);
+    rc = map_begin(u);
     if (rc)
         (void)file_spread_end(u);
     return rc;

@@ -345,6 +345,10 @@ START_TEST(a_map_that_outlived_its_file_counts_for_nothing)
     ck_assert_int_eq(truncate(path, 0), 0);
     u = open_spread();
     expect_there(u, ".....");
+    ck_assert_int_eq(put(u, 4), 0); // now it is as long as the map's chunk was
+    blob_upload_close(u);           // as a kill would
+    u = open_spread();
+    expect_there(u, ".....");
     finish(u);
     end();
 }
