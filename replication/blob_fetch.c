@@ -39,6 +39,9 @@ struct job_fetch {
     int64_t relay_until_mono;
     uint64_t held_before_us;
     bool relay_late;
+    // relays that had not got it, or not in time
+    const char *late[RELAY_TRIES];
+    size_t n_late;
 };
 
 static bool may_wait(void *ctx)
@@ -163,6 +166,10 @@ static int relays_ask(struct job_fetch *j, const struct content_want *all, struc
     for (size_t i = 0; i < n; i++) {
         want.sources = &sources[i];
         rc = relay_ask(j, &want, out);
+        if (rc == 0)
+            relays_brought(j->w->r->relays, source_name(sources[i]));
+        if (rc == ERR_NOTFOUND || j->relay_late)
+            j->late[j->n_late++] = source_name(sources[i]);
         if (j->relay_late)
             return ERR_UNREACHABLE;
         if (rc == ERR_NOTFOUND)
@@ -200,6 +207,13 @@ static int by_relays(struct job_fetch *j, const struct topology *t, const struct
     return rc;
 }
 
+// The origin gave what the relays did not.
+static void relays_note_late(const struct job_fetch *j)
+{
+    for (size_t i = 0; i < j->n_late; i++)
+        relays_late(j->w->r->relays, j->late[i], clock_mono_ms());
+}
+
 int blob_fetch(struct attempt *w, const struct topology *t, const struct registry *reg,
                const struct manifest_ref *ref, const struct blob_fetch_how *how,
                bool *out_published, int64_t *out_not_before_mono, char error[ERROR_TEXT_SIZE])
@@ -226,8 +240,11 @@ int blob_fetch(struct attempt *w, const struct topology *t, const struct registr
     struct content_outcome outcome;
     want.streams = peer_source_streams(w->r, sources, want.n_sources, ref->size);
     int rc = by_relays(&j, t, reg, &want, &outcome);
-    if (rc == ERR_UNREACHABLE)
+    if (rc == ERR_UNREACHABLE) {
         rc = content_blob(w->r->content, &want, &outcome);
+        if (!rc)
+            relays_note_late(&j);
+    }
     outcome_take(w, rc, &outcome, out_not_before_mono, error);
     *out_published = j.published;
     job_blob_here(w->r, &ref->digest);

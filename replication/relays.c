@@ -2,6 +2,7 @@
 // Relays at work; see relays.h.
 #include "replication/relays.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/exposition.h"
 #include "base/mem.h"
@@ -9,12 +10,29 @@
 #include "replication/peers.h"
 
 #include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LATE_MAX 3 // blobs in a row
+#define PASS_OVER_MS 60000
+
+struct late_relay {
+    // "": none
+    char name[SOURCE_NAME_SIZE];
+    unsigned n_late;
+    int64_t until_mono;
+};
 
 struct relays {
     struct expected *expected;
     _Atomic uint64_t n_brought, n_waits, n_given_up;
+    pthread_mutex_t lock;
+
+    // Under the lock.
+
+    struct late_relay late[TOPOLOGY_MAX_REGIONS];
 };
 
 int relays_new(struct relays **out)
@@ -27,6 +45,7 @@ int relays_new(struct relays **out)
         free(s);
         return rc;
     }
+    pthread_mutex_init(&s->lock, NULL);
     *out = s;
     return 0;
 }
@@ -36,8 +55,54 @@ void relays_free(struct relays *s)
     if (!s)
         return;
     expected_free(s->expected);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
+
+// --- relays that are late ---
+
+// The relay's place, "": a free one; NULL: there is none. Under the lock.
+static struct late_relay *late_find(struct relays *s, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(s->late); i++)
+        if (strcmp(s->late[i].name, name) == 0)
+            return &s->late[i];
+    return NULL;
+}
+
+void relays_brought(struct relays *s, const char *name)
+{
+    pthread_mutex_lock(&s->lock);
+    struct late_relay *l = late_find(s, name);
+    if (l)
+        *l = (struct late_relay){0};
+    pthread_mutex_unlock(&s->lock);
+}
+
+void relays_late(struct relays *s, const char *name, int64_t now_mono)
+{
+    pthread_mutex_lock(&s->lock);
+    struct late_relay *l = late_find(s, name);
+    if (!l)
+        l = late_find(s, "");
+    if (l) {
+        snprintf(l->name, sizeof l->name, "%s", name);
+        l->n_late++;
+        l->until_mono = now_mono + PASS_OVER_MS;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool relays_passed_over(struct relays *s, const char *name, int64_t now_mono)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct late_relay *l = late_find(s, name);
+    bool passed = l && l->n_late >= LATE_MAX && now_mono < l->until_mono;
+    pthread_mutex_unlock(&s->lock);
+    return passed;
+}
+
+// --- at work ---
 
 struct expected *relays_expected(struct relays *s)
 {
@@ -79,6 +144,10 @@ static size_t tries(struct replicator *r, const struct topology *t, const struct
     if (!t->replication.relays_from || reg->n_replicas < t->replication.relays_from)
         return 0;
     relays_look(r, t, reg, repository, origin, &v);
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; i < v.map.n; i++)
+        if (relays_passed_over(r->relays, v.map.members[i].name, now))
+            v.heard[i] = false;
     size_t n = relay_tries(&v.map, v.origin, v.self, v.heard, at);
     for (size_t i = 0; i < n; i++)
         out[i] = v.peers[at[i]];

@@ -36,6 +36,12 @@ size_t relays_sources(struct replicator *r, const struct topology *t, const stru
                       const char *repository, const char *origin, struct source *out[RELAY_TRIES]);
 // What came of asking them.
 void relays_count(struct relays *s, int rc, enum relay_next next);
+// What a relay is known for, by its name. One that let the time of several blobs in a row run out, each
+// of which the origin then gave, is not asked for a minute: the next one is, or the origin. After that
+// minute each such blob begins another one, and the first that it gives ends it. Times are monotonic.
+void relays_brought(struct relays *s, const char *name);
+void relays_late(struct relays *s, const char *name, int64_t now_mono);
+bool relays_passed_over(struct relays *s, const char *name, int64_t now_mono);
 // A blob that this region was told of by its origin (key.origin) is here: tells those who get it from
 // here.
 void relays_hand_on(struct replicator *r, const struct ahead_key *key, uint64_t size, bool later);

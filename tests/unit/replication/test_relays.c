@@ -143,6 +143,44 @@ START_TEST(a_relay_that_trickles_costs_its_time_and_no_more)
 }
 END_TEST
 
+START_TEST(a_relay_that_is_always_late_is_passed_over)
+{
+    struct digest pushed;
+    up(300);
+    relay->fault = FAULT_ABSENT;
+    region_push(east, "contoso", "app", "1", 5, 3, N_BYTES, 0, &pushed);
+    WAIT_FOR(region_has(last, "contoso", "app", "1", &pushed), 20000);
+    ck_assert(names_relay(last, "eastus", NULL));
+    unsigned asked = relay->n_blob_gets;
+    region_push(east, "contoso", "app", "2", 15, 3, N_BYTES, 0, &pushed);
+    WAIT_FOR(region_has(last, "contoso", "app", "2", &pushed), 20000);
+    ck_assert_uint_eq(relay->n_blob_gets, asked);
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(who_was_late_is_asked_again_after_a_minute)
+{
+    struct relays *s;
+    ck_assert_int_eq(relays_new(&s), 0);
+    relays_late(s, "eastus", 1000);
+    relays_late(s, "eastus", 1000);
+    ck_assert(!relays_passed_over(s, "eastus", 1000));
+    relays_late(s, "eastus", 1000);
+    ck_assert(relays_passed_over(s, "eastus", 1000));
+    ck_assert(relays_passed_over(s, "eastus", 60999));
+    ck_assert(!relays_passed_over(s, "westeurope", 1000));
+    ck_assert(!relays_passed_over(s, "eastus", 61000));
+    relays_late(s, "eastus", 61000);
+    ck_assert(relays_passed_over(s, "eastus", 120999));
+    relays_brought(s, "eastus");
+    ck_assert(!relays_passed_over(s, "eastus", 61000));
+    relays_late(s, "eastus", 61000);
+    ck_assert(!relays_passed_over(s, "eastus", 61000));
+    relays_free(s);
+}
+END_TEST
+
 START_TEST(a_dead_relay_costs_nothing)
 {
     struct digest pushed;
@@ -320,8 +358,10 @@ START_TEST(jobs_that_wait_for_a_blob_are_found_once)
 END_TEST
 
 CHECK_MAIN("replication/relays", the_origin_gives_each_blob_once,
-           a_relay_that_never_has_it_costs_its_time_and_no_more, a_relay_that_trickles_costs_its_time_and_no_more, a_dead_relay_costs_nothing,
-           a_relay_that_lies_is_named_and_the_origin_asked, a_copy_ahead_goes_by_the_relay_too,
-           what_a_client_may_ask_for_next_is_expected, who_waits_is_not_kept_waiting_for_the_relay,
-           what_does_not_come_is_expected_no_more, expectations_have_a_bound,
-           jobs_that_wait_for_a_blob_are_found_once)
+           a_relay_that_never_has_it_costs_its_time_and_no_more,
+           a_relay_that_trickles_costs_its_time_and_no_more,
+           a_relay_that_is_always_late_is_passed_over, who_was_late_is_asked_again_after_a_minute,
+           a_dead_relay_costs_nothing, a_relay_that_lies_is_named_and_the_origin_asked,
+           a_copy_ahead_goes_by_the_relay_too, what_a_client_may_ask_for_next_is_expected,
+           who_waits_is_not_kept_waiting_for_the_relay, what_does_not_come_is_expected_no_more,
+           expectations_have_a_bound, jobs_that_wait_for_a_blob_are_found_once)
