@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/plain.h"
 #include "base/wait.h"
@@ -267,8 +268,15 @@ int reaches_origin(struct reaches *r, const struct topology *t, const char *of,
     int rc = fleet_ask_all(&r->caller, t, target, &limits, &answers);
     for (size_t i = 0; !rc && answers && i < answers->n; i++) {
         const struct fleet_one_answer *a = &answers->list[i];
-        if (!a->err && a->status == 200 &&
-            !origin_word_read(bytes_of(a->body.p, a->body.n), a->region, of, &w))
+        if (a->err || a->status != 200)
+            continue;
+        int wrong = origin_word_read(r->app->replicator, t, bytes_of(a->body.p, a->body.n),
+                                     a->region, of, &w);
+        if (wrong)
+            log_warn("what %s says of how much it holds of %s does not count, as if it had not "
+                     "answered: %s",
+                     a->region, of, err_text(wrong));
+        else
             origin_note(t, a->region, &w, out);
     }
     fleet_answers_free(answers);

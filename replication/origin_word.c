@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "config/topology_control.h"
+#include "replication/feed_line.h"
 #include "replication/peer.h"
 #include "replication/peers.h"
 #include "replication/replication_priv.h"
@@ -71,23 +72,139 @@ int origin_word_own(struct replicator *r, const char *of, struct origin_word *ou
     return 0;
 }
 
-int origin_word_read(struct bytes body, const char *region, const char *of, struct origin_word *out)
+// --- said ---
+
+// The entry at the head, which is in the log even when what it said was dropped.
+static int head_line(struct replicator *r, const char *of, const struct feed_mark *head,
+                     struct buf *out)
 {
-    json_t *doc = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
+    struct feed_mark before = {.epoch = head->epoch, .seq = head->seq - 1}, last, at;
+    struct feed_entry *list = NULL;
+    size_t n = 0;
+    struct arena a;
+    arena_init(&a, 0);
+    int rc = meta_feed_read(r->o.meta, of, &before, NULL, 0, 1, &a, &list, &n, &last);
+    if (!rc && n)
+        mark_of_entry(&list[0], &at);
+    if (!rc && (!n || !mark_equal(&at, head)))
+        rc = ERR_BUSY;
+    if (!rc) {
+        list[0].content = (struct bytes){0};
+        rc = entry_format(&list[0], out);
+    }
+    arena_done(&a);
+    if (!rc && out->n)
+        out->n--; // the line's end
+    return rc;
+}
+
+static int word_say(struct replicator *r, const char *of, json_t **out)
+{
+    struct feed_mark head = {0};
+    char cur[CURSOR_TEXT_SIZE];
+    AUTO_BUF struct buf line;
+    buf_init(&line, ENTRY_LINE_MAX);
+    int rc = meta_head(r->o.meta, of, &head);
+    if (!rc && head.seq)
+        rc = head_line(r, of, &head, &line);
+    if (rc)
+        return rc;
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:b}", "region", r->o.region, "of", of, "head",
+                            cursor_format(&head, cur), "heard", (int)is_heard(r, of));
+    if (!doc)
+        return ERR_NOMEM;
+    if (head.seq && json_object_set_new(doc, "entry", json_stringn(line.p, line.n))) {
+        json_decref(doc);
+        return ERR_NOMEM;
+    }
+    *out = doc;
+    return 0;
+}
+
+int origin_word_say(struct replicator *r, const char *of, json_t **out)
+{
+    if (!r || !life_enter(r->life))
+        return ERR_CLOSED;
+    int rc = word_say(r, of, out);
+    life_leave(r->life);
+    return rc;
+}
+
+// --- heard ---
+
+// Is it the entry at the head, and did the region itself sign it in time?
+static int entry_check(struct feed_rules *ru, const struct feed_entry *e,
+                       const struct feed_mark *head)
+{
+    const char *why = NULL;
+    struct feed_mark at;
+    mark_of_entry(e, &at);
+    if (strcmp(e->origin, ru->origin->name) != 0 || !mark_equal(&at, head))
+        return ERR_PROTO;
+    int rc = feed_signature_check(ru, e, &why);
+    if (rc)
+        return rc;
+    if (feed_entry_void(ru, e))
+        return ERR_AUTH;
+    if (ru->limit && e->stamp > ru->limit)
+        return ERR_AHEAD;
+    return 0;
+}
+
+// `line`: NULL: there is none.
+static int head_verify(struct replicator *r, const struct topology *t, const char *of,
+                       const struct feed_mark *head, const char *line)
+{
+    struct feed_rules ru = {.topology = t,
+                            .origin = topology_region(t, of),
+                            .verify = r->o.verify,
+                            .limit = meta_stamp_limit(r->o.meta),
+                            .vouched = true};
+    struct feed_entry e;
+    struct arena a;
+    if (mark_is_zero(head))
+        return 0;
+    if (!line || !ru.origin)
+        return ERR_PROTO;
+    arena_init(&a, 0);
+    int rc = entry_parse(bytes_str(line), &a, &e);
+    if (!rc)
+        rc = entry_check(&ru, &e, head);
+    arena_done(&a);
+    return rc;
+}
+
+static int word_read(struct replicator *r, const struct topology *t, const json_t *doc,
+                     const char *region, const char *of, struct origin_word *out)
+{
     const char *who = json_string_value(json_object_get(doc, "region")),
                *whose = json_string_value(json_object_get(doc, "of")),
-               *at = json_string_value(json_object_get(doc, "head"));
+               *at = json_string_value(json_object_get(doc, "head")),
+               *line = json_string_value(json_object_get(doc, "entry"));
     const json_t *heard = json_object_get(doc, "heard");
     struct feed_mark head;
-    int rc = ERR_PROTO;
-    if (who && whose && at && json_is_boolean(heard) && !strcmp(who, region) &&
-        !strcmp(whose, of) && !cursor_parse(at, &head)) {
-        *out = (struct origin_word){.head = {.epoch = head.epoch, .seq = head.seq},
-                                    .heard = json_is_true(heard)};
-        memcpy(out->head.hash, head.hash, sizeof out->head.hash);
-        rc = 0;
-    }
+    if (!who || !whose || !at || !json_is_boolean(heard))
+        return ERR_PROTO;
+    if (strcmp(who, region) != 0 || strcmp(whose, of) != 0 || cursor_parse(at, &head))
+        return ERR_PROTO;
+    int rc = head_verify(r, t, of, &head, line);
+    if (rc)
+        return rc;
+    *out = (struct origin_word){.head = {.epoch = head.epoch, .seq = head.seq},
+                                .heard = json_is_true(heard)};
+    memcpy(out->head.hash, head.hash, sizeof out->head.hash);
+    return 0;
+}
+
+int origin_word_read(struct replicator *r, const struct topology *t, struct bytes body,
+                     const char *region, const char *of, struct origin_word *out)
+{
+    if (!r || !life_enter(r->life))
+        return ERR_CLOSED;
+    json_t *doc = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL);
+    int rc = word_read(r, t, doc, region, of, out);
     json_decref(doc);
+    life_leave(r->life);
     return rc;
 }
 
@@ -101,18 +218,12 @@ struct origin_ask {
 static void origin_run(struct http_request *req, struct http_response *resp)
 {
     const struct origin_ask *q = req->ctx;
-    struct origin_word w;
-    char cur[CURSOR_TEXT_SIZE];
-    int rc = origin_word_own(q->r, q->of, &w);
-    if (rc) {
+    json_t *doc = NULL;
+    int rc = origin_word_say(q->r, q->of, &doc);
+    if (rc)
         serve_refuse(req, resp, 503, err_text(rc));
-        return;
-    }
-    struct feed_mark head = {.epoch = w.head.epoch, .seq = w.head.seq};
-    memcpy(head.hash, w.head.hash, sizeof head.hash);
-    http_response_json(req, resp, 200,
-                       json_pack("{s:s, s:s, s:s, s:b}", "region", q->r->o.region, "of", q->of,
-                                 "head", cursor_format(&head, cur), "heard", (int)w.heard));
+    else
+        http_response_json(req, resp, 200, doc);
 }
 
 void origin_word_begin(struct replicator *r, struct http_request *req, const struct topology *t,

@@ -194,6 +194,8 @@ void ahead_begin(struct replicator *r, struct http_request *req, const struct to
 void serve_forgotten(struct http_request *req, struct http_response *resp,
                      const struct region *peer);
 bool serve_says_forgotten(struct bytes body);
+// What it answers; a new reference. ERR_BUSY: the log changed meanwhile.
+int origin_word_say(struct replicator *r, const char *of, json_t **out);
 // GET …/origin, for the writer.
 void origin_word_begin(struct replicator *r, struct http_request *req, const struct topology *t,
                        const struct region *peer, struct http_plan *plan);
