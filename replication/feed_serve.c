@@ -194,6 +194,22 @@ static bool seal_cut(struct feed_out *s, const struct feed_entry *entries, size_
     return true;
 }
 
+// Who shares nothing is told the place of a seal all the same, by a region that has read so far: then
+// it knows that somebody has.
+static int seal_place(const struct feed_out *s, struct feed_mark *out_last)
+{
+    struct feed_mark seal = {.epoch = s->seal.epoch, .seq = s->seal.seq};
+    memcpy(seal.hash, s->seal.hash, sizeof seal.hash);
+    if (!s->sealed || !s->relay || mark_order(&seal, &s->at) <= 0)
+        return 0;
+    int rc = meta_feed_check(s->r->o.meta, s->origin, &seal);
+    if (!rc)
+        *out_last = seal;
+    if (rc == ERR_CONFLICT)
+        return 0;
+    return rc;
+}
+
 // What lies behind the place where the stream stands, as the reader may see it.
 static int batch_read(struct feed_out *s, struct arena *a, struct feed_entry **out, size_t *out_n,
                       struct feed_mark *out_last)
@@ -204,9 +220,9 @@ static int batch_read(struct feed_out *s, struct arena *a, struct feed_entry **o
             meta_feed_read(m, s->origin, &s->at, NULL, 0, BATCH_ENTRIES, a, out, out_n, out_last);
         return rc ? rc : meta_spent_mark(m, *out, *out_n);
     }
-    // An empty list would mean "all" to the store: a reader that shares nothing gets nothing.
+    // An empty list would mean "all" to the store: a reader that shares nothing gets no entries.
     if (!s->n_registries)
-        return 0;
+        return seal_place(s, out_last);
     return meta_feed_read(m, s->origin, &s->at, s->registries, s->n_registries, BATCH_ENTRIES, a,
                           out, out_n, out_last);
 }

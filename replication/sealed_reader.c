@@ -24,7 +24,26 @@ struct looking {
     const struct topology *t;
     const struct region *origin, *self;
     struct feed_mark seal;
+    // Who is to be asked: the others that hold a registry of both, and those that hold one of the
+    // origin.
+    region_set of, all;
 };
+
+static region_set bit_of(const struct region *r)
+{
+    return (region_set)1 << r->index;
+}
+
+// The others that hold a registry which all of `with` hold.
+static region_set holders(const struct looking *k, region_set with)
+{
+    region_set set = 0;
+    struct catalogue_iter it = {0};
+    for (const struct registry *reg; (reg = topology_next(k->t, &it));)
+        if ((reg->replica_set & with) == with)
+            set |= members_of(k->t, reg);
+    return set & ~bit_of(k->self);
+}
 
 static void look_at(struct looking *k, struct peer *p, const struct topology *t)
 {
@@ -34,17 +53,6 @@ static void look_at(struct looking *k, struct peer *p, const struct topology *t)
     assert(k->origin && k->origin->sealed && k->self);
     k->seal = (struct feed_mark){.epoch = k->origin->sealed->epoch, .seq = k->origin->sealed->seq};
     memcpy(k->seal.hash, k->origin->sealed->hash, sizeof k->seal.hash);
-}
-
-// The others that hold a registry which the sealed region and this one hold.
-static region_set holders(const struct looking *k)
-{
-    region_set set = 0, both = (region_set)1 << k->origin->index | (region_set)1 << k->self->index;
-    struct catalogue_iter it = {0};
-    for (const struct registry *reg; (reg = topology_next(k->t, &it));)
-        if ((reg->replica_set & both) == both)
-            set |= members_of(k->t, reg);
-    return set & ~((region_set)1 << k->self->index);
 }
 
 // Was every registry of it read, as far as another region holds it?
@@ -102,17 +110,37 @@ static bool holds_seal(const struct looking *k)
     return mark_is_zero(&k->seal) || !meta_feed_check(k->r->o.meta, k->origin->name, &k->seal);
 }
 
-// Everybody has told all, and the seal is among that.
-static void seal_reached(const struct sealed_reader *s, const struct looking *k, region_set of)
+// Everybody who can hold what lacks has told all, and the seal is among what somebody has read. If
+// none of all that hold anything of it has, its holder is gone: then nothing more comes either.
+static void seal_reached(const struct sealed_reader *s, const struct looking *k)
 {
     struct feed_mark read;
-    if (of & ~s->told || (!s->reached && !holds_seal(k)))
+    bool seen = s->reached || holds_seal(k);
+    if (k->of & ~s->told)
+        return;
+    if (!seen && k->all & ~s->told)
         return;
     if (read_mark(k->r, k->origin->name, &read) || mark_order(&read, &k->seal) >= 0)
         return;
     if (meta_ingest(k->r->o.meta, k->origin->name, NULL, 0, &k->seal))
         return; // at the next turn
-    log_info("replication: all that counts of %s, which was forgotten, is here", k->origin->name);
+    if (seen)
+        log_info("replication: all that counts of %s, which was forgotten, is here",
+                 k->origin->name);
+    else
+        log_warn("replication: no region has the last entries that count of %s, which was "
+                 "forgotten: what they say is lost, unless it is of registries that this one does "
+                 "not hold; all else is here",
+                 k->origin->name);
+}
+
+// First those that hold what this region may lack, then those that know whether the seal is anywhere.
+static region_set to_ask(const struct sealed_reader *s, const struct looking *k)
+{
+    region_set set = k->of & ~s->told;
+    if (set)
+        return set;
+    return k->all & ~s->told;
 }
 
 // Not while a repair moves the marks.
@@ -125,9 +153,9 @@ static int session(const struct looking *k, const struct region *via, struct fee
     return rc;
 }
 
-static int64_t ask(struct sealed_reader *s, const struct looking *k, region_set of)
+static int64_t ask(struct sealed_reader *s, const struct looking *k)
 {
-    const struct region *via = next_relay(s, k, of & ~s->told);
+    const struct region *via = next_relay(s, k, to_ask(s, k));
     struct feed_relayed told = {0};
     struct peer_try try;
     struct peer_outcome o;
@@ -141,9 +169,9 @@ static int64_t ask(struct sealed_reader *s, const struct looking *k, region_set 
         told = (struct feed_relayed){0}; // what it said is not all here
     peer_turn_end(k->p, &try, false, &o);
     if (told.all)
-        s->told |= (region_set)1 << via->index;
+        s->told |= bit_of(via);
     s->reached |= told.seal;
-    seal_reached(s, k, of);
+    seal_reached(s, k);
     return told.all ? NEXT_REST_MS : ROUND_REST_MS;
 }
 
@@ -157,9 +185,10 @@ int64_t sealed_reader_turn(struct sealed_reader *s, struct peer *p, const struct
     peer_sealed(p, true, whole, holds_more(&k));
     if (whole)
         return WHOLE_REST_MS;
-    region_set of = holders(&k);
-    int64_t rest_ms = ask(s, &k, of);
-    if (!of) // nobody else can have more
-        seal_reached(s, &k, of);
+    k.of = holders(&k, bit_of(k.origin) | bit_of(k.self));
+    k.all = holders(&k, bit_of(k.origin));
+    int64_t rest_ms = ask(s, &k);
+    if (!k.of) // nobody else can have more
+        seal_reached(s, &k);
     return rest_ms;
 }

@@ -8,8 +8,9 @@
 //
 // The mark moves over entries that follow each other by the running hash. Where that does not show
 // that nothing is missing (registries are not the same everywhere, a log has holes from a snapshot),
-// nobody signs heads any more: then it moves to the seal once all other regions that hold something of
-// it have told all that they hold.
+// nobody signs heads any more: then it moves to the seal once all other regions that hold a registry of
+// both have told all that they hold, and somebody has the place of the seal: that may be one that shares
+// no registry with this region. If nobody that holds anything of it has, nothing more can come.
 //
 // The region is whole here when the mark is at the seal, and every registry was read that another
 // region holds. Till then it holds back what may be dropped (words_tell.c).

@@ -43,13 +43,18 @@ static struct feed_mark head_at(struct test_region *at)
 }
 
 // As `meridian region forget` does, at this place.
-static void seal(const struct feed_mark *at, unsigned version)
+static void seal_region(size_t i, const struct feed_mark *at, unsigned version)
 {
     char hash[2 * ENTRY_HASH_BYTES + 1];
     hex_format(at->hash, ENTRY_HASH_BYTES, hash);
-    snprintf(w.sealed[0], sizeof w.sealed[0],
+    snprintf(w.sealed[i], sizeof w.sealed[i],
              "{ epoch: %" PRIu64 ", seq: %" PRIu64 ", hash: \"%s\" }", at->epoch, at->seq, hash);
     world_topology(&w, version, false);
+}
+
+static void seal(const struct feed_mark *at, unsigned version)
+{
+    seal_region(0, at, version);
 }
 
 static struct horizon horizon_at(struct test_region *at)
@@ -296,6 +301,35 @@ START_TEST(what_was_told_and_not_stored_does_not_count_as_told)
 }
 END_TEST
 
+// South and east hold fabrikam; south and west hold tailspin, and there the seal is. So nobody can hand on
+// to east what it lacks, nor lacks it anything.
+START_TEST(who_shares_nothing_with_the_holder_of_the_seal_is_whole_too)
+{
+    struct digest one, two;
+    world_make(&w);
+    w.contoso_is_deleted = true;
+    world_topology(&w, 1, false);
+    for (size_t i = 0; i < N_REGIONS; i++)
+        region_up(&w.regions[i]);
+    region_push(south, "fabrikam", "app", "1", 1, 1, 5000, 0, &one);
+    WAIT_FOR(region_has(east, "fabrikam", "app", "1", &one), 30000);
+    cut_pair(0, 2, true);
+    world_topology(&w, 2, false); // which ends the streams
+    WAIT_FOR(!state_is(east, "fabrikam", "southeastasia", "Ready"), 30000);
+    region_push(south, "tailspin", "app", "2", 2, 1, 5000, 0, &two);
+    WAIT_FOR(region_has(west, "tailspin", "app", "2", &two), 30000);
+    region_down(south);
+    struct feed_mark at, read;
+    ck_assert_int_eq(meta_head(west->meta, "southeastasia", &at), 0);
+    ck_assert_int_eq(read_mark(east->replicator, "southeastasia", &read), 0);
+    ck_assert_int_lt(mark_order(&read, &at), 0);
+    seal_region(2, &at, 3);
+    WAIT_FOR(state_is(west, "tailspin", "southeastasia", "Ready"), 30000);
+    WAIT_FOR(state_is(east, "fabrikam", "southeastasia", "Ready"), 30000);
+    world_done(&w);
+}
+END_TEST
+
 static bool says_forgotten(struct test_region *r)
 {
     struct arena a;
@@ -382,5 +416,7 @@ CHECK_MAIN("replication/forgotten", the_others_bring_each_other_up_to_the_seal,
            forget_seals_at_100_while_an_absent_member_holds_120,
            who_has_not_read_up_to_the_seal_holds_all_back_and_nobody_else,
            a_word_counts_only_where_the_same_seals_are_in_force,
-           what_was_told_and_not_stored_does_not_count_as_told, it_comes_back_and_takes_no_writes,
-           it_takes_no_writes_before_it_has_the_topology_either, its_name_is_used_again)
+           what_was_told_and_not_stored_does_not_count_as_told,
+           who_shares_nothing_with_the_holder_of_the_seal_is_whole_too,
+           it_comes_back_and_takes_no_writes, it_takes_no_writes_before_it_has_the_topology_either,
+           its_name_is_used_again)
