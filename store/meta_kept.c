@@ -85,6 +85,21 @@ static int entry_end(struct tx *tx, int64_t id)
     return rc ? rc : log_end(tx, id);
 }
 
+// The one that stayed until now leaves the log. Its id may have been given to another entry meanwhile.
+static int before_remove(struct tx *tx, const struct feed_entry *e, int64_t id)
+{
+    struct arena a;
+    struct feed_entry is;
+    arena_init(&a, 0);
+    int rc = log_get(tx, id, &a, &is);
+    bool same =
+        !rc && is.ended && !strcmp(is.origin, e->origin) && !strcmp(is.registry, e->registry);
+    arena_done(&a);
+    if (rc || !same)
+        return missing_ok(rc);
+    return log_remove(tx, id);
+}
+
 int kept_drop(struct tx *tx, const struct feed_entry *e, int64_t id)
 {
     bool of_any, higher = false;
@@ -102,7 +117,7 @@ int kept_drop(struct tx *tx, const struct feed_entry *e, int64_t id)
     if (!rc)
         rc = entry_end(tx, id);
     if (!rc && before)
-        rc = log_remove(tx, (int64_t)before);
+        rc = before_remove(tx, e, (int64_t)before);
     return rc;
 }
 

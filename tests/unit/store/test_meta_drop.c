@@ -10,6 +10,8 @@
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
+#include <sqlite3.h>
+
 static struct region_store east, west;
 
 static void begin(void)
@@ -607,6 +609,40 @@ START_TEST(what_is_not_applied_outdoes_nothing)
 }
 END_TEST
 
+// The id of the row that stayed as ended was given to another entry meanwhile: that one stays.
+START_TEST(an_id_that_is_used_again_takes_no_other_entry)
+{
+    NEEDS_SQLITE;
+    size_t ended;
+    sqlite3 *h;
+    begin();
+    ck_assert_int_eq(put(&east, "app", "keep", "{1}"), 0);
+    ck_assert_int_eq(put(&east, "app", "v1", "{2}"), 0);
+    manifest_delete(&east, "{2}");
+    drop_both(&east, top_stamp(&east));
+    ck_assert_uint_eq(n_entries(&east, "eastus", &ended), 3);
+    meta_close(east.m);
+    ck_assert_int_eq(sqlite3_open(east.path, &h), SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_exec(h,
+                     "UPDATE numbers SET value=(SELECT id FROM feed WHERE tag='keep') WHERE name "
+                     "LIKE 'kept-id:%'",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
+    ck_assert_int_eq(sqlite3_changes(h), 1);
+    ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+    store_reopen(&east);
+    ck_assert_int_eq(put(&east, "app", "v2", "{3}"), 0);
+    manifest_delete(&east, "{3}");
+    drop_both(&east, top_stamp(&east));
+    // {1}, its tag, what stayed as ended before, and what does now
+    ck_assert_uint_eq(n_entries(&east, "eastus", &ended), 4);
+    ck_assert_uint_eq(ended, 2);
+    expect_tag(&east, "app", "keep", "{1}");
+    end();
+}
+END_TEST
+
 START_TEST(rows_and_log_stay_bounded)
 {
     size_t ended;
@@ -634,4 +670,5 @@ CHECK_MAIN("store/meta_drop", what_was_deleted_goes_in_two_steps, who_joins_late
            a_floor_of_the_future_holds_no_tag, who_has_dropped_and_who_has_not_are_the_same,
            an_older_store_is_named_and_brings_nothing_back,
            who_creates_comes_after_what_was_dropped, what_was_outdone_leaves_the_log,
-           what_is_not_applied_outdoes_nothing, rows_and_log_stay_bounded)
+           what_is_not_applied_outdoes_nothing, an_id_that_is_used_again_takes_no_other_entry,
+           rows_and_log_stay_bounded)
