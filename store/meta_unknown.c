@@ -78,21 +78,26 @@ static int page_read(struct page *p, struct arena *a)
     return rc;
 }
 
+// As if it came now (meta_ingest.c): what was deleted everywhere since it came does not come back.
+static int entry_adopt(struct tx *tx, const struct unknown_entry *u)
+{
+    bool refused;
+    int rc = unknown_learn(tx, u->id, &u->entry);
+    if (!rc)
+        rc = floor_judge(tx, &u->entry, &refused);
+    if (rc)
+        return rc;
+    return refused ? floor_refuse(tx, u->id, &u->entry) : job_add(tx, u->id, &u->entry);
+}
+
 static int page_run(struct tx *tx, void *arg)
 {
     const struct page *p = arg;
-    for (size_t i = 0; i < p->n; i++) {
-        const struct unknown_entry *u = &p->list[i];
-        if (!entry_is_known(&u->entry))
-            continue;
-        int rc = unknown_learn(tx, u->id, &u->entry);
-        if (rc)
-            return rc;
-        rc = job_add(tx, u->id, &u->entry);
-        if (rc)
-            return rc;
-    }
-    return 0;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < p->n; i++)
+        if (entry_is_known(&p->list[i].entry))
+            rc = entry_adopt(tx, &p->list[i]);
+    return rc;
 }
 
 static bool page_has_known(const struct page *p)

@@ -4,6 +4,7 @@
 #include "store/entry_kind.h"
 #include "store/meta_collect.h"
 #include "store/meta_delete.h"
+#include "store/meta_floor.h"
 #include "tests/support/leases.h"
 #include "tests/unit/store/meta_support.h"
 
@@ -582,6 +583,31 @@ START_TEST(what_is_known_by_now_becomes_a_job)
 }
 END_TEST
 
+// What was deleted everywhere before the upgrade does not come back with it.
+START_TEST(what_is_known_by_now_is_judged_by_the_floor)
+{
+    NEEDS_SQLITE;
+    begin();
+    struct feed f = feed_new();
+    struct feed_entry e = said_tag(&f, "v1", "{1}");
+    struct meta_floor floor;
+    ck_assert_int_eq(put(&east, "app", NULL, "{1}"), 0);
+    ck_assert_int_eq(take(&east, &e, 1), 0);
+    forget_tags(&east);
+    store_reopen(&east);
+    ck_assert_uint_eq(jobs_count(&east), 1);
+    ck_assert_int_eq(meta_floor_raise(east.m, REG, e.stamp), 0);
+    forget_tags(&east);
+    store_reopen(&east);
+    ck_assert_int_eq(meta_floor_get(east.m, REG, &floor), 0);
+    ck_assert_uint_eq(floor.floor, e.stamp);
+    ck_assert_uint_eq(floor.n_refused, 1);
+    ck_assert_uint_eq(jobs_count(&east), 0);
+    expect_tag(&east, "app", "v1", NULL);
+    end();
+}
+END_TEST
+
 // --- recovery ---
 
 // Own entries come back from a peer: the chain goes on, in version 2, also when the peer's copy is
@@ -624,4 +650,4 @@ CHECK_MAIN("store/meta chain", own_entries_are_a_chain_in_each_registry,
            what_is_not_known_is_kept_and_relayed, what_must_be_known_freezes_its_repository,
            nothing_of_a_frozen_repository_is_collected, a_whole_registry_can_be_frozen,
            what_is_malformed_is_kept_without_effect, what_is_known_by_now_becomes_a_job,
-           a_chain_goes_on_after_a_recovery)
+           what_is_known_by_now_is_judged_by_the_floor, a_chain_goes_on_after_a_recovery)
