@@ -10,6 +10,7 @@
 #include "replication/join_state.h"
 #include "replication/peer.h"
 #include "replication/replication_priv.h"
+#include "replication/words.h"
 #include "store/meta_floor.h"
 
 #include <assert.h>
@@ -257,11 +258,18 @@ static int place_note(struct join *j)
     return row_save(j);
 }
 
+// A floor is what all have applied, so none lies above what this region has; nor, as long as it has
+// not read all origins yet, above the clock.
+static uint64_t floor_limit(const struct join *j)
+{
+    uint64_t applied = words_applied_here(j->r->words, j->row.registry);
+    return applied ? applied : hlc_from_wall(clock_wall_ms());
+}
+
 // What is announced again below it was applied by all; and who creates a tag here comes after it.
 static int floor_note(struct join *j)
 {
-    uint64_t limit = meta_stamp_limit(j->r->o.meta);
-    if (!j->rules.floor || j->rules.floor > limit)
+    if (!j->rules.floor || j->rules.floor > floor_limit(j))
         return 0;
     return meta_floor_hear(j->r->o.meta, j->row.registry, j->rules.floor);
 }

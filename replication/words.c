@@ -162,14 +162,10 @@ static bool seals_equal(const json_t *said, const json_t *seals)
 // What is kept of a row. `was`: what was kept before; NULL: nothing.
 static json_t *row_kept(json_t *was, json_t *row, int64_t until_mono)
 {
-    json_t *kept = json_pack("{s:O, s:O, s:I, s:I}", "floor", json_object_get(row, "floor"),
-                             "applied", json_object_get(row, "applied"), "until",
-                             (json_int_t)until_mono, "moved", (json_int_t)row_moved_ms(was, row));
-    json_t *seals = json_object_get(row, "seals");
-    if (!kept || !seals || !json_object_set(kept, "seals", seals))
-        return kept;
-    json_decref(kept);
-    return NULL;
+    return json_pack("{s:O, s:O, s:O*, s:O*, s:I, s:I}", "floor", json_object_get(row, "floor"),
+                     "applied", json_object_get(row, "applied"), "seals",
+                     json_object_get(row, "seals"), "heard", json_object_get(was, "heard"), "until",
+                     (json_int_t)until_mono, "moved", (json_int_t)row_moved_ms(was, row));
 }
 
 // Under the lock.
@@ -209,18 +205,43 @@ int words_keep(struct words *w, const struct topology *t, const struct region *m
     return rc;
 }
 
-// Was it said before, by this member, since the start?
+uint64_t words_applied_here(struct words *w, const char *key)
+{
+    uint64_t low = 0;
+    lock_take(&w->lock);
+    json_t *row = json_object_get(json_object_get(w->members, w->r->o.region), key);
+    if (row)
+        low = row_low(row);
+    lock_give(&w->lock);
+    return low;
+}
+
+// Is it to be heard? Not what was heard from this member before, since the start. And a floor is what
+// all have applied, this region too: who tells a higher one lies, or this store was restored, and
+// then it is heard when this region is as far again.
 static bool floor_is_new(struct words *w, const char *member, const char *key, const json_t *floor)
 {
+    uint64_t stamp;
+    if (!word_stamp_parse(floor, &stamp) || !stamp || stamp > words_applied_here(w, key))
+        return false;
     lock_take(&w->lock);
     const json_t *row = json_object_get(json_object_get(w->members, member), key);
-    bool same = row && json_equal(json_object_get(row, "floor"), floor);
+    bool same = row && json_equal(json_object_get(row, "heard"), floor);
     lock_give(&w->lock);
     return !same;
 }
 
-// What fails is heard the next time that it changes, and nothing depends on it but entries that are
-// announced again.
+static void floor_note(struct words *w, const char *member, const char *key, json_t *floor)
+{
+    lock_take(&w->lock);
+    json_t *row = json_object_get(json_object_get(w->members, member), key);
+    if (row) // what cannot be kept is heard again
+        (void)json_object_set(row, "heard", floor);
+    lock_give(&w->lock);
+}
+
+// After the rows are kept. What fails is heard the next time that it is told, and nothing depends on
+// it but entries that are announced again.
 static void floors_hear(struct words *w, const struct topology *t, const struct region *member,
                         json_t *rows)
 {
@@ -229,11 +250,12 @@ static void floors_hear(struct words *w, const struct topology *t, const struct 
     uint64_t limit = meta_stamp_limit(w->r->o.meta), floor;
     json_object_foreach(rows, key, row)
     {
-        const json_t *said = json_object_get(row, "floor");
-        if (!word_stamp_parse(said, &floor) || !floor || floor > limit)
+        json_t *said = json_object_get(row, "floor");
+        if (!shared_registry(w->r, t, member, key) || !floor_is_new(w, member->name, key, said))
             continue;
-        if (shared_registry(w->r, t, member, key) && floor_is_new(w, member->name, key, said))
-            (void)meta_floor_hear(w->r->o.meta, key, floor);
+        if (word_stamp_parse(said, &floor) && floor <= limit &&
+            !meta_floor_hear(w->r->o.meta, key, floor))
+            floor_note(w, member->name, key, said);
     }
 }
 
@@ -251,8 +273,10 @@ static int page_take(struct words *w, const struct topology *t, const struct reg
         promise_note(w, peer->name, &page->promise);
         lock_give(&w->lock);
     }
-    floors_hear(w, t, peer, page->rows);
-    return words_keep(w, t, peer, page->rows, out_taken);
+    int rc = words_keep(w, t, peer, page->rows, out_taken);
+    if (!rc)
+        floors_hear(w, t, peer, page->rows);
+    return rc;
 }
 
 int words_take(struct words *w, const struct topology *t, const struct region *peer,

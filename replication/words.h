@@ -53,6 +53,9 @@ int words_take(struct words *w, const struct topology *t, const struct region *p
 // *out_tombstones, which may be NULL.
 void words_horizon(struct words *w, const struct topology *t, const struct registry *reg,
                    struct horizon *out_floor, struct horizon *out_tombstones);
+// Up to which stamp this region has applied every origin in that registry, as it told last; 0: of some
+// origin nothing, or it has told nothing yet since the start.
+uint64_t words_applied_here(struct words *w, const char *key);
 // For status: {"registry","appliedByAll","floor","refused","time"?,"heldBy"?,"of"?,"why"?,"standsSince"?}; json_t *, a new reference;
 // NULL: out of memory.
 void *words_horizon_json(struct words *w, const struct topology *t, const struct registry *reg);

@@ -26,7 +26,8 @@ struct words {
     struct lock lock;
     // Under the lock.
     bool kicked;
-    // {member: {key: {"floor","applied","seals","until"}}}, this region's own words too
+    // {member: {key: {"floor","applied","seals"?,"heard"?,"until","moved"}}}, this region's own words
+    // too; heard: the floor of it that the store was told of
     json_t *members;
     struct origin_word origins[TOPOLOGY_MAX_REGIONS];
     size_t n_origins;

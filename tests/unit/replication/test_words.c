@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "replication/replication_priv.h"
 #include "replication/words_priv.h"
+#include "store/meta_floor.h"
 #include "store/meta_words.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/replication/regions.h"
@@ -153,6 +154,37 @@ END_TEST
 
 // --- what is told is judged ---
 
+// A floor above what this region has applied is not believed; it is heard when this region is there.
+START_TEST(a_floor_above_what_is_applied_here_is_passed_over)
+{
+    struct meta_floor f;
+    char text[256];
+    size_t n;
+    begin();
+    WAIT_FOR(words_applied_here(east->replicator->words, "contoso") > 1, 60000);
+    region_cut(west, true);
+    uint64_t ahead = stamp_now();
+    snprintf(text, sizeof text,
+             "{'registries':{'contoso':{'floor':'%llu','applied':{'eastus':'9'}}}}",
+             (unsigned long long)ahead);
+    ck_assert_int_eq(told(text, &n), 0);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(meta_floor_get(east->meta, "contoso", &f), 0);
+    ck_assert_uint_eq(f.heard, 0);
+    ck_assert_int_eq(told("{'registries':{'contoso':{'floor':'1','applied':{'eastus':'9'}}}}", &n),
+                     0);
+    ck_assert_int_eq(meta_floor_get(east->meta, "contoso", &f), 0);
+    ck_assert_uint_eq(f.heard, 1);
+    region_cut(west, false);
+    WAIT_FOR(words_applied_here(east->replicator->words, "contoso") >= ahead, 60000);
+    region_cut(west, true);
+    ck_assert_int_eq(told(text, &n), 0);
+    ck_assert_int_eq(meta_floor_get(east->meta, "contoso", &f), 0);
+    ck_assert_uint_eq(f.heard, ahead);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(words_that_are_none_are_refused)
 {
     static const char *const bad[] = {
@@ -233,5 +265,5 @@ END_TEST
 
 CHECK_MAIN("replication/words", all_come_to_know_that_all_have_a_write,
            who_is_cut_off_holds_it_back_and_is_named, what_is_stuck_holds_back_its_registry_alone,
-           it_is_told_since_when_a_member_stands, words_that_are_none_are_refused,
-           a_promise_is_its_origins_own)
+           it_is_told_since_when_a_member_stands, a_floor_above_what_is_applied_here_is_passed_over,
+           words_that_are_none_are_refused, a_promise_is_its_origins_own)
