@@ -38,6 +38,8 @@ struct mark_claim {
     int64_t look_mono;
     // to be looked at again, said since the last look began
     bool again;
+    // another gave back entries of ours by its word only; this one was not looked at since
+    bool doubted;
     // "": none
     char strange_key[ENTRY_KEY_SIZE];
 };
@@ -105,9 +107,12 @@ enum claim_due mark_claim_due(struct mark_claim *c, struct feed_mark *out_mark)
         assert(!mark_is_zero(&c->mark)); // invariant 1
         *out_mark = c->mark;
         due = CLAIM_LATER;
-        if (clock_mono_ms() >= c->look_mono)
-            due = CLAIM_DUE;
+    } else if (c->state == FINE && c->doubted) {
+        *out_mark = (struct feed_mark){0};
+        due = CLAIM_LATER;
     }
+    if (due == CLAIM_LATER && clock_mono_ms() >= c->look_mono)
+        due = CLAIM_DUE;
     if (due == CLAIM_DUE)
         c->again = false;
     lock_give(&c->lock);
@@ -119,6 +124,8 @@ void mark_claim_looked(struct mark_claim *c, const struct claim_look *l)
     lock_take(&c->lock);
     if (l->settled)
         c->settled = l->mark;
+    if (!l->rc && mark_is_zero(&l->mark))
+        c->doubted = false;
     // what is of the future is not waited for
     if (!l->rc || l->rc == ERR_AHEAD) {
         c->state = FINE;
@@ -139,6 +146,13 @@ void mark_claim_looked(struct mark_claim *c, const struct claim_look *l)
     c->look_mono = 0;
     if (rest_ms)
         c->look_mono = clock_mono_ms() + rest_ms;
+    lock_give(&c->lock);
+}
+
+void mark_claim_doubt(struct mark_claim *c)
+{
+    lock_take(&c->lock);
+    c->doubted = true;
     lock_give(&c->lock);
 }
 

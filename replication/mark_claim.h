@@ -36,8 +36,8 @@ bool mark_claim_ahead(struct mark_claim *c, const struct feed_mark *mark);
 bool mark_claim_is_settled(struct mark_claim *c, const struct feed_mark *mark);
 
 enum claim_due { CLAIM_FINE, CLAIM_LATER, CLAIM_DUE };
-// Is the peer to be looked at? The mark that it claims goes to *out_mark unless the claim is fine.
-// With CLAIM_DUE a look begins.
+// Is the peer to be looked at? The mark that it claims goes to *out_mark unless the claim is fine; the
+// zero mark: all that it holds of us is to be looked at (mark_claim_doubt). With CLAIM_DUE a look begins.
 enum claim_due mark_claim_due(struct mark_claim *c, struct feed_mark *out_mark);
 
 struct claim_look { // a look at what the peer holds of us
@@ -49,6 +49,10 @@ struct claim_look { // a look at what the peer holds of us
     bool proof, held, settled;
 };
 void mark_claim_looked(struct mark_claim *c, const struct claim_look *l);
+
+// Another peer gave back entries of ours as ended, and nobody has signed that they have. So this one is
+// looked at as well, from the start of our feed, when it was asked and whatever it has claimed.
+void mark_claim_doubt(struct mark_claim *c);
 
 // Signed entries of ours that it holds need this key, and the topology does not let it sign them.
 void mark_claim_strange_key(struct mark_claim *c, const char *key);

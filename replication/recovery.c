@@ -9,6 +9,7 @@
 #include "net/response_reader.h"
 #include "replication/feed_line.h"
 #include "replication/peer.h"
+#include "replication/peers.h"
 #include "replication/replication_priv.h"
 #include "replication/speech.h"
 #include "replication/write_gate.h"
@@ -29,6 +30,8 @@ struct recovery {
     struct feed_rules rules;
     // an entry of ours came that we do not hold
     bool proof;
+    // one that came was taken as ended, which is not signed
+    bool by_word;
     // when an entry came last
     int64_t entry_mono;
     // of entries by a key of ours that is revoked
@@ -122,6 +125,7 @@ static int entry_take(struct recovery *rec, const struct feed_line *l)
         return rc;
     if (lost) {
         proved(rec, l->entry.epoch);
+        rec->by_word = rec->by_word || l->entry.ended;
         assert(rec->n < RECOVER_BATCH && strcmp(l->entry.origin, rec->r->o.region) == 0); // 1
         rec->entries[rec->n++] = l->entry;
     }
@@ -287,6 +291,16 @@ static int recovery_with(struct recovery *rec, const struct feed_mark *mark)
     return rc;
 }
 
+// The others may hold whole what this peer gave back as ended.
+static void others_doubt(struct replicator *r, const struct peer *p)
+{
+    for (size_t i = 0; i < peers_count(r->peers); i++) {
+        const struct peer *other = peers_at(r->peers, i);
+        if (other != p)
+            mark_claim_doubt(peer_claim(other));
+    }
+}
+
 int recovery_run(struct replicator *r, struct peer *p, const struct feed_mark *mark,
                  bool *out_proof)
 {
@@ -303,6 +317,8 @@ int recovery_run(struct replicator *r, struct peer *p, const struct feed_mark *m
             .topology = t, .self = self, .origin = self, .verify = r->o.verify, .skip_void = true};
         rc = recovery_with(rec, mark);
         *out_proof = rec->proof;
+        if (rec->by_word)
+            others_doubt(r, p);
     }
     snapshot_unref(t);
     free(rec);

@@ -177,6 +177,16 @@ static void look_log(const struct replicator *r, const struct peer *p, const str
                     peer_name(p));
 }
 
+// What others gave back as ended this one may hold whole.
+static void peer_look_whole(struct write_gate *g, struct peer *p)
+{
+    struct claim_look l = {.held = true};
+    const struct feed_mark start = {0};
+    l.rc = recovery_run(g->r, p, &start, &l.proof);
+    look_log(g->r, p, &l);
+    mark_claim_looked(peer_claim(p), &l);
+}
+
 // `starting`: nothing was written since the start, and what the peer says is respected without a
 // proof: the log may have been restored, and what it read may have been none of its business
 // (filtered).
@@ -185,6 +195,10 @@ static void peer_look_at(struct write_gate *g, struct peer *p, const struct feed
 {
     struct replicator *r = g->r;
     struct claim_look l = {.mark = *mark};
+    if (mark_is_zero(mark)) {
+        peer_look_whole(g, p);
+        return;
+    }
     // Another peer may have given back meanwhile what this one has read.
     l.rc = meta_feed_check(r->o.meta, r->o.region, mark);
     if (l.rc == ERR_CONFLICT) {

@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -744,6 +745,40 @@ START_TEST(one_region_that_answers_is_enough)
 }
 END_TEST
 
+// Its copy of what `origin` wrote says of all that it has ended.
+static void calls_ended(struct test_region *r, const char *origin)
+{
+    char path[400], sql[200];
+    sqlite3 *h;
+    region_down(r);
+    snprintf(path, sizeof path, "%s/meta.db", r->dir);
+    snprintf(sql, sizeof sql, "UPDATE feed SET refused=2 WHERE origin='%s'", origin);
+    ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+    ck_assert_int_gt(sqlite3_changes(h), 0);
+    ck_assert_int_eq(sqlite3_close(h), SQLITE_OK);
+    region_up(r);
+}
+
+// The first region that answers gives all back as ended; the next one has it whole.
+START_TEST(what_is_given_back_as_ended_is_asked_of_the_others_too)
+{
+    struct digest d, e;
+    struct feed_mark was = east_lost(&d);
+    calls_ended(west, "eastus");
+    region_down(south);
+    region_cut(east, false);
+    WAIT_FOR(region_writes_open(east), 30000);
+    same_prefix(east, "eastus", &was);
+    ck_assert(!region_has(east, "contoso", "app", "t0", &d));
+    region_up(south);
+    WAIT_FOR(region_has(east, "contoso", "app", "t0", &d), 30000);
+    region_push(east, "contoso", "app", "after", 2, 1, 1000, 0, &e);
+    WAIT_FOR(region_has(south, "contoso", "app", "after", &e), 20000);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(an_operator_may_say_that_there_is_nobody_to_wait_for)
 {
     struct digest d, e;
@@ -761,8 +796,9 @@ START_TEST(an_operator_may_say_that_there_is_nobody_to_wait_for)
 END_TEST
 
 CHECK_MAIN("replication/regions", an_empty_store_takes_no_writes_until_another_region_has_answered,
-           one_region_that_answers_is_enough, an_operator_may_say_that_there_is_nobody_to_wait_for,
-           a_push_appears_in_all_regions,
+           one_region_that_answers_is_enough,
+           what_is_given_back_as_ended_is_asked_of_the_others_too,
+           an_operator_may_say_that_there_is_nobody_to_wait_for, a_push_appears_in_all_regions,
            a_feed_carries_only_what_both_hold_and_a_registry_shared_later_is_read_whole,
            tags_written_on_both_sides_of_a_cut_converge, a_region_that_was_down_catches_up,
            a_blob_goes_on_where_it_broke_off,
