@@ -6,6 +6,8 @@
 //      whole history.
 //   7. Nothing goes above the stamp that was given, nothing that is not applied, and nothing because of
 //      an entry that is not.
+//   8. (of the hard histories, 14) Of each feed key the highest entry of a register stays: when the key
+//      that made it is revoked, the register falls back to that.
 #include "store/meta_drop.h"
 
 #include "base/mem.h"
@@ -29,6 +31,14 @@ struct trim {
     struct register_group *g;
 };
 
+// Rows of one register.
+struct trim_rows {
+    const struct log_row *rows;
+    size_t n;
+    // by row: it has no job
+    bool *counts;
+};
+
 static int row_counts(struct tx *tx, const struct log_row *row, bool *out)
 {
     int rc = job_exists(tx, row->id);
@@ -38,23 +48,73 @@ static int row_counts(struct tx *tx, const struct log_row *row, bool *out)
     return 0;
 }
 
-// 7: rows[from..to) are of one register.
-static int group_trim(struct trim *t, enum entry_kind kind, const struct log_row *rows, size_t n)
+// --- what a revocation falls back to ---
+
+static bool outdoes(const struct feed_entry *a, const struct feed_entry *b)
+{
+    const struct register_value va = entry_value(a), vb = entry_value(b);
+    return register_order(&va, &vb) > 0;
+}
+
+// Of a person's tombstones the one with the highest stamp counts, beside the highest of all.
+static bool is_person(enum entry_kind kind, const struct feed_entry *e)
+{
+    bool gone = kind == ENTRY_MANIFEST_GONE || kind == ENTRY_TAG_GONE;
+    return gone && !e->judged;
+}
+
+// 8: nothing by the same key outdoes rows[i].
+static bool is_highest_of_key(enum entry_kind kind, const struct trim_rows *r, size_t i)
+{
+    const struct feed_entry *e = &r->rows[i].entry;
+    bool of_all = true, of_persons = is_person(kind, e);
+    if (entry_malformed(e))
+        return false;
+    for (size_t k = 0; k < r->n && (of_all || of_persons); k++) {
+        const struct feed_entry *other = &r->rows[k].entry;
+        if (k == i || !r->counts[k] || entry_malformed(other) || strcmp(other->key, e->key) != 0)
+            continue;
+        if (outdoes(other, e))
+            of_all = false;
+        if (is_person(kind, other) && entry_register_stamp(other) > entry_register_stamp(e))
+            of_persons = false;
+    }
+    return of_all || of_persons;
+}
+
+// --- one register ---
+
+static int rows_count(struct trim *t, struct trim_rows *r)
 {
     int rc = 0;
-    bool counts;
+    r->counts = arena_array(t->a, r->n, sizeof *r->counts);
+    if (!r->counts)
+        return ERR_NOMEM;
+    for (size_t i = 0; !rc && i < r->n; i++)
+        rc = row_counts(t->tx, &r->rows[i], &r->counts[i]);
+    return rc;
+}
+
+static bool row_goes(const struct trim *t, enum entry_kind kind, const struct trim_rows *r,
+                     size_t i)
+{
+    if (!r->counts[i] || r->rows[i].entry.stamp > t->ask->upto || group_has(t->g, r->rows[i].id))
+        return false;
+    return !is_highest_of_key(kind, r, i);
+}
+
+// 7: the rows are of one register.
+static int group_trim(struct trim *t, enum entry_kind kind, const struct log_row *rows, size_t n)
+{
+    struct trim_rows r = {.rows = rows, .n = n};
+    int rc = rows_count(t, &r);
     group_begin(t->g, kind, &rows[0].entry, NULL);
-    for (size_t i = 0; !rc && i < n; i++) {
-        rc = row_counts(t->tx, &rows[i], &counts);
-        if (!rc && counts)
+    for (size_t i = 0; !rc && i < n; i++)
+        if (r.counts[i])
             group_take(t->g, &rows[i]);
-    }
     group_close(t->g);
     for (size_t i = 0; !rc && i < n; i++) {
-        if (rows[i].entry.stamp > t->ask->upto || group_has(t->g, rows[i].id))
-            continue;
-        rc = row_counts(t->tx, &rows[i], &counts);
-        if (rc || !counts)
+        if (!row_goes(t, kind, &r, i))
             continue;
         t->out->n_entries++;
         rc = kept_drop(t->tx, &rows[i].entry, rows[i].id);

@@ -585,6 +585,32 @@ START_TEST(what_was_outdone_leaves_the_log)
 }
 END_TEST
 
+// A register was written by a key, and again by the next one, which is stolen and revoked.
+START_TEST(what_a_revoked_key_outdid_is_there_still)
+{
+    struct meta_revoked done;
+    begin();
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0); // entries 1 and 2
+    ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0); // 3: the tag alone
+    meta_close(east.m);
+    east.key = "feed-key-2";
+    store_reopen(&east);
+    for (unsigned i = 0; i < META_HISTORY_MAX + 20; i++)
+        ck_assert_int_eq(put(&east, "app", "v1", "{1}"), 0);
+    carry(&east, &west);
+    run_jobs(&west);
+    // of the tag by the first key one of two, by the second the last ones; the manifest by both
+    ck_assert_uint_eq(trim(&west, "eastus", top_stamp(&east)), 1 + 20);
+    const struct meta_revocation r = {
+        .origin = "eastus", .key = "feed-key-2", .epoch = 1, .seq = 3};
+    ck_assert_int_eq(meta_revoke(west.m, &r, 1, &done), 0);
+    for (struct meta_swept swept = {.more = true}; swept.more;)
+        ck_assert_int_eq(meta_revoke_sweep(west.m, 100, &swept), 0);
+    expect_tag(&west, "app", "v1", "{1}");
+    end();
+}
+END_TEST
+
 START_TEST(what_is_not_applied_outdoes_nothing)
 {
     struct arena a;
@@ -670,5 +696,5 @@ CHECK_MAIN("store/meta_drop", what_was_deleted_goes_in_two_steps, who_joins_late
            a_floor_of_the_future_holds_no_tag, who_has_dropped_and_who_has_not_are_the_same,
            an_older_store_is_named_and_brings_nothing_back,
            who_creates_comes_after_what_was_dropped, what_was_outdone_leaves_the_log,
-           what_is_not_applied_outdoes_nothing, an_id_that_is_used_again_takes_no_other_entry,
-           rows_and_log_stay_bounded)
+           what_is_not_applied_outdoes_nothing, what_a_revoked_key_outdid_is_there_still,
+           an_id_that_is_used_again_takes_no_other_entry, rows_and_log_stay_bounded)
