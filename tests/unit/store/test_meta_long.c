@@ -39,7 +39,7 @@ static void image_delete(struct region_store *s, const char *text)
 
 static void day_make(struct region_store *s, int day)
 {
-    char text[64], tag[16];
+    char text[64], tag[32];
     for (int i = 0; i < MOVES; i++) {
         snprintf(text, sizeof text, "{%d}", i % 4);
         snprintf(tag, sizeof tag, "moves%d", i % 2);
