@@ -211,6 +211,7 @@ static int dead_look(struct looking *l, const char *registry, bool tags)
         after = names[n - 1];
         q.after = &after;
     }
+    l->a = NULL;
     arena_done(&chunks[0]);
     arena_done(&chunks[1]);
     return rc;

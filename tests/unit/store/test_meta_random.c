@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random histories over the real apply path: three regions write, delete and read each other in pieces,
 // twice, in any order, with jobs left for later; what all have is dropped and trimmed in each at other
-// times; a fourth loses its disk and joins by snapshots again and again. Whenever all have read all,
+// times; a fourth loses its disk and joins by snapshots again and again, and so do writers, which take their own
+// entries back from the others. Whenever all have read all,
 // each shows what a region shows that was told everything and never dropped anything. Stamps are of the
 // clock, so a seed is no exact repetition.
 #include "store/meta_delete.h"
 #include "store/meta_drop.h"
 #include "store/meta_floor.h"
 #include "store/meta_snapshot.h"
+#include "store/meta_spent.h"
 #include "tests/unit/store/meta_support.h"
 
 #include <stdlib.h>
@@ -16,7 +18,7 @@ enum { WRITERS = 3, JOINER = 3, REFERENCE = 4, STORES = 5 };
 #define TAGS 3
 #define TEXTS 4
 #define STEPS 80
-#define SEEDS 60 // of 400 and more after a change of what is dropped or given
+#define SEEDS 60 // MERIDIAN_SEEDS: of 1000 and more after a change of what is dropped or given
 
 static struct region_store stores[STORES];
 static const char *const names[STORES] = {"eastus", "westeurope", "southeastasia", "japaneast",
@@ -196,26 +198,64 @@ static void drop_some(size_t i)
 
 // --- a disk is lost ---
 
+// What the origin wrote comes from its own snapshot; what this one wrote itself, from who has it.
+static void past_take(struct region_store *s, size_t from)
+{
+    struct arena a;
+    struct snapshot_page p = {0};
+    struct snapshot_ask ask = {
+        .origin = names[from], .registry = REG, .max = 1000, .max_bytes = 1 << 20};
+    arena_init(&a, 0);
+    ck_assert_int_eq(meta_head(stores[from].m, names[from], &ask.upto), 0);
+    if (ask.upto.seq) {
+        ck_assert_int_eq(meta_snapshot_read(stores[from].m, &ask, &a, &p), 0);
+        ck_assert(p.at_end);
+        ck_assert_int_eq(meta_snapshot_take(s->m, names[from], p.entries, p.n), 0);
+        ck_assert_int_eq(meta_ingest(s->m, names[from], NULL, 0, &ask.upto), 0);
+    }
+    arena_done(&a);
+}
+
+static void own_take(struct region_store *s, size_t from)
+{
+    struct arena a;
+    struct feed_entry *e;
+    struct feed_mark zero = {0}, last;
+    struct recovered done;
+    size_t n;
+    arena_init(&a, 0);
+    ck_assert_int_eq(
+        meta_feed_read(stores[from].m, s->region, &zero, NULL, 0, 1000, &a, &e, &n, &last), 0);
+    ck_assert_int_eq(meta_spent_mark(stores[from].m, e, n), 0);
+    ck_assert_int_eq(meta_recover(s->m, e, n, &done), 0);
+    arena_done(&a);
+}
+
 static void rejoin(void)
 {
     struct region_store *s = &stores[JOINER];
     store_end(s);
     store_begin(s, names[JOINER]);
-    for (size_t i = 0; i < WRITERS; i++) {
-        struct arena a;
-        struct snapshot_page p = {0};
-        struct snapshot_ask ask = {
-            .origin = names[i], .registry = REG, .max = 1000, .max_bytes = 1 << 20};
-        arena_init(&a, 0);
-        ck_assert_int_eq(meta_head(stores[i].m, names[i], &ask.upto), 0);
-        if (ask.upto.seq) {
-            ck_assert_int_eq(meta_snapshot_read(stores[i].m, &ask, &a, &p), 0);
-            ck_assert(p.at_end);
-            ck_assert_int_eq(meta_snapshot_take(s->m, names[i], p.entries, p.n), 0);
-            ck_assert_int_eq(meta_ingest(s->m, names[i], NULL, 0, &ask.upto), 0);
-        }
-        arena_done(&a);
-    }
+    for (size_t i = 0; i < WRITERS; i++)
+        past_take(s, i);
+}
+
+// A writer loses its disk. All have what it wrote; what is not there is lost for good, and no matter here.
+static void disk_lose(size_t which)
+{
+    struct region_store *s = &stores[which];
+    for (size_t to = 0; to < STORES; to++)
+        if (to != which)
+            carry(s, &stores[to], 1000);
+    store_end(s);
+    store_begin(s, names[which]);
+    begun[which] = cleared[which] = ended[which] = 0;
+    for (size_t i = 0; i < WRITERS; i++)
+        if (i != which)
+            own_take(s, i);
+    for (size_t i = 0; i < WRITERS; i++)
+        if (i != which)
+            past_take(s, i);
 }
 
 // --- what is seen ---
@@ -300,7 +340,10 @@ static void history_run(void)
         store_begin(&stores[i], names[i]);
     for (size_t step = 0; step < STEPS; step++) {
         size_t i = chance(WRITERS), other = chance(STORES);
-        switch (chance(12)) {
+        switch (chance(13)) {
+        case 12:
+            disk_lose(i);
+            break;
         case 0:
             drop_some(i);
             break;
@@ -335,12 +378,18 @@ static void history_run(void)
         store_end(&stores[i]);
 }
 
+static size_t n_seeds(void)
+{
+    const char *given = getenv("MERIDIAN_SEEDS");
+    return given ? strtoul(given, NULL, 10) : SEEDS;
+}
+
 START_TEST(dropping_changes_nothing_that_is_seen)
 {
     const char *which = getenv("TEST_META");
     setenv("TEST_META", "memory", 1);
     n_dropped = 0;
-    for (seed = 1; seed <= SEEDS; seed++)
+    for (seed = 1; seed <= n_seeds(); seed++)
         history_run();
     ck_assert_uint_gt(n_dropped, 300);
     if (which)
