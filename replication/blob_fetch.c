@@ -143,6 +143,7 @@ static bool relay_goes_on(void *ctx)
 static int relay_ask(struct job_fetch *j, struct content_want *want, struct content_outcome *out)
 {
     struct replicator *r = j->w->r;
+    *out = (struct content_outcome){0};
     j->relay = peers_find(r->peers, source_name(want->sources[0]));
     if (!j->relay)
         return ERR_UNREACHABLE;
