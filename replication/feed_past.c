@@ -149,16 +149,12 @@ static int names_fresh(struct session *s, const char ***out, size_t *out_n)
     return 0;
 }
 
-int past_join(struct session *s)
+static int fresh_take(struct session *s, const char *const *names, size_t n, bool trimmed)
 {
-    struct join_ask ask = {.mark = &s->stored, .slice_ms = TURN_MS};
+    const struct join_ask ask = {
+        .registries = names, .n = n, .mark = &s->stored, .trimmed = trimmed, .slice_ms = TURN_MS};
     struct join_result done = {0};
-    const char **names;
-    int rc = names_fresh(s, &names, &ask.n);
-    if (rc)
-        return rc;
-    ask.registries = names;
-    rc = join_snapshots(s->r, s->p, s->t, &ask, &done);
+    int rc = join_snapshots(s->r, s->p, s->t, &ask, &done);
     int arrived = 0;
     if (!mark_is_zero(&done.at))
         arrived = join_arrive(s->r, s->p, &done.at);
@@ -169,6 +165,14 @@ int past_join(struct session *s)
     if (!rc && !mark_is_zero(&s->stored))
         return FEED_READ_AGAIN; // to the feed, without those that failed
     return rc;
+}
+
+int past_join(struct session *s)
+{
+    const char **names;
+    size_t n;
+    int rc = names_fresh(s, &names, &n);
+    return rc ? rc : fresh_take(s, names, n, false);
 }
 
 // What is not complete beyond the mark is not covered there: said before the mark moves.
@@ -230,4 +234,16 @@ int past_join_anew(struct session *s, bool trimmed)
     if (!arrived)
         arrived = join_arrive(s->r, s->p, &done.at);
     return arrived ? arrived : FEED_READ_AGAIN;
+}
+
+int past_join_trimmed(struct session *s)
+{
+    const char **names;
+    size_t n;
+    int rc = names_shared(s);
+    if (!rc)
+        rc = names_fresh(s, &names, &n);
+    if (rc)
+        return rc;
+    return n ? fresh_take(s, names, n, true) : past_join_anew(s, true);
 }

@@ -339,6 +339,17 @@ static int snapshot_place_lost(struct session *s, struct response_reader *f)
     return rc ? rc : FEED_READ_AGAIN;
 }
 
+// What was to be read again from before the mark is gone; the mark itself may be at the head. No feed
+// goes on from the place of an earlier snapshot either.
+static int session_trimmed(struct session *s)
+{
+    s->want = PAST_TRIMMED;
+    if (mark_is_zero(&s->from))
+        return FEED_READ_AGAIN;
+    int rc = join_state_forget_place(s->r->o.state_dir, peer_name(s->p), &s->from);
+    return rc ? rc : FEED_READ_AGAIN;
+}
+
 static int session_refused(struct session *s, struct response_reader *f, int status)
 {
     if (status == ERR_CANCELED && !life_stopping(s->r->life))
@@ -348,6 +359,8 @@ static int session_refused(struct session *s, struct response_reader *f, int sta
         return status;
     }
     origin_seen(s);
+    if (status == 410 && !s->via && s->from_start && !mark_is_zero(&s->stored))
+        return session_trimmed(s);
     if (status == 410 && !s->via) {
         if (!mark_is_zero(&s->stored) && !s->from_start)
             log_warn(
@@ -614,7 +627,9 @@ static int session_past(struct session *s)
     }
     if (s->want == PAST_FEED)
         rc = session_again(s);
-    if (rc == FEED_READ_AGAIN && s->want == PAST_ANEW)
+    if (rc == FEED_READ_AGAIN && s->want == PAST_TRIMMED)
+        rc = past_join_trimmed(s);
+    else if (rc == FEED_READ_AGAIN && s->want == PAST_ANEW)
         rc = past_join_anew(s, true);
     return rc;
 }

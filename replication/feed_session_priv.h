@@ -21,6 +21,8 @@ enum past_want {
     PAST_SNAPSHOTS,
     // a snapshot is complete at an earlier place: the feed is read again from there
     PAST_FEED,
+    // the feed before the mark is gone: snapshots of those that were not read, up to the mark
+    PAST_TRIMMED,
     // the feed behind the mark is gone: snapshots of all, beyond the mark
     PAST_ANEW,
 };
@@ -94,10 +96,11 @@ bool session_outdated(struct session *s);
 // Of the registries of the greeting, which is the target: which are read on, and what is to be done
 // for the others. 0: the feed is read, without those that are left. FEED_READ_AGAIN: see s->want.
 int past_judge(struct session *s);
-// Takes pages of snapshots, `anew`: of all registries, beyond the mark, because `trimmed`: the feed
+// Takes pages of snapshots, `trimmed`: whose past is gone from the feed; `anew`: of all registries, beyond the mark, because `trimmed`: the feed
 // behind the mark is gone, or else leaves out entries. FEED_READ_AGAIN: connect again. 0: nothing
 // came of it now. ERR_UNSUPPORTED: they are read from the feed.
 int past_join(struct session *s);
+int past_join_trimmed(struct session *s);
 int past_join_anew(struct session *s, bool trimmed);
 // The pages of a snapshot were taken in the middle of this one, or are due by now: the session ends.
 bool past_is_due(const struct session *s);

@@ -210,6 +210,25 @@ START_TEST(who_is_behind_what_a_feed_keeps_takes_a_snapshot)
 }
 END_TEST
 
+// The mark is at the head of a feed that is short, trimmed, and stands still.
+START_TEST(a_registry_that_comes_later_is_read_at_the_mark)
+{
+    struct digest d, e;
+    world_up(&w);
+    push(east, "fabrikam", "1", 1, &e);
+    push(east, "contoso", "1", 2, &d);
+    WAIT_FOR(region_has(west, "contoso", "app", "1", &d), 20000);
+    WAIT_FOR(state_is(west, "contoso", "eastus", "Ready"), 20000);
+    east->feed_kept_from = head_of(east, "eastus").seq;
+    world_topology(&w, 2, true);
+    WAIT_FOR(region_has(west, "fabrikam", "app", "1", &e), 30000);
+    ck_assert_uint_ge(east->n_gone, 1);
+    push(east, "fabrikam", "2", 3, &e);
+    WAIT_FOR(region_has(west, "fabrikam", "app", "2", &e), 20000);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(a_new_region_reads_a_trimmed_feed_by_snapshots)
 {
     struct digest d;
@@ -436,7 +455,8 @@ START_TEST(what_is_spent_comes_to_nobody)
 END_TEST
 
 CHECK_MAIN("replication/join_faults", a_registry_whose_snapshot_fails_holds_up_no_other,
-           so_it_is_for_a_region_that_is_new, who_is_behind_what_a_feed_keeps_takes_a_snapshot,
+           so_it_is_for_a_region_that_is_new, a_registry_that_comes_later_is_read_at_the_mark,
+           who_is_behind_what_a_feed_keeps_takes_a_snapshot,
            a_new_region_reads_a_trimmed_feed_by_snapshots,
            what_becomes_void_meanwhile_stays_with_nobody,
            an_origin_that_loses_its_disk_meanwhile_uses_no_place_twice,
