@@ -11,6 +11,7 @@
 #include "base/exposition.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "replication/dropper_state.h"
 #include "replication/replication_priv.h"
 #include "replication/settle.h"
 #include "replication/words.h"
@@ -21,14 +22,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_MAX 64 // registers in one transaction
-#define TRIM_MAX 500 // entries that one looks at, of those that were outdone
-#define REST_MS 20   // between two of them, so that writers come first
+#define BATCH_MAX 64        // registers in one transaction
+#define TRIM_MAX 500        // entries that one looks at, of those that were outdone
+#define SAVED_KEEP_MS 60000 // what is kept for less begins anew with a restart
+#define REST_MS 20          // between two of them, so that writers come first
 
 // One registry.
 struct row {
     char *key;
     struct settled values, tombstones;
+    struct settle_steps kept;
     // tombstones went up to there, and what was outdone
     uint64_t ended, trimmed;
 };
@@ -40,6 +43,10 @@ struct dropper {
     // of the thread alone
     struct row *rows;
     size_t n;
+    // the steps of all as they were at the start; NULL: not read yet
+    json_t *saved;
+    // steps changed since they were written
+    bool dirty;
     _Atomic uint64_t n_entries;
 };
 
@@ -65,6 +72,7 @@ void dropper_free(struct dropper *d)
     if (!d)
         return;
     rows_free(d->rows, d->n);
+    json_decref(d->saved);
     free(d);
 }
 
@@ -178,7 +186,9 @@ static int registry_look(struct dropper *d, const struct topology *t, const stru
         v.ahead = 0;
         v.lease_ms = 0;
     }
-    v.reached = settle_kept(values.stamp, clock_wall_ms(), keep_ms(d, t));
+    if (settle_keep(&row->kept, values.stamp, clock_wall_ms(), keep_ms(d, t), &v.reached) &&
+        keep_ms(d, t) >= SAVED_KEEP_MS)
+        d->dirty = true;
     uint64_t upto = settle_step(&row->values, &v);
     int rc = values_go(d, row->key, upto);
     if (!rc)
@@ -214,6 +224,7 @@ static int row_make(struct dropper *d, const char *key, size_t *from, struct row
         return 0;
     }
     *out = (struct row){.key = mem_strdup(key)};
+    dropper_state_get(d->saved, key, &out->kept);
     return out->key ? 0 : ERR_NOMEM;
 }
 
@@ -237,15 +248,33 @@ static int rows_make(struct dropper *d, const struct topology *t, const struct r
     return rc;
 }
 
+static int steps_save(struct dropper *d)
+{
+    json_t *all = json_object();
+    int rc = all ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !rc && i < d->n; i++)
+        rc = dropper_state_set(all, d->rows[i].key, &d->rows[i].kept);
+    if (!rc)
+        rc = dropper_state_save(d->r->o.state_dir, all);
+    if (!rc)
+        d->dirty = false;
+    json_decref(all);
+    return rc;
+}
+
 static int round_with(struct dropper *d, const struct topology *t, const struct region *self)
 {
-    int rc = rows_make(d, t, self), failed = 0;
+    int rc = d->saved ? 0 : dropper_state_load(d->r->o.state_dir, &d->saved), failed = 0;
+    if (!rc)
+        rc = rows_make(d, t, self);
     for (size_t i = 0; !rc && i < d->n && !life_stopping(d->r->life); i++) {
         const struct registry *reg = topology_registry_by_key(t, d->rows[i].key);
         int one = reg ? registry_look(d, t, reg, &d->rows[i]) : 0;
         if (one && one != ERR_CLOSED)
             failed = one; // another registry may fare better
     }
+    if (!rc && d->dirty)
+        rc = steps_save(d);
     return rc ? rc : failed;
 }
 

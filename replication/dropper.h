@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread that drops what was deleted, and what was outdone, registry by registry, when all members have it and
 // `replication.feed_keep` is over (store/meta_drop.h has the steps, horizon.h up to where each may go,
-// settle.h when). Nothing of it but the floors is durable: after a restart it looks again.
+// settle.h when). Durable are the floors, and since when all have what (dropper_state.h): the
+// rest is looked at again after a restart.
 //
 // Threads: one of its own; metrics on any.
 #ifndef MERIDIAN_REPLICATION_DROPPER_H

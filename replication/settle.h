@@ -15,6 +15,8 @@
 #ifndef MERIDIAN_REPLICATION_SETTLE_H
 #define MERIDIAN_REPLICATION_SETTLE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct settled { // {0} at first
@@ -39,8 +41,30 @@ struct settle_view {
 // Up to which stamp things may go now; 0: nothing may.
 uint64_t settle_step(struct settled *s, const struct settle_view *v);
 
-// The highest stamp at or below `stamp` that is at least keep_ms old and stands at the end of an eighth of
-// keep_ms: so the regions come to the same ones, and raise their floors together. 0: there is none.
-uint64_t settle_kept(uint64_t stamp, int64_t wall_ms, int64_t keep_ms);
+// --- how long things are kept ---
+
+// At most a step in each eighth of the time that things are kept.
+#define SETTLE_STEPS 12
+
+struct settle_mark {
+    uint64_t stamp;
+    // when all were seen to have reached it
+    int64_t wall_ms;
+};
+
+struct settle_steps { // {0} at first
+    // all have reached it for long enough
+    uint64_t ready;
+    // those that follow, the earliest first
+    struct settle_mark steps[SETTLE_STEPS];
+    size_t n;
+};
+
+// `stamp`: all have reached it now. Notes it, at the end of an eighth of keep_ms, so that the regions come
+// to the same ones and raise their floors together. *out: the highest one that all have reached for
+// keep_ms, and have still; 0: none. So a backup that is younger than keep_ms has everything that was
+// dropped since, or its deletion, however long some region was away before. true: the steps changed.
+bool settle_keep(struct settle_steps *k, uint64_t stamp, int64_t wall_ms, int64_t keep_ms,
+                 uint64_t *out);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "replication/dropper_state.h"
 #include "replication/settle.h"
 #include "store/meta_delete.h"
 #include "store/meta_drop.h"
@@ -14,7 +15,10 @@
 #include "tests/support/check_main.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define DAY_MS 86400000ll
 
 static struct world w;
 static struct test_region *const east = &w.regions[0], *const west = &w.regions[1],
@@ -252,19 +256,73 @@ START_TEST(a_stamp_is_used_when_it_has_settled)
 }
 END_TEST
 
+static uint64_t kept(struct settle_steps *k, int64_t stamp_ms, int64_t now)
+{
+    uint64_t out;
+    (void)settle_keep(k, hlc_from_wall(stamp_ms), now, 8 * DAY_MS, &out);
+    return out;
+}
+
 START_TEST(what_is_kept_ends_at_the_same_stamps_everywhere)
 {
-    const int64_t day = 86400000, now = 1800000000000;
-    uint64_t one = settle_kept(hlc_from_wall(now), now, 8 * day);
-    ck_assert_uint_eq(one, settle_kept(hlc_from_wall(now), now + 1000, 8 * day));
-    ck_assert_int_eq(hlc_wall_ms(one) % day, 0);
-    ck_assert_int_le(hlc_wall_ms(one), now - 8 * day);
-    ck_assert_uint_lt(settle_kept(hlc_from_wall(now - 20 * day), now, 8 * day), one);
-    ck_assert_uint_eq(settle_kept(0, now, 8 * day), 0);
+    struct settle_steps a = {0}, b = {0};
+    int64_t now = 1800000000000;
+    uint64_t one = 0, other = 0;
+    for (int i = 0; i < 24 * 10; i++, now += DAY_MS / 24) {
+        one = kept(&a, now - 2000, now);
+        other = kept(&b, now - 5000, now + 1000);
+        ck_assert_uint_le(a.n, 9);
+    }
+    ck_assert_uint_gt(one, 0);
+    ck_assert_uint_eq(one, other);
+    ck_assert_int_eq(hlc_wall_ms(one) % DAY_MS, 0);
+    ck_assert_int_le(hlc_wall_ms(one), now - 8 * DAY_MS);
+    ck_assert_int_ge(hlc_wall_ms(one), now - 10 * DAY_MS);
+}
+END_TEST
+
+// A member was away for twenty days. What it has applied just now is kept from now on, whatever its age;
+// over a restart, too.
+START_TEST(what_is_kept_counts_from_when_all_had_it)
+{
+    struct settle_steps k = {0}, other;
+    const int64_t now = 1800000000000, then = now - 20 * DAY_MS;
+    char dir[] = "/tmp/meridian-kept-XXXXXX", path[64];
+    json_t *all;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    for (int i = 0; i < 20; i++)
+        (void)kept(&k, then, then + i * DAY_MS);
+    uint64_t before = kept(&k, then, now - 1000);
+    ck_assert_int_le(hlc_wall_ms(before), then);
+    ck_assert_uint_eq(kept(&k, now - 5 * DAY_MS, now), before);
+    ck_assert_int_eq(dropper_state_load(dir, &all), 0);
+    dropper_state_get(all, "contoso", &other);
+    ck_assert(!other.n && !other.ready);
+    ck_assert_int_eq(dropper_state_set(all, "contoso", &k), 0);
+    ck_assert_int_eq(dropper_state_save(dir, all), 0);
+    json_decref(all);
+    ck_assert_int_eq(dropper_state_load(dir, &all), 0);
+    dropper_state_get(all, "contoso", &other);
+    ck_assert(other.n == k.n && other.ready == k.ready);
+    ck_assert_uint_eq(kept(&other, now - 1000, now + 8 * DAY_MS - 1), before);
+    uint64_t after = kept(&other, now - 1000, now + 8 * DAY_MS);
+    ck_assert_uint_gt(after, before);
+    ck_assert_int_le(hlc_wall_ms(after), now - 5 * DAY_MS);
+    // a member began anew: no more than all have
+    ck_assert_uint_eq(kept(&other, 1000, now + 8 * DAY_MS), hlc_from_wall(1000));
+    json_decref(all);
+    snprintf(path, sizeof path, "%s/kept.json", dir);
+    ck_assert_int_eq(file_write_atomic(path, "{", 1, 0600), 0);
+    ck_assert_int_eq(dropper_state_load(dir, &all), 0); // damaged: anew
+    ck_assert_uint_eq(json_object_size(all), 0);
+    json_decref(all);
+    remove(path);
+    remove(dir);
 }
 END_TEST
 
 CHECK_MAIN("replication/drop", what_was_deleted_goes_everywhere_and_stays_gone,
            who_is_away_holds_it_back, who_begins_anew_gets_what_lives,
            who_joins_gets_what_lives_of_a_forgotten_region, a_stamp_is_used_when_it_has_settled,
-           what_is_kept_ends_at_the_same_stamps_everywhere)
+           what_is_kept_ends_at_the_same_stamps_everywhere,
+           what_is_kept_counts_from_when_all_had_it)
