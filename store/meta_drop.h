@@ -82,7 +82,7 @@ struct trim_ask {
 
 // Entries of living registers, too, leave the log when the same origin outdid them by others that are
 // applied (store/meta_group.h): so history, anti-entropy and registers that are made anew have what they
-// need, and no other. One transaction; *at moves on. out->n_registers and out->kept are not used.
+// need. Of each feed key the highest entry of a register stays, for when another key is revoked. One transaction; *at moves on. out->n_registers and out->kept are not used.
 int meta_trim(struct meta *m, const struct trim_ask *ask, struct trim_at *at, struct dropped *out);
 
 // From where on the log has all entries of an origin, of these registries: the highest place of an
