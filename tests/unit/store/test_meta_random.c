@@ -391,7 +391,7 @@ START_TEST(dropping_changes_nothing_that_is_seen)
     n_dropped = 0;
     for (seed = 1; seed <= n_seeds(); seed++)
         history_run();
-    ck_assert_uint_gt(n_dropped, 300);
+    ck_assert_uint_gt(n_dropped, n_seeds()); // by the clock some five a history
     if (which)
         setenv("TEST_META", which, 1);
     else
