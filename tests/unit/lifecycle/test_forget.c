@@ -249,8 +249,8 @@ START_TEST(the_seal_comes_into_the_document_and_its_keys_stay)
     ck_assert_int_eq(asked(&a, "region forget", "westus", "{}", &body), 200);
     json_decref(body);
     ck_assert_int_eq(asked(&a, "region remove", "westus", "{}", &body), 409);
-    text = json_dumps(body, 0);
-    ck_assert_msg(strstr(text, "it was forgotten"), "%s", text);
+    AUTO_FREE char *refusal = json_dumps(body, 0);
+    ck_assert_msg(strstr(refusal, "it was forgotten"), "%s", refusal);
     json_decref(body);
     hold(NORTH, 1, 120, 0x22);
     json_decref(asked_to_end(&a, "region forget", "westus", "{}", "Succeeded"));
