@@ -132,7 +132,8 @@ class Conditions(unittest.TestCase):
             status, _, body = self.lab.request("GET", f"contoso.{region}.geo.{DOMAIN}", "/v2/_catalog", region, auth)
             self.assertEqual((status, json.loads(body)["repositories"]), (200, []))
         text = self.lab.check(MERIDIAN, "check-health", "-n", "contoso")
-        self.assertIn(f"contoso.{WEST}.geo.{DOMAIN} token of {EAST}: OK\n", text)
+        # a token of the region that the global name led to, which may be another one for a moment, is good at the others
+        self.assertRegex(text, rf"(?m)^contoso\.(\w+)\.geo\.{re.escape(DOMAIN)} token of (?!\1)\w+: OK$")
         r = self.lab.run(MERIDIAN, "check-health", "-n", "fabrikam", check=False)  # ada may do nothing there
         self.assertEqual(r.returncode, 0, r.stdout)
         self.assertIn(f"fabrikam.{DOMAIN} writes: not tried: ada may not push to check-health; --repository", r.stdout)
