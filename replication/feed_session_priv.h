@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files share that read one other region's feed over one connection: feed_session.c (the
-// connection and its lines) and feed_batch.c (what goes into the store, and what was read without a
-// gap). All on the thread of that region's reader.
+// What the files share that read one other region's feed: feed_session.c (where a reading begins and
+// how it goes on), feed_stream.c (one connection and its lines) and feed_batch.c (what goes into the
+// store, and what was read without a gap). All on the thread of that region's reader.
 #ifndef MERIDIAN_REPLICATION_FEED_SESSION_PRIV_H
 #define MERIDIAN_REPLICATION_FEED_SESSION_PRIV_H
 
@@ -92,15 +92,27 @@ struct session {
 // Is another version of the topology in force than the session's?
 bool session_outdated(struct session *s);
 
+// --- feed_stream.c ---
+
+// Of session_connect, beside FEED_READ_AGAIN: the first of two passes is over, see feed_proof.h.
+#define PROVED 2
+#define STRETCH_ENDED 3
+// Where the next connection begins.
+void session_place_set(struct session *s);
+// One connection, until it ends. Below 0: an error, which the peer's state has.
+int session_connect(struct session *s);
+
 // --- feed_past.c ---
 // Of the registries of the greeting, which is the target: which are read on, and what is to be done
 // for the others. 0: the feed is read, without those that are left. FEED_READ_AGAIN: see s->want.
 int past_judge(struct session *s);
-// Takes pages of snapshots, `trimmed`: whose past is gone from the feed; `anew`: of all registries, beyond the mark, because `trimmed`: the feed
-// behind the mark is gone, or else leaves out entries. FEED_READ_AGAIN: connect again. 0: nothing
-// came of it now. ERR_UNSUPPORTED: they are read from the feed.
+// Each takes pages of snapshots. FEED_READ_AGAIN: connect again. 0: nothing came of it now.
+// ERR_UNSUPPORTED: their registries are read from the feed.
 int past_join(struct session *s);
+// Of those whose past is gone from the feed, up to the mark.
 int past_join_trimmed(struct session *s);
+// Of all registries, beyond the mark. `trimmed`: the feed behind the mark is gone; else it leaves out
+// entries.
 int past_join_anew(struct session *s, bool trimmed);
 // The pages of a snapshot were taken in the middle of this one, or are due by now: the session ends.
 bool past_is_due(const struct session *s);

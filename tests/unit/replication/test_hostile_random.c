@@ -53,7 +53,7 @@ static void reader_begin(struct reader *r, const char *region, uint64_t state)
                                .sign = liar_mac};
 }
 
-// As replication/feed_session.c: what was accepted before a line that is not is stored.
+// As replication/feed_stream.c: what was accepted before a line that is not is stored.
 static void batch_store(struct reader *r, const struct feed_entry *entries, size_t n)
 {
     int rc = meta_ingest(r->store.m, "eastus", entries, n, &r->rules.last);
