@@ -53,11 +53,6 @@ int floor_read(struct tx *tx, const char *registry, uint64_t *out)
     return number_read(tx, OWN, registry, out);
 }
 
-int floor_raise(struct tx *tx, const char *registry, uint64_t floor)
-{
-    return number_raise(tx, OWN, registry, floor);
-}
-
 int floor_highest(struct tx *tx, const char *registry, uint64_t *out)
 {
     uint64_t own, heard;

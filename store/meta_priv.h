@@ -225,7 +225,6 @@ void revoked_key_look(struct meta *m); // is the key that we sign with revoked?
 
 // --- floors (meta_floor.c) ---
 int floor_read(struct tx *tx, const char *registry, uint64_t *out); // the own one; 0: there is none
-int floor_raise(struct tx *tx, const char *registry, uint64_t floor);
 // the own one, or a higher one that was heard
 int floor_highest(struct tx *tx, const char *registry, uint64_t *out);
 // Must this entry be refused? (store/floor.h)
