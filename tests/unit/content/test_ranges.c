@@ -1,52 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // content/ranges: a large blob comes in several streams: each byte once, from whoever gives it; what
 // breaks off goes to others, what is wrong is found and its giver named, what came outlives a stop.
-#include "content/content.h"
-
-#include "base/fd.h"
-#include "store/files/files.h"
-#include "tests/unit/content/scripted.h"
-
-#include <limits.h>
-#include <pthread.h>
-#include <unistd.h>
-
 #define MIB ((size_t)1 << 20)
 #define BLOB_BYTES (12 * MIB + 777) // a range for each stream
+#include "tests/unit/content/one_blob.h"
+
+#include <pthread.h>
+
 #define STREAMS 4
 
-static char dir[64];
-static struct blob_store *blobs;
-static struct content *content;
-static char bytes[BLOB_BYTES];
-static struct digest digest;
-static struct space_charge charge;
-static struct content_outcome out;
-static struct blob_name serving;
-static uint64_t serving_size;
 static _Atomic bool ends, ends_when_published;
-static _Atomic bool serves;
 static _Atomic uint64_t arrived_bytes;
 
-static int find(void *ctx, const struct digest *d, struct blob_name *out_name, uint64_t *out_size)
+static int published_and_maybe_ends(void *ctx, const struct blob_name *name, uint64_t size)
 {
-    (void)ctx;
-    if (!serves || !digest_equal(d, &serving.digest))
-        return ERR_NOTFOUND;
-    *out_name = serving;
-    *out_size = serving_size;
-    return 0;
-}
-
-static int published(void *ctx, const struct blob_name *name, uint64_t size)
-{
-    (void)ctx;
-    serving = *name;
-    serving_size = size;
-    serves = true;
+    int rc = published(ctx, name, size);
     if (ends_when_published)
         ends = true;
-    return 0;
+    return rc;
 }
 
 static void arrived(void *ctx, uint64_t n)
@@ -57,54 +28,23 @@ static void arrived(void *ctx, uint64_t n)
 
 static void content_begin(void)
 {
-    struct content_options o = {.blobs = blobs,
-                                .find = find,
-                                .region = "westeurope",
-                                .max_flights = 4,
-                                .n_streams = STREAMS - 1,
-                                .stall_ms = 300};
-    ck_assert_int_eq(content_new(&o, &content), 0);
+    content_make(&(struct content_options){.n_streams = STREAMS - 1, .stall_ms = 300});
 }
 
 static void begin(void)
 {
-    strcpy(dir, "/tmp/meridian-ranges-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    ck_assert_int_eq(blob_files_open(dir, &blobs), 0);
+    blob_begin();
     content_begin();
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (char)(i * 7 + i / 251);
-    ck_assert_int_eq(digest_of(DIGEST_SHA256, bytes, sizeof bytes, &digest), 0);
-    ck_assert_int_eq(space_take(NULL, 0, &charge), 0);
 }
 
-static void end(void)
+static struct content_want streams_want(struct source *const *sources, size_t n)
 {
-    space_return(&charge);
-    content_free(content);
-    blob_store_close(blobs);
-    ck_assert_int_eq(dir_remove_tree(dir), 0);
-}
-
-static struct script script_whole(const char *name)
-{
-    return (struct script){.name = name, .bytes = bytes, .n = sizeof bytes};
-}
-
-static struct content_want want_of(struct source *const *sources, size_t n)
-{
-    return (struct content_want){.registry = "contoso",
-                                 .repository = "app",
-                                 .digest = digest,
-                                 .size = sizeof bytes,
-                                 .sources = sources,
-                                 .n_sources = n,
-                                 .max_running = UINT_MAX,
-                                 .streams = STREAMS,
-                                 .urgent = true,
-                                 .charge = &charge,
-                                 .published = published,
-                                 .arrived = arrived};
+    struct content_want w = want_of(sources, n);
+    w.streams = STREAMS;
+    w.urgent = true;
+    w.published = published_and_maybe_ends;
+    w.arrived = arrived;
+    return w;
 }
 
 static int get_sized(const struct script *first, const struct script *second, uint64_t size)
@@ -112,7 +52,7 @@ static int get_sized(const struct script *first, const struct script *second, ui
     struct source *list[2] = {first->source, NULL};
     if (second)
         list[1] = second->source;
-    struct content_want w = want_of(list, second ? 2 : 1);
+    struct content_want w = streams_want(list, second ? 2 : 1);
     w.size = size;
     return content_blob(content, &w, &out);
 }
@@ -120,16 +60,6 @@ static int get_sized(const struct script *first, const struct script *second, ui
 static int get(const struct script *first, const struct script *second)
 {
     return get_sized(first, second, sizeof bytes);
-}
-
-static void expect_here(void)
-{
-    uint64_t size;
-    ck_assert(serves);
-    ck_assert_int_eq(blob_stat(blobs, &serving, &size), 0);
-    ck_assert_uint_eq(size, sizeof bytes);
-    ck_assert_int_eq(blob_verify(blobs, &serving, 0, NULL), 0);
-    ck_assert_uint_eq(blob_partial_size(blobs, &digest), 0);
 }
 
 struct leader {
@@ -143,13 +73,6 @@ static void *lead(void *arg)
     struct leader *l = arg;
     l->rc = get(l->source, NULL);
     return NULL;
-}
-
-static unsigned n_wrong(const struct script *s)
-{
-    struct source_view v;
-    source_look(s->source, &v);
-    return (unsigned)v.n_wrong;
 }
 
 START_TEST(a_large_blob_comes_in_streams_each_byte_once)
@@ -175,7 +98,7 @@ START_TEST(a_small_one_or_one_stream_comes_in_order)
     struct script east = script_whole("eastus");
     script_start(&east);
     struct source *list[] = {east.source};
-    struct content_want w = want_of(list, 1);
+    struct content_want w = streams_want(list, 1);
     w.streams = 1;
     ck_assert_int_eq(content_blob(content, &w, &out), 0);
     ck_assert_uint_eq(east.n_asked, 1);
@@ -324,7 +247,7 @@ START_TEST(a_blob_serves_before_the_liar_is_looked_for)
     script_start(&east);
     script_start(&asia);
     struct source *list[] = {east.source, asia.source};
-    struct content_want w = want_of(list, 2);
+    struct content_want w = streams_want(list, 2);
     w.stop = &ends;
     ends_when_published = true;
     ck_assert_int_eq(content_blob(content, &w, &out), 0);
@@ -412,7 +335,7 @@ static void *lead_for_nobody(void *arg)
 {
     struct leader *l = arg;
     struct source *list[] = {l->source->source};
-    struct content_want w = want_of(list, 1);
+    struct content_want w = streams_want(list, 1);
     struct content_outcome o;
     w.urgent = false;
     l->rc = content_blob(content, &w, &o);
@@ -432,7 +355,7 @@ START_TEST(a_blob_that_nobody_waits_for_leaves_threads_to_others)
     asia.crowd = 2;
     script_start(&asia);
     struct source *list[] = {asia.source};
-    struct content_want w = want_of(list, 1);
+    struct content_want w = streams_want(list, 1);
     w.size = asia.n;
     ck_assert_int_eq(digest_of(DIGEST_SHA256, bytes, asia.n, &w.digest), 0);
     ck_assert_int_eq(content_blob(content, &w, &out), 0);
