@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One blob of BLOB_BYTES that scripted sources have, a store in a folder, and a content over it. Who
-// includes this says BLOB_BYTES before.
+// includes this may say BLOB_BYTES before.
 //
 //   blob_begin();
 //   content_make(&(struct content_options){.n_streams = 3});
@@ -17,6 +17,10 @@
 
 #include <limits.h>
 #include <unistd.h>
+
+#ifndef BLOB_BYTES
+#define BLOB_BYTES 300000
+#endif
 
 static char dir[64];
 static struct blob_store *blobs;

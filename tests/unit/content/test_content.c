@@ -4,8 +4,6 @@
 #include "content/grade.h"
 #include "store/files/files_test.h"
 #include "tests/support/full_disk.h"
-
-#define BLOB_BYTES 300000
 #include "tests/unit/content/one_blob.h"
 
 #include <pthread.h>
